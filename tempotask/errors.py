@@ -1,0 +1,95 @@
+"""Everything that can go wrong, by name. Each message says what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tempotask.job import JobHandle
+
+
+class TempoTaskError(Exception):
+    """The base of all errors that TempoTask raises on purpose."""
+
+
+class DuplicateTask(TempoTaskError):
+    """Two tasks were registered under the same queue and name."""
+
+
+class UnknownTask(TempoTaskError):
+    """No application declares a task of this queue and name."""
+
+
+class InvalidPayload(TempoTaskError, ValueError):
+    """Data or a result that can't be encoded, does not fit its type, or is too large."""
+
+
+class InvalidOptions(TempoTaskError, ValueError):
+    """An option that does not exist or has a value that makes no sense."""
+
+
+class InvalidName(TempoTaskError, ValueError):
+    """A queue, a task, a namespace or an id that is not spelt as names are."""
+
+
+class NotImportable(TempoTaskError):
+    """The application, or a part of it, can't be imported by another process."""
+
+
+class _Adding(TempoTaskError):
+    """What a bulk call raises half-way: `handles` are the jobs that are in."""
+
+    handles: list[JobHandle[object]]
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.handles = []
+
+
+class ServerUnavailable(_Adding, ConnectionError):
+    """The server did not answer in time, refused us, or is too old."""
+
+
+class ServerFull(_Adding):
+    """The server is at its `maxmemory`: it drains, but takes no new jobs."""
+
+
+class JobNotFound(TempoTaskError, LookupError):
+    """Nobody knows a job of this id."""
+
+
+class ResultExpired(TempoTaskError, LookupError):
+    """The job has ended, and its outcome is no longer kept."""
+
+
+class JobCancelled(TempoTaskError):
+    """The job was cancelled or deleted before it came to an end of its own."""
+
+
+class JobFailed(TempoTaskError):
+    """The job ended with an error.
+
+    `type`, `message` and `traceback` are text: the remote exception's type as tracebacks print it, its message
+    and its formatted traceback (empty when there was no Python to write one).
+    """
+
+    def __init__(self, id: str, type: str, message: str, traceback: str = "") -> None:
+        super().__init__(f"job {id} failed: {type}: {message}" if message else f"job {id} failed: {type}")
+        self.id = id
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self.__class__, (self.id, self.type, self.message, self.traceback)
+
+
+class JobTimeout(JobFailed):
+    """The job ran into its `timeout`. In a handler: raised when the time of this try is over."""
+
+    def __init__(self, id: str = "", type: str = "JobTimeout", message: str = "", traceback: str = "") -> None:
+        super().__init__(id, type, message, traceback)
+
+
+class WorkerCrashed(JobFailed):
+    """The job's process died under it `max_crashes` times."""

@@ -1,0 +1,49 @@
+"""Every key, in one table.
+
+All keys of a namespace carry the same hash tag, so that they live on one node of a cluster. Scripts get one key,
+the ring, and make the others from its prefix: the names below are the ones they use.
+"""
+
+from __future__ import annotations
+
+TABLE = {
+    "ring": "list: queues with waiting jobs that are not paused, each once; a claim rotates it",
+    "queues": "set: every queue that ever had a job",
+    "queue:<priority>:<queue>": "list: waiting records",
+    "priorities:<queue>": "sorted set: priorities in use, only for queues that use others than 0",
+    "due": "sorted set: delayed records, by the millisecond from which they may run",
+    "retries": "sorted set: records between two tries, likewise",
+    "claims:<worker>:<turn>": "list: records as claimed, in the order of the batch; a hole is an empty element",
+    "worker:<worker>": "hash: supervisor, turn (last number), open (turn of the open claims), holes, want, bytes",
+    "workers": "hash: worker -> supervisor",
+    "idle": "sorted set: idle workers by the time they went idle; the latest is woken first",
+    "wake:<worker>:<turn>": "list: what is handed over to a worker that went idle in that turn",
+    "supervisors": "hash: supervisor -> its registration (host, boot, process, tasks)",
+    "leases": "hash: supervisor -> the millisecond its lease runs out, or `swept`",
+    "orders:<supervisor>": "list: what a supervisor is told",
+    "ids": "hash: ids that users gave, of jobs that have not finished -> queue",
+    "calls:<second>": "hash: enqueue calls of that second -> their answers",
+    "payload:<id>": "string: a payload over 4 KiB",
+    "outcomes:<bucket>": "hash: id -> outcome; bucket is <expiry in ms>.<number>",
+    "buckets": "sorted set: buckets by number, the oldest first",
+    "results": "hash: how many outcomes and bytes there are, in all and by bucket",
+    "waiters": "hash: id -> the clients that wait for it",
+    "waits:<client>": "list: what a client is told: id, outcome, id, outcome ...",
+    "wanted": "hash: id -> a mark, while somebody looks for that job",
+    "history:<queue>:<status>": "list: pages of finished jobs, the newest first",
+    "counts:<queue>": "hash: completed, failed, cancelled since the queue exists; delayed now",
+    "logs:<id>": "list: what a job logged",
+    "tokens": "counter: the fencing tokens",
+    "refused": "counter: results that came too late and were refused",
+    "format": "string: the version of all this",
+}
+
+
+def prefix(namespace: str) -> str:
+    """What every key of a namespace begins with."""
+    return "{" + namespace + "}:"
+
+
+def ring(namespace: str) -> str:
+    """The one key that every script declares."""
+    return prefix(namespace) + "ring"

@@ -1,0 +1,161 @@
+"""What is stored, and its MessagePack.
+
+A job is one record, a MessagePack array. Its first four fields are strings, which is all that scripts read; they
+replace the first, the flags, at most (in a plain record the second byte is 0xa0, an empty string) and never decode
+the rest. Everything else is decoded in Python, typed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+Status = Literal["waiting", "delayed", "processing", "completed", "failed", "cancelled"]
+FINISHED: tuple[Status, ...] = ("completed", "failed", "cancelled")
+
+NIL = Raw(b"\xc0")
+OUTSIDE_BYTES = 4096
+"""Payloads larger than this many bytes live under a key of their own."""
+
+
+class RunOptions(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What a job needs when it runs, where the call gave it; the rest comes from the worker's registration."""
+
+    attempts: int | UnsetType = UNSET
+    retry_delay: float | UnsetType = UNSET
+    backoff: Literal["fixed", "exponential"] | UnsetType = UNSET
+    max_retry_delay: float | UnsetType = UNSET
+    timeout: float | None | UnsetType = UNSET
+    kill_after: float | UnsetType = UNSET
+    max_crashes: int | UnsetType = UNSET
+    keep_result: float | UnsetType = UNSET
+
+
+class TryError(msgspec.Struct, array_like=True, frozen=True):
+    """The error of one try."""
+
+    attempt: int
+    at: float
+    """Unix seconds."""
+    type: str
+    message: str
+    traceback: str
+
+
+class Record(msgspec.Struct, array_like=True, gc=False):
+    """A job that has not finished. `flags` come first, so that scripts find them at a fixed place."""
+
+    flags: str
+    """`c2` two crashes, `h1` one lost host, `p` the payload lives outside, `l` it has logs; several follow each other."""
+    id: str
+    queue: str
+    priority: str
+    """A whole number as text, `0` as a rule."""
+    name: str
+    enqueued_at: float
+    """Unix seconds, by the server's clock."""
+    tries: int = 0
+    """Tries used up before this one."""
+    payload: Raw = NIL
+    options: RunOptions | None = None
+    parent: str | None = None
+    errors: list[TryError] | None = None
+
+
+class Failure(msgspec.Struct, array_like=True, frozen=True):
+    """Why a job failed, or was cancelled."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+class Outcome(msgspec.Struct, array_like=True, frozen=True):
+    """How a job ended, for whoever asks."""
+
+    status: Status
+    queue: str
+    name: str
+    result: Raw = NIL
+    failure: Failure | None = None
+
+
+class Finished(msgspec.Struct, array_like=True, gc=False):
+    """A finished job as lists show it. Times are seconds on the page's own clock: see `Page`."""
+
+    record: Record
+    started: float
+    ended: float
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    result: Raw = NIL
+    failure: Failure | None = None
+
+
+class Page(msgspec.Struct, array_like=True, gc=False):
+    """Finished jobs of one queue, one status and one turn, newest last.
+
+    `epoch` is to be added to their times to make Unix seconds, so that the hot loop stores what the monotonic clock
+    said and computes nothing.
+    """
+
+    worker: str
+    host: str
+    epoch: float
+    jobs: list[Finished]
+
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+decode_record = msgspec.msgpack.Decoder(Record).decode
+decode_records = msgspec.msgpack.Decoder(list[Record]).decode
+decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+_decode_page = msgspec.msgpack.Decoder(Page).decode
+
+
+def encode_page(page: Page) -> bytes:
+    """A page behind the number of its jobs in two bytes, which scripts read to trim by rank."""
+    return len(page.jobs).to_bytes(2, "big") + encode(page)
+
+
+def decode_page(stored: bytes) -> Page:
+    """The reverse of `encode_page`."""
+    return _decode_page(memoryview(stored)[2:])
+
+
+def array_of(records: Iterable[bytes]) -> bytes:
+    """Encoded records as one MessagePack array, for `decode_records`."""
+    parts = list(records)
+    return b"\xdd" + len(parts).to_bytes(4, "big") + b"".join(parts)
+
+
+_FLAG = re.compile(r"([a-z])(\d*)")
+
+
+def flag(record: Record, letter: str) -> int:
+    """The number behind a flag; 1 for one without a number, 0 for one that is not there."""
+    for name, number in _FLAG.findall(record.flags):
+        if name == letter:
+            return int(number or 1)
+    return 0
+
+
+def raised(record: Record, letter: str) -> Record:
+    """The same record with that flag's number one higher."""
+    flags = dict(_FLAG.findall(record.flags))
+    flags[letter] = str(int(flags.get(letter) or 0) + 1)
+    return msgspec.structs.replace(record, flags="".join(name + number for name, number in flags.items()))
+
+
+def without_payload(record: Record) -> Record:
+    """The same record, its payload let go."""
+    return msgspec.structs.replace(record, payload=NIL)
+
+
+def plain(raw: Raw) -> Any:
+    """A payload or a result as plain data."""
+    return msgspec.msgpack.decode(raw)
