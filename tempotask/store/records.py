@@ -8,7 +8,6 @@ the rest. Everything else is decoded in Python, typed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -29,7 +28,7 @@ class RunOptions(msgspec.Struct, omit_defaults=True, frozen=True):
     retry_delay: float | UnsetType = UNSET
     backoff: Literal["fixed", "exponential"] | UnsetType = UNSET
     max_retry_delay: float | UnsetType = UNSET
-    timeout: float | None | UnsetType = UNSET
+    timeout: float | UnsetType | None = UNSET
     kill_after: float | UnsetType = UNSET
     max_crashes: int | UnsetType = UNSET
     keep_result: float | UnsetType = UNSET
@@ -50,7 +49,7 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     """A job that has not finished. `flags` come first, so that scripts find them at a fixed place."""
 
     flags: str
-    """`c2` two crashes, `h1` one lost host, `p` the payload lives outside, `l` it has logs; several follow each other."""
+    """`c2` two crashes, `h1` one lost host, `p` the payload lives outside; several follow each other."""
     id: str
     queue: str
     priority: str
@@ -64,6 +63,16 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     options: RunOptions | None = None
     parent: str | None = None
     errors: list[TryError] | None = None
+
+
+class Batch(msgspec.Struct, array_like=True, gc=False):
+    """What a turn claimed: the name of the turn (its number, `<number>@<ms>` if handed over), the fencing token of its
+    first job, the records, and the payloads that are kept outside, by index."""
+
+    turn: str
+    token: int
+    records: list[Record]
+    payloads: dict[int, bytes]
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):
@@ -94,6 +103,8 @@ class Finished(msgspec.Struct, array_like=True, gc=False):
     peak_memory_bytes: int | None = None
     result: Raw = NIL
     failure: Failure | None = None
+    logs: list[tuple[float, Raw]] | None = None
+    """What this try logged: Unix seconds, message."""
 
 
 class Page(msgspec.Struct, array_like=True, gc=False):
@@ -113,24 +124,25 @@ _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 decode_record = msgspec.msgpack.Decoder(Record).decode
 decode_records = msgspec.msgpack.Decoder(list[Record]).decode
+decode_batch = msgspec.msgpack.Decoder(Batch).decode
 decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _decode_page = msgspec.msgpack.Decoder(Page).decode
 
 
 def encode_page(page: Page) -> bytes:
-    """A page behind the number of its jobs in two bytes, which scripts read to trim by rank."""
-    return len(page.jobs).to_bytes(2, "big") + encode(page)
+    """A page behind what scripts read to trim by rank.
+
+    Two bytes say how many jobs it holds, two how long the list of ids is whose payload stays outside with them, then
+    comes that list, separated by spaces.
+    """
+    outside = " ".join(job.record.id for job in page.jobs if "p" in job.record.flags).encode()
+    return len(page.jobs).to_bytes(2, "big") + len(outside).to_bytes(2, "big") + outside + encode(page)
 
 
 def decode_page(stored: bytes) -> Page:
     """The reverse of `encode_page`."""
-    return _decode_page(memoryview(stored)[2:])
-
-
-def array_of(records: Iterable[bytes]) -> bytes:
-    """Encoded records as one MessagePack array, for `decode_records`."""
-    parts = list(records)
-    return b"\xdd" + len(parts).to_bytes(4, "big") + b"".join(parts)
+    outside = int.from_bytes(stored[2:4], "big")
+    return _decode_page(memoryview(stored)[4 + outside :])
 
 
 _FLAG = re.compile(r"([a-z])(\d*)")
@@ -144,11 +156,16 @@ def flag(record: Record, letter: str) -> int:
     return 0
 
 
+def raised_flag(flags: str, letter: str) -> str:
+    """The same flags with that flag's number one higher."""
+    numbers = {name: int(number or 0) for name, number in _FLAG.findall(flags)}
+    numbers[letter] = numbers.get(letter, 0) + 1
+    return "".join(f"{name}{number}" for name, number in numbers.items())
+
+
 def raised(record: Record, letter: str) -> Record:
     """The same record with that flag's number one higher."""
-    flags = dict(_FLAG.findall(record.flags))
-    flags[letter] = str(int(flags.get(letter) or 0) + 1)
-    return msgspec.structs.replace(record, flags="".join(name + number for name, number in flags.items()))
+    return msgspec.structs.replace(record, flags=raised_flag(record.flags, letter))
 
 
 def without_payload(record: Record) -> Record:

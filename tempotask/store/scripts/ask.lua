@@ -1,0 +1,40 @@
+#!lua flags=allow-oom
+-- How did these jobs end? Asking and registering as one who waits is one step, so that no ending falls between.
+--
+-- KEYS  the ring
+-- ARGV  client ('' to ask only), ids ...
+-- reply for each id its outcome, or '' when it has not ended as far as anybody knows: the client is told then
+
+local client, answers, missing = ARGV[1], {}, {}
+local running = {}
+if call('EXISTS', P .. 'ids') == 1 then running = call('HMGET', P .. 'ids', unpack(ARGV, 2)) end
+for i = 2, #ARGV do
+  answers[i - 1] = ''
+  -- An id that a user gave may have an outcome of an earlier run.
+  if not running[i - 1] then missing[#missing + 1] = i end
+end
+local now = now_ms()
+for _, name in ipairs(call('ZREVRANGE', P .. 'buckets', 0, -1)) do
+  if #missing == 0 then break end
+  if tonumber(string.match(name, '^%d+')) >= now then
+    local ids, left = {}, {}
+    for j, i in ipairs(missing) do ids[j] = ARGV[i] end
+    for j, outcome in ipairs(call('HMGET', P .. 'outcomes:' .. name, unpack(ids))) do
+      if outcome then answers[missing[j] - 1] = outcome else left[#left + 1] = missing[j] end
+    end
+    missing = left
+  end
+end
+if client ~= '' then
+  for i = 2, #ARGV do
+    if answers[i - 1] == '' then
+      local others = call('HGET', P .. 'waiters', ARGV[i])
+      if not others then
+        call('HSET', P .. 'waiters', ARGV[i], client)
+      elseif not string.find(' ' .. others .. ' ', ' ' .. client .. ' ', 1, true) then
+        call('HSET', P .. 'waiters', ARGV[i], others .. ' ' .. client)
+      end
+    end
+  end
+end
+return answers

@@ -1,0 +1,30 @@
+#!lua flags=allow-oom
+-- Looks for one job, in steps that never hold the server up. A job can move against the direction of the look (given
+-- back to the front, promoted, tried again), so a mark is set first, and those moves change it.
+--
+-- KEYS  the ring
+-- ARGV  id, then 'mark' | 'unmark' | 'list', key, from, to | 'set', key, from, to
+-- reply mark: 'ok'; unmark: '1' if the job moved meanwhile, else '0'; list, set: the record, or ''
+--
+-- Lists are read from the tail (from and to are negative): heads are popped and tails appended, so nothing is missed.
+
+local id, what = ARGV[1], ARGV[2]
+if what == 'mark' then
+  call('HSET', P .. 'wanted', id, 'still')
+  call('PEXPIRE', P .. 'wanted', 30000)
+  return 'ok'
+end
+if what == 'unmark' then
+  -- A mark that expired saw nothing: that counts as moved.
+  local moved = call('HGET', P .. 'wanted', id) ~= 'still'
+  call('HDEL', P .. 'wanted', id)
+  return moved and '1' or '0'
+end
+local command = what == 'list' and 'LRANGE' or 'ZREVRANGE'
+for _, record in ipairs(call(command, P .. ARGV[3], ARGV[4], ARGV[5])) do
+  if string.find(record, id, 1, true) then
+    local _, found = head(record)
+    if found == id then return record end
+  end
+end
+return ''

@@ -1,0 +1,64 @@
+#!lua flags=allow-oom
+-- Returns claimed jobs that did not start to the front of their queues: after a steal, a death, a shutdown, a sweep.
+--
+-- KEYS  the ring
+-- ARGV  worker, then
+--       'tail', turn, from          what the worker holds from that index on; nothing if its open turn is another
+--       'all', most outcomes, most bytes of them, turn, number, indices,    all it holds, and the worker is forgotten.
+--              number of replaced, and for each: index, record,             The verdict on those indices counts if
+--              then as `settle` reads it                                    all are still held under that turn
+-- reply {jobs given back, '1' if the verdict counted else '0'}; {-1} for a worker that nobody knows
+--
+-- claimed -> waiting at the front, or settled by the verdict. A second one finds nothing.
+
+local worker, mode, front = ARGV[1], ARGV[2], 0
+local me = P .. 'worker:' .. worker
+if call('EXISTS', me) == 0 then return { -1 } end
+local state = call('HMGET', me, 'open', 'idle')
+local open, idle = state[1] or '', state[2]
+local claims = P .. 'claims:' .. worker .. ':' .. open
+
+-- The last one first, so that they stand in their old order.
+local function to_front(records)
+  for i = #records, 1, -1 do
+    if records[i] ~= '' then
+      push_one('LPUSH', records[i])
+      front = front + 1
+    end
+  end
+end
+
+if mode == 'tail' then
+  local turn, from = ARGV[3], tonumber(ARGV[4])
+  if open == '' or open ~= turn then return { 0, '0' } end
+  to_front(call('LRANGE', claims, from, -1))
+  if from == 0 then
+    call('DEL', claims)
+    call('HSET', me, 'open', '', 'holes', 0)
+  else
+    call('LTRIM', claims, 0, from - 1)
+  end
+  hand_over()
+  return { front, '0' }
+end
+
+local most, most_bytes, turn = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local records, take = call('LRANGE', claims, 0, -1), reader(6)
+local judged, counts = {}, turn ~= '' and turn == open
+for i = 1, tonumber((take())) do
+  judged[i] = tonumber((take())) + 1
+  if (records[judged[i]] or '') == '' then counts = false end
+end
+if counts then
+  for _, i in ipairs(judged) do records[i] = '' end
+  for _ = 1, tonumber((take())) do
+    local index, record = tonumber((take())) + 1, take()
+    records[index] = record
+  end
+  settle(take, now_ms(), most, most_bytes)
+end
+to_front(records)
+call('DEL', claims)
+forget_worker(worker, idle)
+hand_over()
+return { front, (counts and #judged > 0) and '1' or '0' }

@@ -1,0 +1,21 @@
+#!lua flags=allow-oom
+-- A supervisor makes itself known, or the workers it is about to fork. Ids are never used again.
+--
+-- KEYS  the ring
+-- ARGV  supervisor, length of the lease in milliseconds, registration ('' if it is known already), workers ...
+-- reply {'registered', now} or {'swept'}: its lease ran out and was swept; it ends its workers and takes a new id
+
+local supervisor, lease, registration = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local now = now_ms()
+if registration ~= '' then
+  call('HSET', P .. 'supervisors', supervisor, registration)
+  call('HSET', P .. 'leases', supervisor, text(now + lease))
+else
+  local until_ = call('HGET', P .. 'leases', supervisor)
+  if not until_ or until_ == 'swept' then return { 'swept' } end
+end
+for i = 4, #ARGV do
+  call('HSET', P .. 'workers', ARGV[i], supervisor)
+  call('HSET', P .. 'worker:' .. ARGV[i], 'supervisor', supervisor)
+end
+return { 'registered', text(now) }

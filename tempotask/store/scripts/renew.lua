@@ -1,0 +1,29 @@
+#!lua flags=allow-oom
+-- A supervisor renews the lease of its host, and looks at those of the others.
+--
+-- KEYS  the ring
+-- ARGV  supervisor, length of the lease in milliseconds, '1' to promote what is due and let go of what is old as well
+-- reply {'swept'}, or {'renewed', now, time the next delayed record is due or '', supervisor, lease, supervisor, ...}
+--
+-- A lease that ran out and that nobody has swept may be renewed.
+
+local leases = call('HGETALL', P .. 'leases')
+local mine
+for i = 1, #leases, 2 do if leases[i] == ARGV[1] then mine = leases[i + 1] end end
+if not mine or mine == 'swept' then return { 'swept' } end
+local now = now_ms()
+call('HSET', P .. 'leases', ARGV[1], text(now + tonumber(ARGV[2])))
+
+local next_due = ''
+if ARGV[3] == '1' then
+  if promote(now) then hand_over() end
+  for _, name in ipairs({ 'due', 'retries' }) do
+    local first = call('ZRANGE', P .. name, 0, 0, 'WITHSCORES')[2]
+    if first and (next_due == '' or tonumber(first) < tonumber(next_due)) then next_due = first end
+  end
+  -- At most a few buckets a call: each is let go in the background.
+  for _, name in ipairs(call('ZRANGE', P .. 'buckets', 0, 9)) do
+    if tonumber(string.match(name, '^%d+')) < now then drop_bucket(name) end
+  end
+end
+return { 'renewed', text(now), next_due, unpack(leases) }

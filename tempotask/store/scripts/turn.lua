@@ -1,0 +1,104 @@
+#!lua flags=allow-oom
+-- A worker's turn: settle the finished batch, promote what is due, claim the next one. One round trip a batch.
+--
+-- KEYS  the ring
+-- ARGV  worker, number of this sending, want (most jobs; 0: settle only), room (bytes), most outcomes, most bytes of
+--       them, then the results: turn whose claims they are of ('' for none), first index, end (exclusive), how many
+--       between them are known to be taken away and their indices, then as `settle` reads it
+-- reply {'jobs', batch}      claimed, or delivered again: what was left in the worker's claims (see claim)
+--       {'idle'}             nothing waits: the worker is on the idle list, and blocks on wake:<worker>:<number>
+--       {'settled'}          want was 0
+--       {'refused', i, ...}  nothing was done: these results are of claims that were taken away; send without them
+--       {'stale', number}    nothing was done: a later sending was here before; send again under a higher number
+--       {'gone'}             the worker is not registered (any more): it ends, and its results count for nothing
+--
+-- claimed -> settled, or -> waiting again (a retry); waiting -> claimed. What settles names worker, turn and index,
+-- and what the server does not hold under that name is refused: so a job is settled once, however late, doubled or
+-- cut off its worker is.
+
+local worker, number, want, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local most, most_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
+local turn, first, stop, missing = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local me = P .. 'worker:' .. worker
+
+local state = call('HMGET', me, 'supervisor', 'turn', 'open', 'holes', 'idle')
+local supervisor, last, open, holes, idle = state[1], tonumber(state[2] or 0), state[3] or '', tonumber(state[4] or 0), state[5]
+if not supervisor then return { 'gone' } end
+if number <= last then return { 'stale', last } end
+
+local claims = P .. 'claims:' .. worker .. ':' .. open
+local mine = turn ~= '' and turn == open
+if mine and (holes > 0 or missing > 0 or call('LLEN', claims) < stop) then
+  local known, taken, records = {}, { 'refused' }, call('LRANGE', claims, first, stop - 1)
+  for i = 1, missing do known[tonumber(ARGV[10 + i])] = true end
+  for i = first, stop - 1 do
+    if (records[i - first + 1] or '') == '' and not known[i] then taken[#taken + 1] = i end
+  end
+  if #taken > 1 then
+    call('HSET', me, 'turn', number)
+    call('INCRBY', P .. 'refused', #taken - 1)
+    return taken
+  end
+end
+
+call('HSET', me, 'turn', number)
+if idle then
+  call('HDEL', me, 'idle', 'want', 'room')
+  call('ZREM', P .. 'idle', worker)
+  call('DEL', P .. 'wake:' .. worker .. ':' .. idle)
+end
+
+local now, waiting = now_ms(), false
+if mine then
+  waiting = settle(reader(11 + missing), now, most, most_bytes)
+elseif turn ~= '' then
+  call('INCRBY', P .. 'refused', stop - first - missing)
+end
+
+-- What is left of the open claims: with want = 0 they stay open, and what was settled leaves holes in them.
+local left = {}
+if open ~= '' then
+  local length = call('LLEN', claims)
+  local all = mine and first == 0 and stop >= length
+  if not all and want == 0 then
+    if mine then
+      for i = first, math.min(stop, length) - 1 do call('LSET', claims, i, '') end
+      call('HINCRBY', me, 'holes', stop - first - missing)
+    end
+    left = nil
+  else
+    if not all then
+      for i, record in ipairs(call('LRANGE', claims, 0, -1)) do
+        local settled = mine and i > first and i <= stop
+        if record ~= '' and not settled then left[#left + 1] = record end
+      end
+    end
+    call('DEL', claims)
+    call('HSET', me, 'open', '', 'holes', 0)
+  end
+end
+
+if want == 0 then
+  if waiting then hand_over() end
+  return { 'settled' }
+end
+if promote(now) then waiting = true end
+
+local name, batch, payloads = text(number), left, {}
+if #left > 0 then
+  call('RPUSH', P .. 'claims:' .. worker .. ':' .. name, unpack(left))
+  call('HSET', me, 'open', name)
+  for _, record in ipairs(left) do
+    local flags, id = head(record)
+    if string.find(flags, 'p', 1, true) then payloads[#payloads + 1] = { record, id } end
+  end
+else
+  batch, payloads = claim(worker, name, want, room)
+end
+if batch then
+  if waiting then hand_over() end
+  return { 'jobs', message(name, batch, payloads) }
+end
+call('HSET', me, 'idle', number, 'want', want, 'room', room)
+call('ZADD', P .. 'idle', now, worker)
+return { 'idle' }

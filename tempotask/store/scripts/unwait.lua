@@ -1,0 +1,23 @@
+#!lua flags=allow-oom
+-- A client does not wait for these jobs any longer.
+--
+-- KEYS  the ring
+-- ARGV  client, ids ...
+-- reply how many it was waiting for
+
+local gone = 0
+for i = 2, #ARGV do
+  local others = call('HGET', P .. 'waiters', ARGV[i])
+  if others then
+    local left = {}
+    for client in string.gmatch(others, '%S+') do
+      if client == ARGV[1] then gone = gone + 1 else left[#left + 1] = client end
+    end
+    if #left == 0 then
+      call('HDEL', P .. 'waiters', ARGV[i])
+    else
+      call('HSET', P .. 'waiters', ARGV[i], concat(left, ' '))
+    end
+  end
+end
+return gone

@@ -1,0 +1,295 @@
+"""Store: one method a script, no policy.
+
+Every change of state is one Lua script in `scripts/`, run atomically by the server. This file loads them, writes
+their arguments and reads their replies; who calls them, when and why is the business of the pool and the door.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import redis
+from hiredis import pack_command
+from redis.exceptions import NoScriptError
+
+from tempotask.store import keys
+from tempotask.store.connect import Server
+from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, encode, raised_flag
+
+T = TypeVar("T")
+Argument = str | bytes | int | float
+
+REMEMBER_MS = 120_000
+"""How long an enqueue call is remembered, so that one sent twice is one: longer than any client tries again."""
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_SCRIPTS = files("tempotask.store") / "scripts"
+
+
+class Limits(NamedTuple):
+    """What a namespace keeps of outcomes: beyond either number the oldest go first."""
+
+    results: int = 1_000_000
+    results_bytes: int = 256 * 1024 * 1024
+
+
+class NewJob(msgspec.Struct, gc=False):
+    """A job to be added: its record with the payload in it, and when it may run."""
+
+    record: Record
+    due: float | None = None
+    """Unix seconds by the server's clock; None: now."""
+    given_id: bool = False
+    """Whether the user gave the id, which then is unique among jobs that have not finished."""
+
+
+class Settlement(msgspec.Struct):
+    """How jobs ended, in the order in which the scripts read it (prelude.lua, settle)."""
+
+    endings: dict[int, list[Argument]] = {}
+    """id, outcome, id, outcome ... by the milliseconds for which they are kept."""
+    retries: list[Argument] = []
+    """milliseconds from now, record, ..."""
+    pages: list[Argument] = []
+    """queue, status, number of jobs, limit of the history, page, ..."""
+    payloads: list[Argument] = []
+    """ids whose payload outside is let go."""
+
+    def arguments(self) -> list[Argument]:
+        """As the scripts read them."""
+        flat: list[Argument] = [len(self.endings)]
+        for keep, outcomes in self.endings.items():
+            flat += (keep, len(outcomes) // 2)
+            flat += outcomes
+        flat.append(len(self.retries) // 2)
+        flat += self.retries
+        flat.append(len(self.pages) // 5)
+        flat += self.pages
+        flat.append(len(self.payloads))
+        flat += self.payloads
+        return flat
+
+
+class Script(NamedTuple):
+    """A script as the server knows it."""
+
+    sha: str
+    text: str
+
+
+def _load(name: str) -> Script:
+    first, _, rest = (_SCRIPTS / f"{name}.lua").read_text().partition("\n")
+    text = f"{first}\n{(_SCRIPTS / 'prelude.lua').read_text()}\n{rest}"
+    return Script(hashlib.sha1(text.encode()).hexdigest(), text)
+
+
+SCRIPTS = {
+    name: _load(name)
+    for name in (
+        *("enqueue", "turn", "give_back", "sweep"),
+        *("register", "renew", "leave", "ask", "unwait", "find", "quiet"),
+    )
+}
+
+
+def base36(number: int, width: int) -> str:
+    """A number in digits that sort as it does."""
+    text = ""
+    for _ in range(width):
+        number, digit = divmod(number, 36)
+        text = _DIGITS[digit] + text
+    return text
+
+
+class Store:
+    """The state of one namespace on one server. Safe to use from several threads; opens nothing before it is used."""
+
+    def __init__(self, server: Server, namespace: str, limits: Limits | None = None) -> None:
+        self.server = server
+        self.namespace = namespace
+        self.limits = limits or Limits()
+        self.ring = keys.ring(namespace)
+        self.prefix = keys.prefix(namespace)
+        self._offset: float | None = None
+        self._calls = itertools.count(secrets.randbelow(36**6))
+
+    # -- running scripts
+
+    def run(self, name: str, *arguments: Argument) -> Any:
+        """Runs a script, patiently; raises `ServerUnavailable` or `ServerFull`."""
+        return self.server.patiently(lambda: self.once(name, *arguments))
+
+    def once(self, name: str, *arguments: Argument) -> Any:
+        """Runs a script without trying again: for those whose reply may be lost only once."""
+        client, script = self.server.client(), SCRIPTS[name]
+        try:
+            return client.execute_command("EVALSHA", script.sha, 1, self.ring, *arguments)
+        except NoScriptError:
+            client.execute_command("SCRIPT", "LOAD", script.text)
+            return client.execute_command("EVALSHA", script.sha, 1, self.ring, *arguments)
+
+    def read(self, command: str, key: str, *rest: Argument) -> Any:
+        """Runs a command that changes nothing, on a key named without its prefix."""
+        return self.server.patiently(lambda: self.server.client().execute_command(command, self.prefix + key, *rest))
+
+    # -- time and names
+
+    def now(self) -> float:
+        """Unix seconds by the server's clock, carried on by the monotonic one, so that a jump of ours is not seen."""
+        if self._offset is None:
+            seconds, micros = self.server.patiently(lambda: self.server.client().time())
+            self._offset = seconds + micros / 1e6 - time.monotonic()
+        return time.monotonic() + self._offset
+
+    def new_call(self) -> str:
+        """The id of an enqueue call: 15 characters that grow with time. Its jobs are `<call>-0`, `<call>-1`, ..."""
+        return base36(int(self.now() * 1000), 9) + base36(next(self._calls) % 36**6, 6)
+
+    # -- the four moves
+
+    def enqueue(self, call: str, jobs: Sequence[NewJob]) -> list[bool]:
+        """Adds at most 1,000 jobs, all or none, once however often the same call is sent.
+
+        Returns which of them were created; the others have an id of a job that has not finished. Raises
+        `ServerUnavailable`, `ServerFull`.
+        """
+        groups: dict[tuple[str, str], list[Argument]] = {}
+        singles: list[Argument] = []
+        positions: list[int] = []
+        for position, job in enumerate(jobs):
+            record = job.record
+            outside = len(record.payload) > OUTSIDE_BYTES if type(record.payload) is msgspec.Raw else False
+            if job.given_id or job.due is not None or outside:
+                payload: bytes | msgspec.Raw = b""
+                if outside:
+                    payload = record.payload
+                    record = msgspec.structs.replace(record, flags=raised_flag(record.flags, "p"), payload=NIL)
+                due = "" if job.due is None else str(int(job.due * 1000))
+                singles += (record.id if job.given_id else "", due, bytes(payload), encode(record))
+                positions.append(position)
+            else:
+                group = groups.get((record.queue, record.priority))
+                if group is None:
+                    group = groups[record.queue, record.priority] = []
+                group.append(encode(record))
+        flat: list[Argument] = [call, int(call[:9], 36) // 1000, REMEMBER_MS, len(groups)]
+        for (queue, priority), records in groups.items():
+            flat += (queue, priority, len(records))
+            flat += records
+        answer = self.run("enqueue", *flat, len(positions), *singles)
+        created = [True] * len(jobs)
+        for position, mark in zip(positions, answer, strict=True):
+            created[position] = mark == ord("1")
+        return created
+
+    def give_back_tail(self, worker: str, turn: str, start: int) -> int:
+        """Gives back what a worker holds under that turn from an index on. Returns how many jobs."""
+        return max(0, int(self.run("give_back", worker, "tail", turn, start)[0]))
+
+    def give_back_all(
+        self,
+        worker: str,
+        turn: str = "",
+        judged: Iterable[int] = (),
+        replaced: Sequence[tuple[int, bytes]] = (),
+        settlement: Settlement | None = None,
+    ) -> tuple[int, bool]:
+        """Gives back all that a worker holds, and forgets it.
+
+        The verdict on the judged indices of a turn counts if all of them are still held: some records are replaced
+        (a crash counted), others settled. Returns how many jobs went back, and whether the verdict counted.
+        """
+        indices = list(judged)
+        flat: list[Argument] = [*self.limits, turn, len(indices), *indices, len(replaced)]
+        for index, record in replaced:
+            flat += (index, record)
+        reply = self.run("give_back", worker, "all", *flat, *(settlement or Settlement()).arguments())
+        return (max(0, reply[0]), reply[0] >= 0 and reply[1] == b"1")
+
+    def sweep(self, supervisor: str, lease: float, lost: str, seen: str, *, dead: bool = False) -> list[str] | None:
+        """Takes the place of a lost host. None if it lives; else the workers whose jobs are to be given back."""
+        reply = self.run("sweep", supervisor, int(lease * 1000), lost, seen, "dead" if dead else "")
+        return [name.decode() for name in reply[1:]] if reply[0] == b"swept" else None
+
+    # -- supervisors and workers
+
+    def register(self, supervisor: str, lease: float, registration: bytes = b"", workers: Sequence[str] = ()) -> bool:
+        """Makes a supervisor known, or workers it is about to fork. False if its lease was swept."""
+        reply = self.run("register", supervisor, int(lease * 1000), registration, *workers)
+        return bool(reply[0] == b"registered")
+
+    def renew(self, supervisor: str, lease: float, *, tidy: bool) -> Renewal | None:
+        """Renews a lease; `tidy` promotes what is due and lets go of what is old too. None if it was swept."""
+        reply = self.run("renew", supervisor, int(lease * 1000), "1" if tidy else "")
+        if reply[0] != b"renewed":
+            return None
+        texts = [part.decode() for part in reply[1:]]
+        others = dict(zip(texts[2::2], texts[3::2], strict=True))
+        others.pop(supervisor, None)
+        now = int(texts[0]) / 1000
+        return Renewal(now, float(texts[1]) / 1000 if texts[1] else None, others)
+
+    def leave(self, supervisor: str) -> int:
+        """Forgets a supervisor, unless workers of it are still registered: returns how many."""
+        return int(self.run("leave", supervisor))
+
+    def registrations(self) -> dict[str, bytes]:
+        """What each supervisor said of itself."""
+        return {name.decode(): told for name, told in self.read("HGETALL", "supervisors").items()}
+
+    def opened(self, worker: str) -> tuple[str, list[bytes]]:
+        """The open turn of a worker, and its claims in the order of the batch; holes are empty."""
+        turn = (self.read("HGET", f"worker:{worker}", "open") or b"").decode()
+        return turn, self.read("LRANGE", f"claims:{worker}:{turn}", 0, -1) if turn else []
+
+    # -- outcomes
+
+    def ask(self, client: str, ids: Sequence[str]) -> list[bytes | None]:
+        """The encoded outcomes of at most 1,000 jobs; for those that have not ended None, and the client is told."""
+        return [outcome or None for outcome in self.run("ask", client, *ids)]
+
+    def told(self, client: str, connection: redis.Connection, timeout: float) -> list[tuple[str, bytes]]:
+        """Waits on a connection of the caller's own for what the client is told: id, and outcome (b"": ask for it).
+
+        Returns nothing when the time is over; raises redis' `ConnectionError` and `TimeoutError`.
+        """
+        key = f"{self.prefix}waits:{client}"
+        connection.send_packed_command(pack_command(("BLPOP", key, timeout)))
+        first = connection.read_response(disable_decoding=True)
+        if not first:
+            return []
+        connection.send_packed_command(pack_command(("LPOP", key, 2001)))
+        parts = [first[1], *(connection.read_response(disable_decoding=True) or [])]
+        return [(parts[i].decode(), parts[i + 1]) for i in range(0, len(parts) - 1, 2)]
+
+    def unwait(self, client: str, ids: Sequence[str]) -> None:
+        """The client does not wait for these jobs any longer."""
+        for start in range(0, len(ids), 1000):
+            self.run("unwait", client, *ids[start : start + 1000])
+
+    def quiet(self, *, delayed: bool = False) -> bool:
+        """Whether nothing is left that would run now: nothing waiting, claimed, or between two tries."""
+        ready, held, retries, due = self.run("quiet")
+        return not (ready or held or retries or (delayed and due))
+
+    def close(self) -> None:
+        """Lets go of the server's connections."""
+        self.server.close()
+
+
+class Renewal(NamedTuple):
+    """What a supervisor learns when it renews its lease."""
+
+    now: float
+    """Unix seconds by the server's clock."""
+    next_due: float | None
+    """When the next delayed record is due; None when there is none, or nobody asked."""
+    leases: dict[str, str]
+    """The other supervisors' leases, as they are stored."""
