@@ -1,0 +1,227 @@
+"""Talking to the server: connections, patience with outages, and who it is that answers."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import redis
+from redis import exceptions as wrong
+from redis.connection import AbstractConnection
+
+from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable
+from tempotask.store import address
+from tempotask.store.embedded import OLDEST_REDIS, EmbeddedServer, home_folder
+
+T = TypeVar("T")
+
+OTHERWISE = "give another server with --db, QueueManager.init(db=...) or $TEMPOTASK_DB"
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.5  # seconds between two tries
+
+REFUSED = (
+    wrong.AuthenticationError,
+    wrong.AuthorizationError,
+    wrong.AuthenticationWrongNumberOfArgsError,
+    wrong.NoPermissionError,
+)
+PASSING = (
+    wrong.ConnectionError,  # LOADING, too many clients and a Sentinel that knows no master yet among them
+    wrong.TimeoutError,
+    wrong.ReadOnlyError,
+    wrong.ClusterDownError,  # MASTERDOWN too
+    wrong.TryAgainError,
+)
+PASSING_WORDS = ("BUSY", "MISCONF", "NOREPLICAS")  # a slow script, a full disk, replicas on their way
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Who answers: `name` is `redis` or `valkey`, `policy` what it does when it is full (should be `noeviction`)."""
+
+    name: str
+    version: str
+    policy: str
+
+
+class Server:
+    """Where the state lives, and how to reach it. Making one opens nothing.
+
+    `db` is a URL, a `redis.Redis` whose settings are taken over, or None for the embedded server. `connect_timeout`
+    (seconds) is how long an outage is waited for.
+
+    Raises InvalidOptions when `db` says nothing that could be connected to.
+    """
+
+    def __init__(self, db: str | redis.Redis | None, *, connect_timeout: float = 10.0) -> None:
+        self.connect_timeout = connect_timeout
+        self._home = home_folder() if db is None else None
+        self._embedded: EmbeddedServer | None = None
+        self._address: address.Address | None = None
+        self._clients: dict[int, redis.Redis] = {}
+        self._info: ServerInfo | None = None
+        if isinstance(db, str):
+            self._address = address.from_url(db)
+        elif isinstance(db, redis.Redis):
+            self._address = address.from_client(db)
+        elif db is not None:
+            raise InvalidOptions(
+                f"db is a URL or a redis.Redis, not a {type(db).__module__}.{type(db).__name__}: "
+                "a cluster of several nodes and the asyncio client are not supported"
+            )
+
+    @property
+    def label(self) -> str:
+        """The URL without user and password, for people to read."""
+        return self._address.label if self._address and not self._home else f"{self._home} (embedded)"
+
+    @property
+    def url(self) -> str | None:
+        """The whole URL, to hand to a child process, or None: see `why_not_handed_over`. Starts the embedded server."""
+        return self._reached().url
+
+    @property
+    def why_not_handed_over(self) -> str:
+        """The settings of the given client that no URL can carry to another process; empty if there are none."""
+        return self._address.why_not_handed_over if self._address else ""
+
+    def client(self) -> redis.Redis:
+        """A client for all threads of this process, bytes in and out. After a fork the child gets its own."""
+        if made := self._clients.get(os.getpid()):
+            return made
+        # One try must not eat up all the patience: a connection that died silently leaves time for a fresh one.
+        part = self.connect_timeout / 2
+        pool = self._reached().pool({"socket_timeout": part, "socket_connect_timeout": part})
+        return self._clients.setdefault(os.getpid(), redis.Redis(connection_pool=pool))
+
+    def connection(self, *, timeout: float | None) -> AbstractConnection:
+        """A fresh connection for a loop of the caller's own, already connected; `timeout` (seconds) is its socket's.
+
+        The caller uses `send_packed_command` and `read_response`, and disconnects it. Errors are the library's:
+        `patiently` makes ours of them.
+        """
+        pool = self._reached().pool({"socket_connect_timeout": self.connect_timeout / 2}, socket_timeout=timeout)
+        made = cast(AbstractConnection, pool.make_connection())
+        try:
+            made.connect()  # type: ignore[no-untyped-call]
+        except (wrong.ConnectionError, wrong.TimeoutError):
+            if self._embedded is None:
+                raise
+            self._embedded.ensure()
+            made.connect()  # type: ignore[no-untyped-call]
+        return made
+
+    def patiently(self, call: Callable[[], T], *, deadline: float | None = None) -> T:
+        """What `call` returns, tried again through an outage until `deadline`.
+
+        That is a time of `time.monotonic`; without it, `connect_timeout` from now. `call` must be safe to do twice: its
+        answer may be what was lost. Raises ServerUnavailable when the time is over, or at once when the server refuses
+        us, and ServerFull when it is at its `maxmemory`. What else goes wrong, such as an unknown script, passes through.
+        """
+        deadline = time.monotonic() + self.connect_timeout if deadline is None else deadline
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return call()
+            except redis.RedisError as error:
+                if not _may_pass(error):
+                    self._give_up(error)
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise ServerUnavailable(
+                        f"the server at {self.label} can't be used ({error}), after waiting for it: "
+                        f"start it or see what ails it, or {OTHERWISE}"
+                    ) from error
+                self._mend(error)
+            # Not in step: after an outage all clients come back, and need not do so at once.
+            time.sleep(min(pause * random.uniform(0.5, 1), max(left, 0)))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def check(self) -> ServerInfo:
+        """Who answers, asked once. Raises ServerUnavailable when it is too old, or a cluster of several nodes."""
+        if self._info is None:
+            self._info = self.patiently(self._ask)
+        return self._info
+
+    def close(self) -> None:
+        """Lets go of this process's connections and of the embedded server. The next use opens them again."""
+        if client := self._clients.pop(os.getpid(), None):
+            client.connection_pool.disconnect()
+            client.close()
+        embedded, self._embedded = self._embedded, None
+        if embedded:
+            self._address = None
+            embedded.close()
+
+    def _reached(self) -> address.Address:
+        if self._address is None:
+            embedded = EmbeddedServer.open(self._home)
+            if self._embedded is None:
+                self._embedded = embedded
+                self._address = address.from_url(embedded.url)
+            else:  # another thread was faster
+                embedded.close()
+        return cast(address.Address, self._address)
+
+    def _mend(self, error: redis.RedisError) -> None:
+        if isinstance(error, wrong.ReadOnlyError) and (client := self._clients.get(os.getpid())):
+            # The master has become a replica: a new connection may lead to the new master, the old one never does.
+            client.connection_pool.disconnect(inuse_connections=False)
+        if self._embedded and isinstance(error, wrong.ConnectionError):
+            self._embedded.ensure()
+
+    def _give_up(self, error: redis.RedisError) -> None:
+        """Raises what there is to say about an error that waiting does not cure."""
+        if isinstance(error, REFUSED):
+            raise ServerUnavailable(
+                f"the server at {self.label} refuses us ({error}): put a user and a password that may use it "
+                f"into its URL, redis://user:password@host:6379/0, or {OTHERWISE}"
+            ) from error
+        if isinstance(error, wrong.OutOfMemoryError):
+            raise ServerFull(
+                f"the server at {self.label} is full (its maxmemory is reached): let jobs finish, or raise maxmemory"
+            ) from error
+        if isinstance(error, wrong.InvalidResponse):
+            raise ServerUnavailable(f"what answers at {self.label} is neither Redis nor Valkey: {OTHERWISE}") from error
+        if isinstance(error, (wrong.ConnectionError, wrong.AskError)) or "DB index" in str(error):
+            raise ServerUnavailable(f"the server at {self.label} can't be used ({error}): {OTHERWISE}") from error
+        raise error
+
+    def _ask(self) -> ServerInfo:
+        told = self.client().info()
+        info = ServerInfo(
+            name=str(told.get("server_name") or "redis"),
+            version=str(told.get("valkey_version") or told.get("redis_version") or "unknown"),
+            policy=str(told.get("maxmemory_policy", "unknown")),
+        )
+        numbers = [int(part) if part.isdecimal() else 0 for part in info.version.split(".")[:2]]
+        if info.name == "redis" and tuple(numbers) < OLDEST_REDIS:
+            raise ServerUnavailable(
+                f"the server at {self.label} is Redis {info.version}: TempoTask needs Redis 7.0 or newer, or Valkey; "
+                f"upgrade it, or {OTHERWISE}"
+            )
+        if told.get("cluster_enabled"):
+            cluster = self.client().execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call]
+            nodes = int(cluster.get("cluster_size", 1))
+            if nodes > 1:
+                raise ServerUnavailable(
+                    f"the server at {self.label} is a cluster of {nodes} nodes, which TempoTask does not support yet: "
+                    f"{OTHERWISE}"
+                )
+        return info
+
+
+def resolve(db: str | redis.Redis | None = None, *, connect_timeout: float = 10.0) -> Server:
+    """The server that `db` names, else `$TEMPOTASK_DB`, else the embedded one, which starts at the first use."""
+    if db is None:
+        db = os.environ.get("TEMPOTASK_DB") or None
+    return Server(db, connect_timeout=connect_timeout)
+
+
+def _may_pass(error: redis.RedisError) -> bool:
+    if isinstance(error, REFUSED) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return False
+    return isinstance(error, PASSING) or str(error).startswith(PASSING_WORDS)
