@@ -67,19 +67,17 @@ CARRIED = {"client_name"} | {
         *("ciphers", "keyfile", "min_version", "password"),
     )
 }
-# What the library adds by itself, and what is ours to choose.
+REACHED = {"host", "port", "path", "db", "username", "password"}
+# Ours to choose: how long and how often we try, how we keep count of connections.
 NEEDLESS = OURS.keys() | {
-    *("cache", "cache_config", "cache_factory", "command_packer", "connection_pool", "driver_info"),
-    *("event_dispatcher", "himport_registry", "legacy_responses", "lib_name", "lib_version"),
-    *("maint_notifications_config", "max_connections", "parser_class", "retry_on_error", "retry_on_timeout"),
-    *(
-        "socket_connect_timeout",
-        "socket_keepalive",
-        "socket_keepalive_options",
-        "socket_read_size",
-        "socket_timeout",
-        "socket_type",
-    ),
+    *("cache", "cache_config", "connection_pool", "event_dispatcher", "legacy_responses", "lib_name", "lib_version"),
+    *("maint_notifications_config", "max_connections", "retry_on_error", "retry_on_timeout", "socket_connect_timeout"),
+    *("socket_keepalive", "socket_keepalive_options", "socket_read_size", "socket_timeout"),
+}
+USUAL = {
+    name: parameter.default
+    for make in (redis.Redis.__init__, SSLConnection.__init__)
+    for name, parameter in inspect.signature(make).parameters.items()
 }
 
 
@@ -141,19 +139,6 @@ def from_client(client: redis.Redis) -> Address:
     """Takes over the settings of somebody's client, and writes them as a URL if that can say them."""
     pool = client.connection_pool
     kind: type[Any] = pool.connection_class
-    settings = {name: value for name, value in pool.connection_kwargs.items() if name not in NEEDLESS}
-    reached = {"host", "port", "path", "db", "username", "password"}
-    lost = [name for name, value in settings.items() if name not in CARRIED | reached and value not in (None, False)]
-    usual = {
-        name: parameter.default for name, parameter in inspect.signature(SSLConnection.__init__).parameters.items()
-    }
-    query = {
-        name: _written(settings[name])
-        for name in sorted(CARRIED & settings.keys())
-        if settings[name] not in (None, usual.get(name))
-    }
-    if isinstance(settings.get("ssl_ca_data"), bytes):
-        lost.append("ssl_ca_data in bytes")
     schemes: dict[type[Any], str] = {
         Connection: "redis",
         SSLConnection: "rediss",
@@ -161,31 +146,47 @@ def from_client(client: redis.Redis) -> Address:
         SentinelManagedConnection: "redis+sentinel",
         SentinelManagedSSLConnection: "rediss+sentinel",
     }
-    if kind not in schemes:
+    known = kind in schemes
+    # Besides what people give, the library keeps things of its own among the settings, others in each version.
+    settings = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if name not in NEEDLESS and (name in REACHED | USUAL.keys() or not known)
+    }
+    special = {name: value for name, value in settings.items() if value not in (None, USUAL.get(name))}
+    query = {name: _written(special[name]) for name in sorted(CARRIED & special.keys())}
+    lost = [name for name in special if name not in CARRIED | REACHED]
+    if not known:
         lost.append(f"the connection class {kind.__name__}")
-    more: dict[str, Any] = {}
-    if isinstance(pool, SentinelConnectionPool):
-        if not pool.is_master:
-            raise InvalidOptions(f"a client for the replicas of {pool.service_name} can't write: give master_for(...)")
-        watchers = [watch.connection_pool.connection_kwargs for watch in pool.sentinel_manager.sentinels]
-        access = {name: watchers[0][name] for name in ("username", "password") if watchers[0].get(name)}
-        query.update({f"sentinel_{name}": value for name, value in access.items()})
-        if any(watch.connection_pool.connection_class is not Connection for watch in pool.sentinel_manager.sentinels):
-            lost.append("connections to Sentinel that are not plain TCP")
-        more = {
-            "sentinels": tuple((str(watcher["host"]), int(watcher["port"])) for watcher in watchers),
-            "sentinel_settings": access,
-            "service": str(pool.service_name),
-        }
-    label = _label(schemes.get(kind, "redis"), settings, more.get("sentinels", ()), more.get("service", ""))
+    if isinstance(settings.get("ssl_ca_data"), bytes):
+        lost.append("ssl_ca_data in bytes")
+    watched = _watched(pool, query, lost) if isinstance(pool, SentinelConnectionPool) else {}
+    label = _label(schemes.get(kind, "redis"), settings, watched.get("sentinels", ()), watched.get("service", ""))
     return Address(
         label=label,
         url=None if lost else _with_secrets(label, settings, query),
         kind=kind,
         settings=settings,
         why_not_handed_over=", ".join(sorted(lost)),
-        **more,
+        **watched,
     )
+
+
+def _watched(pool: SentinelConnectionPool, query: dict[str, str], lost: list[str]) -> dict[str, Any]:
+    """The fields of an address that lie behind a Sentinel; adds to `query` and `lost` what they need."""
+    if not pool.is_master:
+        raise InvalidOptions(f"a client for the replicas of {pool.service_name} can't write: give master_for(...)")
+    watchers = [watcher.connection_pool for watcher in pool.sentinel_manager.sentinels]
+    given = [watcher.connection_kwargs for watcher in watchers]
+    access = {name: given[0][name] for name in ("username", "password") if given[0].get(name)}
+    query.update({f"sentinel_{name}": value for name, value in access.items()})
+    if any(watcher.connection_class is not Connection for watcher in watchers):
+        lost.append("connections to Sentinel that are not plain TCP")
+    return {
+        "sentinels": tuple((str(place["host"]), int(place["port"])) for place in given),
+        "sentinel_settings": access,
+        "service": str(pool.service_name),
+    }
 
 
 def _parsed(url: str) -> Address:

@@ -119,7 +119,7 @@ class Server:
 
         That is a time of `time.monotonic`; without it, `connect_timeout` from now. `call` must be safe to do twice: its
         answer may be what was lost. Raises ServerUnavailable when the time is over, or at once when the server refuses
-        us, and ServerFull when it is at its `maxmemory`. What else goes wrong, such as an unknown script, passes through.
+        us, and ServerFull when it is at its `maxmemory`. Other errors, of an unknown script say, pass through.
         """
         deadline = time.monotonic() + self.connect_timeout if deadline is None else deadline
         pause = FIRST_PAUSE
