@@ -97,9 +97,17 @@ def _describe(process: psutil.Process) -> str:
         return str(process.pid)
 
 
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A folder of the test's own whose path leaves room for a unix socket's name, which pytest's own may not."""
+@pytest.fixture(scope="session")
+def _short_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tempotask-"))
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def short_path(_short_folder: Path) -> Path:
+    """A folder of the test's own whose path leaves room for a unix socket's name, which pytest's own may not.
+
+    It goes with the session: what a test started may write to it until the look for leftovers has seen it end.
+    """
+    return Path(tempfile.mkdtemp(dir=_short_folder))
