@@ -1,0 +1,182 @@
+"""One manager's side of the server, in this process: its store, the outcomes it waits for, its threads."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import msgspec
+import redis
+
+from tempotask.errors import (
+    InvalidPayload,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    JobTimeout,
+    ResultExpired,
+    WorkerCrashed,
+)
+from tempotask.info import JobInfo, LogEntry, info_of
+from tempotask.options import Options
+from tempotask.store import look
+from tempotask.store.connect import Server, resolve
+from tempotask.store.outcomes import Ending, Outcomes
+from tempotask.store.records import FINISHED, Outcome, Status, decode_outcome
+from tempotask.store.store import Limits, Store
+
+if TYPE_CHECKING:
+    from tempotask.task import Task
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FAILURES: Mapping[str, type[JobFailed]] = {"JobTimeout": JobTimeout, "WorkerCrashed": WorkerCrashed}
+THREADS = 16
+"""Threads for the awaitable twins of what talks to the server."""
+
+
+class Client:
+    """Opens nothing before its first use; after `close` the next use opens again; a forked child gets its own."""
+
+    def __init__(
+        self,
+        db: str | redis.Redis | None,
+        namespace: str,
+        options: Options,
+        tasks: Mapping[tuple[str, str], Task[Any, Any]],
+    ) -> None:
+        self.db = db
+        self.namespace = namespace
+        self._options = options
+        self._tasks = tasks
+        # A URL that says nothing is refused here, not at the first use.
+        self._server = None if db is None else Server(db, connect_timeout=options.connect_timeout)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._store: Store | None = None
+        self._outcomes: Outcomes | None = None
+        self._executor: ThreadPoolExecutor | None = None
+
+    def _in_this_process(self) -> threading.RLock:
+        if self._pid != os.getpid():
+            # A store of its own too: two processes that count on from the same number would make the same ids.
+            self._forget()
+        return self._lock
+
+    @property
+    def server(self) -> Server:
+        """The server, as far as it is known; nothing is opened."""
+        if self._server is None:
+            self._server = resolve(self.db, connect_timeout=self._options.connect_timeout)
+        return self._server
+
+    @property
+    def store(self) -> Store:
+        """The store of this process."""
+        with self._in_this_process():
+            if self._store is None:
+                limits = Limits(self._options.max_results, self._options.max_results_bytes)
+                self._store = Store(self.server, self.namespace, limits)
+            return self._store
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """The outcomes that this process waits for."""
+        with self._in_this_process():
+            if self._outcomes is None:
+                self._outcomes = Outcomes(self.server, self.store, lambda: self.executor)
+            return self._outcomes
+
+    @property
+    def executor(self) -> ThreadPoolExecutor:
+        """Threads for what would block an event loop."""
+        with self._in_this_process():
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tempotask")
+            return self._executor
+
+    async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls what may block in a thread."""
+        bound = functools.partial(call, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self.executor, bound)
+
+    def close(self) -> None:
+        """Lets go of connections and threads."""
+        with self._in_this_process():
+            store, outcomes, executor = self._store, self._outcomes, self._executor
+            self._store = self._outcomes = self._executor = None
+        if outcomes is not None:
+            outcomes.close()
+        if executor is not None:
+            executor.shutdown(wait=False)
+        if store is not None:
+            store.close()
+        if self.db is None:
+            # The environment may name another one by the next use.
+            self._server = None
+
+    def find(self, id: str) -> JobInfo | None:
+        """A job, wherever it is."""
+        found = look.find(self.store, id)
+        return None if found is None else info_of(self.store, found)
+
+    def info(self, id: str) -> JobInfo:
+        """`find`, or `JobNotFound`."""
+        info = self.find(id)
+        if info is None:
+            raise JobNotFound(f"nobody knows a job {id!r}; check the id, the server and the namespace")
+        return info
+
+    def logs(self, id: str) -> list[LogEntry]:
+        """What a job logged, oldest first, or `JobNotFound`."""
+        return self.info(id).logs
+
+    def status(self, id: str) -> Status:
+        """Where a job is; of one whose history is trimmed, what its outcome says; else `JobNotFound`."""
+        found = look.find(self.store, id)
+        if found is None:
+            raise JobNotFound(f"nobody knows a job {id!r}; check the id, the server and the namespace")
+        return found.status
+
+    def final_status(self, id: str, ending: Ending) -> Status:
+        """The status that a job ended with. Raises what the ending is, if neither it nor the history tells."""
+        if isinstance(ending, bytes):
+            return decode_outcome(ending).status
+        if isinstance(ending, ResultExpired):
+            found = look.find(self.store, id)
+            if found is not None and found.status in FINISHED:
+                return found.status
+        raise ending
+
+    def outcome(self, ending: Ending) -> Outcome:
+        """An ending, decoded; raises what it is, if it is an error."""
+        if isinstance(ending, bytes):
+            return decode_outcome(ending)
+        raise ending
+
+    def value(self, id: str, outcome: Outcome) -> Any:
+        """The result; decoded to its type, where this process declares the task. Raises how the job failed."""
+        if outcome.status == "completed":
+            task = self._tasks.get((outcome.queue, outcome.name))
+            if task is None:
+                return msgspec.msgpack.decode(outcome.result)
+            try:
+                return task.result_decoder.decode(outcome.result)
+            except msgspec.ValidationError as error:
+                raise InvalidPayload(f"the result of job {id} does not fit its task's type: {error}") from None
+        failure = outcome.failure
+        if outcome.status == "cancelled":
+            raise JobCancelled(f"job {id} was cancelled" + (f": {failure.message}" if failure else ""))
+        if failure is None:
+            raise JobFailed(id, "Unknown", "the job failed, and nobody knows why")
+        kind = FAILURES.get(failure.type, JobFailed)
+        raise kind(id, failure.type, failure.message, failure.traceback)

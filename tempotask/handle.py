@@ -1,0 +1,227 @@
+"""What a producer holds: a handle to one job, or to many."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from tempotask.client import Client
+    from tempotask.info import JobInfo, LogEntry
+    from tempotask.store.outcomes import Ending, Outcomes, Wait
+    from tempotask.store.records import Status
+
+R = TypeVar("R")
+
+
+class JobHandle(msgspec.Struct, Generic[R], eq=False, weakref=True):
+    """One job, seen from outside: what it does, and what comes of it. Handles follow the newest run of their id."""
+
+    id: str
+    queue: str
+    """Empty for a handle made from an id, until the job's outcome is known."""
+    name: str
+    created: bool
+    """False when a job of this id had not finished, so that nothing was added."""
+    _client: Client
+    _known: bool = True
+    """Whether this process saw the job being added."""
+    _seen: Ending | None = None
+    """The ending that `wait` or `as_completed` saw, for the next who wants the result: the server may forget it."""
+
+    def status(self) -> Status:
+        """Where the job is now.
+
+        Raises:
+            JobNotFound: nobody knows it.
+        """
+        return self._client.status(self.id)
+
+    def info(self) -> JobInfo:
+        """All that is known of the job.
+
+        Raises:
+            JobNotFound: nobody knows it, or its history has been trimmed.
+        """
+        return self._client.info(self.id)
+
+    def logs(self) -> list[LogEntry]:
+        """What the job logged, oldest first."""
+        return self._client.logs(self.id)
+
+    def result(self, timeout: float | None = None) -> R:
+        """Waits for the job's end, at most `timeout` seconds, also through an outage of the server; its result.
+
+        Raises:
+            JobFailed: it failed (`JobTimeout`, `WorkerCrashed` are kinds of it).
+            JobCancelled: it was cancelled or deleted.
+            ResultExpired: it has ended, and its outcome is no longer kept.
+            JobNotFound: nobody knows it.
+            TimeoutError: the `timeout` is over; the job goes on.
+        """
+        ending = self._taken()
+        if ending is None:
+            (ending,) = self._client.outcomes.in_order([self.id], timeout, self._known)
+        return self._value(ending)
+
+    async def astatus(self) -> Status:
+        """`status`, to be awaited."""
+        return await self._client.apart(self.status)
+
+    async def ainfo(self) -> JobInfo:
+        """`info`, to be awaited."""
+        return await self._client.apart(self.info)
+
+    async def alogs(self) -> list[LogEntry]:
+        """`logs`, to be awaited."""
+        return await self._client.apart(self.logs)
+
+    async def aresult(self, timeout: float | None = None) -> R:
+        """`result`, to be awaited."""
+        ending = self._taken()
+        if ending is None:
+            (ending,) = [one async for one in self._client.outcomes.ain_order([self.id], timeout, self._known)]
+        return self._value(ending)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.aresult().__await__()
+
+    async def wait(self, timeout: float | None = None) -> Status:
+        """Waits for the job's end; its final status.
+
+        Raises:
+            TimeoutError: the `timeout` is over; the job goes on.
+            ResultExpired, JobNotFound: there is no status to tell.
+        """
+        (ending,) = [one async for one in self._client.outcomes.ain_order([self.id], timeout, self._known)]
+        self._seen = ending
+        return await self._client.apart(self._client.final_status, self.id, ending)
+
+    def _taken(self) -> Ending | None:
+        ending, self._seen = self._seen, None
+        return ending
+
+    def _value(self, ending: Ending) -> R:
+        outcome = self._client.outcome(ending)
+        self.queue, self.name = outcome.queue, outcome.name
+        value: R = self._client.value(self.id, outcome)
+        return value
+
+
+class JobHandles(list[JobHandle[R]]):
+    """Handles to many jobs, whose results can be had together."""
+
+    def results(self, timeout: float | None = None) -> list[R]:
+        """All results, in order, asked for at once; waits at most `timeout` seconds in all.
+
+        Raises:
+            What `JobHandle.result` raises, for the first one in order that has no result.
+        """
+        if not self:
+            return []
+        client = self[0]._client
+        endings = client.outcomes.in_order([handle.id for handle in self], timeout, True)
+        return [client.value(handle.id, client.outcome(ending)) for handle, ending in zip(self, endings, strict=True)]
+
+    async def aresults(self, timeout: float | None = None) -> list[R]:
+        """`results`, to be awaited."""
+        if not self:
+            return []
+        client = self[0]._client
+        endings = client.outcomes.ain_order([handle.id for handle in self], timeout, True)
+        ids = iter(self)
+        return [client.value(next(ids).id, client.outcome(ending)) async for ending in endings]
+
+
+class as_completed(Generic[R]):
+    """Yields handles as their jobs finish, well or not, in `for` and in `async for`; `timeout` seconds in all.
+
+    Raises:
+        TimeoutError: the time is over, and some have not finished.
+    """
+
+    def __init__(self, handles: Iterable[JobHandle[R]], timeout: float | None = None) -> None:
+        self._handles = list(dict.fromkeys(handles))
+        self._timeout = timeout
+
+    def __iter__(self) -> Iterator[JobHandle[R]]:
+        ready = threading.Event()
+        course = _Course(self._handles, ready.set)
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        try:
+            course.ask()
+            while course.left:
+                ready.clear()
+                if finished := course.finished():
+                    yield from finished
+                elif not ready.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                    raise course.late(self._timeout)
+        finally:
+            course.end()
+
+    async def __aiter__(self) -> AsyncIterator[JobHandle[R]]:
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        course = _Course(self._handles, lambda: loop.call_soon_threadsafe(ready.set))
+        deadline = None if self._timeout is None else loop.time() + self._timeout
+        try:
+            course.ask_soon()
+            while course.left:
+                ready.clear()
+                finished = course.finished()
+                for handle in finished:
+                    yield handle
+                if not finished:
+                    # The limit is around the waiting alone: a generator must not be cancelled at a `yield`.
+                    try:
+                        async with asyncio.timeout_at(deadline):
+                            await ready.wait()
+                    except TimeoutError:
+                        raise course.late(self._timeout) from None
+        finally:
+            course.end()
+
+
+class _Course(Generic[R]):
+    """The state of one `as_completed`: for each client a wait, and the handles by their id."""
+
+    def __init__(self, handles: list[JobHandle[R]], notify: Callable[[], object]) -> None:
+        self.left = len(handles)
+        """How many have not been yielded."""
+        by_client: dict[Client, dict[str, list[JobHandle[R]]]] = {}
+        for handle in handles:
+            by_client.setdefault(handle._client, {}).setdefault(handle.id, []).append(handle)
+        self._parts: list[tuple[Outcomes, Wait, dict[str, list[JobHandle[R]]]]] = []
+        for client, by_id in by_client.items():
+            known = all(handle._known for ones in by_id.values() for handle in ones)
+            self._parts.append((client.outcomes, client.outcomes.begin(list(by_id), notify, known), by_id))
+
+    def ask(self) -> None:
+        for outcomes, wait, _ in self._parts:
+            outcomes.ask(wait)
+
+    def ask_soon(self) -> None:
+        for outcomes, wait, _ in self._parts:
+            outcomes.ask_soon(wait)
+
+    def finished(self) -> list[JobHandle[R]]:
+        """The handles of jobs that have finished since the last look."""
+        found = []
+        for _, wait, by_id in self._parts:
+            for id, ending in wait.take().items():
+                for handle in by_id[id]:
+                    handle._seen = ending
+                    found.append(handle)
+        self.left -= len(found)
+        return found
+
+    def late(self, timeout: float | None) -> TimeoutError:
+        return TimeoutError(f"{self.left} jobs have not finished within {timeout} s; they go on")
+
+    def end(self) -> None:
+        for outcomes, wait, _ in self._parts:
+            outcomes.end(wait)

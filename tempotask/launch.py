@@ -1,0 +1,198 @@
+"""Starting the pool from a program: which application it is, and a supervisor as a child process.
+
+The child runs what the command `tempotask-supervisor` runs. Three things bind the two: the child's standard input is a
+pipe that ends when this program ends, however that comes, and then the pool goes too; the child writes one line of
+JSON when all workers are ready, or why they will not be; and signals tell it to stop.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType, ModuleType
+from typing import Any
+
+import msgspec
+
+from tempotask import errors
+from tempotask.errors import NotImportable, TempoTaskError
+
+HOW_TO_GO_ON = (
+    "put the application (QueueManager.init and the tasks) in a file of its own, and start the pool from there, "
+    "or with: tempotask-supervisor app:tempotask"
+)
+PATIENCE = 15.0
+"""Seconds that a supervisor may take beyond `grace` until it is stopped harder."""
+
+
+class _Report(msgspec.Struct):
+    """The line that the supervisor writes."""
+
+    ready: bool = False
+    error: str = ""
+    kind: str = ""
+
+
+class Launch:
+    """A supervisor as a child of this program: started, waited for, stopped."""
+
+    def __init__(self, application: str, start: Mapping[str, Any], grace: float) -> None:
+        self._application = application
+        self._start = start
+        self._grace = grace
+        self._child: subprocess.Popen[bytes] | None = None
+        self._report: int | None = None
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Starts the child; `ready` says how that went."""
+        read_end, write_end = os.pipe()
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "tempotask.cli.supervisor", self._application, "--report-fd", str(write_end)],
+                stdin=subprocess.PIPE,
+                pass_fds=(write_end,),
+                # Out of the terminal's foreground group: a Ctrl-C comes to this program, and it decides what follows.
+                process_group=0,
+                env=_environment(self._start),
+            )
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        self._report = read_end
+        _ours_alone(self._child)
+
+    def ready(self) -> None:
+        """Waits until every worker is ready; ends the child and raises what it reported, if they will not be."""
+        assert self._report is not None
+        with os.fdopen(self._report, "rb") as pipe:
+            self._report = None
+            line = pipe.readline()
+        try:
+            report = msgspec.json.decode(line, type=_Report) if line else None
+        except msgspec.MsgspecError:
+            report = _Report(error=line.decode(errors="replace").strip())
+        if report is not None and report.ready:
+            return
+        status = self.stop()
+        if report is None:
+            raise TempoTaskError(f"the pool was not ready when it ended, with status {status}; see its log above")
+        kind = getattr(errors, report.kind, None)
+        raise (kind if isinstance(kind, type) and issubclass(kind, TempoTaskError) else TempoTaskError)(report.error)
+
+    def ended(self) -> int | None:
+        """The child's exit status, if it has ended."""
+        return None if self._child is None else self._child.poll()
+
+    def wait(self) -> int:
+        """Waits for the end of the child; its exit status."""
+        assert self._child is not None
+        return self._child.wait()
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Tells the child to stop: gently at first, at once when it is told again."""
+        # Popen looks first whether the child has been reaped, so that no other process is hit.
+        if self._child is not None:
+            self._child.send_signal(number)
+
+    def stop(self) -> int:
+        """Stops the pool gently, harder when that takes longer than it may; the child's exit status."""
+        child = self._child
+        if child is None:
+            return 0
+        with self._lock:
+            for number, patience in ((signal.SIGTERM, self._grace + PATIENCE), (signal.SIGTERM, PATIENCE)):
+                child.send_signal(number)
+                try:
+                    child.wait(patience)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+            else:
+                child.kill()
+                child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
+        return child.returncode
+
+    @contextmanager
+    def passing_on_signals(self) -> Iterator[None]:
+        """While it lasts, Ctrl-C and TERM go to the child instead of this program."""
+        if threading.current_thread() is not threading.main_thread():
+            # Only the main thread may set handlers.
+            yield
+            return
+
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            self.signal()
+
+        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _environment(start: Mapping[str, Any]) -> dict[str, str]:
+    """The child's environment: it imports from where this program does, and learns what only this program knows."""
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": path, "TEMPOTASK_START": msgspec.json.encode(start).decode()}
+
+
+def _ours_alone(child: subprocess.Popen[bytes]) -> None:
+    """Closes the pipe to the child in every fork of this program, or the pool would outlive the program with them."""
+    reference = weakref.ref(child)
+
+    def close() -> None:
+        child = reference()
+        if child is not None and child.stdin is not None:
+            child.stdin.close()
+
+    os.register_at_fork(after_in_child=close)
+
+
+def locate(manager: object, module: str) -> str:
+    """How another process finds this manager: `module:attribute` or `script.py:attribute`.
+
+    `module` is where it was made; it may have been handed on.
+
+    Raises:
+        NotImportable: when no other process can.
+    """
+    first = sys.modules.get(module)
+    others = [other for name, other in list(sys.modules.items()) if name != module]
+    for candidate in (first, *others):
+        attribute = _attribute(candidate, manager)
+        if candidate is not None and attribute is not None:
+            return f"{_spelt(candidate)}:{attribute}"
+    raise NotImportable(
+        f"no module has this QueueManager (made in {module}) as an attribute, so that no worker can import it; "
+        "assign it at the top level of a module: tempotask = QueueManager.init(…)"
+    )
+
+
+def _attribute(module: ModuleType | None, manager: object) -> str | None:
+    # Modules that load their attributes when asked are not asked.
+    values = getattr(module, "__dict__", None) or {}
+    return next((name for name, value in list(values.items()) if value is manager), None)
+
+
+def _spelt(module: ModuleType) -> str:
+    if module.__name__ not in ("__main__", "__mp_main__"):
+        return module.__name__
+    if module.__spec__ is not None and module.__name__ == "__main__":
+        # Started with `python -m`.
+        return str(module.__spec__.name)
+    file = getattr(module, "__file__", None)
+    if file is None or not os.path.isfile(file):
+        raise NotImportable(f"what is typed at a prompt, in a notebook or after -c can't be imported: {HOW_TO_GO_ON}")
+    return os.path.abspath(str(file))

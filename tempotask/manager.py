@@ -1,0 +1,389 @@
+"""QueueManager: the door. Declares, produces, starts; holds no logic of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
+
+import msgspec
+import redis
+
+from tempotask import launch
+from tempotask.client import Client
+from tempotask.declaration import AsyncHandler, Declaration, Handler, check_fields, context_factory
+from tempotask.errors import DuplicateTask, InvalidOptions, NotImportable, TempoTaskError
+from tempotask.handle import JobHandle, JobHandles
+from tempotask.info import JobInfo
+from tempotask.job import Context
+from tempotask.names import check_name
+from tempotask.options import JobFields, JobOptions, Options, whole
+from tempotask.producer import Producer
+from tempotask.task import Task
+
+if TYPE_CHECKING:
+    from tempotask.pool.batch import ControlBlock
+    from tempotask.pool.report import AppReport, WorkerSpec
+
+A = TypeVar("A")
+C = TypeVar("C")
+D = TypeVar("D")
+R = TypeVar("R")
+
+GivenOptions = JobOptions | Mapping[str, Any] | None
+FIRST_LOOK, LONGEST_LOOK = 0.005, 0.1
+"""Seconds between two looks of `join`: at first, and at last."""
+
+
+class QueueManager(Generic[A]):
+    """An application: its tasks, its server, its pool. `A` is the type of the application's own context.
+
+    Made with `QueueManager.init`.
+    """
+
+    def __init__(self, db: str | redis.Redis | None, namespace: str, options: Options, concurrency: int | None) -> None:
+        self.namespace = namespace
+        self.options = options
+        self.concurrency = concurrency
+        self.tasks: dict[tuple[str, str], Task[Any, Any]] = {}
+        """By queue and name."""
+        self._make_context: Callable[[], A]
+        self._client = Client(db, namespace, options, self.tasks)
+        self._producer = Producer(self._client, self.tasks, options.max_payload_bytes)
+        self._launch: launch.Launch | None = None
+        self._module = _calling_module()
+
+    @overload
+    @classmethod
+    def init(
+        cls,
+        db: str | redis.Redis | None = None,
+        *,
+        ctx: None = None,
+        concurrency: int | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        namespace: str = "tempotask",
+        inline: bool = False,
+    ) -> QueueManager[Any]: ...
+    @overload
+    @classmethod
+    def init(
+        cls,
+        db: str | redis.Redis | None = None,
+        *,
+        ctx: Callable[[], C],
+        concurrency: int | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        namespace: str = "tempotask",
+        inline: bool = False,
+    ) -> QueueManager[C]: ...
+    @overload
+    @classmethod
+    def init(
+        cls,
+        db: str | redis.Redis | None = None,
+        *,
+        ctx: C,
+        concurrency: int | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        namespace: str = "tempotask",
+        inline: bool = False,
+    ) -> QueueManager[C]: ...
+    @classmethod
+    def init(
+        cls,
+        db: str | redis.Redis | None = None,
+        *,
+        ctx: Any = None,
+        concurrency: int | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        namespace: str = "tempotask",
+        inline: bool = False,
+    ) -> QueueManager[Any]:
+        """Makes an application. Opens no connection and starts nothing.
+
+        `db`: a URL, or a `redis.Redis` whose settings are taken over; else $TEMPOTASK_DB, else the embedded server.
+        `ctx`: what handlers need: a factory (class or function, called once in each worker), a mapping, or an object.
+        `concurrency`: worker processes in all, over all queues; one for each core if left out.
+
+        Raises:
+            InvalidOptions: something that does not exist or makes no sense.
+            InvalidName: a namespace that is not spelt as names are.
+        """
+        if inline:
+            raise InvalidOptions("inline=True is not built yet; leave it out and run a pool")
+        if concurrency is not None:
+            whole(1, 10_000)("concurrency", concurrency)
+        manager: QueueManager[Any] = cls(db, check_name("namespace", namespace), Options.of(options), concurrency)
+        manager._make_context = context_factory(ctx)
+        return manager
+
+    # -- declaring
+
+    @overload
+    def register_job(self, task: Task[D, R], /) -> Task[D, R]: ...
+    @overload
+    def register_job(
+        self,
+        *,
+        name: str,
+        queue: str,
+        handler: AsyncHandler[D, A, R],
+        options: GivenOptions = None,
+        description: str = "",
+    ) -> Task[D, R]: ...
+    @overload
+    def register_job(
+        self, *, name: str, queue: str, handler: Handler[D, A, R], options: GivenOptions = None, description: str = ""
+    ) -> Task[D, R]: ...
+    def register_job(self, task: Task[Any, Any] | None = None, **fields: Any) -> Task[Any, Any]:
+        """Registers a task, given as a `Task` or as its fields, and returns it.
+
+        Raises:
+            DuplicateTask: there is one of this queue and name.
+            InvalidOptions, InvalidName: as `Task` does; and types that can't be sent.
+        """
+        if task is None:
+            check_fields(fields)
+            task = Task(**fields)
+        elif not isinstance(task, Task) or fields:
+            raise InvalidOptions("register_job takes a Task, or its fields by name: name, queue, handler, options")
+        key = (task.queue, task.name)
+        if (other := self.tasks.get(key)) is not None:
+            raise DuplicateTask(
+                f"task {task.name!r} of queue {task.queue!r} is declared twice: at {other.where} and at {task.where}"
+            )
+        if task.manager is not None:
+            raise InvalidOptions(f"{task!r} belongs to another manager; make a Task for each")
+        # Both are made now, so that a type that can't be sent is refused where it is declared.
+        _ = task.decoder, task.result_decoder
+        task.manager = self
+        self.tasks[key] = task
+        return task
+
+    def task(
+        self, *, queue: str, name: str | None = None, description: str = "", **options: Unpack[JobFields]
+    ) -> Declaration[A]:
+        """A decorator that registers a handler, under its own name if none is given, and makes it a `Task`."""
+        return Declaration(self, queue, name, description, JobOptions(**options))
+
+    # -- producing
+
+    def enqueue(self, *, name: str, queue: str, data: object = None, options: GivenOptions = None) -> JobHandle[Any]:
+        """Adds a job; returns when the server has it.
+
+        Raises:
+            InvalidName, InvalidOptions: what is not spelt right.
+            InvalidPayload: data that can't be sent, or are too large.
+            ServerUnavailable, ServerFull: the server does not take it.
+        """
+        return self._producer.enqueue(queue, name, data, options)
+
+    def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> JobHandles[Any]:
+        """Adds jobs, mappings with `name`, `queue`, `data`, `options`, by the thousand, each thousand all or none.
+
+        Raises:
+            What `enqueue` does, with the number of the job; the error's `.handles` are those that are in.
+        """
+        return self._producer.enqueue_many(jobs)
+
+    def publish(
+        self, *, name: str, queues: Iterable[str], data: object = None, options: GivenOptions = None
+    ) -> JobHandles[Any]:
+        """Adds one copy of a job to each of the queues, all or none; with an `id`, they are called `<id>:<queue>`.
+
+        Raises:
+            What `enqueue` does; `InvalidOptions` for no queues, or one twice.
+        """
+        return self._producer.publish(queues, name, data, options)
+
+    async def aenqueue(
+        self, *, name: str, queue: str, data: object = None, options: GivenOptions = None
+    ) -> JobHandle[Any]:
+        """`enqueue`, to be awaited."""
+        return await self._client.apart(self._producer.enqueue, queue, name, data, options)
+
+    async def aenqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> JobHandles[Any]:
+        """`enqueue_many`, to be awaited; `jobs` is gone through in another thread."""
+        return await self._client.apart(self._producer.enqueue_many, jobs)
+
+    async def apublish(
+        self, *, name: str, queues: Iterable[str], data: object = None, options: GivenOptions = None
+    ) -> JobHandles[Any]:
+        """`publish`, to be awaited."""
+        return await self._client.apart(self._producer.publish, queues, name, data, options)
+
+    # -- looking
+
+    def handle(self, id: str) -> JobHandle[Any]:
+        """A handle to a job that another process added. Its queue and name are empty until its result is known."""
+        return JobHandle(id, "", "", False, self._client, _known=False)
+
+    def get_job_by_id(self, id: str) -> JobInfo | None:
+        """All that is known of a job, or None."""
+        return self._client.find(id)
+
+    def get_queues_list(self) -> list[str]:
+        """The names of the queues known to the server or declared here, sorted."""
+        known = (name.decode() for name in self._client.store.read("SMEMBERS", "queues"))
+        return sorted({*known, *(queue for queue, _ in self.tasks)})
+
+    def get_jobs_list(self) -> list[str]:
+        """The names of the tasks declared here, sorted."""
+        return sorted({name for _, name in self.tasks})
+
+    async def aget_job_by_id(self, id: str) -> JobInfo | None:
+        """`get_job_by_id`, to be awaited."""
+        return await self._client.apart(self.get_job_by_id, id)
+
+    async def aget_queues_list(self) -> list[str]:
+        """`get_queues_list`, to be awaited."""
+        return await self._client.apart(self.get_queues_list)
+
+    # -- running
+
+    async def start(self) -> None:
+        """Starts the pool, as child processes; returns when every worker is ready.
+
+        Raises:
+            NotImportable: workers can't import this application, or a task was declared too late for them.
+            ServerUnavailable: the server can't be reached.
+        """
+        started = self._begin()
+        try:
+            await self._client.apart(started.ready)
+        except BaseException:
+            self._launch = None
+            await asyncio.shield(self._client.apart(started.stop))
+            raise
+
+    async def join(self, *, delayed: bool = False) -> None:
+        """Waits until nothing is left in the namespace that would run now: waiting, processing or between two tries.
+
+        With `delayed`, also until nothing is delayed.
+        """
+        pause = FIRST_LOOK
+        while not await self._client.apart(functools.partial(self._client.store.quiet, delayed=delayed)):
+            if self._launch is not None and (status := self._launch.ended()) is not None:
+                raise TempoTaskError(f"the pool has ended with status {status}, and jobs are left; see its log above")
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_LOOK, pause * 1.5)
+
+    async def stop(self) -> None:
+        """Stops the pool that `start` started: what runs is finished, what has not started is given back."""
+        started, self._launch = self._launch, None
+        if started is not None:
+            await self._client.apart(started.stop)
+
+    def run(self) -> None:
+        """Starts the pool and waits until it is stopped, by Ctrl-C or TERM; a second one stops it at once. For scripts.
+
+        Raises:
+            What `start` does.
+        """
+        started = self._begin()
+        try:
+            with started.passing_on_signals():
+                started.ready()
+                status = started.wait()
+        finally:
+            self._launch = None
+            started.stop()
+        if status not in (0, 1):
+            raise TempoTaskError(f"the pool has ended with status {status}; see its log above")
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.stop()
+        await self.aclose()
+
+    def close(self) -> None:
+        """Lets go of connections and threads. A later use opens them again."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """`close`, to be awaited."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _begin(self) -> launch.Launch:
+        from tempotask.pool import application
+
+        if application.importing:
+            raise NotImportable(
+                "the pool was started while it imports this file; put what starts it under if __name__ == '__main__':"
+            )
+        if self._launch is not None and self._launch.ended() is None:
+            raise InvalidOptions("the pool has been started already; stop() comes first")
+        report = self.describe()
+        if report.why_not_handed_over:
+            raise InvalidOptions(f"workers can't connect as this program: {report.why_not_handed_over}; give a URL")
+        start = {
+            "db": report.db,
+            "namespace": self.namespace,
+            "concurrency": self.concurrency,
+            "tasks": sorted(self.tasks),
+        }
+        started = launch.Launch(self.locate(), start, self.options.grace)
+        started.begin()
+        self._launch = started
+        return started
+
+    # -- what the pool asks
+
+    def locate(self) -> str:
+        """How another process finds this manager: `module:attribute` or `script.py:attribute`; else `NotImportable`."""
+        return launch.locate(self, self._module)
+
+    def describe(self) -> AppReport:
+        """What a supervisor has to know of this application."""
+        from tempotask.pool.report import AppReport, TaskReport
+
+        server = self._client.server if self._client.db is not None else None
+        return AppReport(
+            db=server.url if server is not None else None,
+            namespace=self.namespace,
+            concurrency=self.concurrency,
+            options=self.options.encode(),
+            tasks=[
+                TaskReport(task.queue, task.name, msgspec.msgpack.encode(task.run), task.where)
+                for task in self.tasks.values()
+            ],
+            why_not_handed_over=(server.why_not_handed_over or None) if server is not None else None,
+        )
+
+    def work(self, spec: WorkerSpec, block: ControlBlock) -> int | None:
+        """Runs a worker in this process, on the server that its supervisor names."""
+        from tempotask.pool.worker import work
+
+        self.move(spec.db, spec.namespace)
+        return work(self, spec, block)
+
+    def move(self, db: str, namespace: str) -> None:
+        """Has this process's manager use another server and namespace: those of the supervisor it serves."""
+        self._client.close()
+        self.namespace = namespace
+        self._client = Client(db, namespace, self.options, self.tasks)
+        self._producer = Producer(self._client, self.tasks, self.options.max_payload_bytes)
+
+    def context(self) -> Context[A]:
+        """The context of handlers in this process: calls the factory."""
+        return Context(self, self._make_context())
+
+
+def _calling_module() -> str:
+    """The name of the module that makes the manager."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", "__main__"))

@@ -1,0 +1,31 @@
+"""How queues, tasks, namespaces and ids are spelt."""
+
+from __future__ import annotations
+
+import re
+
+from tempotask.errors import InvalidName
+
+_NAME = re.compile(r"[A-Za-z0-9._\-:/]{1,200}")
+_AUTOMATIC = re.compile(r"[0-9a-z]{15}-\d+")
+
+
+def check_name(kind: str, value: object) -> str:
+    """`value`, if it is spelt as the name of a `kind` ("queue", "task", "namespace"); else `InvalidName`."""
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return value
+    raise InvalidName(f"{kind} {_short(value)}: a name is 1 to 200 ASCII letters, digits and . _ - : /")
+
+
+def check_id(value: object) -> str:
+    """`value`, if a user may call a job so; else `InvalidName`."""
+    if not (isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable() and " " not in value):
+        raise InvalidName(f"id {_short(value)}: an id is a str of 1 to 200 printable characters without spaces")
+    if _AUTOMATIC.fullmatch(value):
+        raise InvalidName(f"id {value!r} looks like an automatic one; put a word in front of it")
+    return value
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:60] + "…"

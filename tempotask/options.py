@@ -1,0 +1,262 @@
+"""What can be set for a job and for an application, checked when it is given."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from tempotask.errors import InvalidOptions
+from tempotask.names import check_id
+from tempotask.store.records import FINISHED, RunOptions
+
+Duration = float | timedelta
+"""Seconds, or a `timedelta`."""
+Backoff = Literal["fixed", "exponential"]
+
+LONGEST = 100 * 365 * 86400.0
+"""No duration is longer than this many seconds: a hundred years."""
+
+
+class JobFields(TypedDict, total=False):
+    """The options of a job as keyword arguments: see `JobOptions`."""
+
+    id: str
+    priority: int
+    delay: Duration
+    delay_until: datetime
+    attempts: int
+    retry_delay: Duration
+    backoff: Backoff
+    max_retry_delay: Duration
+    timeout: Duration | None
+    kill_after: Duration
+    max_crashes: int
+    keep_result: Duration
+
+
+class InitFields(TypedDict, total=False):
+    """The options of an application as keyword arguments: see `Options`."""
+
+    max_jobs_per_status: int | Mapping[str, int]
+    max_results: int
+    max_results_bytes: int
+    max_payload_bytes: int
+    connect_timeout: Duration
+    lease: Duration
+    grace: Duration
+
+
+def _duration(name: str, value: object, *, zero: bool = True) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
+    if not number or not (0 <= seconds <= LONGEST) or (seconds == 0 and not zero):  # type: ignore[operator]
+        least = "0 or more" if zero else "more than 0"
+        raise InvalidOptions(f"{name}={value!r}: give seconds, {least}, as a number or a timedelta (up to 100 years)")
+    return float(seconds)  # type: ignore[arg-type]
+
+
+def whole(least: int, most: int = 2**53) -> Callable[[str, object], int]:
+    """A check that an option is a whole number within bounds."""
+
+    def check(name: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            bounds = f"from {least:,} to {most:,}" if most < 2**53 else f"of at least {least:,}"
+            raise InvalidOptions(f"{name}={value!r}: give a whole number {bounds}")
+        return value
+
+    return check
+
+
+def _positive(name: str, value: object) -> float:
+    return _duration(name, value, zero=False)
+
+
+def _time_limit(name: str, value: object) -> float | None:
+    return None if value is None else _duration(name, value, zero=False)
+
+
+def _moment(name: str, value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise InvalidOptions(f"{name}={value!r}: give an aware datetime, as in datetime.now(UTC) + timedelta(hours=1)")
+    if value.utcoffset() is None:
+        raise InvalidOptions(f"{name}={value!r} has no time zone; give an aware datetime, with tzinfo=UTC for instance")
+    return value
+
+
+def _backoff(name: str, value: object) -> str:
+    if value not in ("fixed", "exponential"):
+        raise InvalidOptions(f'{name}={value!r}: give "fixed" or "exponential"')
+    return str(value)
+
+
+def _by_status(name: str, value: object) -> dict[str, int]:
+    """A number for every status, or some statuses' numbers, as all the finished statuses' numbers."""
+    count = whole(0)
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(FINISHED, count(name, value))
+    for status in value:
+        if status not in FINISHED:
+            raise InvalidOptions(f"{name} has no status {status!r}; there are {', '.join(FINISHED)}")
+    kept = dict(_KEPT)
+    kept.update({str(status): count(f"{name}[{status!r}]", number) for status, number in value.items()})
+    return kept
+
+
+_KEPT = {"completed": 200, "failed": 10_000, "cancelled": 200}
+
+
+def unknown(name: str, known: Mapping[str, object], what: str) -> str:
+    """One line for a name that is none of those known."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    return f"there is no {what} {name!r}; {hint}"
+
+
+class _Checked:
+    """What both kinds of options share: they are checked, name by name, and then stay as they are."""
+
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]]
+    _later: ClassVar[tuple[str, ...]]
+
+    def _take(self, given: Mapping[str, Any]) -> None:
+        for name, value in given.items():
+            check = self._checks.get(name)
+            if check is None:
+                if name in self._later:
+                    raise InvalidOptions(f"{name} is not built yet; leave it out for now")
+                raise InvalidOptions(unknown(str(name), self._checks, "option"))
+            # The dataclass is frozen, also for itself.
+            object.__setattr__(self, name, check(name, value))
+
+    @classmethod
+    def of(cls, given: Any) -> Self:
+        """Options as they may be given anywhere: none, a mapping, or made already."""
+        if isinstance(given, cls):
+            return given
+        if given is None:
+            return cls()
+        if not isinstance(given, Mapping):
+            raise InvalidOptions(f"options={given!r}: give {cls.__name__}(…) or a mapping of names to values")
+        return cls(**given)
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class JobOptions(_Checked):
+    """What can be set for a job, when it is declared or when it is added; `UNSET` is what was not given.
+
+    Durations are seconds, or a `timedelta`; they are kept as seconds.
+
+    Raises:
+        InvalidOptions: an option that does not exist, or a value that makes no sense.
+        InvalidName: an `id` that is not spelt as ids are.
+    """
+
+    id: str | UnsetType = UNSET
+    priority: int | UnsetType = UNSET
+    delay: float | UnsetType = UNSET
+    delay_until: datetime | UnsetType = UNSET
+    attempts: int | UnsetType = UNSET
+    retry_delay: float | UnsetType = UNSET
+    backoff: Backoff | UnsetType = UNSET
+    max_retry_delay: float | UnsetType = UNSET
+    timeout: float | UnsetType | None = UNSET
+    kill_after: float | UnsetType = UNSET
+    max_crashes: int | UnsetType = UNSET
+    keep_result: float | UnsetType = UNSET
+
+    _checks = {  # noqa: RUF012
+        "id": lambda name, value: check_id(value),
+        "priority": whole(-1_000_000, 1_000_000),
+        "delay": _duration,
+        "delay_until": _moment,
+        "attempts": whole(1),
+        "retry_delay": _duration,
+        "backoff": _backoff,
+        "max_retry_delay": _duration,
+        "timeout": _time_limit,
+        "kill_after": _duration,
+        "max_crashes": whole(1),
+        "keep_result": _duration,
+    }
+    _later = ("retry_on", "fail_on", "cancel_grace", "repeat")
+
+    def __init__(self, **options: Unpack[JobFields]) -> None:
+        self._take(options)
+        if self.delay is not UNSET and self.delay_until is not UNSET:
+            raise InvalidOptions("delay and delay_until exclude each other; give one of them")
+
+    def run(self) -> RunOptions | None:
+        """The part that a job needs when it runs, as far as it was given."""
+        given = {name: value for name in RunOptions.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
+        return RunOptions(**given) if given else None
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given, by name."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in values if value is not UNSET}
+
+    def __repr__(self) -> str:
+        return f"JobOptions({', '.join(f'{name}={value!r}' for name, value in self.given().items())})"
+
+
+@dataclass(frozen=True, init=False)
+class Options(_Checked):
+    """What can be set for an application.
+
+    `max_jobs_per_status`: finished jobs kept for looking at, per queue and status: a number for all, or a mapping.
+    `max_results`, `max_results_bytes`: outcomes kept in a namespace; the oldest go first.
+    `max_payload_bytes`: the largest payload and the largest result.
+    `connect_timeout`: seconds that a server which is away is waited for.
+    `lease`: seconds after which a host that is not heard of counts as lost.
+    `grace`: seconds that a stop waits for what runs.
+
+    Raises:
+        InvalidOptions: an option that does not exist, or a value that makes no sense.
+    """
+
+    max_jobs_per_status: Mapping[str, int]
+    max_results: int
+    max_results_bytes: int
+    max_payload_bytes: int
+    connect_timeout: float
+    lease: float
+    grace: float
+
+    _checks = {  # noqa: RUF012
+        "max_jobs_per_status": _by_status,
+        "max_results": whole(0),
+        "max_results_bytes": whole(0),
+        "max_payload_bytes": whole(1, 256 * 2**20),
+        "connect_timeout": _duration,
+        "lease": _positive,
+        "grace": _duration,
+    }
+    _later = ("max_memory", "max_jobs_per_worker", "durability")
+    _defaults: ClassVar[InitFields] = {
+        "max_jobs_per_status": _KEPT,
+        "max_results": 1_000_000,
+        "max_results_bytes": 256 * 2**20,
+        "max_payload_bytes": 8 * 2**20,
+        "connect_timeout": 10.0,
+        "lease": 10.0,
+        "grace": 30.0,
+    }
+
+    def __init__(self, **options: Unpack[InitFields]) -> None:
+        self._take({**self._defaults, **options})
+
+    def encode(self) -> bytes:
+        """These options as MessagePack, for another process of this application."""
+        return msgspec.msgpack.encode(vars(self))
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Options:
+        """The reverse of `encode`."""
+        return cls(**msgspec.msgpack.decode(encoded))

@@ -1,0 +1,82 @@
+"""Payloads and results: plain values to MessagePack, or a line that says which part can't go."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from tempotask.errors import InvalidPayload
+
+to_bytes = msgspec.msgpack.Encoder().encode
+"""The bare encoder, for loops; what it raises is explained by `refusal`."""
+UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""What `to_bytes` raises."""
+
+
+def encode(value: object, limit: int, what: str = "data") -> bytes:
+    """`value` as MessagePack of at most `limit` bytes.
+
+    Raises:
+        InvalidPayload: with the path of the part that can't be encoded, or with the size. `what` begins the path.
+    """
+    try:
+        encoded = to_bytes(value)
+    except UNENCODABLE as error:
+        raise refusal(value, error, what) from None
+    if len(encoded) > limit:
+        raise oversize(len(encoded), limit, what)
+    return encoded
+
+
+def oversize(size: int, limit: int, what: str = "data") -> InvalidPayload:
+    """The error for a value of `size` bytes."""
+    return InvalidPayload(
+        f"{what} is {size:,} bytes, and at most {limit:,} are taken; "
+        "store it elsewhere and send its place, or raise options.max_payload_bytes"
+    )
+
+
+def refusal(value: object, error: Exception, what: str = "data") -> InvalidPayload:
+    """The error for a value that msgspec refused with `error`."""
+    path, part, error = _culprit(value, what, error, 0)
+    kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
+    if isinstance(error, RecursionError):
+        return InvalidPayload(f"{what} contains itself, or is nested too deeply to be sent")
+    if isinstance(part, int):
+        return InvalidPayload(f"{path} is an int of more than 64 bits; send it as a str")
+    if isinstance(part, str):
+        return InvalidPayload(f"{path} is a str that is not valid Unicode; send it as bytes")
+    return InvalidPayload(f"{path} is a {kind}, which can't be sent; send plain data, a msgspec.Struct or a dataclass")
+
+
+def _culprit(value: object, path: str, error: Exception, depth: int) -> tuple[str, object, Exception]:
+    """The innermost part that can't be encoded: its path, itself, and what was raised for it."""
+    if depth < 100:
+        for step, part in _parts(value):
+            try:
+                to_bytes(part)
+            except UNENCODABLE as inner:
+                return _culprit(part, path + step, inner, depth + 1)
+    return path, value, error
+
+
+def _parts(value: Any) -> Iterable[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield f" (the key {key!r})", key
+            yield f"[{key!r}]", part
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield f"[{index}]", part
+    elif isinstance(value, set | frozenset):
+        for part in value:
+            yield " (an element)", part
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield f".{name}", getattr(value, name)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield f".{field.name}", getattr(value, field.name, None)

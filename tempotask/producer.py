@@ -1,0 +1,184 @@
+"""Adding jobs: from what the user gives to records, checked first and sent by the thousand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from tempotask import payload
+from tempotask.client import Client
+from tempotask.errors import InvalidOptions, TempoTaskError
+from tempotask.handle import JobHandle, JobHandles
+from tempotask.names import check_name
+from tempotask.options import JobOptions, unknown
+from tempotask.store.records import NIL, Record, RunOptions
+from tempotask.store.store import NewJob
+from tempotask.task import Task
+
+THOUSAND = 1000
+"""Jobs in one script at most."""
+
+GivenOptions = JobOptions | Mapping[str, Any] | None
+_KEYS = {"name": "", "queue": "", "data": None, "options": None}
+_NOTHING = JobOptions()
+
+
+class _Kind(msgspec.Struct):
+    """What jobs of the same queue, name and options share, checked once."""
+
+    id: str | None
+    priority: str
+    delay: float | None
+    due: float | None
+    run: RunOptions | None
+
+
+class Producer:
+    """Makes records of what the user gives, and sends them."""
+
+    def __init__(self, client: Client, tasks: Mapping[tuple[str, str], Task[Any, Any]], largest: int) -> None:
+        self._client = client
+        self._tasks = tasks
+        self._largest = largest
+        """Bytes of a payload at most."""
+
+    def enqueue(
+        self, queue: str, name: str, data: object, options: GivenOptions = None, parent: str | None = None
+    ) -> JobHandle[Any]:
+        """Adds one job."""
+        kind = self._kind(queue, name, options)
+        encoded = payload.encode(data, self._largest)
+        call, now = self._client.store.new_call(), self._client.store.now()
+        job = _new_job(kind, f"{call}-0", queue, name, encoded, now, parent)
+        return self._send(call, [job])[0]
+
+    def publish(
+        self, queues: Iterable[str], name: str, data: object, options: GivenOptions = None, parent: str | None = None
+    ) -> JobHandles[Any]:
+        """Adds one copy of a job to each of the queues, all or none."""
+        queues = _distinct(queues)
+        given = JobOptions.of(options)
+        kinds = []
+        for queue in queues:
+            own = given if given.id is UNSET else JobOptions(**{**given.given(), "id": f"{given.id}:{queue}"})
+            kinds.append(self._kind(queue, name, own))
+        encoded = payload.encode(data, self._largest)
+        call, now = self._client.store.new_call(), self._client.store.now()
+        return self._send(
+            call,
+            [
+                _new_job(kind, f"{call}-{n}", queue, name, encoded, now, parent)
+                for n, (kind, queue) in enumerate(zip(kinds, queues, strict=True))
+            ],
+        )
+
+    def enqueue_many(self, jobs: Iterable[Mapping[str, Any]], parent: str | None = None) -> JobHandles[Any]:
+        """Adds jobs by the thousand, each thousand all or none. On an error, `.handles` are those that are in."""
+        handles: JobHandles[Any] = JobHandles()
+        remaining = iter(jobs)
+        while thousand := list(itertools.islice(remaining, THOUSAND)):
+            try:
+                call, now = self._client.store.new_call(), self._client.store.now()
+                handles += self._send(call, self._records(thousand, len(handles), call, now, parent))
+            except TempoTaskError as error:
+                error.handles = handles  # type: ignore[attr-defined]
+                raise
+        return handles
+
+    def _send(self, call: str, jobs: Sequence[NewJob]) -> JobHandles[Any]:
+        created = self._client.store.enqueue(call, jobs)
+        client = self._client
+        return JobHandles(
+            [
+                JobHandle(record.id, record.queue, record.name, new, client)
+                for record, new in zip([job.record for job in jobs], created, strict=True)
+            ]
+        )
+
+    def _records(
+        self, items: list[Mapping[str, Any]], first: int, call: str, now: float, parent: str | None
+    ) -> list[NewJob]:
+        """The items as records. This loop is why a bulk call is fast: whatever can be, is done once for a kind."""
+        jobs: list[NewJob] = []
+        kinds: dict[tuple[str, str, int], _Kind] = {}
+        known, to_bytes, largest = _KEYS.keys(), payload.to_bytes, self._largest
+        data: object = None
+        try:
+            for item in items:
+                if not item.keys() <= known:
+                    raise InvalidOptions(unknown(str(next(iter(item.keys() - known))), _KEYS, "key"))
+                queue, name, options = item["queue"], item["name"], item.get("options")
+                kind = kinds.get((queue, name, id(options)))
+                if kind is None:
+                    kind = kinds[queue, name, id(options)] = self._kind(queue, name, options)
+                data = item.get("data")
+                encoded = to_bytes(data)
+                if len(encoded) > largest:
+                    raise payload.oversize(len(encoded), largest)
+                jobs.append(_new_job(kind, f"{call}-{len(jobs)}", queue, name, encoded, now, parent))
+        except TempoTaskError as error:
+            raise type(error)(f"job {first + len(jobs)}: {error}") from None
+        except Exception as error:
+            raise _refused(items[len(jobs)], first + len(jobs), error) from None
+        return jobs
+
+    def _kind(self, queue: str, name: str, options: GivenOptions) -> _Kind:
+        """Checks what jobs of a kind share. What the call leaves open, the task says, if this process declares it."""
+        check_name("queue", queue)
+        check_name("task", name)
+        given = _NOTHING if options is None else JobOptions.of(options)
+        task = self._tasks.get((queue, name))
+        own = _NOTHING if task is None else task.options
+        id = own.id if given.id is UNSET else given.id
+        priority = own.priority if given.priority is UNSET else given.priority
+        when = own if given.delay is UNSET and given.delay_until is UNSET else given
+        return _Kind(
+            id=None if id is UNSET else id,
+            priority="0" if priority is UNSET else str(priority),
+            delay=None if when.delay is UNSET else when.delay,
+            due=None if when.delay_until is UNSET else when.delay_until.timestamp(),
+            run=given.run(),
+        )
+
+
+def _new_job(
+    kind: _Kind, automatic: str, queue: str, name: str, encoded: bytes, now: float, parent: str | None
+) -> NewJob:
+    data = NIL if encoded == b"\xc0" else Raw(encoded)
+    id = kind.id
+    record = Record("", id or automatic, queue, kind.priority, name, now, 0, data, kind.run, parent)
+    due = kind.due if kind.delay is None else now + kind.delay
+    return NewJob(record, due if due is not None and due > now else None, id is not None)
+
+
+def _distinct(queues: Iterable[str]) -> list[str]:
+    if isinstance(queues, str):
+        raise InvalidOptions(f"queues={queues!r} is one str; give a list of queues, as in queues=[{queues!r}]")
+    names = list(queues)
+    if not names:
+        raise InvalidOptions("there are no queues to publish to; give at least one")
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise InvalidOptions(f"queue {twice!r} is there twice; give each queue once")
+    if len(names) > THOUSAND:
+        raise InvalidOptions(f"{len(names):,} queues in one publish; at most {THOUSAND:,} can be all or none")
+    return names
+
+
+def _refused(item: Any, index: int, error: Exception) -> Exception:
+    """The error for an item that is no job at all, or whose data msgspec refused."""
+    if not isinstance(item, Mapping):
+        return InvalidOptions(f"job {index} is a {type(item).__name__}; give a mapping with name, queue, data, options")
+    missing = next((key for key in ("name", "queue") if key not in item), None)
+    if missing is not None:
+        return InvalidOptions(f"job {index} has no {missing!r}; each job is a mapping with name, queue, data, options")
+    for key in ("queue", "name"):
+        try:
+            check_name("task" if key == "name" else key, item[key])
+        except TempoTaskError as wrong:
+            return type(wrong)(f"job {index}: {wrong}")
+    return type(refusal := payload.refusal(item.get("data"), error))(f"job {index}: {refusal}")

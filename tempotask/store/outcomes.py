@@ -1,0 +1,364 @@
+"""Waiting for outcomes, on the client's side.
+
+Who wants outcomes begins a `Wait` for some ids, asks the server for them, and is notified as they arrive. Asking also
+makes this process a waiter for those that have not ended: the script that settles a job pushes its outcome to a list
+of this process, which one thread, the listener, pops. The listener lives while somebody waits, and a little longer.
+
+A push can get lost (a connection breaks, a server restarts with older state). So each wait is asked for again after
+growing pauses, and after every broken connection. And since an absent job proves nothing by itself, what stays silent
+is looked for: found nowhere and still without an outcome, it has `ResultExpired` or is a `JobNotFound`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import random
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, cast
+
+import redis
+from redis.connection import AbstractConnection
+
+from tempotask.errors import JobNotFound, ResultExpired, ServerUnavailable, TempoTaskError
+from tempotask.store import look
+from tempotask.store.records import FINISHED
+
+if TYPE_CHECKING:
+    from tempotask.store.connect import Server
+    from tempotask.store.store import Store
+
+Ending = bytes | TempoTaskError
+"""An encoded `Outcome`, or why there will be none."""
+
+CHUNK = 1000
+"""Ids in one question."""
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+"""Seconds of silence after which a wait is asked for again: at first, and at last."""
+LINGER = 10.0
+"""Seconds that the listener stays when nobody waits."""
+LIVING = 3
+"""So many jobs that are found alive end the search for lost ones, until the next pause: looking for one is dear."""
+BROKEN = (redis.RedisError, OSError, ServerUnavailable)
+
+
+class Wait:
+    """Somebody's waiting for some jobs. `notify` is called, from any thread, when something has arrived."""
+
+    __slots__ = ("_arrived", "_lock", "ended", "ids", "known", "notify", "pause")
+
+    def __init__(self, ids: Sequence[str], notify: Callable[[], object], known: bool, lock: threading.Lock) -> None:
+        self._lock = lock
+        self.ids = ids
+        self.notify = notify
+        self.known = known
+        """Whether this process saw these jobs being added."""
+        self.pause = FIRST_PAUSE
+        self.ended = False
+        self._arrived: dict[str, Ending] = {}
+
+    def take(self) -> dict[str, Ending]:
+        """What has arrived since the last look."""
+        with self._lock:
+            arrived, self._arrived = self._arrived, {}
+        return arrived
+
+
+class Outcomes:
+    """The outcomes that this process waits for.
+
+    1. keeps, for each id, who waits for it;
+    2. asks the server, a thousand at a time;
+    3. listens for what the server tells, and wakes those who wait;
+    4. asks again after silence or a broken connection, and finds out when there is nothing to wait for.
+    """
+
+    def __init__(self, server: Server, store: Store, executor: Callable[[], Executor]) -> None:
+        self._server = server
+        self._store = store
+        self._executor = executor
+        self._client = uuid.uuid4().hex
+        """Under this name the server knows this process as a waiter."""
+        self._lock = threading.Lock()
+        self._wanted = threading.Condition(self._lock)
+        self._waiting: dict[str, tuple[Wait, ...]] = {}
+        self._checks: list[tuple[float, int, Wait]] = []
+        """A heap: when which wait is to be asked for again."""
+        self._numbers = itertools.count()
+        self._soon: list[Wait] = []
+        self._listener: threading.Thread | None = None
+        self._closed = False
+
+    def begin(self, ids: Sequence[str], notify: Callable[[], object], known: bool) -> Wait:
+        """Begins to wait; `ask` or `ask_soon` must follow, and `end` at the end."""
+        wait = Wait(ids, notify, known, self._lock)
+        with self._lock:
+            if self._waiting.keys().isdisjoint(ids):
+                self._waiting.update(dict.fromkeys(ids, (wait,)))
+            else:
+                for id in ids:
+                    others = self._waiting.get(id, ())
+                    if wait not in others:
+                        self._waiting[id] = (*others, wait)
+        return wait
+
+    def end(self, wait: Wait) -> None:
+        """Ends the waiting; what arrives later is let go, and the server is told so if it can be."""
+        alone = []
+        with self._lock:
+            wait.ended = True
+            for id in self._missing(wait):
+                others = tuple(other for other in self._waiting[id] if other is not wait)
+                if others:
+                    self._waiting[id] = others
+                else:
+                    del self._waiting[id]
+                    alone.append(id)
+        if alone and not self._closed:
+            self._executor().submit(self._unwait, alone)
+
+    def ask(self, wait: Wait) -> None:
+        """Asks the server for all that this wait misses, in the calling thread.
+
+        Raises:
+            ServerUnavailable: when the server can't be reached and nothing shows that it ever could be.
+        """
+        try:
+            self._ask(wait.ids)
+            if not wait.known:
+                self._find_lost(wait)
+        except BROKEN:
+            # The server took these jobs, so it will be back; otherwise this may be the wrong address.
+            if not wait.known:
+                raise
+        self._check_later(wait)
+
+    def ask_soon(self, wait: Wait) -> None:
+        """`ask`, in a thread of the executor; many calls that come together become one question."""
+        with self._lock:
+            self._soon.append(wait)
+            first = len(self._soon) == 1
+        if first:
+            self._executor().submit(self._ask_all)
+
+    def in_order(self, ids: Sequence[str], timeout: float | None, known: bool) -> Iterator[Ending]:
+        """The endings of these jobs, in their order, each as soon as it and those before it are there.
+
+        Raises:
+            TimeoutError: `timeout` seconds are over.
+        """
+        ready = threading.Event()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        wait = self.begin(ids, ready.set, known)
+        arrived: dict[str, Ending] = {}
+        try:
+            self.ask(wait)
+            for id in ids:
+                while id not in arrived:
+                    ready.clear()
+                    arrived.update(wait.take())
+                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                    if id not in arrived and not ready.wait(left):
+                        raise _late(id, timeout)
+                yield arrived[id]
+        finally:
+            self.end(wait)
+
+    async def ain_order(self, ids: Sequence[str], timeout: float | None, known: bool) -> AsyncIterator[Ending]:
+        """`in_order`, for `async for`."""
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        deadline = None if timeout is None else loop.time() + timeout
+        wait = self.begin(ids, lambda: loop.call_soon_threadsafe(ready.set), known)
+        arrived: dict[str, Ending] = {}
+        try:
+            self.ask_soon(wait)
+            for id in ids:
+                while id not in arrived:
+                    ready.clear()
+                    arrived.update(wait.take())
+                    if id not in arrived:
+                        try:
+                            async with asyncio.timeout_at(deadline):
+                                await ready.wait()
+                        except TimeoutError:
+                            raise _late(id, timeout) from None
+                yield arrived[id]
+        finally:
+            self.end(wait)
+
+    def close(self) -> None:
+        """Ends the listener, and every wait with `ServerUnavailable`."""
+        with self._lock:
+            self._closed = True
+            waiting = list(self._waiting)
+            listener, self._listener = self._listener, None
+            self._wanted.notify_all()
+        self._deliver((id, ServerUnavailable(f"job {id} was waited for when its manager was closed")) for id in waiting)
+        if listener is not None and listener is not threading.current_thread():
+            listener.join(timeout=2 * FIRST_PAUSE)
+
+    def _unwait(self, ids: list[str]) -> None:
+        with self._lock:
+            ids = [id for id in ids if id not in self._waiting]
+        # A server that can't be told now forgets waiters by itself. Should somebody begin to wait for one of these
+        # jobs at this very moment, the next check asks again.
+        with contextlib.suppress(*BROKEN):
+            self._store.unwait(self._client, ids)
+
+    def _missing(self, wait: Wait) -> list[str]:
+        waiting = self._waiting
+        # A dict, since ids may come twice.
+        return [id for id in dict.fromkeys(wait.ids) if wait in waiting.get(id, ())]
+
+    def _ask(self, ids: Iterable[str]) -> None:
+        ids = iter(ids)
+        while chunk := list(itertools.islice(ids, CHUNK)):
+            endings = self._store.ask(self._client, chunk)
+            self._deliver((id, ending) for id, ending in zip(chunk, endings, strict=True) if ending is not None)
+
+    def _ask_all(self) -> None:
+        with self._lock:
+            waits, self._soon = self._soon, []
+        try:
+            self._ask(dict.fromkeys(id for wait in waits for id in wait.ids))
+            for wait in waits:
+                if not wait.known:
+                    self._find_lost(wait)
+        except BROKEN as error:
+            for wait in waits:
+                if not wait.known:
+                    self._give_up(wait, error)
+        except Exception as error:  # whoever waits must hear of it, or would wait for ever
+            for wait in waits:
+                self._give_up(wait, error)
+        for wait in waits:
+            self._check_later(wait)
+
+    def _give_up(self, wait: Wait, error: Exception) -> None:
+        told = error if isinstance(error, TempoTaskError) else ServerUnavailable(f"the server can't be asked: {error}")
+        self._deliver((id, told) for id in self._missing(wait))
+
+    def _deliver(self, endings: Iterable[tuple[str, Ending]]) -> None:
+        touched: dict[Wait, None] = {}
+        with self._lock:
+            pop = self._waiting.pop
+            for id, ending in endings:
+                for wait in pop(id, ()):
+                    wait._arrived[id] = ending
+                    touched[wait] = None
+        for wait in touched:
+            try:
+                wait.notify()
+            except RuntimeError:
+                # An event loop that was closed while its task waited.
+                continue
+
+    def _check_later(self, wait: Wait) -> None:
+        """Has the listener look after what this wait still misses."""
+        with self._lock:
+            waiting = self._waiting
+            if wait.ended or self._closed or not any(wait in waiting.get(id, ()) for id in wait.ids):
+                return
+            heapq.heappush(self._checks, (time.monotonic() + wait.pause, next(self._numbers), wait))
+            if self._listener is None:
+                self._listener = threading.Thread(target=self._listen, name="tempotask outcomes", daemon=True)
+                self._listener.start()
+            self._wanted.notify_all()
+
+    def _listen(self) -> None:
+        connection: AbstractConnection | None = None
+        broken = False
+        while self._is_wanted():
+            try:
+                if connection is None:
+                    connection = self._server.connection(timeout=FIRST_PAUSE + self._server.connect_timeout)
+                if broken:
+                    self._ask(list(self._waiting))
+                    broken = False
+                told = self._store.told(self._client, cast(redis.Connection, connection), self._patience())
+                self._deliver((id, ending) for id, ending in told if ending)
+                # What is too large to be pushed is only announced.
+                self._ask([id for id, ending in told if not ending])
+                self._check()
+            except BROKEN:
+                # What was on its way may be lost: all is asked for again, once the server is back.
+                broken = True
+                if connection is not None:
+                    connection.disconnect()  # type: ignore[no-untyped-call]
+                    connection = None
+                with self._wanted:
+                    self._wanted.wait_for(lambda: self._closed, timeout=0.1)
+        if connection is not None:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+
+    def _is_wanted(self) -> bool:
+        """Waits until somebody waits; false when nobody did for a while, and then the listener must end."""
+        with self._wanted:
+            wanted = self._wanted.wait_for(lambda: self._closed or self._waiting, timeout=LINGER)
+            if not wanted or self._closed:
+                self._listener = None
+                return False
+            return True
+
+    def _patience(self) -> float:
+        """How long the listener may listen: until the next check, and at most FIRST_PAUSE, as earlier ones may come."""
+        with self._lock:
+            due = self._checks[0][0] - time.monotonic() if self._checks else FIRST_PAUSE
+        return min(FIRST_PAUSE, max(0.01, due))
+
+    def _check(self) -> None:
+        """Asks again for every wait whose pause is over."""
+        while True:
+            with self._lock:
+                if not self._checks or self._checks[0][0] > time.monotonic():
+                    return
+                wait = heapq.heappop(self._checks)[2]
+                missing = self._missing(wait)
+            if wait.ended or not missing:
+                continue
+            try:
+                self._ask(missing)
+                self._find_lost(wait)
+            finally:
+                wait.pause = min(LONGEST_PAUSE, wait.pause * 2)
+                self._check_later(wait)
+
+    def _find_lost(self, wait: Wait) -> None:
+        """Ends the waiting for jobs that are nowhere; looks at some of them, others' turn comes at the next check."""
+        with self._lock:
+            missing = self._missing(wait)
+        random.shuffle(missing)
+        alive = 0
+        for id in missing:
+            if self._is_lost(id):
+                why = self._why_lost(id, wait.known)
+                self._deliver([(id, why)])
+                continue
+            alive += 1
+            if alive == LIVING:
+                return
+
+    def _is_lost(self, id: str) -> bool:
+        found = look.find(self._store, id)
+        if found is not None and found.status not in FINISHED:
+            return False
+        (ending,) = self._store.ask(self._client, [id])
+        if ending is not None:
+            self._deliver([(id, ending)])
+            return False
+        return True
+
+    def _why_lost(self, id: str, known: bool) -> TempoTaskError:
+        if known or look.find(self._store, id) is not None:
+            return ResultExpired(f"job {id} has ended, and its outcome is no longer kept; give it a longer keep_result")
+        return JobNotFound(f"nobody knows a job {id!r}; check the id, the server and the namespace")
+
+
+def _late(id: str, timeout: float | None) -> TimeoutError:
+    return TimeoutError(f"job {id} has not finished within {timeout} s; it goes on, and may be asked for again")

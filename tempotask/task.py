@@ -1,0 +1,213 @@
+"""A task: a handler under a queue and a name, with the types of its data and its result."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from types import FrameType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
+
+import msgspec
+from msgspec import UNSET
+
+from tempotask.errors import InvalidOptions
+from tempotask.job import Context, Job, JobHandle
+from tempotask.names import check_name
+from tempotask.options import JobFields, JobOptions
+from tempotask.store.records import RunOptions
+
+if TYPE_CHECKING:
+    from tempotask.manager import QueueManager
+
+D = TypeVar("D")
+R = TypeVar("R")
+
+LEFT_OUT: Any = None
+"""Stands for data that was left out. Untyped, as the type of the data may not have None."""
+
+DEFAULTS = RunOptions(
+    attempts=1,
+    retry_delay=0.0,
+    backoff="fixed",
+    max_retry_delay=3600.0,
+    timeout=None,
+    kill_after=0.2,
+    max_crashes=3,
+    keep_result=3600.0,
+)
+"""What holds for a job when neither its call nor its task says otherwise."""
+
+
+class Task(Generic[D, R]):
+    """A handler under a queue and a name.
+
+    `D` and `R`, the types of the data and of the result, are those of `Task[D, R](…)`, else of the handler's
+    annotations (`Job[D]` and what it returns), else anything. Calling a task calls its handler.
+
+    Raises:
+        InvalidName: a queue or a name that is not spelt as names are.
+        InvalidOptions: a handler that does not take (job, ctx), or an option that does not exist or makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        queue: str,
+        handler: Callable[[Job[D], Context[Any]], R | Awaitable[R]],
+        options: JobOptions | Mapping[str, Any] | None = None,
+        description: str = "",
+    ) -> None:
+        self.name = check_name("task", name)
+        self.queue = check_name("queue", queue)
+        frame = _declaring_frame()
+        self.where = f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
+        """Where it was declared, `file:line`."""
+        self.handler = _checked(handler, self.where)
+        self.is_async = any(inspect.iscoroutinefunction(one) for one in (handler, _call_of(handler)))
+        self.options = JobOptions.of(options)
+        self.description = description or (inspect.getdoc(handler) or "").partition("\n")[0]
+        self.run = merged(self.options.run(), DEFAULTS)
+        """The options that a worker uses for a job whose call gave none: all of them are set."""
+        self.manager: QueueManager[Any] | None = None
+        """The manager that it is registered with."""
+        self._annotated = _annotated(handler, frame)
+
+    @cached_property
+    def types(self) -> tuple[Any, Any]:
+        """The types of the data and of the result.
+
+        Raises:
+            InvalidOptions: an annotation that can't be resolved, or a type that msgspec does not know.
+        """
+        given = getattr(self, "__orig_class__", None)
+        found = typing.get_args(given) if given is not None else self._annotated
+        if isinstance(found, InvalidOptions):
+            raise found
+        data, result = (_sendable(type_, self.where) for type_ in found)
+        return data, result
+
+    @cached_property
+    def decoder(self) -> msgspec.msgpack.Decoder[D]:
+        """Decodes and validates the data."""
+        return msgspec.msgpack.Decoder(self.types[0])
+
+    @cached_property
+    def result_decoder(self) -> msgspec.msgpack.Decoder[R]:
+        """Decodes and validates the result."""
+        return msgspec.msgpack.Decoder(self.types[1])
+
+    def enqueue(self, data: D = LEFT_OUT, **options: Unpack[JobFields]) -> JobHandle[R]:
+        """Adds a job of this task: `QueueManager.enqueue`, typed."""
+        return self._registered()._producer.enqueue(self.queue, self.name, data, options or None)
+
+    async def aenqueue(self, data: D = LEFT_OUT, **options: Unpack[JobFields]) -> JobHandle[R]:
+        """`enqueue`, to be awaited."""
+        manager = self._registered()
+        return await manager._client.apart(manager._producer.enqueue, self.queue, self.name, data, options or None)
+
+    def __call__(self, job: Job[D], ctx: Context[Any]) -> R | Awaitable[R]:
+        """Calls the handler, here and now: for tests, and for handlers that share work."""
+        returned: R | Awaitable[R] = self.handler(job, ctx)
+        return returned
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name!r} of queue {self.queue!r}, declared at {self.where}>"
+
+    def _registered(self) -> QueueManager[Any]:
+        if self.manager is None:
+            raise InvalidOptions(f"task {self.name!r} belongs to no manager yet; register_job(task) comes first")
+        return self.manager
+
+
+def merged(given: RunOptions | None, default: RunOptions) -> RunOptions:
+    """What holds for a job: what its call gave, else `default`."""
+    if given is None:
+        return default
+    names = RunOptions.__struct_fields__
+    chosen = ((name, getattr(given, name)) for name in names)
+    return RunOptions(**{name: getattr(default, name) if value is UNSET else value for name, value in chosen})
+
+
+def _checked(handler: Any, where: str) -> Any:
+    name = getattr(handler, "__qualname__", repr(handler))
+    if not callable(handler):
+        raise InvalidOptions(f"the handler at {where} is {handler!r}; give a function that takes (job, ctx)")
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):
+        # Some functions written in C tell nothing; calling will show.
+        return handler
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise InvalidOptions(
+            f"the handler {name} at {where} takes {signature}; it must take two positional arguments: (job, ctx)"
+        ) from None
+    return handler
+
+
+def _call_of(handler: Any) -> Any:
+    """What runs when an object is called that is no function."""
+    return vars(type(handler)).get("__call__")
+
+
+def _declaring_frame() -> FrameType:
+    """The frame of the program that declares: the first outside of this package and of `typing`."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module != "typing" and module.partition(".")[0] != "tempotask":
+            break
+        frame = frame.f_back
+    return frame
+
+
+def _short(path: str) -> str:
+    inside = os.path.relpath(path)
+    return path if inside.startswith("..") else inside
+
+
+def _annotated(handler: Any, frame: FrameType) -> tuple[Any, Any] | InvalidOptions:
+    """The types that the handler's annotations give; an error, to be raised when they are needed, if they give none.
+
+    Only these two annotations are resolved: others may well name things that exist for type checkers only. Names are
+    looked up in the handler's module, and where the task is declared, since a type may be local to a function.
+    """
+    function = inspect.unwrap(handler)
+    if not hasattr(function, "__globals__") and not inspect.ismethod(function):
+        function = _call_of(function) or function
+    annotations = getattr(function, "__annotations__", {})
+    names = list(inspect.signature(handler).parameters) if annotations else []
+    wanted = {name: annotations[name] for name in (*names[:1], "return") if name in annotations}
+    outside = {"Job": Job, "Context": Context, **getattr(inspect.unwrap(function), "__globals__", {})}
+    try:
+        hints = typing.get_type_hints(SimpleNamespace(__annotations__=wanted), outside, frame.f_locals)
+    except Exception as error:
+        return InvalidOptions(
+            f"an annotation of the handler declared at {_short(frame.f_code.co_filename)}:{frame.f_lineno} can't be "
+            f"resolved ({error}); define or import that type in the module itself, or declare Task[Data, Result](…)"
+        )
+    job = hints.get(names[0]) if names else None
+    data = typing.get_args(job)[0] if typing.get_origin(job) is Job else Any
+    return data, hints.get("return", Any)
+
+
+def _sendable(type_: Any, where: str) -> Any:
+    """A type that msgspec can decode to; whatever says nothing becomes `Any`."""
+    if isinstance(type_, TypeVar) or type_ in (object, typing.Never, typing.NoReturn, inspect.Parameter.empty):
+        return Any
+    try:
+        strange = isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.CustomType)
+    except TypeError as error:
+        raise InvalidOptions(f"the task declared at {where}: {error}") from None
+    if strange:
+        raise InvalidOptions(
+            f"the task declared at {where}: {getattr(type_, '__qualname__', type_)} is no type that can be sent; "
+            "make it a msgspec.Struct or a dataclass, or annotate plain data"
+        )
+    return type_
