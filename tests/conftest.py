@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -26,15 +26,32 @@ if sys.platform == "linux":
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def wait_for_socket(path: str, process: subprocess.Popen[bytes], limit: float = 60.0) -> None:
-    """Returns as soon as something listens at the unix socket `path`."""
-    end = time.monotonic() + limit
-    while process.poll() is None and time.monotonic() < end:
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(path) == 0:
-                return
-        time.sleep(0.002)
-    raise RuntimeError(f"no server at {path}, exit status {process.poll()}")
+class OwnServer:
+    """A Valkey in a folder that exists, to be used, filled, killed and started again. It keeps nothing."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.path = f"{folder}/s.sock"
+        self.url = f"unix://{self.path}"
+        self._command = [
+            *(str(get_binary_path()), "--port", "0", "--unixsocket", self.path, "--dir", str(folder)),
+            *("--save", "", "--loglevel", "warning", *options),
+        ]
+        self.start()
+
+    def start(self) -> None:
+        """Returns when the server listens."""
+        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+        end = time.monotonic() + 60
+        while self.process.poll() is None and time.monotonic() < end:
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(self.path) == 0:
+                    return
+            time.sleep(0.002)
+        raise RuntimeError(f"no server at {self.path}, exit status {self.process.poll()}")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -43,17 +60,25 @@ def server_url() -> Iterator[str]:
     if given := os.environ.get("TEMPOTASK_TEST_DB"):
         yield given
         return
-    folder = tempfile.mkdtemp(prefix="tempotask-test-")
-    path = f"{folder}/s.sock"
-    options = ["--port", "0", "--unixsocket", path, "--save", "", "--dir", folder, "--loglevel", "warning"]
-    process = subprocess.Popen([str(get_binary_path()), *options], stdin=subprocess.DEVNULL)
-    try:
-        wait_for_socket(path, process)
-        yield f"unix://{path}"
-    finally:
-        process.kill()
-        process.wait()
-        shutil.rmtree(folder)
+    folder = Path(tempfile.mkdtemp(prefix="tempotask-test-"))
+    server = OwnServer(folder)
+    yield server.url
+    server.kill()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def start_server(short_path: Path) -> Iterator[Callable[..., OwnServer]]:
+    """Starts servers of the test's own: give the options of a command line."""
+    started: list[OwnServer] = []
+
+    def start(*options: str) -> OwnServer:
+        started.append(OwnServer(Path(tempfile.mkdtemp(dir=short_path)), *options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
 
 
 @pytest.fixture

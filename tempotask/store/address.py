@@ -12,7 +12,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -155,7 +155,7 @@ def from_client(client: redis.Redis) -> Address:
     }
     special = {name: value for name, value in settings.items() if value not in (None, USUAL.get(name))}
     query = {name: _written(special[name]) for name in sorted(CARRIED & special.keys())}
-    lost = [name for name in special if name not in CARRIED | REACHED]
+    lost = [name for name in special if name in USUAL.keys() - CARRIED - REACHED]
     if not known:
         lost.append(f"the connection class {kind.__name__}")
     if isinstance(settings.get("ssl_ca_data"), bytes):
@@ -215,7 +215,7 @@ def _parsed(url: str) -> Address:
     if len(path) > 1 or (path and not path[0].isdecimal()):
         raise ValueError
     netloc = f"{access}@{hosts}" if access else hosts
-    plain = urlunsplit((scheme, netloc, f"/{path[0]}" if path else "", parts.query, ""))
+    plain = f"{scheme}://{netloc}/{''.join(path)}?{parts.query}"
     settings = parse_url(plain)  # type: ignore[no-untyped-call]
     settings.pop("connection_class", None)
     watch = {name: settings.pop(f"sentinel_{name}", None) for name in ("username", "password")} if sentinels else {}
@@ -254,7 +254,7 @@ def _with_secrets(label: str, settings: Mapping[str, Any], query: Mapping[str, s
     user, password = settings.get("username") or "", settings.get("password") or ""
     access = f"{quote(str(user), safe='')}:{quote(str(password), safe='')}@" if user or password else ""
     wanted = {**{name: values[0] for name, values in parse_qs(parts.query).items()}, **query}
-    # By hand: for unix:// with nothing before the path, urlunsplit leaves the two slashes out.
+    # By hand: for unix:// with nothing before the path, urllib leaves the two slashes out.
     return f"{parts.scheme}://{access}{parts.netloc}{parts.path}" + (f"?{urlencode(wanted)}" if wanted else "")
 
 
