@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import socket
 import ssl
 import subprocess
@@ -25,9 +27,12 @@ Start = Callable[..., Any]
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on. Below those that the kernel gives to connections, it stays free until used."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.mark.parametrize(
@@ -394,15 +399,19 @@ def test_a_cluster_of_one_node_passes(start_server: Start) -> None:
 
 
 def test_a_cluster_of_several_nodes_is_refused_by_name(start_server: Start) -> None:
-    ports = free_port(), free_port()
+    ports = [free_port() for _ in range(4)]
     nodes = [
-        redis.Redis.from_url(start_server("--cluster-enabled", "yes", "--port", str(port), "--bind", "127.0.0.1").url)
-        for port in ports
+        redis.Redis.from_url(
+            start_server(
+                *("--port", str(port), "--bind", "127.0.0.1"), *("--cluster-enabled", "yes", "--cluster-port", str(bus))
+            ).url
+        )
+        for port, bus in (ports[:2], ports[2:])
     ]
     for node, slots in zip(nodes, ((0, 8191), (8192, 16383)), strict=True):
         node.execute_command("CLUSTER ADDSLOTSRANGE", *slots)
     nodes[1].execute_command("CLUSTER SET-CONFIG-EPOCH", 2)
-    nodes[0].execute_command("CLUSTER MEET", "127.0.0.1", ports[1])
+    nodes[0].execute_command("CLUSTER MEET", "127.0.0.1", ports[2], ports[3])
     end = time.monotonic() + LIMIT
     while nodes[0].execute_command("CLUSTER INFO")["cluster_size"] != "2" and time.monotonic() < end:
         time.sleep(0.01)
