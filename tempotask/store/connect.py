@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import redis
 from redis import exceptions as wrong
@@ -173,7 +173,7 @@ class Server:
         if self._embedded and isinstance(error, wrong.ConnectionError):
             self._embedded.ensure()
 
-    def _give_up(self, error: redis.RedisError) -> None:
+    def _give_up(self, error: redis.RedisError) -> NoReturn:
         """Raises what there is to say about an error that waiting does not cure."""
         if isinstance(error, REFUSED):
             raise ServerUnavailable(
