@@ -273,29 +273,42 @@ class Outcomes:
 
     def _listen(self) -> None:
         connection: AbstractConnection | None = None
-        broken = False
-        while self._is_wanted():
-            try:
-                if connection is None:
-                    connection = self._server.connection(timeout=FIRST_PAUSE + self._server.connect_timeout)
-                if broken:
-                    self._ask(list(self._waiting))
-                    broken = False
-                told = self._store.told(self._client, cast(redis.Connection, connection), self._patience())
-                self._deliver((id, ending) for id, ending in told if ending)
-                # What is too large to be pushed is only announced.
-                self._ask([id for id, ending in told if not ending])
-                self._check()
-            except BROKEN:
-                # What was on its way may be lost: all is asked for again, once the server is back.
-                broken = True
-                if connection is not None:
-                    connection.disconnect()  # type: ignore[no-untyped-call]
-                    connection = None
-                with self._wanted:
-                    self._wanted.wait_for(lambda: self._closed, timeout=0.1)
-        if connection is not None:
-            connection.disconnect()  # type: ignore[no-untyped-call]
+        breaks = 0
+        try:
+            while self._is_wanted():
+                try:
+                    if connection is None:
+                        connection = self._server.connection(timeout=FIRST_PAUSE + self._server.connect_timeout)
+                    if breaks:
+                        # What was on its way may be lost: all is asked for again.
+                        self._ask(list(self._waiting))
+                        breaks = 0
+                    self._listen_once(cast(redis.Connection, connection))
+                except BROKEN:
+                    breaks += 1
+                    if connection is not None:
+                        connection.disconnect()  # type: ignore[no-untyped-call]
+                        connection = None
+                    with self._wanted:
+                        self._wanted.wait_for(lambda: self._closed, timeout=min(FIRST_PAUSE, 0.05 * 2**breaks))
+        except Exception as error:
+            # Nobody would ever be told again: better an error in the hands of all who wait.
+            with self._lock:
+                self._listener = None
+                waiting = list(self._waiting)
+            told = TempoTaskError(f"the thread that listens for outcomes broke down: {error!r}")
+            self._deliver((id, told) for id in waiting)
+            raise
+        finally:
+            if connection is not None:
+                connection.disconnect()  # type: ignore[no-untyped-call]
+
+    def _listen_once(self, connection: redis.Connection) -> None:
+        told = self._store.told(self._client, connection, self._patience())
+        self._deliver((id, ending) for id, ending in told if ending)
+        # What is too large to be pushed is only announced.
+        self._ask([id for id, ending in told if not ending])
+        self._check()
 
     def _is_wanted(self) -> bool:
         """Waits until somebody waits; false when nobody did for a while, and then the listener must end."""

