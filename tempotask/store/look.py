@@ -123,13 +123,13 @@ def find(store: Store, id: str) -> Found | None:
     Raises `ServerUnavailable`.
     """
     for _ in range(LOOKS):
-        store.run("find", id, "mark")
+        mark = store.run("find", id, "mark")
         try:
             unfinished, ended = _unfinished(store, id), None
             if unfinished is None:
                 ended = _ended(store, id)
         finally:
-            moved = store.run("find", id, "unmark") == b"1"
+            moved = store.run("find", id, "unmark", mark) == b"1"
         # An ending that is found may be an earlier run's, while this one slipped by.
         if unfinished is not None or not moved:
             return unfinished or ended

@@ -1,0 +1,40 @@
+"""Mending what `check` finds, where that needs no guessing: counters, the ring, leftovers."""
+
+from __future__ import annotations
+
+from tempotask.store import look
+from tempotask.store.check import Violation, check
+from tempotask.store.records import FINISHED
+from tempotask.store.store import SCRIPTS, Store, _load
+
+SCRIPTS.setdefault("mend", _load("mend"))
+
+
+def repair(store: Store) -> list[str]:
+    """Mends what can be mended, each thing by one script that looks again first. Returns what was done, a line each.
+
+    Raises `ServerUnavailable`.
+    """
+    done = []
+    for violation in check(store):
+        if violation.mend and (what := _mend(store, violation)):
+            done.append(f"{violation.key} {violation.text}: {what}")
+    return done
+
+
+def _mend(store: Store, violation: Violation) -> str:
+    kind = violation.mend[0]
+    if violation.job:
+        # Again, since time has passed: as long as its id is taken nobody can add another job of that id.
+        found = look.find(store, violation.job)
+        if found is not None and (found.status not in FINISHED or kind == "payload"):
+            return ""
+    what: str = store.run("mend", *violation.mend).decode()
+    if kind == "given":
+        id = violation.mend[1]
+        found = look.find(store, id)
+        if found is None or found.status in FINISHED:
+            # It ended while its id was put in; nobody would let go of it any more.
+            store.run("mend", "id", id)
+            return ""
+    return what

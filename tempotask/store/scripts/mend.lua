@@ -1,0 +1,165 @@
+#!lua flags=allow-oom
+-- Puts right what `check` found, where that needs no guessing. Each looks again first: what has changed since is left.
+--
+-- KEYS  the ring
+-- ARGV  'ring' | 'delayed' | 'queue', queue      'kept', queue, status         'priority', queue, priority
+--       'worker' | 'holes' | 'idle', worker      'claims' | 'wake', worker, turn
+--       'lease' | 'orders', supervisor           'bucket', name                'totals'
+--       'id' | 'payload' | 'waiter', id          'given', id, queue            'expire', name
+-- reply what was done, in words; '' for nothing
+
+local what, name, more = ARGV[1], ARGV[2], ARGV[3]
+local mend = {}
+
+function mend.ring()
+  call('LREM', KEYS[1], 0, name)
+  if size(name, priorities(name)) == 0 then return 'taken off' end
+  call('RPUSH', KEYS[1], name)
+  hand_over()
+  return 'there once now'
+end
+
+function mend.priority()
+  local key = P .. 'priorities:' .. name
+  if call('EXISTS', queue_key(name, more)) == 0 then return call('ZREM', key, more) == 1 and 'taken out' or '' end
+  if not priorities(name) and call('EXISTS', queue_key(name, '0')) == 1 then call('ZADD', key, 0, '0') end
+  call('ZADD', key, more, more)
+  -- It waited where nobody looked.
+  call('LREM', KEYS[1], 0, name)
+  call('RPUSH', KEYS[1], name)
+  hand_over()
+  return 'put in'
+end
+
+function mend.queue() return call('SADD', P .. 'queues', name) == 1 and 'put in' or '' end
+
+local function set_count(field, number)
+  call('HSET', P .. 'counts:' .. name, field, number)
+  return 'counted: ' .. number
+end
+
+function mend.delayed()
+  local number, first = 0, 0
+  repeat
+    local records = call('ZRANGE', P .. 'due', first, first + CHUNK - 1)
+    for _, record in ipairs(records) do
+      local _, _, queue = head(record)
+      if queue == name then number = number + 1 end
+    end
+    first = first + CHUNK
+  until #records < CHUNK
+  return set_count('delayed', number)
+end
+
+function mend.kept()
+  local number, first = 0, 0
+  repeat
+    local pages = call('LRANGE', P .. 'history:' .. name .. ':' .. more, first, first + 15)
+    for _, page in ipairs(pages) do number = number + byte(page, 1) * 256 + byte(page, 2) end
+    first = first + 16
+  until #pages == 0
+  return set_count(more .. ':kept', number)
+end
+
+function mend.totals()
+  local results, n, b = call('HGETALL', P .. 'results'), 0, 0
+  for i = 1, #results, 2 do
+    if sub(results[i], 1, 2) == 'n:' then n = n + results[i + 1] end
+    if sub(results[i], 1, 2) == 'b:' then b = b + results[i + 1] end
+  end
+  call('HSET', P .. 'results', 'n', n, 'b', b)
+  return 'counted: ' .. n .. ' outcomes, ' .. b .. ' bytes'
+end
+
+function mend.bucket()
+  local results, key = P .. 'results', P .. 'outcomes:' .. name
+  if call('EXISTS', key) == 1 then
+    call('ZADD', P .. 'buckets', string.match(name, '%d+$'), name)
+  elseif not call('ZSCORE', P .. 'buckets', name) then
+    local open = 'open:' .. string.match(name, '^%d*')
+    if call('HGET', results, open) == name then call('HDEL', results, open) end
+    call('HDEL', results, 'n:' .. name, 'b:' .. name)
+    return mend.totals()
+  end
+  local bytes, cursor = 0, '0'
+  repeat
+    local reply = call('HSCAN', key, cursor, 'COUNT', CHUNK)
+    cursor = reply[1]
+    for i = 2, #reply[2], 2 do bytes = bytes + #reply[2][i] end
+  until cursor == '0'
+  call('HSET', results, 'n:' .. name, call('HLEN', key), 'b:' .. name, bytes)
+  return mend.totals()
+end
+
+local function is_known(worker)
+  return call('HEXISTS', P .. 'workers', worker) == 1 or call('HEXISTS', P .. 'lost', worker) == 1
+end
+
+function mend.worker()
+  if is_known(name) then return '' end
+  call('DEL', P .. 'worker:' .. name)
+  return 'let go'
+end
+
+function mend.holes()
+  local open, holes = call('HGET', P .. 'worker:' .. name, 'open') or '', 0
+  for _, record in ipairs(call('LRANGE', P .. 'claims:' .. name .. ':' .. open, 0, -1)) do
+    if record == '' then holes = holes + 1 end
+  end
+  call('HSET', P .. 'worker:' .. name, 'holes', holes)
+  return 'counted: ' .. holes
+end
+
+function mend.idle()
+  local state = call('HMGET', P .. 'worker:' .. name, 'supervisor', 'open', 'idle')
+  if state[1] and (state[2] or '') == '' and state[3] then return '' end
+  return call('ZREM', P .. 'idle', name) == 1 and 'taken off' or ''
+end
+
+function mend.claims()
+  if is_known(name) and call('HGET', P .. 'worker:' .. name, 'open') == more then return '' end
+  local key, number = P .. 'claims:' .. name .. ':' .. more, 0
+  local records = call('LRANGE', key, 0, -1)
+  for i = #records, 1, -1 do
+    if records[i] ~= '' then
+      push_one('LPUSH', records[i])
+      number = number + 1
+    end
+  end
+  call('DEL', key)
+  hand_over()
+  return 'given back: ' .. number
+end
+
+function mend.wake()
+  if call('HGET', P .. 'worker:' .. name, 'idle') == more then return '' end
+  return call('DEL', P .. 'wake:' .. name .. ':' .. more) == 1 and 'let go' or ''
+end
+
+-- One that ran out long ago: whoever sees it takes that host's place (sweep.lua).
+function mend.lease() return call('HSETNX', P .. 'leases', name, '1') == 1 and 'to be swept now' or '' end
+
+function mend.orders()
+  if call('HEXISTS', P .. 'supervisors', name) == 1 then return '' end
+  return call('DEL', P .. 'orders:' .. name) == 1 and 'let go' or ''
+end
+
+function mend.id() return call('HDEL', P .. 'ids', name) == 1 and 'let go' or '' end
+
+function mend.given() return call('HSETNX', P .. 'ids', name, more) == 1 and 'put in' or '' end
+
+function mend.payload()
+  if call('HEXISTS', P .. 'ids', name) == 1 then return '' end
+  return call('UNLINK', P .. 'payload:' .. name) == 1 and 'let go' or ''
+end
+
+-- If somebody waits after all, that client asks again before long.
+function mend.waiter() return call('HDEL', P .. 'waiters', name) == 1 and 'let go' or '' end
+
+function mend.expire()
+  if call('PTTL', P .. name) ~= -1 then return '' end
+  call('PEXPIRE', P .. name, 120000)
+  return 'expires now'
+end
+
+return mend[what]()

@@ -1,0 +1,158 @@
+"""All that a namespace holds, read to be proved right.
+
+A small namespace is read by one script, so at one moment. A large one is read in bounded steps, while it changes:
+then what changed meanwhile is known, and nothing can be proved of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from tempotask.store import reading
+from tempotask.store.store import SCRIPTS, Store, _load
+
+SCRIPTS.setdefault("snapshot", _load("snapshot"))
+
+MOST = 20_000
+"""Elements that are read at one moment: some 20 ms of the server's time."""
+MOST_KEYS = 100_000
+"""Keys on the whole server, which all have to be looked through for that."""
+
+
+class Stored(NamedTuple):
+    """What is under one key; long values are cut (snapshot.lua)."""
+
+    kind: str
+    """`list`, `zset`, `hash`, `set` or `string`; another, or `none`, for what is not ours or not there."""
+    expiry: int
+    """Milliseconds; -1: none."""
+    items: list[bytes]
+    """As the server gives them: elements; members; member, score, ...; field, value, ..."""
+
+    def pairs(self) -> dict[str, str]:
+        """Fields and values, or members and scores."""
+        texts = [_text(item) for item in self.items]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
+
+    def texts(self) -> list[str]:
+        """The elements as text."""
+        return [_text(item) for item in self.items]
+
+
+NOTHING = Stored("none", -1, [])
+
+
+class Snapshot(NamedTuple):
+    """A namespace, by name of key without the prefix."""
+
+    keys: dict[str, Stored]
+    changed: frozenset[str] = frozenset()
+    """What changed while it was read; nothing if all was read at one moment."""
+
+    def get(self, name: str) -> Stored:
+        """What is under a key; `NOTHING` if there is none."""
+        return self.keys.get(name, NOTHING)
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """The fields and values of a hash, or the members and scores of a sorted set."""
+        return self.get(name).pairs()
+
+    def called(self, first: str) -> Iterator[tuple[str, Stored]]:
+        """What is under the keys whose names begin so, by the rest of the name."""
+        for name, stored in self.keys.items():
+            if name.startswith(first):
+                yield name[len(first) :], stored
+
+
+def take(store: Store, most: int = MOST) -> Snapshot:
+    """Reads a namespace, at one moment if it has at most so many elements. Raises `ServerUnavailable`."""
+    reply = store.run("snapshot", "all", most, MOST_KEYS)
+    if reply != [b"large"]:
+        parts = iter(reply)
+        return Snapshot({_text(name): _stored(*rest) for name, *rest in zip(parts, parts, parts, parts, strict=True)})
+    names = [*dict.fromkeys([*_names(store), *_expected(store)])]
+    # In the order in which jobs move, so that one that moves is seen at least once, as a rule.
+    order = ("queue:", "claims:", "due", "retries")
+    names.sort(key=lambda name: next((i for i, first in enumerate(order) if name.startswith(first)), len(order)))
+    before = _sizes(store, names)
+    keys = {name: _whole(store, name) for name in names}
+    for worker, state in list(Snapshot(keys).called("worker:")):
+        name = f"claims:{worker}:{state.pairs().get('open', '')}"
+        if not name.endswith(":") and name not in keys:
+            keys[name] = _whole(store, name)
+    after = _sizes(store, names)
+    changed = frozenset(name for name, old, new in zip(names, before, after, strict=True) if old != new)
+    return Snapshot({name: stored for name, stored in keys.items() if stored.kind != "none"}, changed)
+
+
+def _names(store: Store) -> Iterator[str]:
+    cursor = 0
+    while True:
+        cursor, found = _scan(store, cursor)
+        yield from (_text(key)[len(store.prefix) :] for key in found)
+        if not cursor:
+            return
+
+
+def _scan(store: Store, cursor: int) -> tuple[int, list[bytes]]:
+    command = ("SCAN", cursor, "MATCH", f"{store.prefix}*", "COUNT", reading.STEP)
+    following, names = store.server.patiently(
+        lambda: store.server.client().execute_command(*command)  # type: ignore[no-untyped-call]
+    )
+    return int(following), names
+
+
+def _expected(store: Store) -> Iterable[str]:
+    """Keys that may come into being after the search for them, and are compared with others then."""
+    return [*reading.queue_keys(store, reading.queue_names(store)), "ring", "due", "retries", "ids"]
+
+
+def _sizes(store: Store, names: list[str]) -> list[bytes]:
+    return [
+        size for first in range(0, len(names), 500) for size in store.run("snapshot", "sizes", *names[first:][:500])
+    ]
+
+
+def _whole(store: Store, name: str) -> Stored:
+    parts: list[list[bytes]] = []
+    cursor: bytes | str = "0"
+    step = reading.PAGES if name.startswith("history:") else reading.STEP
+    while True:
+        cursor, kind, expiry, items = store.run("snapshot", "part", name, cursor, step)
+        parts.append(items)
+        if cursor == b"0":
+            break
+    if kind == b"list":
+        # Parts came from the tail, each in its order.
+        parts.reverse()
+    return _stored(kind, expiry, [item for part in parts for item in part])
+
+
+def _stored(kind: bytes, expiry: int, items: list[Any]) -> Stored:
+    return Stored(kind.decode(), expiry, items)
+
+
+def head(record: bytes) -> tuple[str, str, str, str]:
+    """Flags, id, queue and priority of a record, of which the rest may be missing.
+
+    Raises ValueError or IndexError for what is no record.
+    """
+    fields, at = [], 1
+    for _ in range(4):
+        length, at = record[at], at + 1
+        if 0xA0 <= length < 0xC0:
+            length -= 0xA0
+        elif length in (0xD9, 0xDA):
+            width = length - 0xD8
+            length, at = int.from_bytes(record[at : at + width]), at + width
+        else:
+            raise ValueError(f"{length:#x} does not begin a text")
+        fields.append(record[at : at + length].decode())
+        at += length
+    flags, id, queue, priority = fields
+    return flags, id, queue, priority
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="backslashreplace")
