@@ -49,7 +49,7 @@ def refusal(value: object, error: Exception, what: str = "data") -> InvalidPaylo
         return InvalidPayload(f"{path} is an int of more than 64 bits; send it as a str")
     if isinstance(part, str):
         return InvalidPayload(f"{path} is a str that is not valid Unicode; send it as bytes")
-    return InvalidPayload(f"{path} is a {kind}, which can't be sent; send plain data, a msgspec.Struct or a dataclass")
+    return InvalidPayload(f"{path} is of type {kind}, which can't be sent; send plain data, a Struct or a dataclass")
 
 
 def _culprit(value: object, path: str, error: Exception, depth: int) -> tuple[str, object, Exception]:

@@ -1,0 +1,125 @@
+"""What can be set, and what is said about what can't."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec import UNSET
+
+from tempotask import InvalidName, InvalidOptions, JobOptions, Options
+from tempotask.store.records import RunOptions
+
+
+def test_options_that_were_not_given_are_unset() -> None:
+    options = JobOptions(priority=5)
+    assert options.given() == {"priority": 5}
+    assert options.attempts is UNSET
+    assert repr(options) == "JobOptions(priority=5)"
+    assert options == JobOptions(priority=5) != JobOptions()
+
+
+def test_options_stay_as_they_are() -> None:
+    with pytest.raises(AttributeError):
+        JobOptions(priority=5).priority = 6  # type: ignore[misc]
+
+
+def test_durations_may_be_numbers_or_timedeltas() -> None:
+    options = JobOptions(delay=timedelta(minutes=1), timeout=3, retry_delay=0.5)
+    assert options.given() == {"delay": 60.0, "timeout": 3.0, "retry_delay": 0.5}
+
+
+def test_only_what_a_run_needs_travels_with_the_job() -> None:
+    assert JobOptions(id="a", priority=1, delay=1).run() is None
+    assert JobOptions(id="a", attempts=3, timeout=None).run() == RunOptions(attempts=3, timeout=None)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"atempts": 3}, "there is no option 'atempts'; did you mean 'attempts'?"),
+        ({"colour": 3}, "there is no option 'colour'; there are id, priority"),
+        ({"repeat": "* * * * *"}, "repeat is not built yet"),
+        ({"retry_on": ValueError}, "retry_on is not built yet"),
+        ({"priority": 1_000_001}, "from -1,000,000 to 1,000,000"),
+        ({"priority": True}, "a whole number"),
+        ({"priority": 1.5}, "a whole number"),
+        ({"attempts": 0}, "a whole number of at least 1"),
+        ({"delay": -1}, "give seconds, 0 or more"),
+        ({"delay": math.nan}, "give seconds"),
+        ({"delay": "soon"}, "give seconds"),
+        ({"delay": True}, "give seconds"),
+        ({"timeout": 0}, "more than 0"),
+        ({"timeout": timedelta(days=365_000)}, "up to 100 years"),
+        ({"backoff": "steep"}, 'give "fixed" or "exponential"'),
+        ({"delay_until": datetime(2030, 1, 1)}, "has no time zone"),
+        ({"delay_until": 1234.5}, "give an aware datetime"),
+        ({"delay": 1, "delay_until": datetime.now(UTC)}, "exclude each other"),
+        ({"max_crashes": None}, "a whole number"),
+        ({"keep_result": None}, "give seconds"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidOptions) as refused:
+        JobOptions(**given)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("id", ["", "a b", "a\tb", "x" * 201, "\x00", 5, "0mwvdfgddvbu19n-0", "a\ud800"])
+def test_ids_that_are_not_spelt_as_ids_are_refused(id: Any) -> None:
+    with pytest.raises(InvalidName):
+        JobOptions(id=id)
+
+
+@pytest.mark.parametrize("id", ["a", "x" * 200, "übergröße:1", "a/b@c", "0mwvdfgddvbu19n", "0MWVDFGDDVBU19N-0"])
+def test_other_ids_are_the_users_own(id: str) -> None:
+    assert JobOptions(id=id).id == id
+
+
+def test_options_may_come_as_a_mapping_or_not_at_all() -> None:
+    assert JobOptions.of(None) == JobOptions()
+    assert JobOptions.of({"attempts": 2}) == JobOptions(attempts=2)
+    assert JobOptions.of(options := JobOptions()) is options
+    with pytest.raises(InvalidOptions, match="give JobOptions"):
+        JobOptions.of(5)
+
+
+def test_an_application_has_defaults() -> None:
+    options = Options()
+    assert options.max_jobs_per_status == {"completed": 200, "failed": 10_000, "cancelled": 200}
+    assert (options.max_results, options.max_results_bytes) == (1_000_000, 256 * 2**20)
+    assert (options.connect_timeout, options.lease, options.grace) == (10.0, 10.0, 30.0)
+
+
+def test_history_may_be_limited_for_all_statuses_or_for_some() -> None:
+    assert set(Options(max_jobs_per_status=7).max_jobs_per_status.values()) == {7}
+    assert Options(max_jobs_per_status={"failed": 7}).max_jobs_per_status == {
+        "completed": 200,
+        "failed": 7,
+        "cancelled": 200,
+    }
+    with pytest.raises(InvalidOptions, match="no status 'waiting'"):
+        Options(max_jobs_per_status={"waiting": 7})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"max_result": 3}, "did you mean 'max_results'?"),
+        ({"durability": "high"}, "durability is not built yet"),
+        ({"max_memory": 1}, "max_memory is not built yet"),
+        ({"lease": 0}, "more than 0"),
+        ({"max_payload_bytes": 0}, "a whole number"),
+    ],
+)
+def test_an_applications_bad_options_are_refused(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidOptions, match=says.replace("?", r"\?")):
+        Options(**given)
+
+
+def test_an_applications_options_can_be_handed_to_another_process() -> None:
+    options = Options(max_jobs_per_status=7, lease=timedelta(seconds=3))
+    assert Options.decode(options.encode()) == options

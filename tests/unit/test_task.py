@@ -1,0 +1,195 @@
+"""Declaring tasks: names, handlers, types."""
+
+from __future__ import annotations
+
+import functools
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from tempotask import Context, DuplicateTask, InvalidName, InvalidOptions, Job, JobOptions, QueueManager, Task
+from tempotask.store.records import RunOptions
+from tempotask.task import DEFAULTS, merged
+
+if typing.TYPE_CHECKING:
+    from decimal import Decimal as OnlyForCheckers
+
+
+@dataclass
+class Thumb:
+    path: str
+    width: int = 256
+
+
+class Custom:
+    pass
+
+
+def typed(job: Job[Thumb], ctx: Context[Any]) -> str:
+    """Makes a thumbnail.
+
+    And more.
+    """
+    return job.data.path
+
+
+def untyped(job, ctx):  # type: ignore[no-untyped-def]
+    return job.data
+
+
+async def asynchronous(job: Job[int], ctx: Context[Any]) -> list[int]:
+    return [job.data]
+
+
+def passed_through(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+class Callable_:
+    def __call__(self, job: Job[Thumb], ctx: Context[Any]) -> str:
+        return job.data.path
+
+    async def method(self, job: Job[Thumb], ctx: Context[Any]) -> str:
+        return job.data.path
+
+
+@pytest.mark.parametrize(
+    ("handler", "types", "is_async"),
+    [
+        (typed, (Thumb, str), False),
+        (untyped, (Any, Any), False),
+        (asynchronous, (int, list[int]), True),
+        (passed_through(typed), (Thumb, str), False),
+        (Callable_(), (Thumb, str), False),
+        (Callable_().method, (Thumb, str), True),
+        (functools.partial(typed), (Any, Any), False),
+        (lambda job, ctx: None, (Any, Any), False),
+    ],
+)
+def test_types_come_from_the_handlers_annotations(handler: Any, types: tuple[Any, Any], is_async: bool) -> None:
+    task: Task[Any, Any] = Task(name="t", queue="q", handler=handler)
+    assert task.types == types
+    assert task.is_async is is_async
+
+
+def test_types_given_to_the_task_come_first() -> None:
+    task = Task[Thumb, int](name="t", queue="q", handler=untyped)
+    assert task.types == (Thumb, int)
+    assert task.decoder.decode(msgspec.msgpack.encode({"path": "a"})) == Thumb("a")
+
+
+def test_types_may_be_local_to_the_function_that_declares() -> None:
+    class Local(msgspec.Struct):
+        x: int
+
+    def handler(job: Job[Local], ctx: Context[Any]) -> Local:
+        return job.data
+
+    task = Task(name="t", queue="q", handler=handler)
+    assert task.types == (Local, Local)
+
+
+def test_a_type_that_does_not_exist_at_run_time_is_refused_where_it_is_declared() -> None:
+    def handler(job: Job[OnlyForCheckers], ctx: Context[Any]) -> None: ...
+
+    with pytest.raises(InvalidOptions, match=r"test_task.py:\d+ can't be resolved .*OnlyForCheckers.*declare Task\["):
+        QueueManager.init().register_job(name="t", queue="q", handler=handler)
+
+
+def test_other_annotations_need_not_exist_at_run_time() -> None:
+    def handler(job: Job[Thumb], ctx: Context[OnlyForCheckers]) -> None: ...
+
+    assert Task(name="t", queue="q", handler=handler).types == (Thumb, type(None))
+
+
+def test_a_type_that_can_not_be_sent_is_refused_where_it_is_declared() -> None:
+    def handler(job: Job[Custom], ctx: Context[Any]) -> None: ...
+
+    with pytest.raises(InvalidOptions, match=r"test_task.py:\d+: Custom is no type that can be sent; make it a"):
+        QueueManager.init().register_job(name="t", queue="q", handler=handler)
+
+
+@pytest.mark.parametrize("handler", [lambda: None, lambda job: None, lambda job, ctx, more: None, 5, "typed"])
+def test_a_handler_takes_a_job_and_a_context(handler: Any) -> None:
+    with pytest.raises(InvalidOptions, match=r"\(job, ctx\)"):
+        Task(name="t", queue="q", handler=handler)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ü", "x" * 201, "a{b}", None, 5])
+def test_names_that_are_not_spelt_as_names_are_refused(name: Any) -> None:
+    for fields in ({"name": name, "queue": "q"}, {"name": "t", "queue": name}):
+        with pytest.raises(InvalidName, match="a name is 1 to 200 ASCII letters"):
+            Task(handler=typed, **fields)
+    with pytest.raises(InvalidName):
+        QueueManager.init(namespace=name)
+
+
+def test_a_task_knows_its_options_and_where_it_was_declared() -> None:
+    task = Task(name="t", queue="q", handler=typed, options={"attempts": 3, "priority": 5})
+    assert task.options == JobOptions(attempts=3, priority=5)
+    assert task.run == merged(RunOptions(attempts=3), DEFAULTS)
+    assert task.run.keep_result == 3600.0
+    assert task.description == "Makes a thumbnail."
+    assert task.where.startswith("tests/unit/test_task.py:")
+
+
+def test_what_the_call_says_comes_before_what_the_task_says() -> None:
+    task = Task(name="t", queue="q", handler=typed, options=JobOptions(attempts=3, timeout=5))
+    run = merged(RunOptions(timeout=None, keep_result=0.0), task.run)
+    assert (run.attempts, run.timeout, run.keep_result, run.max_crashes) == (3, None, 0.0, 3)
+    assert merged(None, task.run) is task.run
+
+
+def test_a_task_can_be_called_by_tests() -> None:
+    task = Task(name="t", queue="q", handler=typed)
+    manager = QueueManager.init()
+    assert task(Job("id", "t", "q", Thumb("a")), manager.context()) == "a"
+
+
+def test_the_decorator_takes_the_functions_name() -> None:
+    manager = QueueManager.init()
+    task = manager.task(queue="q", attempts=2)(typed)
+    named = manager.task(queue="q", name="other")(typed)
+    assert (task.name, named.name) == ("typed", "other")
+    assert task.options.attempts == 2
+    assert manager.get_jobs_list() == ["other", "typed"]
+
+
+def test_the_same_queue_and_name_twice_is_refused_naming_both_places() -> None:
+    manager = QueueManager.init()
+    first = manager.register_job(name="t", queue="q", handler=typed)
+    with pytest.raises(DuplicateTask) as refused:
+        manager.register_job(name="t", queue="q", handler=typed)
+    assert first.where in str(refused.value)
+    assert str(refused.value).count("test_task.py:") == 2
+    manager.register_job(name="t", queue="other", handler=typed)
+
+
+def test_a_task_belongs_to_one_manager() -> None:
+    task = Task(name="t", queue="q", handler=typed)
+    with pytest.raises(InvalidOptions, match="register_job\\(task\\) comes first"):
+        task.enqueue(Thumb("a"))
+    QueueManager.init().register_job(task)
+    with pytest.raises(InvalidOptions, match="another manager"):
+        QueueManager.init().register_job(task)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"name": "t", "queue": "q"}, "needs handler, or a Task"),
+        ({}, "needs name and queue and handler"),
+        ({"name": "t", "queue": "q", "handler": typed, "attempts": 3}, "takes no 'attempts'"),
+    ],
+)
+def test_register_job_says_what_it_takes(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidOptions, match=says):
+        QueueManager.init().register_job(**fields)
