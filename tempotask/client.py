@@ -157,12 +157,6 @@ class Client:
                 return found.status
         raise ending
 
-    def outcome(self, ending: Ending) -> Outcome:
-        """An ending, decoded; raises what it is, if it is an error."""
-        if isinstance(ending, bytes):
-            return decode_outcome(ending)
-        raise ending
-
     def value(self, id: str, outcome: Outcome) -> Any:
         """The result; decoded to its type, where this process declares the task. Raises how the job failed."""
         if outcome.status == "completed":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
+
+from tempotask.store.records import decode_outcome
 
 if TYPE_CHECKING:
     from tempotask.client import Client
@@ -107,10 +110,15 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, weakref=True):
         return ending
 
     def _value(self, ending: Ending) -> R:
-        outcome = self._client.outcome(ending)
+        if not isinstance(ending, bytes):
+            raise ending
+        outcome = decode_outcome(ending)
         self.queue, self.name = outcome.queue, outcome.name
         value: R = self._client.value(self.id, outcome)
         return value
+
+    def __repr__(self) -> str:
+        return f"<JobHandle {self.id!r}" + (f" of task {self.name!r} in queue {self.queue!r}>" if self.name else ">")
 
 
 class JobHandles(list[JobHandle[R]]):
@@ -124,18 +132,20 @@ class JobHandles(list[JobHandle[R]]):
         """
         if not self:
             return []
-        client = self[0]._client
-        endings = client.outcomes.in_order([handle.id for handle in self], timeout, True)
-        return [client.value(handle.id, client.outcome(ending)) for handle, ending in zip(self, endings, strict=True)]
+        client, missing = self[0]._client, self._missing()
+        with contextlib.closing(client.outcomes.in_order(missing, timeout, True)) as endings:
+            return [handle._value(handle._taken() or next(endings)) for handle in self]
 
     async def aresults(self, timeout: float | None = None) -> list[R]:
         """`results`, to be awaited."""
         if not self:
             return []
-        client = self[0]._client
-        endings = client.outcomes.ain_order([handle.id for handle in self], timeout, True)
-        ids = iter(self)
-        return [client.value(next(ids).id, client.outcome(ending)) async for ending in endings]
+        client, missing = self[0]._client, self._missing()
+        async with contextlib.aclosing(client.outcomes.ain_order(missing, timeout, True)) as endings:
+            return [handle._value(handle._taken() or await endings.__anext__()) for handle in self]
+
+    def _missing(self) -> list[str]:
+        return [handle.id for handle in self if handle._seen is None]
 
 
 class as_completed(Generic[R]):

@@ -14,7 +14,7 @@ import redis
 from tempotask import launch
 from tempotask.client import Client
 from tempotask.declaration import AsyncHandler, Declaration, Handler, check_fields, context_factory
-from tempotask.errors import DuplicateTask, InvalidOptions, NotImportable, TempoTaskError
+from tempotask.errors import DuplicateTask, InvalidName, InvalidOptions, NotImportable, TempoTaskError
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.info import JobInfo
 from tempotask.job import Context
@@ -219,6 +219,8 @@ class QueueManager(Generic[A]):
 
     def handle(self, id: str) -> JobHandle[Any]:
         """A handle to a job that another process added. Its queue and name are empty until its result is known."""
+        if not isinstance(id, str) or not id:
+            raise InvalidName(f"id {id!r}: give the id of a job, a str")
         return JobHandle(id, "", "", False, self._client, _known=False)
 
     def get_job_by_id(self, id: str) -> JobInfo | None:

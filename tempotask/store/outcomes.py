@@ -19,7 +19,8 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, cast
 
@@ -147,7 +148,7 @@ class Outcomes:
         if first:
             self._executor().submit(self._ask_all)
 
-    def in_order(self, ids: Sequence[str], timeout: float | None, known: bool) -> Iterator[Ending]:
+    def in_order(self, ids: Sequence[str], timeout: float | None, known: bool) -> Generator[Ending, None, None]:
         """The endings of these jobs, in their order, each as soon as it and those before it are there.
 
         Raises:
@@ -156,7 +157,9 @@ class Outcomes:
         ready = threading.Event()
         deadline = None if timeout is None else time.monotonic() + timeout
         wait = self.begin(ids, ready.set, known)
+        # What has been yielded is let go, as results may be large.
         arrived: dict[str, Ending] = {}
+        repeated = _repeated(ids)
         try:
             self.ask(wait)
             for id in ids:
@@ -166,16 +169,18 @@ class Outcomes:
                     left = None if deadline is None else max(0.0, deadline - time.monotonic())
                     if id not in arrived and not ready.wait(left):
                         raise _late(id, timeout)
-                yield arrived[id]
+                yield arrived[id] if id in repeated else arrived.pop(id)
         finally:
             self.end(wait)
 
-    async def ain_order(self, ids: Sequence[str], timeout: float | None, known: bool) -> AsyncIterator[Ending]:
+    async def ain_order(self, ids: Sequence[str], timeout: float | None, known: bool) -> AsyncGenerator[Ending, None]:
         """`in_order`, for `async for`."""
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         deadline = None if timeout is None else loop.time() + timeout
         wait = self.begin(ids, lambda: loop.call_soon_threadsafe(ready.set), known)
+        # What has been yielded is let go, as results may be large.
         arrived: dict[str, Ending] = {}
+        repeated = _repeated(ids)
         try:
             self.ask_soon(wait)
             for id in ids:
@@ -188,7 +193,7 @@ class Outcomes:
                                 await ready.wait()
                         except TimeoutError:
                             raise _late(id, timeout) from None
-                yield arrived[id]
+                yield arrived[id] if id in repeated else arrived.pop(id)
         finally:
             self.end(wait)
 
@@ -201,6 +206,9 @@ class Outcomes:
             self._wanted.notify_all()
         self._deliver((id, ServerUnavailable(f"job {id} was waited for when its manager was closed")) for id in waiting)
         if listener is not None and listener is not threading.current_thread():
+            # An empty push, so that the listener looks up; else it does so by itself, a little later.
+            with contextlib.suppress(*BROKEN):
+                self._server.client().rpush(f"{self._store.prefix}waits:{self._client}", "", "")
             listener.join(timeout=2 * FIRST_PAUSE)
 
     def _unwait(self, ids: list[str]) -> None:
@@ -307,7 +315,7 @@ class Outcomes:
         told = self._store.told(self._client, connection, self._patience())
         self._deliver((id, ending) for id, ending in told if ending)
         # What is too large to be pushed is only announced.
-        self._ask([id for id, ending in told if not ending])
+        self._ask([id for id, ending in told if id and not ending])
         self._check()
 
     def _is_wanted(self) -> bool:
@@ -371,6 +379,11 @@ class Outcomes:
         if known or look.find(self._store, id) is not None:
             return ResultExpired(f"job {id} has ended, and its outcome is no longer kept; give it a longer keep_result")
         return JobNotFound(f"nobody knows a job {id!r}; check the id, the server and the namespace")
+
+
+def _repeated(ids: Sequence[str]) -> set[str]:
+    """The ids that are there more than once: as a rule, none."""
+    return set() if len(set(ids)) == len(ids) else {id for id, times in Counter(ids).items() if times > 1}
 
 
 def _late(id: str, timeout: float | None) -> TimeoutError:

@@ -1,0 +1,119 @@
+"""Starting a supervisor as a child: what binds the two, with stand-ins that know nothing of jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tempotask import InvalidOptions, NotImportable, TempoTaskError
+from tempotask.launch import Launch
+
+START = {"db": None, "namespace": "n", "concurrency": 3, "tasks": [["q", "t"]]}
+
+
+def stand_in(folder: Path, body: str) -> str:
+    """An executable that takes the place of Python, and runs `body` instead of the supervisor."""
+    program = folder / "stand_in"
+    opening = f"#!{sys.executable}\nimport json, os, signal, sys\nreport = os.fdopen(int(sys.argv[-1]), 'w')\n"
+    program.write_text(opening + textwrap.dedent(body))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return str(program)
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str, start: dict[str, Any] = START) -> Launch:
+    monkeypatch.setattr(sys, "executable", stand_in(folder, body))
+    launch = Launch("app:tempotask", start, grace=30.0)
+    launch.begin()
+    return launch
+
+
+READY = """
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+print(json.dumps({'ready': True}), file=report, flush=True)
+"""
+
+
+def test_a_pool_that_is_ready_can_be_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    launch = launched(monkeypatch, tmp_path, READY + "signal.pause()")
+    launch.ready()
+    assert launch.ended() is None
+    assert launch.stop() == 0
+    assert launch.ended() == 0
+    assert launch.stop() == 0
+
+
+def test_the_supervisor_is_told_what_only_the_program_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, "/somewhere/else"])
+    body = """
+        told = [sys.argv[1:4], os.environ['TEMPOTASK_START'], sys.path]
+        print(json.dumps({'error': json.dumps(told)}), file=report)
+    """
+    launch = launched(monkeypatch, tmp_path, body)
+    with pytest.raises(TempoTaskError) as told:
+        launch.ready()
+    arguments, start, path = json.loads(str(told.value))
+    assert arguments == ["-m", "tempotask.cli.supervisor", "app:tempotask"]
+    assert json.loads(start) == START
+    assert "/somewhere/else" in path
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("NotImportable", NotImportable), ("InvalidOptions", InvalidOptions), ("SystemExit", TempoTaskError)],
+)
+def test_what_keeps_the_pool_from_starting_is_raised_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, error: type[TempoTaskError]
+) -> None:
+    body = f"print(json.dumps({{'error': 'no way', 'kind': {kind!r}}}), file=report, flush=True); sys.exit(2)"
+    launch = launched(monkeypatch, tmp_path, body)
+    with pytest.raises(error, match="no way") as raised:
+        launch.ready()
+    assert type(raised.value) is error
+    assert launch.ended() == 2 or launch.ended() == -signal.SIGTERM
+
+
+def test_a_supervisor_that_ends_without_a_word_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    launch = launched(monkeypatch, tmp_path, "os._exit(3)")
+    with pytest.raises(TempoTaskError, match=r"ended, with status"):
+        launch.ready()
+
+
+def test_the_pool_learns_of_the_programs_death_also_when_a_fork_of_it_lives(tmp_path: Path) -> None:
+    """The program is killed while a child that it forked lives on; the supervisor's input ends all the same."""
+    seen = tmp_path / "seen"
+    supervisor = stand_in(tmp_path, READY + f"sys.stdin.read(); open({str(seen)!r}, 'w').write('end of file')")
+    program = f"""
+        import os, signal, sys
+        sys.executable = {supervisor!r}
+        from tempotask.launch import Launch
+        launch = Launch("app:tempotask", {{}}, 30.0)
+        launch.begin()
+        launch.ready()
+        if os.fork() == 0:
+            sys.stdin.read()
+            os._exit(0)
+        print("ready", launch._child.pid, flush=True)
+        signal.pause()
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        word, pid = process.stdout.readline().split()
+        assert word == "ready"
+        process.kill()
+        process.wait()
+        # The stand-in has become ours (tests adopt what loses its parent), so that its end can be waited for.
+        os.waitpid(int(pid), 0)
+        assert seen.read_text() == "end of file"
+        process.stdin.close()
