@@ -1,0 +1,166 @@
+"""The parts of producers, workers and supervisors as the tests of the store play them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from tempotask.store.records import (
+    Batch,
+    Failure,
+    Finished,
+    Outcome,
+    Page,
+    Record,
+    decode_batch,
+    encode,
+    encode_page,
+    raised,
+)
+from tempotask.store.store import NewJob, Settlement, Store
+
+HOUR = 3_600_000
+ROOM = 1 << 20
+
+
+class Ending(NamedTuple):
+    """How a worker says a job ended: its outcome, or the record of its next try."""
+
+    record: Record
+    outcome: bytes = b""
+    keep: int = HOUR
+    again: Record | None = None
+    pause: int = 0
+
+    @property
+    def status(self) -> str:
+        return msgspec.msgpack.decode(self.outcome, type=Outcome).status
+
+
+def new_job(id: str, queue: str = "q", *, priority: int = 0, payload: Any = None, **rest: Any) -> NewJob:
+    """A job that waits to be enqueued."""
+    given = {name: rest.pop(name) for name in ("due", "given_id") if name in rest}
+    payload = Raw(msgspec.msgpack.encode(payload))
+    rest = {"flags": "", "name": "n", "enqueued_at": 0.0, **rest}
+    return NewJob(Record(id=id, queue=queue, priority=str(priority), payload=payload, **rest), **given)
+
+
+def enqueue(store: Store, *ids: str, **rest: Any) -> list[bool]:
+    """Adds jobs in one call."""
+    return store.enqueue(store.new_call(), [new_job(id, **rest) for id in ids])
+
+
+def completed(record: Record, result: Any = None, keep: int = HOUR) -> Ending:
+    outcome = Outcome("completed", record.queue, record.name, Raw(msgspec.msgpack.encode(result)))
+    return Ending(record, encode(outcome), keep)
+
+
+def failed(record: Record, message: str = "no", keep: int = HOUR) -> Ending:
+    return Ending(record, encode(Outcome("failed", record.queue, record.name, failure=Failure("E", message))), keep)
+
+
+def tried_again(record: Record, pause: int = 0) -> Ending:
+    return Ending(record, again=msgspec.structs.replace(record, tries=record.tries + 1), pause=pause)
+
+
+def settlement(endings: Sequence[Ending], limit: int = 200) -> Settlement:
+    """What a worker sends about these endings; `limit` is how many finished jobs the history keeps."""
+    told = Settlement()
+    pages: dict[tuple[str, str], list[Finished]] = {}
+    for ending in endings:
+        record = ending.record
+        if ending.again:
+            told.retries += (ending.pause, encode(ending.again))
+            continue
+        told.endings.setdefault(ending.keep, []).extend((record.id, ending.outcome))
+        pages.setdefault((record.queue, ending.status), []).append(Finished(record, 0.0, 0.0))
+        if ending.status == "completed" and "p" in record.flags:
+            told.payloads.append(record.id)
+    for (queue, status), jobs in pages.items():
+        told.pages += (queue, status, len(jobs), limit, encode_page(Page("w", "h", 0.0, jobs)))
+    return told
+
+
+class Results(NamedTuple):
+    """The finished part of a batch: of the indices from `first` up to `stop`, without those known to be missing."""
+
+    turn: str = ""
+    first: int = 0
+    stop: int = 0
+    missing: tuple[int, ...] = ()
+    endings: tuple[Ending, ...] = ()
+
+
+class Reply(NamedTuple):
+    """A turn's reply."""
+
+    kind: str
+    numbers: tuple[int, ...] = ()
+    batch: Batch | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        """The jobs it brings."""
+        return [record.id for record in self.batch.records] if self.batch else []
+
+
+def turn(
+    store: Store,
+    worker: str,
+    number: int,
+    want: int = 10,
+    results: Results | None = None,
+    *,
+    room: int = ROOM,
+    limit: int = 200,
+) -> Reply:
+    """One turn of a worker."""
+    results = results or Results()
+    flat = (*store.limits, results.turn, results.first, results.stop, len(results.missing), *results.missing)
+    reply = store.once("turn", worker, number, want, room, *flat, *settlement(results.endings, limit).arguments())
+    kind = reply[0].decode()
+    if kind == "jobs":
+        return Reply(kind, batch=decode_batch(reply[1]))
+    return Reply(kind, tuple(int(number) for number in reply[1:]))
+
+
+def results_of(batch: Batch, first: int = 0, stop: int | None = None, how: Any = completed) -> Results:
+    """All jobs of that part of a batch ended alike."""
+    stop = len(batch.records) if stop is None else stop
+    return Results(batch.turn, first, stop, (), tuple(how(record) for record in batch.records[first:stop]))
+
+
+def woken(store: Store, worker: str, number: int) -> Batch | None:
+    """What was handed over to a worker that went idle in that turn; it has it now."""
+    message = store.server.client().lpop(f"{store.prefix}wake:{worker}:{number}")
+    return decode_batch(message) if message else None
+
+
+def hire(store: Store, *workers: str, supervisor: str = "s", lease: float = 3600) -> None:
+    """Registers workers with a supervisor, which it makes known if it is not."""
+    known = supervisor in store.registrations()
+    assert store.register(supervisor, lease, b"" if known else b"{}", workers)
+
+
+def crashed(batch: Batch, index: int) -> tuple[int, bytes]:
+    """A replacement for `give_back_all`: the job of that index, one crash more."""
+    return index, encode(raised(batch.records[index], "c"))
+
+
+def waiting(store: Store, queue: str = "q", priority: int = 0) -> list[str]:
+    """The ids that wait in a queue, in their order."""
+    records = store.read("LRANGE", f"queue:{priority}:{queue}", 0, -1)
+    return [msgspec.msgpack.decode(record, type=Record).id for record in records]
+
+
+def ring(store: Store) -> list[str]:
+    """The queues on the ring, in their order."""
+    return [name.decode() for name in store.read("LRANGE", "ring", 0, -1)]
+
+
+def names(store: Store) -> set[str]:
+    """All keys of the namespace, without their prefix."""
+    return {key.decode().removeprefix(store.prefix) for key in store.server.client().keys(f"{store.prefix}*")}
