@@ -27,6 +27,7 @@ from tempotask.store.reading import (
 )
 from tempotask.store.records import (
     FINISHED,
+    Failure,
     Finished,
     Outcome,
     Page,
@@ -219,6 +220,9 @@ def row(found: Found) -> JobRow:
     """What lists show of a job."""
     record, outcome, job, page = found.record, found.outcome, found.finished, found.page
     failure = job.failure if job else outcome.failure if outcome else None
+    if record is not None and record.errors and found.status not in FINISHED:
+        # Why it is tried once more.
+        failure = Failure(record.errors[-1].type, record.errors[-1].message)
     result = job.result if job else outcome.result if outcome else None
     shown = JobRow(
         id=found.id,

@@ -71,22 +71,23 @@ def take(store: Store, most: int = MOST) -> Snapshot:
     if reply != [b"large"]:
         parts = iter(reply)
         return Snapshot({_text(name): _stored(*rest) for name, *rest in zip(parts, parts, parts, parts, strict=True)})
-    names = [*dict.fromkeys([*_names(store), *_expected(store)])]
+    found = [*dict.fromkeys([*names(store), *_expected(store)])]
     # In the order in which jobs move, so that one that moves is seen at least once, as a rule.
     order = ("queue:", "claims:", "due", "retries")
-    names.sort(key=lambda name: next((i for i, first in enumerate(order) if name.startswith(first)), len(order)))
-    before = _sizes(store, names)
-    keys = {name: _whole(store, name) for name in names}
+    found.sort(key=lambda name: next((i for i, first in enumerate(order) if name.startswith(first)), len(order)))
+    before = _sizes(store, found)
+    keys = {name: _whole(store, name) for name in found}
     for worker, state in list(Snapshot(keys).called("worker:")):
         name = f"claims:{worker}:{state.pairs().get('open', '')}"
         if not name.endswith(":") and name not in keys:
             keys[name] = _whole(store, name)
-    after = _sizes(store, names)
-    changed = frozenset(name for name, old, new in zip(names, before, after, strict=True) if old != new)
+    after = _sizes(store, found)
+    changed = frozenset(name for name, old, new in zip(found, before, after, strict=True) if old != new)
     return Snapshot({name: stored for name, stored in keys.items() if stored.kind != "none"}, changed)
 
 
-def _names(store: Store) -> Iterator[str]:
+def names(store: Store) -> Iterator[str]:
+    """The keys of a namespace; one may come twice."""
     cursor = 0
     while True:
         cursor, found = _scan(store, cursor)
@@ -97,10 +98,10 @@ def _names(store: Store) -> Iterator[str]:
 
 def _scan(store: Store, cursor: int) -> tuple[int, list[bytes]]:
     command = ("SCAN", cursor, "MATCH", f"{store.prefix}*", "COUNT", reading.STEP)
-    following, names = store.server.patiently(
+    following, found = store.server.patiently(
         lambda: store.server.client().execute_command(*command)  # type: ignore[no-untyped-call]
     )
-    return int(following), names
+    return int(following), found
 
 
 def _expected(store: Store) -> Iterable[str]:
@@ -108,9 +109,9 @@ def _expected(store: Store) -> Iterable[str]:
     return [*reading.queue_keys(store, reading.queue_names(store)), "ring", "due", "retries", "ids"]
 
 
-def _sizes(store: Store, names: list[str]) -> list[bytes]:
+def _sizes(store: Store, found: list[str]) -> list[bytes]:
     return [
-        size for first in range(0, len(names), 500) for size in store.run("snapshot", "sizes", *names[first:][:500])
+        size for first in range(0, len(found), 500) for size in store.run("snapshot", "sizes", *found[first:][:500])
     ]
 
 

@@ -1,0 +1,111 @@
+"""What commands print: tables on a terminal, aligned plain text elsewhere, or one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+SHORT = 60
+"""Characters of a value in a table on a terminal."""
+
+
+def print_json(value: Any) -> None:
+    """One line. Bytes are base64; times are the caller's business."""
+    try:
+        line = msgspec.json.encode(value, enc_hook=str)
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        # Data can be more than JSON: keys that are no text, say.
+        line = msgspec.json.encode(_simple(value), enc_hook=str)
+    _write(line.decode())
+
+
+def _simple(value: Any) -> Any:
+    """The same with keys of text only."""
+    if isinstance(value, msgspec.Struct):
+        return _simple(msgspec.structs.asdict(value))
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else repr(key): _simple(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_simple(part) for part in value]
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    return value
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:
+    """A table; the columns named in `numbers` are put to the right."""
+    texts = [[text(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _print_rich(columns, texts, numbers)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    for row in (columns, *texts):
+        cells = [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, cell, width in zip(columns, row, widths, strict=True)
+        ]
+        _write("  ".join(cells).rstrip())
+
+
+def _print_rich(columns: Sequence[str], texts: list[list[str]], numbers: Sequence[str]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in texts:
+        table.add_row(*(Text(cell if len(cell) <= SHORT else f"{cell[: SHORT - 1]}…") for cell in row))
+    Console().print(table)
+
+
+def print_fields(fields: Mapping[str, Any]) -> None:
+    """Names and values, one a line; lines of a longer text are put under its name."""
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        if isinstance(value, str) and "\n" in value.strip():
+            _write(name)
+            for line in value.strip().splitlines():
+                _write(f"    {visible(line)}".rstrip())
+        else:
+            _write(f"{name.ljust(width)}  {text(value)}".rstrip())
+
+
+def print_line(line: str) -> None:
+    """A line of text, as people read it."""
+    _write(text(line))
+
+
+def text(value: Any) -> str:
+    """A value as one line without tabs; nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    if not isinstance(value, str):
+        value = repr(value)
+    return visible(" ".join(value.split()))
+
+
+def visible(line: str) -> str:
+    """The same without what a terminal would obey instead of showing."""
+    return "".join(letter if letter.isprintable() else "�" for letter in line.expandtabs(4))
+
+
+def moment(seconds: float | None) -> str | None:
+    """Unix seconds as people here read them."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(
+        line.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8") + "\n"
+    )

@@ -1,0 +1,70 @@
+"""The server and who works there, as `tempotask server` shows them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from tempotask.store.snapshot import names
+from tempotask.store.store import Store
+
+
+def report(store: Store) -> dict[str, Any]:
+    """Where the server is, what it is, what a namespace has there."""
+    who = store.server.check()
+    memory = store.server.patiently(lambda: store.server.client().info("memory"))
+    workers = Counter(_texts(store, "workers").values())
+    leases, now = _texts(store, "leases"), store.now()
+    return {
+        "server": store.server.label,
+        "embedded": store.server.label.endswith("(embedded)"),
+        "name": who.name,
+        "version": who.version,
+        "used_memory_bytes": memory["used_memory"],
+        "maxmemory_bytes": memory["maxmemory"] or None,
+        "maxmemory_policy": who.policy,
+        "namespace": store.namespace,
+        "keys": sum(1 for _ in names(store)),
+        "supervisors": [
+            {
+                "id": id,
+                "lease": "swept" if leases.get(id) == "swept" else "none" if id not in leases else "held",
+                "lease_seconds": float(leases[id]) / 1000 - now if leases.get(id, "swept") != "swept" else None,
+                "workers": workers[id],
+                "registration": _plain(told),
+            }
+            for id, told in sorted(store.registrations().items())
+        ],
+        "workers": sum(workers.values()),
+    }
+
+
+def fields(told: dict[str, Any]) -> dict[str, Any]:
+    """The same for people."""
+    most = told.pop("maxmemory_bytes")
+    told["memory"] = f"{told.pop('used_memory_bytes') / 2**20:.1f} MiB" + (f" of {most / 2**20:.1f}" if most else "")
+    if told["maxmemory_policy"] != "noeviction":
+        told["maxmemory_policy"] += ", which may throw jobs away: set maxmemory-policy to noeviction"
+    supervisors = told.pop("supervisors")
+    told["supervisors"] = len(supervisors)
+    for supervisor in supervisors:
+        seconds = supervisor["lease_seconds"]
+        lease = f"lease {supervisor['lease']}"
+        if seconds is not None:
+            lease = f"lease for {seconds:.1f} s" if seconds > 0 else f"lease over since {-seconds:.1f} s"
+        told[f"  {supervisor['id']}"] = f"{supervisor['workers']} workers, {lease}"
+    return told
+
+
+def _texts(store: Store, name: str) -> dict[str, str]:
+    return {field.decode(): value.decode() for field, value in store.read("HGETALL", name).items()}
+
+
+def _plain(told: bytes) -> Any:
+    """What a supervisor said of itself, whatever its version."""
+    try:
+        return msgspec.msgpack.decode(told)
+    except msgspec.DecodeError:
+        return told.decode(errors="replace")
