@@ -207,8 +207,9 @@ class Outcomes:
         self._deliver((id, ServerUnavailable(f"job {id} was waited for when its manager was closed")) for id in waiting)
         if listener is not None and listener is not threading.current_thread():
             # An empty push, so that the listener looks up; else it does so by itself, a little later.
+            key = f"{self._store.prefix}waits:{self._client}"
             with contextlib.suppress(*BROKEN):
-                self._server.client().rpush(f"{self._store.prefix}waits:{self._client}", "", "")
+                self._server.client().pipeline().rpush(key, "", "").pexpire(key, 60_000).execute()
             listener.join(timeout=2 * FIRST_PAUSE)
 
     def _unwait(self, ids: list[str]) -> None:
