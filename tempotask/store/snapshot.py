@@ -71,12 +71,15 @@ def take(store: Store, most: int = MOST) -> Snapshot:
     if reply != [b"large"]:
         parts = iter(reply)
         return Snapshot({_text(name): _stored(*rest) for name, *rest in zip(parts, parts, parts, parts, strict=True)})
-    found = [*dict.fromkeys([*names(store), *_expected(store)])]
+    all_names = dict.fromkeys([*names(store), *_expected(store)])
+    # There may be a million payloads, of which no more is to be known than whose they are.
+    payloads = {name: Stored("string", -1, []) for name in all_names if name.startswith("payload:")}
+    found = [name for name in all_names if name not in payloads]
     # In the order in which jobs move, so that one that moves is seen at least once, as a rule.
     order = ("queue:", "claims:", "due", "retries")
     found.sort(key=lambda name: next((i for i, first in enumerate(order) if name.startswith(first)), len(order)))
     before = _sizes(store, found)
-    keys = {name: _whole(store, name) for name in found}
+    keys = payloads | {name: _whole(store, name) for name in found}
     for worker, state in list(Snapshot(keys).called("worker:")):
         name = f"claims:{worker}:{state.pairs().get('open', '')}"
         if not name.endswith(":") and name not in keys:

@@ -1,0 +1,232 @@
+"""That the proof of the invariants sees what is wrong, keeps silent about what is right, and mends what it may."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from play import completed, enqueue, failed, hire, new_job, results_of, tried_again, turn, waiting
+
+from tempotask.store.check import check
+from tempotask.store.repair import repair
+from tempotask.store.snapshot import MOST, head
+from tempotask.store.store import NewJob, Store
+
+PIECES = 0
+"""As the most elements that are read at one moment: everything is read in pieces."""
+LARGE = "x" * 5000
+
+
+def fill(store: Store) -> None:
+    """A namespace that has something of everything."""
+    hire(store, "w1")
+    hire(store, "w2")
+    added: list[NewJob] = [
+        *(new_job(f"0000000000plain-{n}") for n in range(6)),
+        *(new_job(f"given-{n}", "other", given_id=True) for n in range(6)),
+        new_job("high", "other", priority=7, given_id=True),
+        new_job("low", "low", priority=-7, given_id=True),
+        new_job("fails", "large", payload=LARGE, given_id=True),
+        new_job("late", "other", due=store.now() + 1000, given_id=True),
+    ]
+    assert all(store.enqueue(store.new_call(), added))
+    first = turn(store, "w1", 1, 3).batch
+    assert first is not None
+    second = turn(store, "w1", 2, 100, results_of(first, how=lambda record: tried_again(record, 60_000))).batch
+    assert second is not None
+    third = turn(store, "w1", 3, 2, results_of(second, how=failed)).batch
+    assert third is not None
+    fourth = turn(store, "w1", 4, 100, results_of(third)).batch
+    assert fourth is not None
+    again = new_job("again", "large", payload=LARGE, given_id=True)
+    store.enqueue(store.new_call(), [again, new_job("urgent", "other", priority=7, given_id=True)])
+    store.ask("client", ["late", "given-5"])
+
+
+def drain(store: Store) -> None:
+    """Runs what waits."""
+    hire(store, "drainer")
+    number, batch = 1, turn(store, "drainer", 1, 100).batch
+    while batch:
+        number, batch = number + 1, turn(store, "drainer", number + 1, 100, results_of(batch, how=completed)).batch
+
+
+@pytest.mark.parametrize("most", [MOST, PIECES])
+def test_a_namespace_with_something_of_everything_is_right(store: Store, most: int) -> None:
+    assert check(store, most) == []
+    fill(store)
+    assert check(store, most) == []
+    drain(store)
+    assert check(store, most) == []
+
+
+Damage = Callable[[Store], object]
+
+
+def command(*parts: object) -> Damage:
+    """A command on a key, named without its prefix."""
+    name, key, *rest = parts
+    return lambda store: store.server.client().execute_command(name, f"{store.prefix}{key}", *rest)
+
+
+def moved(key: str, name: str, target: str, push: str) -> Damage:
+    """Takes the first record of a list, or leaves it there too, and puts it somewhere else."""
+
+    def damage(store: Store) -> None:
+        client = store.server.client()
+        record = client.execute_command(name, store.prefix + key, *([0] if name == "LINDEX" else []))
+        client.execute_command(push, store.prefix + target, record)
+
+    return damage
+
+
+def claim(*parts: object) -> Damage:
+    """A command on the claims of the worker that has some."""
+    return lambda store: command(parts[0], f"claims:w1:{_open(store)}", *parts[1:])(store)
+
+
+def _open(store: Store) -> str:
+    return str(store.read("HGET", "worker:w1", "open").decode())
+
+
+MENDED: dict[str, tuple[Damage, str]] = {
+    "a queue that is not on the ring": (command("DEL", "ring"), "ring"),
+    "a queue that is twice on the ring": (command("RPUSH", "ring", "large"), "ring"),
+    "an empty queue on the ring": (command("RPUSH", "ring", "low"), "ring"),
+    "an unknown queue on the ring": (command("RPUSH", "ring", "nobody"), "ring"),
+    "a priority that nobody looks at": (command("DEL", "priorities:other"), "priorities:other"),
+    "a priority without jobs": (command("ZADD", "priorities:large", 5, "5", 0, "0"), "priorities:large"),
+    "a queue that nobody knows": (command("SREM", "queues", "large"), "queues"),
+    "a wrong number of delayed jobs": (command("HINCRBY", "counts:other", "delayed", 3), "counts:other"),
+    "a counter that is no number": (command("HSET", "counts:other", "delayed", "x"), "counts:other"),
+    "a wrong length of the history": (command("HINCRBY", "counts:large", "failed:kept", -1), "counts:large"),
+    "a wrong total of outcomes": (command("HINCRBY", "results", "n", 2), "results"),
+    "a wrong total of bytes": (command("HINCRBY", "results", "b", -2), "results"),
+    "no count of outcomes at all": (command("DEL", "results"), "results"),
+    "a bucket that is not looked at": (command("DEL", "buckets"), "buckets"),
+    "the counter of a bucket that is gone": (command("HSET", "results", "n:1.99", 0, "b:1.99", 0), "results"),
+    "a wrong number of holes": (command("HINCRBY", "worker:w1", "holes", 1), "worker:w1"),
+    "the id of a job that is gone": (command("HSET", "ids", "nobody", "low"), "ids"),
+    "a given id that is not kept": (command("HDEL", "ids", "late"), "ids"),
+    "a payload of nobody": (command("SET", "payload:nobody", "x"), "payload:nobody"),
+    "one who waits for nothing": (command("HSET", "waiters", "nobody", "client"), "waiters"),
+    "a call remembered for ever": (command("HSET", "calls:1", "a", ""), "calls:1"),
+    "a list for a client that stays for ever": (command("RPUSH", "waits:gone", "a", "b"), "waits:gone"),
+    "an idle worker that nobody registered": (command("ZADD", "idle", 1, "nobody"), "idle"),
+    "an idle worker that holds claims": (command("ZADD", "idle", 1, "w1"), "idle"),
+    "a wake list of nobody": (command("RPUSH", "wake:nobody:1", "x"), "wake:nobody:1"),
+    "the state of a worker that is gone": (command("HSET", "worker:nobody", "turn", 1), "worker:nobody"),
+    "the claims of a worker that is gone": (
+        lambda store: [
+            moved("queue:0:large", "LPOP", "claims:nobody:1", "RPUSH")(store),
+            command("DEL", "ring")(store),
+        ],
+        "claims:nobody:1",
+    ),
+    "orders to nobody": (command("RPUSH", "orders:nobody", "x"), "orders:nobody"),
+    "workers that nobody will sweep": (command("HDEL", "leases", "s"), "leases"),
+}
+
+LEFT: dict[str, tuple[Damage, str]] = {
+    "a key of somebody else": (command("SET", "mine", "x"), "mine"),
+    "a key of another kind": (
+        lambda store: [command("DEL", "wanted")(store), command("SET", "wanted", 1)(store)],
+        "wanted",
+    ),
+    "a job in two places": (moved("queue:0:large", "LINDEX", "queue:0:other", "RPUSH"), "queue:0:other"),
+    "a job twice in a queue": (moved("queue:0:large", "LINDEX", "queue:0:large", "RPUSH"), "queue:0:large"),
+    "something that is no record": (command("RPUSH", "queue:0:large", "?"), "queue:0:large"),
+    "a payload that is gone": (command("DEL", "payload:again"), "queue:0:large"),
+    "a supervisor that nobody knows": (command("HDEL", "supervisors", "s"), "supervisors"),
+    "a worker of another supervisor": (command("HSET", "worker:w2", "supervisor", "other"), "worker:w2"),
+    "a worker that is registered and lost": (command("HSET", "lost", "w2", "s"), "lost"),
+    "claims that are gone": (claim("DEL"), "worker:w1"),
+}
+
+
+@pytest.mark.parametrize("most", [MOST, PIECES])
+@pytest.mark.parametrize("damage", [*MENDED, *LEFT])
+def test_what_is_wrong_is_found_under_its_key(store: Store, damage: str, most: int) -> None:
+    fill(store)
+    do, key = (MENDED | LEFT)[damage]
+    do(store)
+    assert key in {violation.key for violation in check(store, most)}
+
+
+@pytest.mark.parametrize("damage", MENDED)
+def test_what_can_be_mended_without_guessing_is_mended(store: Store, damage: str) -> None:
+    fill(store)
+    do, key = MENDED[damage]
+    do(store)
+    assert any(line.startswith(key) for line in repair(store))
+    assert check(store) == []
+    assert repair(store) == []
+
+
+@pytest.mark.parametrize("damage", LEFT)
+def test_what_would_need_guessing_is_left_as_it_is(store: Store, damage: str) -> None:
+    fill(store)
+    do, key = LEFT[damage]
+    do(store)
+    repair(store)
+    assert key in {violation.key for violation in check(store)}
+
+
+def test_jobs_run_again_after_the_ring_was_lost(store: Store) -> None:
+    enqueue(store, "a", "b", given_id=True)
+    command("DEL", "ring")(store)
+    hire(store, "w1")
+    assert turn(store, "w1", 1, 1).kind == "idle"
+    repair(store)
+    assert store.read("LLEN", "claims:w1:" + _open(store)) == 1
+    assert waiting(store) == ["b"]
+    assert check(store) == []
+
+
+def test_the_job_in_the_claims_of_a_worker_that_is_gone_runs_again(store: Store) -> None:
+    enqueue(store, "a", given_id=True)
+    moved("queue:0:q", "LPOP", "claims:nobody:1", "RPUSH")(store)
+    command("DEL", "ring")(store)
+    repair(store)
+    assert waiting(store) == ["a"]
+    assert check(store) == []
+
+
+@pytest.mark.parametrize("most", [MOST, PIECES])
+def test_a_namespace_at_work_is_not_accused(store: Store, most: int) -> None:
+    ended = threading.Event()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            hire(store, "w1")
+            batch, number = None, 0
+            while not ended.is_set():
+                number += 1
+                ids = [f"{number}-{n}" for n in range(3)]
+                added = [new_job(id, f"q{n}", given_id=True, payload=LARGE[: n * 4999]) for n, id in enumerate(ids)]
+                added.append(new_job(f"{number}-late", "q0", due=store.now() + 0.01, given_id=True))
+                store.enqueue(store.new_call(), added)
+                ways = (completed, failed, lambda record: tried_again(record, 5))
+                done = results_of(batch, how=ways[number % 3]) if batch else None
+                batch = turn(store, "w1", number, 5, done).batch
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(6):
+            assert check(store, most) == []
+    finally:
+        ended.set()
+        thread.join()
+    assert errors == []
+
+
+def test_heads_are_read_from_records_that_were_cut(store: Store) -> None:
+    id = "é" * 100
+    enqueue(store, id, queue="q" * 200, given_id=True)
+    (record,) = store.read("LRANGE", f"queue:0:{'q' * 200}", 0, -1)
+    assert head(record[:500]) == ("", id, "q" * 200, "0")

@@ -1,0 +1,283 @@
+"""That a job is found wherever it is, also while it moves, and that lists say what is there."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+from play import HOUR, completed, enqueue, failed, hire, new_job, results_of, tried_again, turn
+
+from tempotask.errors import InvalidOptions
+from tempotask.store import look
+from tempotask.store.records import Failure, Finished, Outcome, Page, Record, TryError, encode, encode_page
+from tempotask.store.store import Settlement, Store
+
+EPOCH = 1_000_000.0
+
+
+def finish(store: Store, record: Record, status: Any = "completed", ended: float = 12.0, keep: int = HOUR) -> None:
+    """Claims what waits, which is that job alone, and settles it with all that a worker says."""
+    worker = f"w{ended}"
+    hire(store, worker)
+    batch = turn(store, worker, 1, 1).batch
+    assert batch is not None
+    assert [claimed.id for claimed in batch.records] == [record.id]
+    result, failure = Raw(msgspec.msgpack.encode({"size": 3})), Failure("ValueError", "no", "Traceback")
+    failure_or_none = failure if status == "failed" else None
+    lines = [(EPOCH + 11, Raw(msgspec.msgpack.encode("half"))), (EPOCH + 12, Raw(msgspec.msgpack.encode([1, b"x"])))]
+    job = Finished(batch.records[0], 10.0, ended, 0.5, 4096, result, failure_or_none, lines)
+    settlement = Settlement(
+        endings={keep: [record.id, encode(Outcome(status, record.queue, record.name, result, failure_or_none))]},
+        pages=[record.queue, status, 1, 200, encode_page(Page(worker, "host", EPOCH, [job]))],
+    )
+    flat = (*store.limits, batch.turn, 0, 1, 0)
+    store.run("turn", worker, 2, 0, 1 << 20, *flat, *settlement.arguments())
+
+
+def test_a_waiting_job_is_found_in_whatever_priority_and_however_long_its_queue(store: Store) -> None:
+    enqueue(store, *(f"many-{n}" for n in range(1000)), queue="long")
+    for part in range(5):
+        enqueue(store, *(f"more-{part}-{n}" for n in range(1000)), queue="long")
+    enqueue(store, "high", queue="long", priority=3, given_id=True)
+    for id in ("many-0", "more-1-500", "more-4-999", "high"):
+        found = look.find(store, id)
+        assert found is not None
+        assert (found.id, found.status, found.worker) == (id, "waiting", None)
+        assert found.record is not None
+        assert found.record.id == id
+
+
+def test_a_delayed_job_is_found_with_its_time(store: Store) -> None:
+    due = store.now() + 100
+    enqueue(store, "late", due=due, given_id=True)
+    found = look.find(store, "late")
+    assert found is not None
+    assert found.status == "delayed"
+    assert found.due == pytest.approx(due, abs=0.01)
+
+
+def test_a_job_between_two_tries_is_delayed_and_tells_why(store: Store) -> None:
+    error = TryError(1, 5.0, "OSError", "disk full", "")
+    store.enqueue(store.new_call(), [new_job("a", errors=[error])])
+    hire(store, "w")
+    batch = turn(store, "w", 1).batch
+    assert batch is not None
+    turn(store, "w", 2, 0, results_of(batch, how=lambda record: tried_again(record, 60_000)))
+    found = look.find(store, "a")
+    assert found is not None
+    assert found.status == "delayed"
+    assert look.row(found).error == "OSError: disk full"
+
+
+def test_a_claimed_job_is_found_with_its_worker(store: Store) -> None:
+    enqueue(store, "a", "b")
+    hire(store, "w")
+    turn(store, "w", 1)
+    found = look.find(store, "a")
+    assert found is not None
+    assert (found.status, found.worker, look.row(found).tries) == ("processing", "w", 1)
+
+
+def test_a_job_of_a_lost_host_is_found_until_it_is_given_back(store: Store) -> None:
+    enqueue(store, "a")
+    hire(store, "w")
+    turn(store, "w", 1)
+    store.register("other", 60, b"{}")
+    lease = store.read("HGET", "leases", "s").decode()
+    assert store.sweep("other", 60, "s", lease, dead=True) == ["w"]
+    found = look.find(store, "a")
+    assert found is not None
+    assert (found.status, found.worker) == ("processing", "w")
+    store.give_back_all("w")
+    found = look.find(store, "a")
+    assert found is not None
+    assert found.status == "waiting"
+
+
+def test_a_finished_job_is_found_with_all_that_its_worker_said(store: Store) -> None:
+    job = new_job("a", payload={"path": "a.png"}, enqueued_at=EPOCH + 7)
+    store.enqueue(store.new_call(), [job])
+    finish(store, job.record, "failed")
+    found = look.find(store, "a")
+    assert found is not None
+    row = look.row(found)
+    assert (row.status, row.worker, row.host, row.error) == ("failed", "w12.0", "host", "ValueError: no")
+    assert (row.started_at, row.finished_at, row.wait_seconds, row.run_seconds) == (EPOCH + 10, EPOCH + 12, 3.0, 2.0)
+    assert (row.cpu_seconds, row.peak_memory_bytes, row.tries) == (0.5, 4096, 1)
+    assert look.logs(found) == [(EPOCH + 11, "half"), (EPOCH + 12, [1, b"x"])]
+    assert found.record is not None
+    assert look.data(store, found.record) == {"path": "a.png"}
+
+
+def test_of_a_job_whose_history_is_trimmed_the_outcome_is_found(store: Store) -> None:
+    enqueue(store, "a", queue="images")
+    hire(store, "w")
+    batch = turn(store, "w", 1).batch
+    assert batch is not None
+    turn(store, "w", 2, 0, results_of(batch))
+    store.server.client().delete(f"{store.prefix}history:images:completed")
+    found = look.find(store, "a")
+    assert found is not None
+    assert (found.status, found.record, found.page) == ("completed", None, None)
+    assert (look.row(found).queue, look.row(found).name) == ("images", "n")
+
+
+def test_a_job_whose_outcome_has_expired_is_found_in_the_history(store: Store) -> None:
+    job = new_job("a")
+    store.enqueue(store.new_call(), [job])
+    finish(store, job.record, keep=0)
+    found = look.find(store, "a")
+    assert found is not None
+    assert (found.status, found.outcome, look.row(found).result) == ("completed", None, {"size": 3})
+
+
+def test_the_newest_run_of_an_id_is_found(store: Store) -> None:
+    job = new_job("a", given_id=True)
+    for status, ended in (("completed", 20.0), ("failed", 30.0), ("completed", 40.0)):
+        store.enqueue(store.new_call(), [job])
+        found = look.find(store, "a")
+        assert found is not None
+        assert found.status == "waiting"
+        finish(store, job.record, status, ended, keep=0)
+        found = look.find(store, "a")
+        assert found is not None
+        assert (found.status, found.at) == (status, EPOCH + ended)
+
+
+def test_a_job_that_nobody_knows_is_not_found_and_no_mark_stays(store: Store) -> None:
+    enqueue(store, "a", "aa")
+    assert look.find(store, "nope") is None
+    assert look.find(store, "a") is not None
+    assert store.read("EXISTS", "wanted") == 0
+
+
+def test_a_payload_that_is_kept_outside_is_shown(store: Store) -> None:
+    enqueue(store, "a", payload="x" * 5000)
+    found = look.find(store, "a")
+    assert found is not None
+    assert found.record is not None
+    assert look.data(store, found.record) == "x" * 5000
+
+
+def test_a_job_that_never_rests_is_always_found(store: Store) -> None:
+    """It waits, is claimed, stolen, delayed, tried again, over and over, while others search for it."""
+    enqueue(store, *(f"other-{n}" for n in range(50)), "wanted", given_id=True)
+    ended = threading.Event()
+    errors: list[BaseException] = []
+
+    def toss() -> None:
+        try:
+            hire(store, "w")
+            number = 0
+            while not ended.is_set():
+                number += 1
+                batch = turn(store, "w", number, 100).batch
+                if batch and number % 3 == 0:
+                    store.give_back_tail("w", batch.turn, 0)
+                elif batch:
+                    number += 1
+                    done = results_of(batch, how=lambda record: tried_again(record, record.tries % 2))
+                    turn(store, "w", number, 0, done)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=toss)
+    thread.start()
+    try:
+        seen = {found.status if (found := look.find(store, "wanted")) else None for _ in range(300)}
+    finally:
+        ended.set()
+        thread.join()
+    assert errors == []
+    assert None not in seen
+    assert len(seen) > 1
+
+
+def fill(store: Store) -> None:
+    """Jobs of all statuses, whose ids say when they were added or ended."""
+    for n, status in ((10, "completed"), (20, "failed"), (30, "completed")):
+        job = new_job(f"{n}", "b", enqueued_at=1.0, name=f"task-{status}")
+        store.enqueue(store.new_call(), [job])
+        finish(store, job.record, status, float(n))
+    enqueue(store, "40", queue="a", enqueued_at=EPOCH + 40)
+    hire(store, "w")
+    turn(store, "w", 1)
+    enqueue(store, "60", queue="a", enqueued_at=EPOCH + 60, due=store.now() + 500)
+    enqueue(store, "50", queue="b", enqueued_at=EPOCH + 50, due=store.now() + 900)
+    enqueue(store, "70", queue="b", enqueued_at=EPOCH + 70)
+    enqueue(store, "80", queue="b", enqueued_at=EPOCH + 80, priority=-5)
+    enqueue(store, "90", queue="a", enqueued_at=EPOCH + 90)
+
+
+def ids(store: Store, **wanted: Any) -> list[str]:
+    return [found.id for found in look.jobs(store, **wanted)[0]]
+
+
+def test_jobs_are_listed_newest_first_wherever_they_are(store: Store) -> None:
+    fill(store)
+    assert ids(store) == ["90", "80", "70", "60", "50", "40", "30", "20", "10"]
+
+
+def test_jobs_are_listed_by_queue_status_and_name(store: Store) -> None:
+    fill(store)
+    assert ids(store, queue="a") == ["90", "60", "40"]
+    assert ids(store, queue="nope") == []
+    assert ids(store, status="delayed") == ["60", "50"]
+    assert ids(store, status="processing") == ["40"]
+    assert ids(store, queue="b", status="completed") == ["30", "10"]
+    assert ids(store, name="task-failed") == ["20"]
+    with pytest.raises(InvalidOptions, match="there are waiting, delayed"):
+        ids(store, status="wating")
+
+
+def test_pages_of_a_list_hold_each_job_once(store: Store) -> None:
+    fill(store)
+    listed: list[str] = []
+    cursor = None
+    while True:
+        page, cursor = look.jobs(store, limit=2, cursor=cursor)
+        assert len(page) <= 2
+        listed += [found.id for found in page]
+        if cursor is None:
+            break
+    assert listed == ["90", "80", "70", "60", "50", "40", "30", "20", "10"]
+    with pytest.raises(InvalidOptions, match="cursor"):
+        look.jobs(store, cursor="x")
+
+
+def test_queues_tell_how_many_jobs_of_each_status_they_have(store: Store) -> None:
+    fill(store)
+    batch = turn(store, "w", 2, 0).batch
+    assert batch is None
+    enqueue(store, "again", queue="c", enqueued_at=store.now() - 60)
+    hire(store, "other")
+    (a, b, c) = look.queues(store)
+    assert [row.name for row in (a, b, c)] == ["a", "b", "c"]
+    assert (a.waiting, a.delayed, a.processing, a.completed, a.failed) == (1, 1, 1, 0, 0)
+    assert (b.waiting, b.delayed, b.processing, b.completed, b.failed, b.cancelled) == (2, 1, 0, 2, 1, 0)
+    assert c.oldest_seconds == pytest.approx(60, abs=30)
+
+
+def test_a_try_that_is_to_be_repeated_counts_as_delayed(store: Store) -> None:
+    enqueue(store, "a")
+    hire(store, "w")
+    batch = turn(store, "w", 1).batch
+    assert batch is not None
+    turn(store, "w", 2, 0, results_of(batch, how=lambda record: tried_again(record, 60_000)))
+    (row,) = look.queues(store)
+    assert (row.waiting, row.delayed, row.processing) == (0, 1, 0)
+
+
+def test_finished_jobs_are_counted_however_they_ended(store: Store) -> None:
+    enqueue(store, "a", "b")
+    hire(store, "w")
+    batch = turn(store, "w", 1, 1).batch
+    assert batch is not None
+    batch = turn(store, "w", 2, 1, results_of(batch, how=failed)).batch
+    assert batch is not None
+    turn(store, "w", 3, 1, results_of(batch, how=completed))
+    (row,) = look.queues(store)
+    assert (row.completed, row.failed, row.oldest_seconds) == (1, 1, None)
