@@ -7,7 +7,6 @@ What a command needs is imported when it runs, so that `--help` and mistakes ans
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+
+from tempotask.cli import output
 
 if TYPE_CHECKING:
     from tempotask.options import JobOptions
@@ -95,7 +96,6 @@ def opened(db: str | None, namespace: str, patience: float = LOOKING) -> Iterato
 @everywhere
 def queues(db: str | None, namespace: str, as_json: bool) -> None:
     """Lists the queues."""
-    from tempotask.cli import output
     from tempotask.store import look
 
     with opened(db, namespace) as store:
@@ -122,7 +122,6 @@ def jobs(
     db: str | None, namespace: str, as_json: bool, queue: str | None, status: str | None, name: str | None, limit: int
 ) -> None:
     """Lists jobs, the newest first."""
-    from tempotask.cli import output
     from tempotask.store import look
 
     with opened(db, namespace) as store:
@@ -153,7 +152,6 @@ def jobs(
 @click.argument("id")
 def job(db: str | None, namespace: str, as_json: bool, id: str) -> None:
     """Shows one job."""
-    from tempotask.cli import output
     from tempotask.cli.job import fields, report
     from tempotask.store import look
 
@@ -173,7 +171,6 @@ def job(db: str | None, namespace: str, as_json: bool, id: str) -> None:
 @click.option("--repair", "mend", is_flag=True, help="Mend what can be mended without guessing.")
 def check(db: str | None, namespace: str, as_json: bool, mend: bool) -> None:
     """Proves that nothing is lost, doubled or miscounted."""
-    from tempotask.cli import output
     from tempotask.store.check import check as violations_of
     from tempotask.store.repair import repair
 
@@ -202,7 +199,6 @@ def check(db: str | None, namespace: str, as_json: bool, mend: bool) -> None:
 @everywhere
 def server(db: str | None, namespace: str, as_json: bool) -> None:
     """Shows the server, and who works there."""
-    from tempotask.cli import output
     from tempotask.cli.server import fields, report
 
     with opened(db, namespace) as store:
@@ -309,7 +305,6 @@ def _options(given: dict[str, Any]) -> JobOptions:
 
 
 def _print_added(handles: Sequence[Any], as_json: bool) -> None:
-    from tempotask.cli import output
 
     for handle in handles:
         if as_json:
@@ -324,7 +319,6 @@ def _print_added(handles: Sequence[Any], as_json: bool) -> None:
 
 
 def _say(line: str) -> None:
-    from tempotask.cli import output
 
     click.echo(output.visible(line), err=True)
 
@@ -359,16 +353,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
         status = cli.main(given or ["--help"], prog_name="tempotask", standalone_mode=False)
-        sys.stdout.flush()
+        with output.reader_may_leave():
+            sys.stdout.flush()
     except click.UsageError as error:
         click.echo(_wrong_use(error), err=True)
         status = 2
     except (click.Abort, KeyboardInterrupt):
         status = 130
-    except BrokenPipeError:
-        # Whoever read has read enough; nothing more can be written, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
     except Exception as error:
         from tempotask.errors import TempoTaskError
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -106,6 +108,17 @@ def moment(seconds: float | None) -> str | None:
 
 
 def _write(line: str) -> None:
-    sys.stdout.write(
-        line.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8") + "\n"
-    )
+    encoding = sys.stdout.encoding or "utf-8"
+    with reader_may_leave():
+        sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Ends quietly and well when whoever reads what we print, `head` say, has read enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Nothing more can be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,313 @@
+"""What `tempotask` prints, and how it ends."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from tempotask.cli.main import LATER, main
+from tempotask.store.connect import Server
+from tempotask.store.records import Failure, Finished, Outcome, Page, Record, decode_batch, encode, encode_page
+from tempotask.store.store import Settlement, Store
+
+PROGRAM = [sys.executable, "-m", "tempotask.cli.main"]
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def store(server_url: str, namespace: str) -> Iterator[Store]:
+    store = Store(Server(server_url), namespace)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def bare(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command as it was typed."""
+
+    def run(*arguments: str) -> Ended:
+        with pytest.raises(SystemExit) as exit:
+            main(arguments)
+        told = capsys.readouterr()
+        assert isinstance(exit.value.code, int)
+        return Ended(exit.value.code, told.out, told.err)
+
+    return run
+
+
+@pytest.fixture
+def run(bare: Run, server_url: str, namespace: str) -> Run:
+    """Runs a command in the test's namespace."""
+    return lambda *arguments: bare(*arguments, "--db", server_url, "--namespace", namespace)
+
+
+def finish(store: Store, status: Any = "completed", result: object = "out.png") -> None:
+    """Runs the job that waits, as a worker would."""
+    store.register("s1", 60, b"\x81\xa4host\xa4box1", ["w1"])
+    reply = store.run("turn", "w1", 1, 1, 1 << 20, *store.limits, "", 0, 0, 0, *Settlement().arguments())
+    batch = decode_batch(reply[1])
+    (record,) = batch.records
+    encoded = Raw(msgspec.msgpack.encode(result))
+    failure = Failure("ValueError", "no\x1b[31m such\nfile", "Traceback:\n  here") if status == "failed" else None
+    now = store.now()
+    lines = [(now, Raw(msgspec.msgpack.encode("half way")))]
+    page = encode_page(Page("w1", "box1", 0.0, [Finished(record, now, now + 0.5, 0.25, 4096, encoded, failure, lines)]))
+    settlement = Settlement(
+        endings={60_000: [record.id, encode(Outcome(status, record.queue, record.name, encoded, failure))]},
+        pages=[record.queue, status, 1, 200, page],
+    )
+    store.run("turn", "w1", 2, 0, 1 << 20, *store.limits, batch.turn, 0, 1, 0, *settlement.arguments())
+
+
+def test_a_job_is_added_with_its_options_and_its_id_is_printed(run: Run, store: Store) -> None:
+    ended = run("enqueue", "images", "shrink", "--data", '{"path": "a.png"}', "--id", "a.png", "--priority", "5",
+                "--attempts", "3", "--timeout", "1.5")  # fmt: skip
+    assert ended == (0, "a.png\n", "")
+    record = msgspec.msgpack.decode(store.read("LINDEX", "queue:5:images", 0), type=Record)
+    assert (record.id, record.name, msgspec.msgpack.decode(record.payload)) == ("a.png", "shrink", {"path": "a.png"})
+    assert record.options is not None
+    assert (record.options.attempts, record.options.timeout) == (3, 1.5)
+    again = run("enqueue", "images", "shrink", "--id", "a.png")
+    assert (again.status, again.out) == (0, "a.png\n")
+    assert "nothing was added" in again.err
+
+
+def test_a_job_can_be_delayed(run: Run, store: Store) -> None:
+    run("enqueue", "images", "shrink", "--delay", "100")
+    run("enqueue", "images", "shrink", "--delay-until", "2100-01-01T00:00:00+00:00")
+    assert store.read("ZCARD", "due") == 2
+    assert store.read("ZCOUNT", "due", 4102444800000, 4102444800000) == 1
+
+
+def test_data_can_come_from_a_file_and_from_the_standard_input(
+    run: Run, tmp_path: Path, server_url: str, namespace: str
+) -> None:
+    (tmp_path / "data.json").write_text('["from", "a file"]')
+    (id,) = run("enqueue", "images", "shrink", "--data", f"@{tmp_path / 'data.json'}").out.split()
+    assert run("job", id, "--json").objects[0]["data"] == ["from", "a file"]
+    command = [*PROGRAM, "enqueue", "images", "shrink", "--data", "@-", "--db", server_url, "--namespace", namespace]
+    piped = subprocess.run(command, input=b'"piped"', capture_output=True, check=True, timeout=60)
+    assert run("job", piped.stdout.decode().strip(), "--json").objects[0]["data"] == "piped"
+
+
+def test_a_copy_is_published_to_each_queue(run: Run) -> None:
+    assert run("publish", "created", "mail", "stats", "--id", "x").out == "x:mail\nx:stats\n"
+    told = run("publish", "created", "mail", "other", "--id", "x", "--json").objects
+    assert told == [
+        {"id": "x:mail", "queue": "mail", "name": "created", "created": False},
+        {"id": "x:other", "queue": "other", "name": "created", "created": True},
+    ]
+
+
+def test_queues_are_listed(run: Run) -> None:
+    empty = run("queues")
+    assert empty.status == 0
+    assert "no queues in namespace" in empty.err
+    run("publish", "created", "mail", "stats")
+    assert [line.split()[:4] for line in run("queues").out.splitlines()] == [
+        ["name", "paused", "waiting", "delayed"],
+        ["mail", "no", "1", "0"],
+        ["stats", "no", "1", "0"],
+    ]
+    fields = "name paused waiting delayed processing completed failed cancelled oldest_seconds"
+    assert [list(told) for told in run("queues", "--json").objects] == [fields.split()] * 2
+
+
+def test_jobs_are_listed_newest_first_with_all_promised_fields(run: Run) -> None:
+    for id in ("first", "second", "third"):
+        run("enqueue", "images", "shrink", "--id", id)
+    assert [line.split()[0] for line in run("jobs").out.splitlines()] == ["id", "third", "second", "first"]
+    (told,) = run("jobs", "--limit", "1", "--json").objects
+    assert " ".join(told) == (
+        "id name queue status paused priority tries enqueued_at started_at finished_at wait_seconds run_seconds "
+        "cpu_seconds peak_memory_bytes worker host parent error result"
+    )
+    assert told["id"] == "third"
+    assert run("jobs", "--queue", "images", "--status", "waiting", "--name", "shrink", "--json").out.count("\n") == 3
+    assert run("jobs", "--queue", "other", "--json") == (0, "", "")
+
+
+def test_a_finished_job_is_shown_with_result_and_logs(run: Run, store: Store) -> None:
+    (id,) = run("enqueue", "images", "shrink", "--data", "[1]").out.split()
+    finish(store, result={"bytes": b"\x00\xff", b"key": 1})
+    shown = run("job", id)
+    assert shown.status == 0
+    for text in (id, "completed", "half way", "box1"):
+        assert text in shown.out
+    (told,) = run("job", id, "--json").objects
+    assert told["result"]["bytes"] == base64.b64encode(b"\x00\xff").decode()
+    assert (told["status"], told["data"], told["run_seconds"]) == ("completed", [1], pytest.approx(0.5, abs=0.001))
+    assert told["logs"][0]["message"] == "half way"
+    assert abs(told["finished_at"] - store.now()) < 60
+
+
+def test_a_failed_job_is_shown_with_its_traceback_and_nothing_a_terminal_obeys(run: Run, store: Store) -> None:
+    (id,) = run("enqueue", "images", "shrink").out.split()
+    finish(store, "failed")
+    for command in (("job", id), ("jobs",)):
+        shown = run(*command)
+        assert "ValueError: no" in shown.out
+        assert "\x1b" not in shown.out
+        assert "\t" not in shown.out
+    assert "Traceback:\n      here" in run("job", id).out
+    assert run("job", id, "--json").objects[0]["error"] == "ValueError: no\x1b[31m such\nfile"
+
+
+def test_an_unknown_job_is_a_no(run: Run) -> None:
+    ended = run("job", "nope")
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert "nobody knows a job 'nope'" in ended.err
+
+
+def test_check_says_whether_all_is_right_and_repair_mends(run: Run, store: Store) -> None:
+    run("enqueue", "images", "shrink")
+    right = run("check")
+    assert (right.status, right.out.count("\n"), right.err) == (0, 1, "")
+    assert run("check", "--json").objects[0]["violations"] == 0
+    store.server.client().delete(store.ring)
+    wrong = run("check")
+    assert (wrong.status, wrong.out) == (1, "ring has no images, in which jobs wait\n")
+    assert "--repair mends 1" in wrong.err
+    assert run("check", "--json").objects == [
+        {"key": "ring", "text": "has no images, in which jobs wait", "mendable": True}
+    ]
+    mended = run("check", "--repair")
+    assert mended.status == 0
+    assert mended.out.startswith("mended: ring has no images, in which jobs wait: there once now\n")
+    assert run("check").status == 0
+
+
+def test_the_server_is_shown_with_who_works_there(run: Run, store: Store) -> None:
+    store.register("s1", 60, b"\x81\xa4host\xa4box1", [])
+    store.register("s1", 60, b"", ["w1", "w2"])
+    (told,) = run("server", "--json").objects
+    assert (told["name"], told["embedded"], told["workers"], told["keys"]) == ("valkey", False, 2, 5)
+    (supervisor,) = told["supervisors"]
+    assert (supervisor["id"], supervisor["workers"], supervisor["lease"]) == ("s1", 2, "held")
+    assert supervisor["registration"] == {"host": "box1"}
+    shown = run("server").out
+    for text in (store.server.label, "valkey", "2 workers, lease for"):
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        (["chek"], "there is no command 'chek'; did you mean 'check'?"),
+        (["xyzzy"], "there is no command 'xyzzy'; there are queues, jobs, "),
+        (["jobs", "--quue", "x"], "there is no option --quue; did you mean --queue?"),
+        (["--json", "jobs"], "options come after the command"),
+        (["jobs", "--limit", "0"], "0 is not in the range"),
+        (["jobs", "--status", "wating"], "there are waiting, delayed, processing, completed, failed, cancelled"),
+        (["job"], "Missing argument 'ID'"),
+        (["queues", "x"], "unexpected extra argument"),
+        (["queues", "--namespace", "a b"], "a name is 1 to 200 ASCII letters"),
+        (["queues", "--db", "localhost:6379"], "redis://"),
+        (["enqueue", "a b", "c"], "a name is 1 to 200 ASCII letters"),
+        (["enqueue", "a", "b", "--data", "{x"], "--data is no JSON"),
+        (["enqueue", "a", "b", "--data", "@/nowhere/x"], "No such file or directory"),
+        (["enqueue", "a", "b", "--attempts", "0"], "attempts=0: give a whole number"),
+        (["enqueue", "a", "b", "--attempts", "x"], "'x' is not a valid integer"),
+        (["enqueue", "a", "b", "--delay-until", "tomorrow"], "2030-01-31T12:00:00+01:00"),
+        (["enqueue", "a", "b", "--delay-until", "2030-01-31"], "has no time zone"),
+        (["enqueue", "a", "b", "--delay", "nan"], "delay=nan: give seconds"),
+        (["enqueue", "a", "b", "--repeat", "* * * * *"], "--repeat is not built yet"),
+        (["publish", "a"], "Missing argument"),
+        (["publish", "a", "b", "b"], "is there twice"),
+        *(([name, "x", "--y"], f"{name} is not built yet") for name in LATER),
+    ],
+)
+def test_bad_use_ends_with_2_and_says_what_to_type(bare: Run, typed: list[str], answer: str, server_url: str) -> None:
+    db = [] if "--db" in typed or len(typed) < 2 or typed[0] in LATER else ["--db", server_url]
+    ended = bare(*typed, *db)
+    assert (ended.status, ended.out) == (2, "")
+    assert answer in ended.err
+    assert ended.err.count("\n") <= 3
+
+
+def test_a_server_out_of_reach_ends_with_2_and_one_line(bare: Run, tmp_path: Path) -> None:
+    ended = bare("queues", "--db", f"unix://{tmp_path}/none.sock")
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert "none.sock" in ended.err
+
+
+def test_help_lists_the_commands_and_loads_no_store(bare: Run) -> None:
+    told = bare("--help")
+    assert told.status == 0
+    for name in ("check", "enqueue", "job", "jobs", "publish", "queues", "server"):
+        assert f"\n  {name} " in told.out
+    assert bare().out == told.out
+    needless = "import sys, tempotask.cli.main; print([name for name in ('rich', 'psutil') if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", needless], capture_output=True, text=True, check=True, timeout=60)
+    assert loaded.stdout == "[]\n"
+
+
+def test_without_a_server_the_embedded_one_of_the_folder_is_used_and_keeps_the_jobs(short_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TEMPOTASK")}
+
+    def here(*arguments: str) -> str:
+        command = [*PROGRAM, *arguments]
+        return subprocess.run(
+            command, cwd=short_path, env=environment, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
+    id = here("enqueue", "images", "shrink").strip()
+    assert json.loads(here("jobs", "--json"))["id"] == id
+    assert json.loads(here("server", "--json"))["embedded"] is True
+    assert "all is right" in here("check")
+
+
+def test_on_a_terminal_there_are_tables(run: Run, server_url: str, namespace: str) -> None:
+    run("enqueue", "images", "shrink", "--id", "a.png")
+    command = [*PROGRAM, "jobs", "--db", server_url, "--namespace", namespace]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdout=theirs, stdin=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "150"}) as it:
+        os.close(theirs)
+        shown = b""
+        try:
+            while part := os.read(ours, 65536):
+                shown += part
+        except OSError:
+            pass  # what Linux says at the end of a terminal
+        os.close(ours)
+        assert it.wait(60) == 0
+    assert "a.png" in shown.decode()
+    assert "─" in shown.decode()
+
+
+def test_a_reader_that_has_read_enough_is_no_error(run: Run, server_url: str, namespace: str) -> None:
+    for _ in range(3):
+        run("publish", "x", *(f"queue-{n}" for n in range(900)))
+    command = [*PROGRAM, "jobs", "--limit", "5000", "--json", "--db", server_url, "--namespace", namespace]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as it:
+        assert it.stdout is not None
+        assert it.stderr is not None
+        it.stdout.readline()
+        it.stdout.close()
+        assert it.stderr.read() == b""
+        assert it.wait(60) == 0
