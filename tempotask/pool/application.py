@@ -1,0 +1,201 @@
+"""Finds and imports the application that a nursery or a spawned worker is to run, and says well why it can't."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import pkgutil
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol, TypeVar, cast
+
+from tempotask.pool.batch import ControlBlock
+from tempotask.pool.report import AppReport, WorkerSpec
+
+_OURS = str(Path(__file__).resolve().parent.parent) + os.sep
+_MAIN = "__mp_main__"  # what multiprocessing calls a script that it imports again, so that guards hold
+_T = TypeVar("_T")
+_keep: list[types.ModuleType] = []
+
+#: True while an application is being imported: whoever would start a pool now has forgotten the guard
+#: `if __name__ == "__main__"` and would start one in each process, without end.
+importing = False
+
+
+class Manager(Protocol):
+    """What a nursery asks of an application: a `QueueManager` has it."""
+
+    def describe(self) -> AppReport: ...
+
+    def work(self, spec: WorkerSpec, block: ControlBlock) -> int | None: ...
+
+
+class LoadError(Exception):
+    """The application can't be had. `summary` is one line; `traceback` has the user's own frames, or is empty."""
+
+    def __init__(self, summary: str, traceback: str = "") -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.traceback = traceback
+
+
+def load(application: str) -> Manager:
+    """Import `module:attribute` or `path/to/script.py:attribute`; without an attribute, take the only manager there is.
+
+    Raises `LoadError`.
+    """
+    target, _, attribute = application.partition(":")
+    is_script = target.endswith(".py") or os.sep in target
+    if not target:
+        raise LoadError(f'"{application}" names no module; write module:attribute, as in app:tempotask')
+    module = _guarded(target, lambda: _run_script(target) if is_script else _import_module(target))
+    return _pick(module, target, attribute) if attribute else _only(module, target)
+
+
+def describe(manager: Manager, application: str) -> AppReport:
+    """What the manager tells of itself. Raises `LoadError`."""
+    return _guarded(application, manager.describe, "describing")
+
+
+def _guarded(target: str, call: Callable[[], _T], doing: str = "importing") -> _T:
+    global importing
+    importing = True
+    try:
+        return call()
+    except LoadError:
+        raise
+    except BaseException as error:  # SystemExit too: a script without a guard may well end in sys.exit()
+        raise LoadError(_summary(target, error, doing), _own_frames(error)) from error
+    finally:
+        importing = False
+
+
+def _import_module(name: str) -> types.ModuleType:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}.") and not _has_user_frames(error):
+            raise LoadError(_no_module(error.name)) from None
+        raise
+    except (TypeError, ValueError):
+        if all(part.isidentifier() for part in name.split(".")):
+            raise
+        raise LoadError(f'"{name}" is no module name; write module:attribute, as in app:tempotask') from None
+
+
+def _run_script(path: str) -> types.ModuleType:
+    file = Path(path).resolve()
+    if not file.is_file():
+        near = _nearest(file.name, (other.name for other in file.parent.glob("*.py")))
+        where = file.parent if file.parent.is_dir() else f"{file.parent}, which does not exist"
+        raise LoadError(f'no file "{file.name}" in {where}{near}')
+    sys.path.insert(0, str(file.parent))
+    loader = importlib.machinery.SourceFileLoader(_MAIN, str(file))
+    spec = importlib.util.spec_from_file_location(_MAIN, file, loader=loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    _keep.append(sys.modules["__main__"])
+    sys.modules[_MAIN] = sys.modules["__main__"] = module
+    loader.exec_module(module)
+    return module
+
+
+def _pick(module: types.ModuleType, target: str, attribute: str) -> Manager:
+    found: object = module
+    for name in attribute.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise LoadError(f'"{target}" has no attribute "{attribute}"{_offer(module, target, attribute)}') from None
+    if not _is_manager(found):
+        what = f"the class {found.__name__}" if isinstance(found, type) else f"of type {type(found).__name__}"
+        raise LoadError(f"{target}:{attribute} is {what}, and is not a QueueManager{_offer(module, target)}")
+    return cast(Manager, found)
+
+
+def _only(module: types.ModuleType, target: str) -> Manager:
+    managers = _managers(module)
+    distinct = {id(manager): manager for manager in managers.values()}
+    if not distinct:
+        raise LoadError(f'"{target}" has no QueueManager; make one there: tempotask = QueueManager.init()')
+    if len(distinct) > 1:
+        raise LoadError(f'"{target}" has {len(distinct)} QueueManagers; say which one: {_spelt(target, managers)}')
+    return next(iter(distinct.values()))
+
+
+def _is_manager(found: object) -> bool:
+    return all(callable(getattr(type(found), method, None)) for method in ("describe", "work")) and not isinstance(
+        found, type
+    )
+
+
+def _managers(module: types.ModuleType) -> dict[str, Manager]:
+    return {name: cast(Manager, value) for name, value in vars(module).items() if _is_manager(value)}
+
+
+def _offer(module: types.ModuleType, target: str, wanted: str = "") -> str:
+    if managers := _managers(module):
+        return f"; it has {_spelt(target, managers)}"
+    return _nearest(wanted, (name for name in vars(module) if not name.startswith("_"))) + (
+        "; it has no QueueManager, make one there: tempotask = QueueManager.init()"
+    )
+
+
+def _spelt(target: str, names: Iterable[str]) -> str:
+    return " and ".join(f"{target}:{name}" for name in names)
+
+
+def _no_module(name: str) -> str:
+    parent, _, last = name.rpartition(".")
+    folders = list(sys.modules[parent].__path__) if parent in sys.modules else [os.getcwd()]
+    there = [found.name for found in pkgutil.iter_modules(folders)]
+    return f'no module "{last}" in {folders[0]}{_nearest(last, there) or _listed(there)}'
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=2)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _listed(names: list[str]) -> str:
+    if not names:
+        return ", which holds no Python module"
+    return f"; there are: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
+
+
+def _is_own(filename: str) -> bool:
+    """Whether a frame is the user's: neither ours nor the import machinery's."""
+    machinery = filename.startswith(("<frozen importlib", "<frozen runpy")) or f"{os.sep}importlib{os.sep}" in filename
+    return not machinery and not filename.startswith(_OURS)
+
+
+def _has_user_frames(error: BaseException) -> bool:
+    return any(_is_own(frame.filename) for frame in traceback.extract_tb(error.__traceback__))
+
+
+def _own_frames(error: BaseException) -> str:
+    whole = traceback.TracebackException.from_exception(error)
+    todo = [whole]
+    while todo:
+        part = todo.pop()
+        part.stack = traceback.StackSummary.from_list(frame for frame in part.stack if _is_own(frame.filename))
+        todo += [other for other in (part.__cause__, part.__context__, *(part.exceptions or ())) if other]
+    return "".join(whole.format())
+
+
+def _summary(target: str, error: BaseException, doing: str) -> str:
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, SystemExit):
+        return f'{doing} {target} ended in sys.exit({text}): put what runs as a script under if __name__ == "__main__"'
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
+    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return f"{doing} {target} failed: {type(error).__name__}{': ' + text if text else ''}{place}"

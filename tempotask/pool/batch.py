@@ -1,0 +1,170 @@
+"""What a worker and its supervisor share about the batch in hand.
+
+The control block is one page of shared memory without a lock. The worker stores the index it is about to start, then
+reads the limit. The supervisor, when it wants to take jobs away, stops the worker, reads, shrinks the limit, lets the
+worker go on, and only then gives back:
+
+    worker                                     supervisor
+    words[STARTED] = i                         with Stopped(pid) as ok:
+    if i >= words[LIMIT]: break                    if ok: taken = block.shrink()
+    run job i                                  give back taken
+
+Without the stop, a store and the load after it may pass each other, and a job would be both started and given back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import signal
+import time
+from types import TracebackType
+from typing import NamedTuple
+
+from tempotask.pool import linux
+
+# The words of the block. The worker's main thread writes them all but LIMIT, which both write, and the verdict.
+TURN = 0  # the number of the turn whose batch is in hand; 63 bits; 0 before the first
+STARTED = 1  # the index that is running or about to; -1 between taking a batch and its first job
+LIMIT = 2  # jobs from this index on are not the worker's (any more). The supervisor lowers it, in a stopped worker
+DEADLINE_INDEX = 3  # the index of the job that the deadline is for
+DEADLINE_NS = 4  # when that job's time is over, in nanoseconds of the monotonic clock; 0: it has no time limit
+KILL_AFTER_NS = 5  # how long after the deadline the process group is killed
+VERDICT = 6  # the supervisor's: why it signals (a time limit, a cancel …); 0: no verdict
+VERDICT_INDEX = 7  # the supervisor's: the index of the job that the verdict is on
+STATE = 8  # what the worker does: starting, idle, busy …
+DONE = 9  # how many jobs of this batch have ended
+
+WORDS = mmap.PAGESIZE // 8
+_LONGEST_WAIT = 0.05  # a process that does not stop in this time waits for a disk: the next look finds it
+
+
+class Look(NamedTuple):
+    """What was read in a stopped worker: the words of the block, in their order."""
+
+    turn: int
+    started: int
+    limit: int
+    deadline_index: int
+    deadline_ns: int
+    kill_after_ns: int
+    verdict: int
+    verdict_index: int
+    state: int
+    done: int
+
+    @property
+    def running(self) -> int | None:
+        """The index of the job that runs, if one does."""
+        return self.started if 0 <= self.started < self.limit else None
+
+    @property
+    def unstarted(self) -> range:
+        """The indices that the worker has in hand and has not started."""
+        return range(self.started + 1, max(self.limit, self.started + 1))
+
+
+class ControlBlock:
+    """One page of shared memory between a worker and its supervisor, as 64-bit words; see the module's page.
+
+    `words` may be stored to and read from directly: that is what the hot loop does.
+    """
+
+    words: memoryview
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._memory = mmap.mmap(fd, mmap.PAGESIZE)
+        self._bytes = memoryview(self._memory)
+        self.words = self._bytes.cast("q")
+
+    @classmethod
+    def create(cls) -> ControlBlock:
+        """A new block: no turn, nothing running."""
+        block = cls(linux.anonymous_file("tempotask-block", bytes(mmap.PAGESIZE)))
+        block.words[STARTED] = -1
+        return block
+
+    @classmethod
+    def attach(cls, fd: int) -> ControlBlock:
+        """The block behind a descriptor that came from another process; the descriptor is the block's from now on."""
+        return cls(fd)
+
+    def begin(self, turn: int, size: int) -> None:
+        """The worker takes a new batch in hand.
+
+        The turn comes last: a look in between tells of the turn before, which nobody can give back any more, and
+        never of a new turn with less in hand than it has.
+        """
+        words = self.words
+        words[STARTED] = -1
+        words[LIMIT] = size
+        words[TURN] = turn
+
+    def read(self) -> Look:
+        """All words at once. They belong together only while the worker is stopped, or dead."""
+        return Look(*self.words[: len(Look._fields)])
+
+    def shrink(self) -> range:
+        """Take away what has not started, and return its indices. Only in a stopped worker."""
+        taken = self.read().unstarted
+        if taken:
+            self.words[LIMIT] = taken.start
+        return taken
+
+    def close(self) -> None:
+        """Let go of the memory and the descriptor. Twice does no harm."""
+        self.words.release()
+        self._bytes.release()
+        self._memory.close()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError, BufferError, OSError):
+            self.close()
+
+
+class Stopped:
+    """`with Stopped(pid) as ok:` holds a process still.
+
+    `ok` says whether its main thread stands still; if not (it did not stop within 50 ms, or is gone), touch nothing.
+    It goes on afterwards in any case, unless somebody else had stopped it before.
+    """
+
+    def __init__(self, pid: int, pidfd: int = -1) -> None:
+        self._pid = pid
+        self._pidfd = pidfd
+        self._ours = False
+
+    def __enter__(self) -> bool:
+        before = linux.state(self._pid)
+        if before in ("", "Z", "X", "t"):  # gone, or in the hands of a debugger that may let it go at any time
+            return False
+        if before == "T":
+            return True
+        self._ours = True
+        try:
+            linux.send_signal(self._pid, self._pidfd, signal.SIGSTOP)
+            return self._has_stopped()
+        except BaseException:
+            linux.send_signal(self._pid, self._pidfd, signal.SIGCONT)
+            raise
+
+    def _has_stopped(self) -> bool:
+        until = time.monotonic() + _LONGEST_WAIT
+        pause = 0.0
+        while (now := linux.state(self._pid)) != "T":
+            if now in ("", "Z", "X") or time.monotonic() >= until:
+                return False
+            time.sleep(pause)  # 0 gives the processor away: the process may need it to come to its stop
+            pause = min(pause + 0.000002, 0.001)
+        return True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._ours:
+            linux.send_signal(self._pid, self._pidfd, signal.SIGCONT)

@@ -1,0 +1,163 @@
+"""What the pool asks of the kernel, in one place. Elsewhere than on Linux each answers as well as it can."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+_LINUX = sys.platform == "linux"
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PIDFD_SIGNAL_PROCESS_GROUP = 4
+
+#: Whether a process that has imported user code may be forked here without care.
+CAN_FORK = _LINUX
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LINUX:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+
+
+def become_subreaper() -> None:
+    """From now on descendants that lose their parent come home to this process, and not to process 1."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when `parent`'s forking thread ends; end at once if it is gone already."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def outlive_parent() -> None:
+    """Take `die_with` back."""
+    _prctl(_PR_SET_PDEATHSIG, 0)
+
+
+def children() -> set[int]:
+    """The pids of this process' children, zombies among them."""
+    found: set[int] = set()
+    try:
+        for task in os.listdir("/proc/self/task"):
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{task}/children", "rb") as file:
+                found.update(map(int, file.read().split()))
+        if found or os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+            return found
+    except OSError:
+        pass
+    import psutil  # type: ignore[import-untyped]  # only where the kernel has no list of children: it is large
+
+    return {child.pid for child in psutil.Process().children()}
+
+
+def native_threads() -> int:
+    """How many threads this process has besides its main one, Python's or not; 0 where nobody can tell."""
+    with contextlib.suppress(OSError):
+        return len(os.listdir("/proc/self/task")) - 1
+    return 0
+
+
+def state(pid: int) -> str:
+    """The letter that the kernel shows for a process ("R", "S", "T" …), or "" when there is none of that pid."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            stat = file.read(512)
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return chr(stat[stat.rindex(b")") + 2])  # the name, in parentheses, may hold anything
+
+
+def group(pid: int) -> int:
+    """The process group of a process, a zombie's too, or 0 when there is none of that pid."""
+    with contextlib.suppress(OSError):
+        return os.getpgid(pid)
+    return 0
+
+
+def environment_holds(pid: int, entry: str) -> bool:
+    """Whether a process was started with `NAME=value` in its environment, or forked from one that was."""
+    try:
+        return entry.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def open_pidfd(pid: int) -> int:
+    """A descriptor that gets readable when the process ends, or -1 where there is no such thing."""
+    if _LINUX:
+        with contextlib.suppress(OSError):
+            return os.pidfd_open(pid)
+    return -1
+
+
+def send_signal(pid: int, pidfd: int, number: int) -> None:
+    """Signal one process, if it is still there; through `pidfd`, if there is one, so that nobody else can be hit."""
+    with contextlib.suppress(ProcessLookupError):
+        if pidfd >= 0:
+            signal.pidfd_send_signal(pidfd, number)
+        elif pid > 0:
+            os.kill(pid, number)
+
+
+def kill_group(pid: int, pidfd: int = -1) -> None:
+    """SIGKILL to every process of the group that `pid` leads, or led. A group that is gone is none."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if pidfd >= 0:
+            try:
+                return signal.pidfd_send_signal(pidfd, signal.SIGKILL, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+            except OSError as error:
+                if isinstance(error, ProcessLookupError | PermissionError):
+                    raise
+                signal.pidfd_send_signal(pidfd, 0)  # before Linux 6.9: at least see that the number is still its own
+        if pid > 0:
+            os.killpg(pid, signal.SIGKILL)
+    return None
+
+
+def kill(pids: Iterable[int]) -> None:
+    """SIGKILL to each; those that are gone or not ours are passed over."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def reap(pid: int, within: float) -> tuple[int, float, int] | None:
+    """Wait up to `within` seconds for a child that is about to end.
+
+    Returns its wait status, its CPU seconds and its peak memory in bytes; `None` when it is no child of ours (any
+    more) or did not end in time.
+    """
+    until = time.monotonic() + within
+    while True:
+        try:
+            found, status, usage = os.wait4(pid, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if found:
+            unit = 1024 if _LINUX else 1
+            return status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit
+        if time.monotonic() >= until:
+            return None
+        time.sleep(0.0005)
+
+
+def anonymous_file(name: str, content: bytes) -> int:
+    """A descriptor of a file that has no place on disk, holding `content`, for sharing with other processes."""
+    if _LINUX:
+        fd = os.memfd_create(name)
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.write(fd, content)
+    return fd

@@ -1,0 +1,383 @@
+"""The nursery: imports the application once, then forks workers on request and reports their deaths.
+
+In its life it
+ 1. imports the application and tells the supervisor what it declares, or why it could not;
+ 2. forks a worker for each request, as the leader of a process group of its own;
+ 3. ends all that a dead worker left behind, and reports the death;
+ 4. ends everything, itself last, when its socket to the supervisor ends.
+
+An application whose import leaves threads running can't be forked: the nursery then takes its own place afresh,
+without the application, and workers are spawned. It waits in one select loop and uses no processor while idle.
+
+Run as `python -m tempotask.pool.nursery FD [--spawn APPLICATION]`, and as `… --worker FD` for a spawned worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import msgspec
+from setproctitle import setproctitle
+
+from tempotask.pool import application, linux
+from tempotask.pool.batch import ControlBlock
+from tempotask.pool.channel import Channel
+from tempotask.pool.report import (
+    ExitStatus,
+    Fork,
+    Import,
+    Imported,
+    ImportFailed,
+    Launch,
+    Warned,
+    WorkerBorn,
+    WorkerDied,
+    WorkerSpec,
+)
+
+FAILED = 70  # a worker's exit code for an exception that it should not have raised (EX_SOFTWARE)
+NOT_BORN = 71  # and for one that the system could not start (EX_OSERR)
+_THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")
+_PATIENCE = 2.0  # seconds for what was killed to go, before the nursery gives up on it
+
+
+class Nursery:
+    """Holds the imported application and the workers made from it, for one supervisor at the other end of `channel`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._application = ""
+        self._folder = os.getcwd()  # the import may leave it
+        self._manager: application.Manager | None = None
+        self._spawns = False
+        self._frozen = False
+        self._workers: dict[int, str] = {}
+        self._spared: set[int] = set()  # processes that the import started: they belong to nobody's job
+        self._alarm, self._alarm_end = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+
+    def run(self) -> None:
+        """Serve until the supervisor is gone. Never returns."""
+        self._selector.register(self._channel, selectors.EVENT_READ)
+        self._selector.register(self._alarm, selectors.EVENT_READ)
+        self._watch_children()
+        try:
+            while True:
+                for key, _ in self._selector.select():
+                    if key.fileobj is self._alarm:
+                        self._reap()
+                    else:
+                        self._serve()
+        except (EOFError, ConnectionError):
+            self._end()
+        except BaseException:
+            traceback.print_exc()
+            self._end(FAILED)
+
+    def _serve(self) -> None:
+        received = self._channel.receive()
+        if received is None:
+            return
+        message, fds = received
+        if isinstance(message, Import):
+            self._import(message)
+        elif isinstance(message, Fork):
+            try:
+                self._bear(message.spec, *fds)
+            finally:
+                for fd in fds:
+                    os.close(fd)
+
+    def _watch_children(self) -> None:
+        """Have every child's death wake the loop; done again after the import, which may have set signals itself."""
+        deaf_to_stops()
+        self._alarm.setblocking(False)
+        self._alarm_end.setblocking(False)
+        signal.signal(signal.SIGCHLD, _nothing)
+        signal.set_wakeup_fd(self._alarm_end.fileno(), warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    # The import
+
+    def _import(self, message: Import) -> None:
+        self._application = message.application
+        setproctitle(f"tempotask: nursery {message.application}")
+        if message.parent:
+            linux.die_with(message.parent)  # an import is deaf to the end of the socket, and may take for ever
+        single_threaded_libraries()
+        try:
+            with _standard_output_to_error():
+                self._manager = application.load(message.application)
+                report = application.describe(self._manager, message.application)
+        except application.LoadError as error:
+            self._channel.send(ImportFailed(error.traceback, error.summary))
+            return
+        finally:
+            self._watch_children()
+            linux.outlive_parent()
+        report.threads = _threads()
+        self._warn_of_threads(report.threads)
+        self._channel.send(Imported(report))
+        if report.threads or not linux.CAN_FORK:
+            self._start_afresh()
+        self._spared = linux.children()
+
+    def _warn_of_threads(self, threads: list[str]) -> None:
+        if threads:
+            text = (
+                f"importing {self._application} left threads running ({', '.join(threads)}), so its workers are "
+                "spawned, not forked: they start later and share no memory; start threads in the context's factory"
+            )
+            self._channel.send(Warned(text))
+        elif native := linux.native_threads():
+            text = f"importing {self._application} left {native} native threads running; forked workers lack them"
+            self._channel.send(Warned(text))
+
+    def _start_afresh(self) -> None:
+        """Become a nursery without the application and its threads, at the same socket, that spawns workers."""
+        fd = self._channel.fileno()
+        os.set_inheritable(fd, True)
+        _flush()
+        os.chdir(self._folder)
+        arguments = [sys.executable, "-m", __name__, str(fd), "--spawn", self._application]
+        os.execv(sys.executable, arguments)
+
+    def spawn_only(self, name: str) -> None:
+        """What is left to do after `_start_afresh`, in the new program."""
+        self._application = name
+        self._spawns = True
+        self._spared = linux.children()
+        setproctitle(f"tempotask: nursery {name}")
+
+    # Births
+
+    def _bear(self, spec: WorkerSpec, block_fd: int, wake_fd: int = -1) -> None:
+        spec.wake_fd = wake_fd
+        _flush()
+        try:
+            pid = self._spawn(spec, block_fd) if self._spawns else self._fork(spec, block_fd)
+        except OSError as error:
+            self._channel.send(Warned(f"could not start worker {spec.worker}: {error}"))
+            self._channel.send(WorkerDied(spec.worker, ExitStatus(code=NOT_BORN)))
+            return
+        self._workers[pid] = spec.worker
+        pidfd = linux.open_pidfd(pid)  # it can't have been reaped: only this thread reaps
+        try:
+            self._channel.send(WorkerBorn(spec.worker, pid), [pidfd] if pidfd >= 0 else [])
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+
+    def _fork(self, spec: WorkerSpec, block_fd: int) -> int:
+        if not self._frozen:
+            gc.collect()
+            gc.freeze()  # what the import made is never visited again, so its pages stay shared
+            self._frozen = True
+        nursery = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            run_worker(nursery, spec, block_fd, self._become_worker)
+        with contextlib.suppress(OSError):  # it may have been quicker, or be gone
+            os.setpgid(pid, pid)
+        return pid
+
+    def _become_worker(self) -> application.Manager:
+        """In a forked worker: let go of all that is the nursery's."""
+        self._selector.close()
+        self._channel.close()
+        self._alarm.close()
+        self._alarm_end.close()
+        assert self._manager is not None
+        return self._manager
+
+    def _spawn(self, spec: WorkerSpec, block_fd: int) -> int:
+        import subprocess
+
+        launch = Launch(self._application, os.getpid(), spec, block_fd)
+        launch_fd = linux.anonymous_file("tempotask-launch", msgspec.msgpack.encode(launch))
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-m", __name__, "--worker", str(launch_fd)],
+                pass_fds=[fd for fd in (launch_fd, block_fd, spec.wake_fd) if fd >= 0],
+                process_group=0,
+            )
+        finally:
+            os.close(launch_fd)
+        child.returncode = 0  # the nursery reaps; this object must not
+        return child.pid
+
+    # Deaths
+
+    def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._alarm.recv(4096):
+                pass
+        strangers = False
+        while True:
+            try:
+                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                break
+            if dead is None:
+                break
+            strangers |= self._bury(dead.si_pid)
+        if strangers:  # what they had started has just come home
+            self._end_adopted()
+
+    def _bury(self, pid: int) -> bool:
+        """Reap a dead child; says whether it was one that had been adopted."""
+        name = self._workers.pop(pid, None)
+        if name is None:
+            linux.reap(pid, 0.0)
+            known = pid in self._spared
+            self._spared.discard(pid)
+            return not known
+        linux.kill_group(pid)  # before the leader is reaped: from then on its number may be someone else's
+        self._end_adopted(leader=pid)
+        self._channel.send(WorkerDied(name, ExitStatus.of(linux.reap(pid, 0.0))))
+        return False
+
+    def _end_adopted(self, leader: int = 0) -> None:
+        """A worker takes in its own orphans, so what comes home to the nursery was a dead worker's."""
+        linux.kill(linux.children() - self._workers.keys() - self._spared - {leader})
+
+    def _end(self, code: int = 0) -> None:
+        """Kill all, wait until they are gone, and go."""
+        signal.set_wakeup_fd(-1)
+        until = time.monotonic() + _PATIENCE
+        for pid in self._workers:
+            linux.kill_group(pid)
+        while (left := linux.children()) and time.monotonic() < until:
+            linux.kill(left)
+            for pid in left:
+                linux.reap(pid, 0.0)
+            time.sleep(0.001)
+        _flush()
+        os._exit(code)
+
+
+def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[[], application.Manager]) -> None:
+    """A worker's whole life, in its own process. Never returns: ends with what `manager.work` returns."""
+    code = FAILED
+    try:
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
+        linux.die_with(nursery)
+        linux.become_subreaper()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        deaf_to_stops()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        setproctitle(f"tempotask: worker {spec.worker}")
+        manager = prepare()
+        os.register_at_fork(after_in_child=_default_signals)
+        code = manager.work(spec, ControlBlock.attach(block_fd)) or 0
+    except SystemExit as exit:
+        code = exit.code if isinstance(exit.code, int) else 0 if exit.code is None else 1
+    except application.LoadError as error:
+        print(f"{error.traceback}{error.summary}", file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _flush()
+        os._exit(code)
+
+
+def deaf_to_stops() -> None:
+    """TERM, INT and HUP do nothing here: a terminal or a service manager may send them to all; the supervisor decides.
+
+    Handled and not ignored, since programs that a handler starts would inherit being deaf.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _nothing)
+
+
+def single_threaded_libraries() -> None:
+    """One BLAS or OpenMP thread a worker, unless the environment says otherwise: the workers fill the cores."""
+    usual = os.environ.get("OMP_NUM_THREADS", "1")
+    for library in _THREADS:
+        name = "VECLIB_MAXIMUM_THREADS" if library == "VECLIB" else f"{library}_NUM_THREADS"
+        os.environ.setdefault(name, usual)
+
+
+def _default_signals() -> None:
+    """For what a handler forks: `multiprocessing`, for one, ends its processes by TERM."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _threads() -> list[str]:
+    """The names of all Python threads but the main one."""
+    known = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    return known + ["(unnamed)"] * (len(sys._current_frames()) - 1 - len(known))
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+
+
+@contextlib.contextmanager
+def _standard_output_to_error() -> Iterator[None]:
+    """While the application is imported, what it prints goes where the supervisor's messages go."""
+    _flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        _flush()
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def _spawned_worker(fd: int) -> None:
+    size = os.fstat(fd).st_size
+    launch = msgspec.msgpack.decode(os.pread(fd, size, 0), type=Launch)
+    os.close(fd)
+    for inherited in (launch.block_fd, launch.spec.wake_fd):
+        if inherited >= 0:
+            os.set_inheritable(inherited, False)
+
+    def prepare() -> application.Manager:
+        single_threaded_libraries()
+        return application.load(launch.application)
+
+    run_worker(launch.parent, launch.spec, launch.block_fd, prepare)
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[0] == "--worker":
+        _spawned_worker(int(arguments[1]))
+    end = socket.socket(fileno=int(arguments[0]))
+    end.set_inheritable(False)
+    linux.become_subreaper()
+    nursery = Nursery(Channel(end))
+    if arguments[1:2] == ["--spawn"]:
+        nursery.spawn_only(arguments[2])
+    nursery.run()
+
+
+if __name__ == "__main__":
+    from tempotask.pool import nursery  # under its own name, so that there is one of it
+
+    nursery.main(sys.argv[1:])

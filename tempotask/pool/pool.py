@@ -1,0 +1,299 @@
+"""The worker processes of one imported application, as a set: ask for, watch, end.
+
+    supervisor ── UnifiedWorkerPool ══ channel ══ nursery ── worker, worker, worker …
+                        └── pidfds, control blocks ────────────┘
+
+Deaths are seen twice: as `Dying` within milliseconds, when the worker's pidfd says so, and as `Died` when the nursery
+has ended all that the worker left behind. Two pools may live side by side, one taking over from the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tempotask.pool import linux
+from tempotask.pool.batch import ControlBlock, Look, Stopped
+from tempotask.pool.channel import Channel
+from tempotask.pool.report import (
+    ExitStatus,
+    Fork,
+    Import,
+    Imported,
+    ImportFailed,
+    Message,
+    Warned,
+    WorkerBorn,
+    WorkerDied,
+    WorkerSpec,
+)
+
+_MARK = "TEMPOTASK_NURSERY"  # tells what came from a nursery, after its death, from the supervisor's other children
+_PATIENCE = 1.0  # seconds for a process that was told to end, or was killed, to be gone
+
+
+class WorkerProcess:
+    """One worker, from when it is asked for.
+
+    `pid` is 0 and `pidfd` -1 until it is born (`pidfd` also where there are none). `state` is "starting" until its
+    owner says otherwise, and "ending" from when its death is seen. `born_at` is of the monotonic clock. The block can
+    be read after the death, as long as somebody holds this object or until `close`.
+    """
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self.id = spec.worker
+        self.spec = spec
+        self.pid = 0
+        self.pidfd = -1
+        self.block = ControlBlock.create()
+        self.state: Literal["starting", "running", "ending"] = "starting"
+        self.born_at = time.monotonic()
+        self._gone = False
+
+    def fileno(self) -> int:
+        return self.pidfd
+
+    @contextlib.contextmanager
+    def look(self) -> Iterator[Look | None]:
+        """Hold the worker still, read its block, and let it go on when the `with` is left.
+
+        Gives `None` when it does not stop in time or is no more: touch nothing then, and look again later. Inside,
+        `worker.block.shrink()` takes away what has not started.
+        """
+        if self.pid == 0 or self._gone:
+            yield None
+            return
+        with Stopped(self.pid, self.pidfd) as ok:
+            yield self.block.read() if ok else None
+
+    def kill_group(self) -> None:
+        """SIGKILL to the worker and its whole process group; nobody else is ever hit."""
+        if not self._gone:
+            linux.kill_group(self.pid, self.pidfd)
+
+    def signal(self, number: int) -> None:
+        """Signal the worker alone. One that is gone already is no error."""
+        if not self._gone:
+            linux.send_signal(self.pid, self.pidfd, number)
+
+    def release(self) -> None:
+        """The process is gone: its pid, kept for the log, may be someone else's."""
+        self._gone = True
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+    def close(self) -> None:
+        """Let go of the pidfd and the block."""
+        self.release()
+        self.block.close()
+
+
+@dataclass(frozen=True)
+class Born:
+    """A worker that was asked for is there."""
+
+    worker: WorkerProcess
+
+
+@dataclass(frozen=True)
+class Dying:
+    """A worker has just died; how, `Died` will tell. May be left out when that comes first."""
+
+    worker: WorkerProcess
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker is gone with all that it had started (or could not be born), and is no longer one of the pool's."""
+
+    worker: WorkerProcess
+    status: ExitStatus
+
+
+@dataclass(frozen=True)
+class NurseryDied:
+    """The nursery is gone, and so are its workers: a `Died` for each comes first. The pool can only be ended."""
+
+    status: ExitStatus
+
+
+Event = Imported | ImportFailed | Warned | Born | Dying | Died | NurseryDied
+
+
+class UnifiedWorkerPool:
+    """The nursery of one application and the workers that were asked of it; see the module's page.
+
+    In its life it
+     1. starts the nursery, which imports `application` (`module:attribute` or `path/to/script.py:attribute`);
+     2. turns what its descriptors tell into events, in the loop of whoever owns it;
+     3. asks for workers, once the application is imported;
+     4. kills all that was left behind when the nursery dies, or at the end.
+
+    `workers` are those asked for that have not died. For 4., the process should be a subreaper (`become_subreaper`).
+    """
+
+    def __init__(self, application: str, *, environment: Mapping[str, str] | None = None) -> None:
+        self.application = application
+        self.workers: dict[str, WorkerProcess] = {}
+        self.imported = False
+        self.pid = 0  # the nursery's
+        self._environment = os.environ if environment is None else environment
+        self._mark = uuid.uuid4().hex
+        self._channel: Channel | None = None
+        self._pidfd = -1
+        self._selector: selectors.BaseSelector | None = None
+
+    def start(self) -> None:
+        """Start the nursery and have it import the application. Raises `OSError` when the system refuses."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tempotask.pool.nursery", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={**self._environment, _MARK: self._mark},
+            )
+        process.returncode = 0  # reaped here, by the pool
+        self.pid = process.pid
+        self._pidfd = linux.open_pidfd(self.pid)
+        self._channel = Channel(ours)
+        # The kernel watches the thread that starts it: only a main thread is sure to last as long as the process.
+        parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
+        self._send(Import(self.application, parent))
+
+    def register(self, selector: selectors.BaseSelector) -> None:
+        """Watch all descriptors, those of workers to come too, in `selector`; the keys' `data` is this pool."""
+        self._selector = selector
+        assert self._channel is not None, "start the pool first"
+        selector.register(self._channel, selectors.EVENT_READ, self)
+        if self._pidfd >= 0:
+            selector.register(self._pidfd, selectors.EVENT_READ, self)
+        for worker in self.workers.values():
+            if worker.pidfd >= 0:
+                selector.register(worker, selectors.EVENT_READ, self)
+
+    def events(self, key: selectors.SelectorKey) -> list[Event]:
+        """What a ready key of this pool has to tell, in the order in which it happened."""
+        if isinstance(key.fileobj, WorkerProcess):
+            worker = key.fileobj
+            if self.workers.get(worker.id) is not worker:
+                return []  # its `Died` came in the same round
+            self._forget(worker)
+            worker.state = "ending"
+            return [Dying(worker)]
+        if self._channel is None:
+            return []
+        told = []
+        with contextlib.suppress(EOFError):
+            while received := self._channel.receive():
+                told.append(self._event(*received))
+            if key.fileobj is self._channel:
+                return told
+        return told + self._bury_nursery()
+
+    def ask_for(self, spec: WorkerSpec) -> None:
+        """Ask the nursery for a worker, after `Imported`. It is one of `workers` from now on, until its `Died`."""
+        worker = WorkerProcess(spec)
+        self.workers[worker.id] = worker
+        fds = [worker.block.fd] if spec.wake_fd < 0 else [worker.block.fd, spec.wake_fd]
+        self._send(Fork(spec), fds)
+
+    def end(self) -> None:
+        """Kill everything, wait until it is gone (within about two seconds), close all descriptors."""
+        if self._channel is None:
+            return
+        self._let_go()
+        if linux.reap(self.pid, _PATIENCE) is None:
+            linux.kill([self.pid])
+            linux.reap(self.pid, _PATIENCE)
+        self._end_orphans()
+        for worker in self.workers.values():
+            worker.close()
+        self.workers.clear()
+
+    def _send(self, message: Message, fds: list[int] | None = None) -> None:
+        if self._channel is not None:
+            with contextlib.suppress(OSError):  # a nursery that is gone says so by its own event
+                self._channel.send(message, fds or ())
+
+    def _event(self, message: Message, fds: list[int]) -> Event:
+        match message:
+            case WorkerBorn(name, pid):
+                worker = self.workers[name]
+                worker.pid, worker.pidfd = pid, fds[0] if fds else -1
+                worker.born_at = time.monotonic()
+                if self._selector is not None and worker.pidfd >= 0:
+                    self._selector.register(worker, selectors.EVENT_READ, self)
+                return Born(worker)
+            case WorkerDied(name, status):
+                return self._died(self.workers[name], status)
+            case Imported() | ImportFailed() | Warned():
+                self.imported |= isinstance(message, Imported)
+                return message
+        raise AssertionError(f"a nursery does not send {message}")
+
+    def _died(self, worker: WorkerProcess, status: ExitStatus) -> Died:
+        self._forget(worker)
+        worker.release()
+        worker.state = "ending"
+        del self.workers[worker.id]
+        return Died(worker, status)
+
+    def _forget(self, watched: WorkerProcess | Channel | int) -> None:
+        if self._selector is not None:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(watched)
+
+    def _let_go(self) -> None:
+        """Close what leads to the nursery, which thereby learns that it is to end."""
+        assert self._channel is not None
+        for worker in self.workers.values():
+            self._forget(worker)
+        self._forget(self._channel)
+        self._channel.close()
+        self._channel = None
+        if self._pidfd >= 0:
+            self._forget(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def _bury_nursery(self) -> list[Event]:
+        self._let_go()
+        linux.kill([self.pid])  # it may only have closed its socket
+        status = ExitStatus.of(linux.reap(self.pid, _PATIENCE))
+        ends = self._end_orphans()
+        deaths: list[Event] = [
+            self._died(worker, ends.get(worker.pid, ExitStatus())) for worker in list(self.workers.values())
+        ]
+        return [*deaths, NurseryDied(status)]
+
+    def _end_orphans(self) -> dict[int, ExitStatus]:
+        """Kill and reap what the nursery has left behind and this process has adopted; how each of them ended."""
+        leaders = {worker.pid for worker in self.workers.values() if worker.pid}
+        for worker in self.workers.values():
+            worker.kill_group()
+        ends: dict[int, ExitStatus] = {}
+        until = time.monotonic() + _PATIENCE
+        while (orphans := [pid for pid in linux.children() if self._is_ours(pid, leaders)]) and (
+            time.monotonic() < until
+        ):
+            linux.kill(orphans)
+            for pid in orphans:
+                if reaped := linux.reap(pid, 0.0):
+                    ends[pid] = ExitStatus.of(reaped)
+            time.sleep(0.0005)
+        return ends
+
+    def _is_ours(self, pid: int, leaders: set[int]) -> bool:
+        return linux.group(pid) in leaders or linux.environment_holds(pid, f"{_MARK}={self._mark}")
