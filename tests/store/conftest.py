@@ -9,6 +9,8 @@ import pytest
 from tempotask.store.connect import Server
 from tempotask.store.store import Store
 
+pytest.register_assert_rewrite("model", "play")
+
 
 @pytest.fixture
 def store(server_url: str, namespace: str) -> Iterator[Store]:

@@ -94,6 +94,15 @@ class Results(NamedTuple):
     endings: tuple[Ending, ...] = ()
 
 
+class Verdict(NamedTuple):
+    """What a supervisor knows of jobs that a dead worker held: records to put in their place, and how some ended."""
+
+    turn: str = ""
+    judged: tuple[int, ...] = ()
+    replaced: tuple[tuple[int, bytes], ...] = ()
+    endings: tuple[Ending, ...] = ()
+
+
 class Reply(NamedTuple):
     """A turn's reply."""
 

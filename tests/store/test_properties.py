@@ -1,0 +1,516 @@
+"""Random sequences of all moves, on a real server: whatever gets lost, doubled or late, nothing is lost or run twice.
+
+Producers, workers and supervisors act as the real ones do, a step at a time. What they send may arrive at once, or
+twice, or late, and the reply may be lost. After each step that reached the server, all that it holds is compared with
+the model (model.py). At the end everything is drained, and each job must have ended exactly once.
+
+$TEMPOTASK_SEQUENCES says how many sequences are tried; `scripts/torture store` tries many, each repeatable by its seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from model import Model, Snapshot
+from play import (
+    HOUR,
+    Ending,
+    Reply,
+    Results,
+    Verdict,
+    completed,
+    failed,
+    new_job,
+    settlement,
+    tried_again,
+    turn,
+    woken,
+)
+
+from tempotask.store.connect import Server
+from tempotask.store.records import Batch, Record, decode_record, encode, raised
+from tempotask.store.store import NewJob, Store
+
+T = TypeVar("T")
+
+QUEUES = ("a", "b", "c")
+KINDS = (
+    "plain",
+    "plain",
+    "plain",
+    "given",
+    "urgent",
+    "late",
+    "due",
+    "far",
+    "large",
+    "given and large",
+    "given and far",
+)
+ENDINGS = ("completed", "completed", "completed", "unkept", "failed", "tried again", "tried later")
+FATES = ("arrives", "arrives", "arrives", "comes twice", "reply is lost", "comes late")
+CRASHES = ("unmarked", "crashed", "failed", "timed out")
+MOST_WORKERS, MOST_JOBS, LIMIT = 5, 60, 3
+
+some = st.integers(0, 999)
+"""Picks one of those that there are."""
+fates = st.sampled_from(FATES)
+namespaces = (f"p{os.getpid()}-{number}" for number in itertools.count())
+
+
+@dataclass
+class Worker:
+    """A worker process: what it knows, and what its control block says."""
+
+    name: str
+    supervisor: str
+    number: int = 0
+    turn: str = ""
+    records: list[Record] = field(default_factory=list)
+    started: int = -1
+    running: bool = False
+    limit: int = 0
+    settled: int = 0
+    """Results up to this index were acknowledged."""
+    missing: set[int] = field(default_factory=set)
+    endings: dict[int, Ending] = field(default_factory=dict)
+    blocked: bool = False
+    """It waits for a hand-over to the turn of this number."""
+    unsure: bool = False
+    """It sent a turn and got no reply: it must send again."""
+
+    def results(self) -> Results:
+        """What it has to tell: everything that was not acknowledged."""
+        stop = self.started if self.running else self.started + 1
+        told = [i for i in range(self.settled, stop) if i not in self.missing]
+        missing = tuple(sorted(i for i in self.missing if i >= self.settled))
+        return Results(self.turn, self.settled, stop, missing, tuple(self.endings[i] for i in told))
+
+    def take(self, batch: Batch) -> None:
+        self.turn, self.records, self.started, self.limit = batch.turn, batch.records, -1, len(batch.records)
+        self.settled, self.missing, self.endings, self.blocked, self.unsure = 0, set(), {}, False, False
+
+    def drop(self) -> None:
+        self.take(Batch("", 0, [], {}))
+
+    @property
+    def unstarted(self) -> bool:
+        return not self.running and not self.unsure and not self.blocked and self.started + 1 < self.limit
+
+    @property
+    def ready(self) -> bool:
+        """Its batch has ended, or it has none."""
+        return not self.running and (self.unsure or self.started + 1 >= self.limit)
+
+
+class Machine(RuleBasedStateMachine):
+    """Producers, workers and supervisors of one namespace."""
+
+    server: Server
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = Store(self.server, next(namespaces))
+        self.model = Model()
+        self.sound = True
+        self.serials = itertools.count(1)
+        self.payloads: dict[float, Any] = {}
+        """By the time they were enqueued at, which is a serial number here."""
+        self.workers: dict[str, Worker] = {}
+        """Living worker processes."""
+        self.supervisors: list[str] = []
+        self.dead: set[str] = set()
+        """Workers that died, or whose host was declared lost."""
+        self.starts: dict[bytes, str] = {}
+        """Who started which try last."""
+        self.jobs = 0
+        self.late: list[Callable[[], object]] = []
+        """What was sent and is still on its way."""
+        self.seen: list[tuple[str, str]] = []
+        """Leases that somebody saw."""
+
+    # -- between them and the server
+
+    def send(self, fate: str, deliver: Callable[[], T]) -> T | None:
+        """Sends something. None: no reply came."""
+        if fate != "arrives":
+            self.late.append(deliver)
+        if fate == "comes late":
+            return None
+        reply = deliver()
+        return reply if fate in ("arrives", "comes twice") else None
+
+    def arrived(self, turner: str = "") -> None:
+        """Something reached the server: it must hold what the model does."""
+        self.sound = False
+        snapshot = Snapshot(self.store)
+        self.model.absorb(snapshot, turner)
+        self.model.compare(snapshot)
+        self.sound = True
+
+    def check(self, told: object, expected: object) -> None:
+        self.sound = False
+        assert told == expected
+        self.arrived()
+
+    @rule(which=some, again=st.booleans())
+    def something_late_arrives(self, which: int, again: bool) -> None:
+        if self.late:
+            which %= len(self.late)
+            deliver = self.late[which] if again else self.late.pop(which)
+            deliver()
+
+    # -- producers
+
+    @rule(jobs=st.lists(st.tuples(st.sampled_from(QUEUES), st.sampled_from(KINDS)), min_size=1, max_size=8), fate=fates)
+    def enqueue(self, jobs: list[tuple[str, str]], fate: str) -> None:
+        if self.jobs >= MOST_JOBS:
+            return
+        self.jobs += len(jobs)
+        call = self.store.new_call()
+        made = [self.make(f"{call}-{i}", queue, kind) for i, (queue, kind) in enumerate(jobs)]
+        self.send(fate, lambda: self.check(self.store.enqueue(call, made), self.model.enqueue(call, made)))
+
+    def make(self, id: str, queue: str, kind: str) -> NewJob:
+        serial = float(next(self.serials))
+        payload = self.payloads[serial] = f"{serial}" + ("x" * 5000 if "large" in kind else "")
+        given = "given" in kind
+        due = {"due": serial, "far": 4e9 + serial}.get(kind.split()[-1])
+        id = f"{queue}{serial % 3:.0f}" if given else id
+        priority = {"urgent": 5, "late": -5}.get(kind, 0)
+        return new_job(id, queue, priority=priority, payload=payload, due=due, given_id=given, enqueued_at=serial)
+
+    @rule()
+    def time_passes(self) -> None:
+        """Delays and pauses are over."""
+        pipe = self.store.server.client().pipeline(transaction=False)
+        for key, held in (("due", self.model.due), ("retries", self.model.retries)):
+            for i, encoded in enumerate(sorted(held, key=lambda encoded: (held[encoded], encoded))):
+                held[encoded] = float(i + 1)
+                pipe.zadd(f"{self.store.prefix}{key}", {encoded: held[encoded]}, xx=True)
+        pipe.execute()
+
+    @rule(client=st.sampled_from(["me", "you"]), which=some, width=st.integers(1, 3), give_up=st.booleans())
+    def wait(self, client: str, which: int, width: int, give_up: bool) -> None:
+        known = sorted({*(record.id for record in self.model.live()), *self.model.outcomes})
+        ids = (known * 2)[which % len(known) :][:width] if known else []
+        ids = sorted(set(ids))
+        if not ids:
+            return
+        if give_up:
+            self.store.unwait(client, ids)
+            for id in ids:
+                left = [name for name in self.model.waiters.pop(id, []) if name != client]
+                self.model.waiters |= {id: left} if left else {}
+            self.arrived()
+        else:
+            self.check(self.store.ask(client, ids), self.model.ask(client, ids))
+
+    # -- workers
+
+    def worker(self, which: int, fits: Callable[[Worker], bool]) -> Worker | None:
+        fitting = [worker for worker in self.workers.values() if fits(worker)]
+        return fitting[which % len(fitting)] if fitting else None
+
+    @rule(which=some, want=st.integers(1, 6), fate=fates)
+    def turn(self, which: int, want: int, fate: str) -> None:
+        if worker := self.worker(which, lambda worker: worker.ready):
+            self.take_turn(worker, want, fate)
+
+    @rule(which=some, fate=fates)
+    def settle_early(self, which: int, fate: str) -> None:
+        if worker := self.worker(which, lambda worker: not worker.unsure and worker.settled <= worker.started):
+            self.take_turn(worker, 0, fate)
+
+    def take_turn(self, worker: Worker, want: int, fate: str) -> None:
+        worker.number += 1
+        worker.unsure = worker.unsure or want > 0
+        number, results = worker.number, worker.results()
+        reply = self.send(fate, lambda: self.deliver_turn(worker.name, number, want, results))
+        if reply is None:
+            return
+        if reply.kind == "jobs" and reply.batch:
+            worker.take(reply.batch)
+        elif reply.kind == "idle":
+            worker.drop()
+            worker.blocked = True
+        elif reply.kind == "settled":
+            worker.settled = results.stop
+        elif reply.kind == "refused":
+            worker.missing.update(reply.numbers)
+        elif reply.kind == "stale":
+            worker.number = max(worker.number, *reply.numbers)
+        else:
+            assert worker.name in self.dead, "only who was declared dead is told to go"
+            del self.workers[worker.name]
+
+    def deliver_turn(self, name: str, number: int, want: int, results: Results) -> Reply:
+        self.sound = False
+        kind, numbers = self.model.turn(name, number, want, results)
+        reply = turn(self.store, name, number, want, results, limit=LIMIT)
+        self.arrived(name if kind == "claim" else "")
+        self.sound = False
+        if kind in ("again", "claim"):
+            held = self.model.workers[name]
+            kind = "jobs" if held.claims else "idle"
+            if reply.batch:
+                assert reply.batch.turn == held.open
+                self.check_batch(reply.batch, held.claims)
+        assert (reply.kind, reply.numbers) == (kind, numbers)
+        self.sound = True
+        return reply
+
+    def check_batch(self, batch: Batch, claims: list[bytes]) -> None:
+        assert [encode(record) for record in batch.records] == claims
+        for i, record in enumerate(batch.records):
+            payload = batch.payloads.get(i, b"") if "p" in record.flags else bytes(record.payload)
+            assert msgspec.msgpack.decode(payload) == self.payloads[record.enqueued_at]
+
+    @rule(which=some, jobs=st.lists(st.sampled_from(ENDINGS), min_size=1, max_size=5))
+    def run(self, which: int, jobs: list[str]) -> None:
+        """A worker runs its next jobs."""
+        if worker := self.worker(which, lambda worker: worker.unstarted):
+            for how in jobs:
+                if worker.unstarted:
+                    self.start(worker)
+                    self.finish(worker, how)
+
+    @rule(which=some)
+    def start_only(self, which: int) -> None:
+        if worker := self.worker(which, lambda worker: worker.unstarted):
+            self.start(worker)
+
+    @rule(which=some, how=st.sampled_from(ENDINGS))
+    def finish_only(self, which: int, how: str) -> None:
+        if worker := self.worker(which, lambda worker: worker.running):
+            self.finish(worker, how)
+
+    def start(self, worker: Worker) -> None:
+        worker.started += 1
+        worker.running = True
+        encoded = encode(worker.records[worker.started])
+        earlier = self.starts.get(encoded)
+        assert earlier is None or earlier in self.dead, "a try is started once, unless its worker died"
+        self.starts[encoded] = worker.name
+
+    def finish(self, worker: Worker, how: str) -> None:
+        record = worker.records[worker.started]
+        worker.running = False
+        if how.startswith("tried"):
+            ending = tried_again(record, HOUR if how == "tried later" else 0)
+        elif how == "failed":
+            ending = failed(record, f"{worker.name} {worker.number}")
+        else:
+            ending = completed(record, f"{worker.name} {worker.number}", 0 if how == "unkept" else HOUR)
+        worker.endings[worker.started] = ending
+
+    @rule(which=some, lost=st.booleans())
+    def wake(self, which: int, lost: bool) -> None:
+        """A blocked worker is handed something over, or its connection broke and something else took it."""
+        worker = self.worker(which, lambda worker: worker.blocked)
+        if worker and (batch := woken(self.store, worker.name, worker.number)):
+            self.sound = False
+            held = self.model.workers[worker.name]
+            assert held.handed
+            held.handed = False
+            self.check_batch(batch, held.claims)
+            assert batch.turn == held.open
+            self.sound = True
+            if lost:
+                worker.blocked, worker.unsure = False, True
+            else:
+                worker.take(batch)
+
+    # -- supervisors
+
+    @initialize()
+    def begin(self) -> None:
+        for _ in range(2):
+            self.hire(self.new_supervisor())
+
+    def new_supervisor(self) -> str:
+        name = f"s{len(self.model.leases)}-{next(self.serials)}"
+        self.check(self.store.register(name, 3600, b"{}"), self.model.register(name, True, []))
+        self.supervisors.append(name)
+        return name
+
+    def hire(self, supervisor: str) -> None:
+        name = f"w{next(self.serials)}"
+        registered = self.model.register(supervisor, False, [name])
+        for _ in range(2):
+            self.check(self.store.register(supervisor, 3600, workers=[name]), registered)
+        if registered:
+            self.workers[name] = Worker(name, supervisor)
+        else:
+            self.come_back(supervisor)
+
+    def come_back(self, swept: str) -> None:
+        """A supervisor that finds itself swept ends its workers and comes back under a new name."""
+        if self.store.registrations().get(swept):
+            self.check(self.store.register(swept, 3600, b"{}"), self.model.register(swept, True, []))
+        for name in [name for name, worker in self.workers.items() if worker.supervisor == swept]:
+            self.dead.add(name)
+            del self.workers[name]
+        self.supervisors.remove(swept)
+        self.new_supervisor()
+
+    @rule(which=some)
+    def more_workers(self, which: int) -> None:
+        if len(self.workers) < MOST_WORKERS:
+            self.hire(self.supervisors[which % len(self.supervisors)])
+
+    @rule(which=some, fate=fates)
+    def steal(self, which: int, fate: str) -> None:
+        """Stop, look, shrink, go on, give back."""
+        if worker := self.worker(which, lambda worker: worker.started + 1 < worker.limit):
+            worker.limit = worker.started + 1
+            name, number, start = worker.name, worker.turn, worker.limit
+            self.send(fate, lambda: self.give_back_tail(name, number, start))
+
+    def give_back_tail(self, name: str, number: str, start: int) -> None:
+        expected = self.model.give_back_tail(name, number, start)
+        self.check(self.store.give_back_tail(name, number, start), expected)
+
+    @rule(which=some, how=st.sampled_from(CRASHES), fate=fates)
+    def die(self, which: int, how: str, fate: str) -> None:
+        """A worker's process ends: it crashes, is killed for a reason, or is told to end."""
+        if worker := self.worker(which, lambda worker: True):
+            self.bury(worker, how, fate)
+
+    def bury(self, worker: Worker, how: str, fate: str) -> None:
+        del self.workers[worker.name]
+        self.dead.add(worker.name)
+        index, verdict = worker.started, Verdict(worker.turn)
+        if worker.running and how != "unmarked":
+            record = worker.records[index]
+            verdict = Verdict(worker.turn, (index,))
+            if how == "crashed":
+                verdict = verdict._replace(replaced=((index, encode(raised(record, "c"))),))
+            else:
+                ended = failed(record, how) if how == "failed" else tried_again(record, HOUR)
+                verdict = verdict._replace(endings=(ended,))
+        self.send(fate, lambda: self.give_back_all(worker.name, verdict))
+
+    def give_back_all(self, name: str, verdict: Verdict) -> None:
+        told = settlement(verdict.endings, LIMIT)
+        expected = self.model.give_back_all(name, verdict)
+        reply = self.store.give_back_all(name, verdict.turn, verdict.judged, verdict.replaced, told)
+        self.check(reply, expected)
+
+    @rule(which=some, tidy=st.booleans(), lapse=st.booleans())
+    def renew(self, which: int, tidy: bool, lapse: bool) -> None:
+        """A supervisor renews its lease, or has not done so for so long that it ran out."""
+        supervisor = self.supervisors[which % len(self.supervisors)]
+        expected = self.model.renew(supervisor, tidy)
+        renewal = self.store.renew(supervisor, 0 if lapse else 3600, tidy=tidy)
+        self.check(renewal is not None, expected)
+        if renewal is None:
+            self.come_back(supervisor)
+        else:
+            self.seen += renewal.leases.items()
+
+    @precondition(lambda self: self.seen)
+    @rule(which=some, by=some, fate=fates)
+    def sweep(self, which: int, by: int, fate: str) -> None:
+        lost, seen = self.seen[which % len(self.seen)]
+        supervisor = self.supervisors[by % len(self.supervisors)]
+        if supervisor != lost:
+            self.send(fate, lambda: self.deliver_sweep(supervisor, lost, seen))
+
+    def deliver_sweep(self, supervisor: str, lost: str, seen: str) -> None:
+        left = self.model.sweep(supervisor, lost, seen)
+        self.dead |= left or set()
+        told = self.store.sweep(supervisor, 3600, lost, seen)
+        self.check(None if told is None else set(told), left)
+
+    @rule(which=some, fate=fates)
+    def collect(self, which: int, fate: str) -> None:
+        """Somebody gives back what a lost worker held, each job marked."""
+        lost = sorted(name for name, held in self.model.workers.items() if held.lost)
+        if lost:
+            name = lost[which % len(lost)]
+            number, records = self.store.opened(name)
+            judged = tuple(i for i, encoded in enumerate(records) if encoded)
+            marked = tuple((i, encode(raised(decode_record(records[i]), "h"))) for i in judged)
+            self.send(fate, lambda: self.give_back_all(name, Verdict(number, judged, marked)))
+
+    @rule(which=some, fate=fates)
+    def leave(self, which: int, fate: str) -> None:
+        """A supervisor ends its workers, gives back what they held, and says goodbye; another one comes."""
+        supervisor = self.supervisors[which % len(self.supervisors)]
+        for worker in [worker for worker in self.workers.values() if worker.supervisor == supervisor]:
+            self.bury(worker, "unmarked", fate)
+        self.check(self.store.leave(supervisor), self.model.leave(supervisor))
+        self.supervisors.remove(supervisor)
+        self.new_supervisor()
+
+    # -- the end
+
+    def teardown(self) -> None:
+        try:
+            if self.sound:
+                self.drain()
+        finally:
+            self.wipe()
+
+    def drain(self) -> None:
+        """What is on its way arrives, everybody ends, and a fresh worker runs what is left: each job ends once."""
+        for deliver in self.late:
+            deliver()
+        for name in list(self.model.workers):
+            self.workers.pop(name, None)
+            self.dead.add(name)
+            self.give_back_all(name, Verdict())
+        supervisor = self.new_supervisor()
+        self.time_passes()
+        self.hire(supervisor)
+        (worker,) = self.workers.values()
+        before, left = self.model.ended, self.model.live()
+        assert len({record.id for record in left}) == len(left)
+        while not worker.blocked:
+            self.take_turn(worker, 100, "arrives")
+            while worker.unstarted:
+                self.start(worker)
+                self.finish(worker, "completed")
+        assert not self.model.live()
+        assert self.store.quiet(delayed=True)
+        assert self.model.ended == before + len(left)
+        for deliver in self.late:
+            deliver()
+        assert not self.model.live(), "nothing that comes late makes a job run again"
+        assert None not in self.store.ask("", [record.id for record in left])
+
+    def wipe(self) -> None:
+        keys = Snapshot(self.store).keys
+        self.store.server.client().unlink(*(f"{self.store.prefix}{key}" for key in keys))
+
+
+@pytest.fixture
+def machine(server_url: str) -> Iterator[type[Machine]]:
+    """The machine, at the tests' server."""
+    server = Server(server_url)
+    yield type("Machine", (Machine,), {"server": server})
+    server.close()
+
+
+@pytest.mark.timeout(3600)
+def test_no_sequence_of_moves_loses_a_job_or_runs_one_twice(machine: type[Machine]) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=int(os.environ.get("TEMPOTASK_SEQUENCES", "300")),
+            stateful_step_count=40,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
