@@ -206,6 +206,28 @@ class JobOptions(_Checked):
         return f"JobOptions({', '.join(f'{name}={value!r}' for name, value in self.given().items())})"
 
 
+DEFAULTS = RunOptions(
+    attempts=1,
+    retry_delay=0.0,
+    backoff="fixed",
+    max_retry_delay=3600.0,
+    timeout=None,
+    kill_after=0.2,
+    max_crashes=3,
+    keep_result=3600.0,
+)
+"""What holds for a job when neither its call nor its task says otherwise."""
+
+
+def merged(given: RunOptions | None, default: RunOptions) -> RunOptions:
+    """What holds for a job: what its call gave, else `default`."""
+    if given is None:
+        return default
+    names = RunOptions.__struct_fields__
+    chosen = ((name, getattr(given, name)) for name in names)
+    return RunOptions(**{name: getattr(default, name) if value is UNSET else value for name, value in chosen})
+
+
 @dataclass(frozen=True, init=False)
 class Options(_Checked):
     """What can be set for an application.

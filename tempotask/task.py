@@ -12,13 +12,11 @@ from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 import msgspec
-from msgspec import UNSET
 
 from tempotask.errors import InvalidOptions
 from tempotask.job import Context, Job, JobHandle
 from tempotask.names import check_name
-from tempotask.options import JobFields, JobOptions
-from tempotask.store.records import RunOptions
+from tempotask.options import DEFAULTS, JobFields, JobOptions, merged
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
@@ -28,18 +26,6 @@ R = TypeVar("R")
 
 LEFT_OUT: Any = None
 """Stands for data that was left out. Untyped, as the type of the data may not have None."""
-
-DEFAULTS = RunOptions(
-    attempts=1,
-    retry_delay=0.0,
-    backoff="fixed",
-    max_retry_delay=3600.0,
-    timeout=None,
-    kill_after=0.2,
-    max_crashes=3,
-    keep_result=3600.0,
-)
-"""What holds for a job when neither its call nor its task says otherwise."""
 
 
 class Task(Generic[D, R]):
@@ -122,15 +108,6 @@ class Task(Generic[D, R]):
         if self.manager is None:
             raise InvalidOptions(f"task {self.name!r} belongs to no manager yet; register_job(task) comes first")
         return self.manager
-
-
-def merged(given: RunOptions | None, default: RunOptions) -> RunOptions:
-    """What holds for a job: what its call gave, else `default`."""
-    if given is None:
-        return default
-    names = RunOptions.__struct_fields__
-    chosen = ((name, getattr(given, name)) for name in names)
-    return RunOptions(**{name: getattr(default, name) if value is UNSET else value for name, value in chosen})
 
 
 def _checked(handler: Any, where: str) -> Any:

