@@ -1,0 +1,5 @@
+def ratio() -> float:
+    return 1 / 0
+
+
+ratio()

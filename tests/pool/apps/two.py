@@ -1,0 +1,3 @@
+from standin import StandIn
+
+first, second = StandIn("first"), StandIn("second")
