@@ -208,11 +208,10 @@ class Outcomes:
         if listener is not None and listener is not threading.current_thread():
             # An empty push, so that the listener looks up; else it does so by itself, a little later.
             key = f"{self._store.prefix}waits:{self._client}"
-            with contextlib.suppress(*BROKEN):
-                with self._server.client().pipeline() as both:
-                    both.rpush(key, "", "")
-                    both.pexpire(key, 60_000)
-                    both.execute()
+            with contextlib.suppress(*BROKEN), self._server.client().pipeline() as both:
+                both.rpush(key, "", "")
+                both.pexpire(key, 60_000)
+                both.execute()
             listener.join(timeout=2 * FIRST_PAUSE)
 
     def _unwait(self, ids: list[str]) -> None:
