@@ -7,7 +7,7 @@ read: lists are as true as they can be in that case. Only `find` promises more, 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 import msgspec
@@ -17,9 +17,11 @@ from tempotask.store.reading import (
     STEP,
     claims,
     decode_head,
+    histories,
     open_turns,
     pages,
     pipe,
+    present,
     queue_keys,
     queue_names,
     scored,
@@ -146,8 +148,8 @@ def _unfinished(store: Store, id: str) -> Found | None:
     given = store.read("HGET", "ids", id)
     keys = queue_keys(store, [given.decode()] if given else queue_names(store))
     # One that is empty now gets this job only by a move that changes the mark.
-    for key, length in zip(keys, pipe(store, [("LLEN", key) for key in keys]), strict=True):
-        if length and (record := _in_list(store, id, key)):
+    for key in present(store, keys):
+        if record := _in_list(store, id, key):
             return Found(id, "waiting", decode_record(record))
     if found := _in_claims(store, id):
         return found
@@ -190,30 +192,30 @@ def _ended(store: Store, id: str) -> Found | None:
     (encoded,) = store.ask("", [id])
     outcome = decode_outcome(encoded) if encoded else None
     if outcome is not None:
-        keys: Iterable[tuple[str, Status]] = [(outcome.queue, outcome.status)]
+        keys = [f"history:{outcome.queue}:{outcome.status}"]
     else:
-        keys = [(queue, status) for queue in queue_names(store) for status in FINISHED]
-    runs = [run for queue, status in keys if (run := _in_history(store, id, queue, status))]
+        keys = histories(store, queue_names(store), FINISHED)
+    runs = [run for key in keys if (run := _in_history(store, id, key))]
     if runs:
         return max(runs, key=lambda run: run.at)._replace(outcome=outcome)
     return Found(id, outcome.status, outcome=outcome) if outcome is not None else None
 
 
-def _in_history(store: Store, id: str, queue: str, status: Status) -> Found | None:
+def _in_history(store: Store, id: str, key: str) -> Found | None:
     needle = id.encode()
-    for stored in pages(store, queue, status):
+    for stored in pages(store, key):
         if needle in stored:
             page = decode_page(stored)
             for job in reversed(page.jobs):
                 if job.record.id == id:
-                    return _finished(job, page, status)
+                    return _finished(job, page, key)
     return None
 
 
-def _finished(job: Finished, page: Page, status: Status) -> Found:
-    return Found(
-        job.record.id, status, job.record, page.worker, started=job.started + page.epoch, finished=job, page=page
-    )
+def _finished(job: Finished, page: Page, key: str) -> Found:
+    status = cast(Status, key.rpartition(":")[2])
+    started = job.started + page.epoch
+    return Found(job.record.id, status, job.record, page.worker, started=started, finished=job, page=page)
 
 
 def row(found: Found) -> JobRow:
@@ -313,14 +315,13 @@ def _sources(store: Store, queues: Sequence[str], status: str | None) -> list[It
     """Where jobs of that status are, each roughly newest first."""
     sources: list[Iterator[Found]] = []
     if status in (None, "waiting"):
-        sources += [_waiting(store, key) for key in queue_keys(store, queues)]
+        sources += [_waiting(store, key) for key in present(store, queue_keys(store, queues))]
     if status in (None, "delayed"):
         sources += [_delayed(store, name) for name in ("due", "retries")]
     if status in (None, "processing"):
         sources.append(_processing(store))
-    return sources + [
-        _history(store, queue, ended) for ended in FINISHED if status in (None, ended) for queue in queues
-    ]
+    ended = [status] if status in FINISHED else FINISHED if status is None else []
+    return sources + [_history(store, key) for key in histories(store, queues, ended)]
 
 
 def _newest_first(source: Iterator[Found]) -> Iterator[Found]:
@@ -359,10 +360,10 @@ def _processing(store: Store) -> Iterator[Found]:
             yield Found(record.id, "processing", record, worker)
 
 
-def _history(store: Store, queue: str, status: Status) -> Iterator[Found]:
-    for page in map(decode_page, pages(store, queue, status)):
+def _history(store: Store, key: str) -> Iterator[Found]:
+    for page in map(decode_page, pages(store, key)):
         for job in reversed(page.jobs):
-            yield _finished(job, page, status)
+            yield _finished(job, page, key)
 
 
 # -- queues

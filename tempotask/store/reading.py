@@ -50,6 +50,11 @@ def _thousand(store: Store, commands: Sequence[Command]) -> Callable[[], list[An
     return send
 
 
+def present(store: Store, names: Sequence[str]) -> list[str]:
+    """Those of the keys that hold something."""
+    return [name for name, there in zip(names, pipe(store, [("EXISTS", name) for name in names]), strict=True) if there]
+
+
 def queue_names(store: Store) -> list[str]:
     """Every queue that ever had a job, sorted."""
     return sorted(name.decode() for name in store.read("SMEMBERS", "queues"))
@@ -97,9 +102,14 @@ def open_turns(store: Store, workers: Sequence[str]) -> list[str]:
     return [(turn or b"").decode() for turn in turns]
 
 
-def pages(store: Store, queue: str, status: str) -> Iterator[bytes]:
+def histories(store: Store, queues: Sequence[str], statuses: Sequence[str]) -> list[str]:
+    """The keys of the histories of some queues that hold something."""
+    return present(store, [f"history:{queue}:{status}" for status in statuses for queue in queues])
+
+
+def pages(store: Store, history: str) -> Iterator[bytes]:
     """Pages of history, the newest first. One that is trimmed while we read is over."""
     first = 0
-    while some := store.read("LRANGE", f"history:{queue}:{status}", first, first + PAGES - 1):
+    while some := store.read("LRANGE", history, first, first + PAGES - 1):
         yield from some
         first += PAGES

@@ -217,7 +217,7 @@ def test_a_namespace_at_work_is_not_accused(store: Store, most: int) -> None:
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        for _ in range(6):
+        for _ in range(30):
             assert check(store, most) == []
     finally:
         ended.set()
