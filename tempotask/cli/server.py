@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tempotask.store.records import Registration
 from tempotask.store.snapshot import names
 from tempotask.store.store import Store
 
@@ -33,7 +34,7 @@ def report(store: Store) -> dict[str, Any]:
                 "lease": "swept" if leases.get(id) == "swept" else "none" if id not in leases else "held",
                 "lease_seconds": float(leases[id]) / 1000 - now if leases.get(id, "swept") != "swept" else None,
                 "workers": workers[id],
-                "registration": _plain(told),
+                **_registration(told),
             }
             for id, told in sorted(store.registrations().items())
         ],
@@ -54,7 +55,8 @@ def fields(told: dict[str, Any]) -> dict[str, Any]:
         lease = f"lease {supervisor['lease']}"
         if seconds is not None:
             lease = f"lease for {seconds:.1f} s" if seconds > 0 else f"lease over since {-seconds:.1f} s"
-        told[f"  {supervisor['id']}"] = f"{supervisor['workers']} workers, {lease}"
+        where = f"on {supervisor['host']}, pid {supervisor['pid']}, " if supervisor["host"] else ""
+        told[f"  {supervisor['id']}"] = f"{where}{supervisor['workers']} workers, {lease}"
     return told
 
 
@@ -62,9 +64,10 @@ def _texts(store: Store, name: str) -> dict[str, str]:
     return {field.decode(): value.decode() for field, value in store.read("HGETALL", name).items()}
 
 
-def _plain(told: bytes) -> Any:
-    """What a supervisor said of itself, whatever its version."""
+def _registration(told: bytes) -> dict[str, Any]:
+    """What a supervisor said of itself; nothing for one of another version."""
     try:
-        return msgspec.msgpack.decode(told)
-    except msgspec.DecodeError:
-        return told.decode(errors="replace")
+        said = msgspec.msgpack.decode(told, type=Registration)
+    except msgspec.MsgspecError:
+        return {"host": None, "pid": None, "started_at": None, "tasks": []}
+    return {"host": said.host, "pid": said.pid, "started_at": said.started, "tasks": said.tasks}

@@ -336,8 +336,10 @@ class Proof:
                 yield Violation(place.key, f"holds job {id}, whose payload is gone", (f"payload:{id}",))
 
     def _waiters(self) -> Iterator[Violation]:
+        # Who asks for a job that nobody knows waits for it until a search has told so.
+        searched = self.snapshot.pairs("wanted")
         for id in self.snapshot.pairs("waiters"):
-            if id not in self.places:
+            if id not in self.places and id not in searched:
                 yield Violation(
                     "waiters", f"has {id}, a job that has finished or never was", job=id, mend=("waiter", id)
                 )

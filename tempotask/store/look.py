@@ -140,11 +140,7 @@ def find(store: Store, id: str) -> Found | None:
 
 
 def _unfinished(store: Store, id: str) -> Found | None:
-    """Looks at queues, claims and delayed records, in this order: moves the other way change the mark that `find` set.
-
-    A try that is to be repeated after a pause goes from the claims to `retries` unseen by the mark, so `retries` comes
-    last.
-    """
+    """Looks at queues, claims, delayed records in this order: moves the other way change the mark that `find` set."""
     given = store.read("HGET", "ids", id)
     keys = queue_keys(store, [given.decode()] if given else queue_names(store))
     # One that is empty now gets this job only by a move that changes the mark.
@@ -253,8 +249,8 @@ def row(found: Found) -> JobRow:
 
 def logs(found: Found) -> list[tuple[float, Any]]:
     """What the last try of a finished job logged: Unix seconds and message, oldest first."""
-    lines = found.finished.logs if found.finished else None
-    return [(at, plain(message)) for at, message in lines or ()]
+    lines = found.finished.lines if found.finished else None
+    return [(at, message) for at, message in map(plain, lines or ())]
 
 
 def data(store: Store, record: Record) -> Any:

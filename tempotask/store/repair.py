@@ -5,9 +5,7 @@ from __future__ import annotations
 from tempotask.store import look
 from tempotask.store.check import Violation, check
 from tempotask.store.records import FINISHED
-from tempotask.store.store import SCRIPTS, Store, _load
-
-SCRIPTS.setdefault("mend", _load("mend"))
+from tempotask.store.store import Store
 
 
 def repair(store: Store) -> list[str]:

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tempotask.store import reading
-from tempotask.store.store import SCRIPTS, Store, _load
-
-SCRIPTS.setdefault("snapshot", _load("snapshot"))
+from tempotask.store.store import Store
 
 MOST = 20_000
 """Elements that are read at one moment: some 20 ms of the server's time."""

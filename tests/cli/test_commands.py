@@ -18,7 +18,17 @@ from msgspec import Raw
 
 from tempotask.cli.main import LATER, main
 from tempotask.store.connect import Server
-from tempotask.store.records import Failure, Finished, Outcome, Page, Record, decode_batch, encode, encode_page
+from tempotask.store.records import (
+    Failure,
+    Finished,
+    Outcome,
+    Page,
+    Record,
+    Registration,
+    decode_batch,
+    encode,
+    encode_page,
+)
 from tempotask.store.store import Settlement, Store
 
 PROGRAM = [sys.executable, "-m", "tempotask.cli.main"]
@@ -68,14 +78,14 @@ def run(bare: Run, server_url: str, namespace: str) -> Run:
 
 def finish(store: Store, status: Any = "completed", result: object = "out.png") -> None:
     """Runs the job that waits, as a worker would."""
-    store.register("s1", 60, b"\x81\xa4host\xa4box1", ["w1"])
+    store.register("s1", 60, b"registration", ["w1"])
     reply = store.run("turn", "w1", 1, 1, 1 << 20, *store.limits, "", 0, 0, 0, *Settlement().arguments())
     batch = decode_batch(reply[1])
     (record,) = batch.records
     encoded = Raw(msgspec.msgpack.encode(result))
     failure = Failure("ValueError", "no\x1b[31m such\nfile", "Traceback:\n  here") if status == "failed" else None
     now = store.now()
-    lines = [(now, Raw(msgspec.msgpack.encode("half way")))]
+    lines = [Raw(msgspec.msgpack.encode((now, "half way")))]
     page = encode_page(Page("w1", "box1", 0.0, [Finished(record, now, now + 0.5, 0.25, 4096, encoded, failure, lines)]))
     settlement = Settlement(
         endings={60_000: [record.id, encode(Outcome(status, record.queue, record.name, encoded, failure))]},
@@ -203,15 +213,17 @@ def test_check_says_whether_all_is_right_and_repair_mends(run: Run, store: Store
 
 
 def test_the_server_is_shown_with_who_works_there(run: Run, store: Store) -> None:
-    store.register("s1", 60, b"\x81\xa4host\xa4box1", [])
+    store.register("s1", 60, encode(Registration("box1", "boot", 42, 1000.0, [("images", "shrink")], 2)), [])
+    store.register("s0", 60, b"of another version", [])
     store.register("s1", 60, b"", ["w1", "w2"])
     (told,) = run("server", "--json").objects
     assert (told["name"], told["embedded"], told["workers"], told["keys"]) == ("valkey", False, 2, 5)
-    (supervisor,) = told["supervisors"]
+    other, supervisor = told["supervisors"]
+    assert (other["id"], other["host"]) == ("s0", None)
     assert (supervisor["id"], supervisor["workers"], supervisor["lease"]) == ("s1", 2, "held")
-    assert supervisor["registration"] == {"host": "box1"}
+    assert (supervisor["host"], supervisor["pid"], supervisor["tasks"]) == ("box1", 42, [["images", "shrink"]])
     shown = run("server").out
-    for text in (store.server.label, "valkey", "2 workers, lease for"):
+    for text in (store.server.label, "valkey", "on box1, pid 42, 2 workers, lease for"):
         assert text in shown
 
 

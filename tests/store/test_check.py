@@ -225,6 +225,14 @@ def test_a_namespace_at_work_is_not_accused(store: Store, most: int) -> None:
     assert errors == []
 
 
+def test_one_who_waits_for_a_job_while_it_is_searched_is_right(store: Store) -> None:
+    store.ask("client", ["nobody"])
+    store.run("find", "nobody", "mark")
+    assert check(store) == []
+    store.run("find", "nobody", "unmark", 0)
+    assert [violation.key for violation in check(store)] == ["waiters"]
+
+
 def test_heads_are_read_from_records_that_were_cut(store: Store) -> None:
     id = "é" * 100
     enqueue(store, id, queue="q" * 200, given_id=True)

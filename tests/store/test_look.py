@@ -27,7 +27,7 @@ def finish(store: Store, record: Record, status: Any = "completed", ended: float
     assert [claimed.id for claimed in batch.records] == [record.id]
     result, failure = Raw(msgspec.msgpack.encode({"size": 3})), Failure("ValueError", "no", "Traceback")
     failure_or_none = failure if status == "failed" else None
-    lines = [(EPOCH + 11, Raw(msgspec.msgpack.encode("half"))), (EPOCH + 12, Raw(msgspec.msgpack.encode([1, b"x"])))]
+    lines = [Raw(msgspec.msgpack.encode(line)) for line in ((EPOCH + 11, "half"), (EPOCH + 12, [1, b"x"]))]
     job = Finished(batch.records[0], 10.0, ended, 0.5, 4096, result, failure_or_none, lines)
     settlement = Settlement(
         endings={keep: [record.id, encode(Outcome(status, record.queue, record.name, result, failure_or_none))]},
