@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from model import Model, Snapshot
 from play import (
     HOUR,
@@ -59,11 +59,13 @@ KINDS = (
 ENDINGS = ("completed", "completed", "completed", "unkept", "failed", "tried again", "tried later")
 FATES = ("arrives", "arrives", "arrives", "comes twice", "reply is lost", "comes late")
 CRASHES = ("unmarked", "crashed", "failed", "timed out")
-MOST_WORKERS, MOST_JOBS, LIMIT = 5, 60, 3
+MOST_WORKERS, MOST_JOBS, LIMIT = 3, 100, 3
 
 some = st.integers(0, 999)
 """Picks one of those that there are."""
 fates = st.sampled_from(FATES)
+jobs = st.sampled_from([(queue, kind, number) for number in (1, 4) for kind in KINDS for queue in QUEUES])
+moves = st.tuples(some, st.integers(1, 6), st.sampled_from(ENDINGS), fates)
 namespaces = (f"p{os.getpid()}-{number}" for number in itertools.count())
 
 
@@ -103,6 +105,11 @@ class Worker:
         self.take(Batch("", 0, [], {}))
 
     @property
+    def tells(self) -> bool:
+        """There is something to settle."""
+        return any(i >= self.settled for i in self.endings)
+
+    @property
     def unstarted(self) -> bool:
         return not self.running and not self.unsure and not self.blocked and self.started + 1 < self.limit
 
@@ -135,8 +142,6 @@ class Machine(RuleBasedStateMachine):
         self.jobs = 0
         self.late: list[Callable[[], object]] = []
         """What was sent and is still on its way."""
-        self.seen: list[tuple[str, str]] = []
-        """Leases that somebody saw."""
 
     # -- between them and the server
 
@@ -171,13 +176,14 @@ class Machine(RuleBasedStateMachine):
 
     # -- producers
 
-    @rule(jobs=st.lists(st.tuples(st.sampled_from(QUEUES), st.sampled_from(KINDS)), min_size=1, max_size=8), fate=fates)
-    def enqueue(self, jobs: list[tuple[str, str]], fate: str) -> None:
+    @rule(jobs=st.lists(jobs, min_size=1, max_size=6), fate=fates)
+    def enqueue(self, jobs: list[tuple[str, str, int]], fate: str) -> None:
         if self.jobs >= MOST_JOBS:
             return
-        self.jobs += len(jobs)
         call = self.store.new_call()
-        made = [self.make(f"{call}-{i}", queue, kind) for i, (queue, kind) in enumerate(jobs)]
+        each = [(queue, kind) for queue, kind, number in jobs for _ in range(number)]
+        made = [self.make(f"{call}-{i}", queue, kind) for i, (queue, kind) in enumerate(each)]
+        self.jobs += len(made)
         self.send(fate, lambda: self.check(self.store.enqueue(call, made), self.model.enqueue(call, made)))
 
     def make(self, id: str, queue: str, kind: str) -> NewJob:
@@ -221,14 +227,34 @@ class Machine(RuleBasedStateMachine):
         fitting = [worker for worker in self.workers.values() if fits(worker)]
         return fitting[which % len(fitting)] if fitting else None
 
-    @rule(which=some, want=st.integers(1, 6), fate=fates)
-    def turn(self, which: int, want: int, fate: str) -> None:
-        if worker := self.worker(which, lambda worker: worker.ready):
-            self.take_turn(worker, want, fate)
+    @rule(moves=st.lists(moves, min_size=1, max_size=8))
+    def work(self, moves: list[tuple[int, int, str, str]]) -> None:
+        """Workers do what comes next."""
+        for which, number, how, fate in moves:
+            worker = self.worker(which, lambda worker: True)
+            if worker is None:
+                return
+            if worker.blocked and number > 1:
+                self.wake(worker, fate)
+            elif number == 1 and worker.tells and not worker.unsure:
+                self.take_turn(worker, 0, fate)
+            elif worker.ready:
+                self.take_turn(worker, number, fate)
+            elif worker.running:
+                self.finish(worker, how)
+            else:
+                for _ in range(number):
+                    self.run(worker, how)
+
+    @rule(moves=st.lists(moves, min_size=1, max_size=8))
+    def work_on(self, moves: list[tuple[int, int, str, str]]) -> None:
+        """The same again: it is what happens most."""
+        self.work(moves)
 
     @rule(which=some, fate=fates)
     def settle_early(self, which: int, fate: str) -> None:
-        if worker := self.worker(which, lambda worker: not worker.unsure and worker.settled <= worker.started):
+        """What has ended is settled beside a job that goes on."""
+        if worker := self.worker(which, lambda worker: worker.tells and not worker.unsure):
             self.take_turn(worker, 0, fate)
 
     def take_turn(self, worker: Worker, want: int, fate: str) -> None:
@@ -275,23 +301,14 @@ class Machine(RuleBasedStateMachine):
             payload = batch.payloads.get(i, b"") if "p" in record.flags else bytes(record.payload)
             assert msgspec.msgpack.decode(payload) == self.payloads[record.enqueued_at]
 
-    @rule(which=some, jobs=st.lists(st.sampled_from(ENDINGS), min_size=1, max_size=5))
-    def run(self, which: int, jobs: list[str]) -> None:
-        """A worker runs its next jobs."""
-        if worker := self.worker(which, lambda worker: worker.unstarted):
-            for how in jobs:
-                if worker.unstarted:
-                    self.start(worker)
-                    self.finish(worker, how)
-
     @rule(which=some)
     def start_only(self, which: int) -> None:
         if worker := self.worker(which, lambda worker: worker.unstarted):
             self.start(worker)
 
-    @rule(which=some, how=st.sampled_from(ENDINGS))
-    def finish_only(self, which: int, how: str) -> None:
-        if worker := self.worker(which, lambda worker: worker.running):
+    def run(self, worker: Worker, how: str) -> None:
+        if worker.unstarted:
+            self.start(worker)
             self.finish(worker, how)
 
     def start(self, worker: Worker) -> None:
@@ -313,11 +330,9 @@ class Machine(RuleBasedStateMachine):
             ending = completed(record, f"{worker.name} {worker.number}", 0 if how == "unkept" else HOUR)
         worker.endings[worker.started] = ending
 
-    @rule(which=some, lost=st.booleans())
-    def wake(self, which: int, lost: bool) -> None:
+    def wake(self, worker: Worker, fate: str) -> None:
         """A blocked worker is handed something over, or its connection broke and something else took it."""
-        worker = self.worker(which, lambda worker: worker.blocked)
-        if worker and (batch := woken(self.store, worker.name, worker.number)):
+        if batch := woken(self.store, worker.name, worker.number):
             self.sound = False
             held = self.model.workers[worker.name]
             assert held.handed
@@ -325,17 +340,18 @@ class Machine(RuleBasedStateMachine):
             self.check_batch(batch, held.claims)
             assert batch.turn == held.open
             self.sound = True
-            if lost:
-                worker.blocked, worker.unsure = False, True
-            else:
-                worker.take(batch)
+            worker.take(batch)
+            if fate == "reply is lost":
+                worker.drop()
+                worker.unsure = True
 
     # -- supervisors
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(jobs=st.lists(jobs, min_size=6, max_size=12))
+    def begin(self, jobs: list[tuple[str, str, int]]) -> None:
         for _ in range(2):
             self.hire(self.new_supervisor())
+        self.enqueue(jobs, "arrives")
 
     def new_supervisor(self) -> str:
         name = f"s{len(self.model.leases)}-{next(self.serials)}"
@@ -364,8 +380,8 @@ class Machine(RuleBasedStateMachine):
         self.new_supervisor()
 
     @rule(which=some)
-    def more_workers(self, which: int) -> None:
-        if len(self.workers) < MOST_WORKERS:
+    def grow(self, which: int) -> None:
+        while len(self.workers) < MOST_WORKERS - which % 2:
             self.hire(self.supervisors[which % len(self.supervisors)])
 
     @rule(which=some, fate=fates)
@@ -384,6 +400,8 @@ class Machine(RuleBasedStateMachine):
     def die(self, which: int, how: str, fate: str) -> None:
         """A worker's process ends: it crashes, is killed for a reason, or is told to end."""
         if worker := self.worker(which, lambda worker: True):
+            if how != "unmarked" and worker.unstarted:
+                self.start(worker)
             self.bury(worker, how, fate)
 
     def bury(self, worker: Worker, how: str, fate: str) -> None:
@@ -406,25 +424,30 @@ class Machine(RuleBasedStateMachine):
         reply = self.store.give_back_all(name, verdict.turn, verdict.judged, verdict.replaced, told)
         self.check(reply, expected)
 
-    @rule(which=some, tidy=st.booleans(), lapse=st.booleans())
-    def renew(self, which: int, tidy: bool, lapse: bool) -> None:
-        """A supervisor renews its lease, or has not done so for so long that it ran out."""
-        supervisor = self.supervisors[which % len(self.supervisors)]
+    @rule(which=some, tidy=st.booleans())
+    def renew(self, which: int, tidy: bool) -> None:
+        self.deliver_renew(self.supervisors[which % len(self.supervisors)], 3600, tidy)
+
+    def deliver_renew(self, supervisor: str, lease: float, tidy: bool) -> None:
         expected = self.model.renew(supervisor, tidy)
-        renewal = self.store.renew(supervisor, 0 if lapse else 3600, tidy=tidy)
+        renewal = self.store.renew(supervisor, lease, tidy=tidy)
         self.check(renewal is not None, expected)
         if renewal is None:
             self.come_back(supervisor)
-        else:
-            self.seen += renewal.leases.items()
 
-    @precondition(lambda self: self.seen)
-    @rule(which=some, by=some, fate=fates)
-    def sweep(self, which: int, by: int, fate: str) -> None:
-        lost, seen = self.seen[which % len(self.seen)]
+    @rule(which=some, by=some, renewed=st.booleans(), fate=fates)
+    def sweep(self, which: int, by: int, renewed: bool, fate: str) -> None:
+        """A lease has run out, which another one sees and sweeps; unless it was renewed after all."""
+        lost = sorted(self.model.leases)[which % len(self.model.leases)]
         supervisor = self.supervisors[by % len(self.supervisors)]
-        if supervisor != lost:
-            self.send(fate, lambda: self.deliver_sweep(supervisor, lost, seen))
+        if supervisor == lost:
+            return
+        if self.model.leases[lost] != "swept":
+            self.deliver_renew(lost, 0, False)
+        seen = self.model.leases[lost]
+        if renewed and seen != "swept":
+            self.deliver_renew(lost, 3600, False)
+        self.send(fate, lambda: self.deliver_sweep(supervisor, lost, seen))
 
     def deliver_sweep(self, supervisor: str, lost: str, seen: str) -> None:
         left = self.model.sweep(supervisor, lost, seen)
@@ -446,6 +469,8 @@ class Machine(RuleBasedStateMachine):
     @rule(which=some, fate=fates)
     def leave(self, which: int, fate: str) -> None:
         """A supervisor ends its workers, gives back what they held, and says goodbye; another one comes."""
+        if which % 3:
+            return
         supervisor = self.supervisors[which % len(self.supervisors)]
         for worker in [worker for worker in self.workers.values() if worker.supervisor == supervisor]:
             self.bury(worker, "unmarked", fate)
@@ -466,8 +491,10 @@ class Machine(RuleBasedStateMachine):
         """What is on its way arrives, everybody ends, and a fresh worker runs what is left: each job ends once."""
         for deliver in self.late:
             deliver()
+        assert self.workers.keys() <= self.model.workers.keys() | self.dead
+        self.dead |= self.workers.keys()
+        self.workers.clear()
         for name in list(self.model.workers):
-            self.workers.pop(name, None)
             self.dead.add(name)
             self.give_back_all(name, Verdict())
         supervisor = self.new_supervisor()
