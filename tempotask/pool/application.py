@@ -156,7 +156,9 @@ def _spelt(target: str, names: Iterable[str]) -> str:
 
 def _no_module(name: str) -> str:
     parent, _, last = name.rpartition(".")
-    folders = list(sys.modules[parent].__path__) if parent in sys.modules else [os.getcwd()]
+    folders = list(getattr(sys.modules[parent], "__path__", ())) if parent else [os.getcwd()]
+    if not folders:
+        return f'no module "{last}" in {parent}, which is one file; did you mean {parent}:{last}?'
     there = [found.name for found in pkgutil.iter_modules(folders)]
     return f'no module "{last}" in {folders[0]}{_nearest(last, there) or _listed(there)}'
 

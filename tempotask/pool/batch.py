@@ -24,7 +24,8 @@ from typing import NamedTuple
 
 from tempotask.pool import linux
 
-# The words of the block. The worker's main thread writes them all but LIMIT, which both write, and the verdict.
+# The words of the block. The worker's main thread writes them all but LIMIT, which both write, and those
+# that are said to be the supervisor's.
 TURN = 0  # the number of the turn whose batch is in hand; 63 bits; 0 before the first
 STARTED = 1  # the index that is running or about to; -1 between taking a batch and its first job
 LIMIT = 2  # jobs from this index on are not the worker's (any more). The supervisor lowers it, in a stopped worker
@@ -33,8 +34,13 @@ DEADLINE_NS = 4  # when that job's time is over, in nanoseconds of the monotonic
 KILL_AFTER_NS = 5  # how long after the deadline the process group is killed
 VERDICT = 6  # the supervisor's: why it signals (a time limit, a cancel …); 0: no verdict
 VERDICT_INDEX = 7  # the supervisor's: the index of the job that the verdict is on
-STATE = 8  # what the worker does: starting, idle, busy …
-DONE = 9  # how many jobs of this batch have ended
+STATE = 8  # what the worker does: STARTING, IDLE or BUSY
+HANDED = 9  # when the batch in hand was handed over, in the server's milliseconds; 0: claimed by a turn
+STOP = 10  # the supervisor's: not 0 when the worker is to end after the job that runs
+
+STARTING, IDLE, BUSY = 0, 1, 2  # what STATE says
+
+VERDICT_SIGNAL, STOP_SIGNAL = signal.SIGUSR1, signal.SIGUSR2  # the supervisor points to a word that it has written
 
 WORDS = mmap.PAGESIZE // 8
 _LONGEST_WAIT = 0.05  # a process that does not stop in this time waits for a disk: the next look finds it
@@ -52,7 +58,12 @@ class Look(NamedTuple):
     verdict: int
     verdict_index: int
     state: int
-    done: int
+    handed: int
+
+    @property
+    def name(self) -> str:
+        """The name of the turn whose batch is in hand, as the store knows it."""
+        return f"{self.turn}@{self.handed}" if self.handed else str(self.turn)
 
     @property
     def running(self) -> int | None:
@@ -91,7 +102,7 @@ class ControlBlock:
         """The block behind a descriptor that came from another process; the descriptor is the block's from now on."""
         return cls(fd)
 
-    def begin(self, turn: int, size: int) -> None:
+    def begin(self, turn: int, size: int, handed: int = 0) -> None:
         """The worker takes a new batch in hand.
 
         The turn comes last: a look in between tells of the turn before, which nobody can give back any more, and
@@ -100,6 +111,7 @@ class ControlBlock:
         words = self.words
         words[STARTED] = -1
         words[LIMIT] = size
+        words[HANDED] = handed
         words[TURN] = turn
 
     def read(self) -> Look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import os
 import socket
 import struct
@@ -58,7 +59,7 @@ class Channel:
                     self._part = b""
                     return message, fds
             try:
-                data, fds, _, _ = socket.recv_fds(self._socket, missing, _MOST_FDS, _NOW)
+                data, fds = self._read(missing)
             except BlockingIOError:
                 return None
             except ConnectionError:
@@ -67,6 +68,15 @@ class Channel:
             if not data:
                 raise EOFError("the other end of the channel is closed")
             self._part += data
+
+    def _read(self, size: int) -> tuple[bytes, list[int]]:
+        # By hand, because `socket.recv_fds` of Python 3.11 does not pass its flags on.
+        fds = array.array("i")
+        data, extra, _, _ = self._socket.recvmsg(size, socket.CMSG_SPACE(_MOST_FDS * fds.itemsize), _NOW)
+        for level, kind, content in extra:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(content[: len(content) // fds.itemsize * fds.itemsize])
+        return data, list(fds)
 
     def close(self) -> None:
         self._socket.close()

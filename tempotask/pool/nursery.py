@@ -48,6 +48,8 @@ from tempotask.pool.report import (
 
 FAILED = 70  # a worker's exit code for an exception that it should not have raised (EX_SOFTWARE)
 NOT_BORN = 71  # and for one that the system could not start (EX_OSERR)
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_masks = threading.local()
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")
 _PATIENCE = 2.0  # seconds for what was killed to go, before the nursery gives up on it
 
@@ -281,7 +283,7 @@ def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         setproctitle(f"tempotask: worker {spec.worker}")
         manager = prepare()
-        os.register_at_fork(after_in_child=_default_signals)
+        os.register_at_fork(before=_hold_stops, after_in_parent=_let_stops_go, after_in_child=_default_signals)
         code = manager.work(spec, ControlBlock.attach(block_fd)) or 0
     except SystemExit as exit:
         code = exit.code if isinstance(exit.code, int) else 0 if exit.code is None else 1
@@ -299,7 +301,7 @@ def deaf_to_stops() -> None:
 
     Handled and not ignored, since programs that a handler starts would inherit being deaf.
     """
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in _STOPS:
         signal.signal(number, _nothing)
 
 
@@ -311,13 +313,20 @@ def single_threaded_libraries() -> None:
         os.environ.setdefault(name, usual)
 
 
+def _hold_stops() -> None:
+    """Before a handler forks: what is sent to its child at once must find the child's own signal handling."""
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
+
+def _let_stops_go() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
 def _default_signals() -> None:
     """For what a handler forks: `multiprocessing`, for one, ends its processes by TERM."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in _STOPS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    _let_stops_go()
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:

@@ -58,6 +58,8 @@ class Server:
 
     def __init__(self, db: str | redis.Redis | None, *, connect_timeout: float = 10.0) -> None:
         self.connect_timeout = connect_timeout
+        self.outages = 0
+        """How often `patiently` had to try again: who sees it grow knows that the server may have lost something."""
         self._home = home_folder() if db is None else None
         self._embedded: EmbeddedServer | None = None
         self._address: address.Address | None = None
@@ -129,6 +131,7 @@ class Server:
             except redis.RedisError as error:
                 if not _may_pass(error):
                     self._give_up(error)
+                self.outages += 1
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise ServerUnavailable(

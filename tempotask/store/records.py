@@ -75,6 +75,19 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
     payloads: dict[int, bytes]
 
 
+class Registration(msgspec.Struct, array_like=True, frozen=True):
+    """What a supervisor says of itself. `boot` and `started` tell whether its process can still be the same."""
+
+    host: str
+    boot: str
+    pid: int
+    started: float
+    """When the process started, Unix seconds, as the host counts."""
+    tasks: list[tuple[str, str]]
+    """Queue and name of the tasks that it declares."""
+    workers: int
+
+
 class Failure(msgspec.Struct, array_like=True, frozen=True):
     """Why a job failed, or was cancelled."""
 
@@ -103,8 +116,8 @@ class Finished(msgspec.Struct, array_like=True, gc=False):
     peak_memory_bytes: int | None = None
     result: Raw = NIL
     failure: Failure | None = None
-    logs: list[tuple[float, Raw]] | None = None
-    """What this try logged: Unix seconds, message."""
+    lines: list[Raw] | None = None
+    """What this try logged: each Unix seconds and a message."""
 
 
 class Page(msgspec.Struct, array_like=True, gc=False):

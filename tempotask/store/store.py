@@ -94,9 +94,22 @@ SCRIPTS = {
     name: _load(name)
     for name in (
         *("enqueue", "turn", "give_back", "sweep"),
-        *("register", "renew", "leave", "ask", "unwait", "find", "quiet"),
+        *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend"),
     )
 }
+
+
+def _in_order(groups: dict[tuple[str, str], list[Argument]]) -> list[Argument]:
+    flat: list[Argument] = []
+    for (queue, priority), records in groups.items():
+        flat += ("group", queue, priority, len(records))
+        flat += records
+    return flat
+
+
+def packed(*command: Argument) -> list[bytes]:
+    """A command as it goes over the wire, for `send_packed_command`."""
+    return [pack_command(command)]  # type: ignore[arg-type]
 
 
 def base36(number: int, width: int) -> str:
@@ -128,16 +141,19 @@ class Store:
 
     def once(self, name: str, *arguments: Argument) -> Any:
         """Runs a script without trying again: for those whose reply may be lost only once."""
-        client, script = self.server.client(), SCRIPTS[name]
+        script = SCRIPTS[name]
         try:
-            return client.execute_command("EVALSHA", script.sha, 1, self.ring, *arguments)
+            return self._execute("EVALSHA", script.sha, 1, self.ring, *arguments)
         except NoScriptError:
-            client.execute_command("SCRIPT", "LOAD", script.text)
-            return client.execute_command("EVALSHA", script.sha, 1, self.ring, *arguments)
+            self._execute("SCRIPT", "LOAD", script.text)
+            return self._execute("EVALSHA", script.sha, 1, self.ring, *arguments)
 
     def read(self, command: str, key: str, *rest: Argument) -> Any:
         """Runs a command that changes nothing, on a key named without its prefix."""
-        return self.server.patiently(lambda: self.server.client().execute_command(command, self.prefix + key, *rest))
+        return self.server.patiently(lambda: self._execute(command, self.prefix + key, *rest))
+
+    def _execute(self, *command: Argument) -> Any:
+        return self.server.client().execute_command(*command)  # type: ignore[no-untyped-call]
 
     # -- time and names
 
@@ -160,32 +176,31 @@ class Store:
         Returns which of them were created; the others have an id of a job that has not finished. Raises
         `ServerUnavailable`, `ServerFull`.
         """
+        flat: list[Argument] = [call, int(call[:9], 36) // 1000, REMEMBER_MS]
         groups: dict[tuple[str, str], list[Argument]] = {}
-        singles: list[Argument] = []
-        positions: list[int] = []
+        singles: list[int] = []
         for position, job in enumerate(jobs):
             record = job.record
-            outside = len(record.payload) > OUTSIDE_BYTES if type(record.payload) is msgspec.Raw else False
+            outside = len(bytes(record.payload)) > OUTSIDE_BYTES
             if job.given_id or job.due is not None or outside:
-                payload: bytes | msgspec.Raw = b""
+                # First in, first out holds across the kinds: what came before goes before.
+                flat += _in_order(groups)
+                groups.clear()
+                payload = b""
                 if outside:
-                    payload = record.payload
+                    payload = bytes(record.payload)
                     record = msgspec.structs.replace(record, flags=raised_flag(record.flags, "p"), payload=NIL)
                 due = "" if job.due is None else str(int(job.due * 1000))
-                singles += (record.id if job.given_id else "", due, bytes(payload), encode(record))
-                positions.append(position)
+                flat += ("single", record.id if job.given_id else "", due, payload, encode(record))
+                singles.append(position)
             else:
                 group = groups.get((record.queue, record.priority))
                 if group is None:
                     group = groups[record.queue, record.priority] = []
                 group.append(encode(record))
-        flat: list[Argument] = [call, int(call[:9], 36) // 1000, REMEMBER_MS, len(groups)]
-        for (queue, priority), records in groups.items():
-            flat += (queue, priority, len(records))
-            flat += records
-        answer = self.run("enqueue", *flat, len(positions), *singles)
+        answer = self.run("enqueue", *flat, *_in_order(groups))
         created = [True] * len(jobs)
-        for position, mark in zip(positions, answer, strict=True):
+        for position, mark in zip(singles, answer, strict=True):
             created[position] = mark == ord("1")
         return created
 
@@ -261,11 +276,11 @@ class Store:
         Returns nothing when the time is over; raises redis' `ConnectionError` and `TimeoutError`.
         """
         key = f"{self.prefix}waits:{client}"
-        connection.send_packed_command(pack_command(("BLPOP", key, timeout)))
+        connection.send_packed_command(packed("BLPOP", key, timeout))  # type: ignore[no-untyped-call]
         first = connection.read_response(disable_decoding=True)
         if not first:
             return []
-        connection.send_packed_command(pack_command(("LPOP", key, 2001)))
+        connection.send_packed_command(packed("LPOP", key, 2001))  # type: ignore[no-untyped-call]
         parts = [first[1], *(connection.read_response(disable_decoding=True) or [])]
         return [(parts[i].decode(), parts[i + 1]) for i in range(0, len(parts) - 1, 2)]
 

@@ -2,10 +2,10 @@
 -- Adds jobs for a producer: all of them or none.
 --
 -- KEYS  the ring
--- ARGV  call id, the second it was made in, for how many milliseconds it is remembered,
---       number of groups, and for each: queue, priority, number, records; those have ids that nobody else can have;
---       number of single jobs, and for each: id that the user gave ('' for none), milliseconds from which it may run
---       ('' for now), payload kept outside ('' for none), record
+-- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, then, first in first out,
+--       'group', queue, priority, number, records          whose ids nobody else can have
+--       'single', id that the user gave ('' for none), milliseconds from which it may run ('' for now), payload kept
+--                 outside ('' for none), record
 -- reply for each single job '1' created or '0' one of that id has not finished; one string
 --
 -- nothing -> waiting or delayed. A call that is sent twice, because its reply was lost, adds once and gets the first
@@ -16,34 +16,39 @@ local answer = call('HGET', remembered, ARGV[1])
 if answer then return answer end
 
 local take, created, added = reader(4), {}, false
-for _ = 1, tonumber((take())) do
+
+local function add_group()
   local queue, priority, number = take(), take(), tonumber((take()))
   local _, after = take(number)
   call('SADD', P .. 'queues', queue)
   push('RPUSH', queue, priority, ARGV, after - number, after - 1)
   added = true
 end
-for i = 1, tonumber((take())) do
+
+local function add_single()
   local id, due, payload, record = take(), take(), take(), take()
-  if id ~= '' and call('HEXISTS', P .. 'ids', id) == 1 then
-    created[i] = '0'
-  else
-    created[i] = '1'
-    local _, made, queue = head(record)
-    call('SADD', P .. 'queues', queue)
-    if id ~= '' then
-      call('HSET', P .. 'ids', id, queue)
-      forget_outcome(id)
-    end
-    if payload ~= '' then call('SET', P .. 'payload:' .. made, payload) end
-    if due ~= '' then
-      call('HINCRBY', P .. 'counts:' .. queue, 'delayed', 1)
-      delay('due', record, tonumber(due))
-    else
-      push_one('RPUSH', record)
-      added = true
-    end
+  if id ~= '' and call('HEXISTS', P .. 'ids', id) == 1 then return '0' end
+  local _, made, queue = head(record)
+  call('SADD', P .. 'queues', queue)
+  if id ~= '' then
+    call('HSET', P .. 'ids', id, queue)
+    forget_outcome(id)
   end
+  if payload ~= '' then call('SET', P .. 'payload:' .. made, payload) end
+  if due ~= '' then
+    call('HINCRBY', P .. 'counts:' .. queue, 'delayed', 1)
+    delay('due', record, tonumber(due))
+  else
+    push_one('RPUSH', record)
+    added = true
+  end
+  return '1'
+end
+
+local kind = take()
+while kind do
+  if kind == 'group' then add_group() else created[#created + 1] = add_single() end
+  kind = take()
 end
 
 answer = concat(created)

@@ -3,22 +3,24 @@
 -- back to the front, promoted, tried again), so a mark is set first, and those moves change it.
 --
 -- KEYS  the ring
--- ARGV  id, then 'mark' | 'unmark' | 'list', key, from, to | 'set', key, from, to
--- reply mark: 'ok'; unmark: '1' if the job moved meanwhile, else '0'; list, set: the record, or ''
+-- ARGV  id, then 'mark' | 'unmark', mark | 'list', key, from, to | 'set', key, from, to
+-- reply mark: the mark, a number that each such move makes higher; unmark: '1' if the job moved since, else '0';
+--       list, set: the record, or ''
 --
 -- Lists are read from the tail (from and to are negative): heads are popped and tails appended, so nothing is missed.
 
 local id, what = ARGV[1], ARGV[2]
 if what == 'mark' then
-  call('HSET', P .. 'wanted', id, 'still')
+  -- Several may look for the same job: the number goes on for all of them.
+  call('HSETNX', P .. 'wanted', id, 0)
   call('PEXPIRE', P .. 'wanted', 30000)
-  return 'ok'
+  return call('HGET', P .. 'wanted', id)
 end
 if what == 'unmark' then
-  -- A mark that expired saw nothing: that counts as moved.
-  local moved = call('HGET', P .. 'wanted', id) ~= 'still'
+  -- A mark that expired, or that another one's unmarking took away, saw nothing: that counts as moved.
+  local still = call('HGET', P .. 'wanted', id) == ARGV[3]
   call('HDEL', P .. 'wanted', id)
-  return moved and '1' or '0'
+  return still and '0' or '1'
 end
 local command = what == 'list' and 'LRANGE' or 'ZREVRANGE'
 for _, record in ipairs(call(command, P .. ARGV[3], ARGV[4], ARGV[5])) do

@@ -13,7 +13,10 @@
 
 local worker, mode, front = ARGV[1], ARGV[2], 0
 local me = P .. 'worker:' .. worker
-if call('EXISTS', me) == 0 then return { -1 } end
+if call('EXISTS', me) == 0 then
+  forget_worker(worker)
+  return { -1 }
+end
 local state = call('HMGET', me, 'open', 'idle')
 local open, idle = state[1] or '', state[2]
 local claims = P .. 'claims:' .. worker .. ':' .. open

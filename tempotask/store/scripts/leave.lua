@@ -3,11 +3,13 @@
 --
 -- KEYS  the ring
 -- ARGV  supervisor
--- reply how many of its workers are still registered; it is forgotten only when there are none
+-- reply how many of its workers are still to be given back; it is forgotten only when there are none
 
 local left = 0
-for _, supervisor in ipairs(call('HVALS', P .. 'workers')) do
-  if supervisor == ARGV[1] then left = left + 1 end
+for _, name in ipairs({ 'workers', 'lost' }) do
+  for _, supervisor in ipairs(call('HVALS', P .. name)) do
+    if supervisor == ARGV[1] then left = left + 1 end
+  end
 end
 if left == 0 then
   call('HDEL', P .. 'leases', ARGV[1])

@@ -10,6 +10,9 @@ local call = redis.call
 -- A batch takes from at most so many queues, and a bulk push hands so many elements to one command.
 local QUEUES_A_BATCH, CHUNK = 16, 1000
 
+-- No batch is larger than this: a claim is one command's arguments.
+local MOST_A_BATCH = 1000
+
 -- The server's clock, which is the only one that counts, in milliseconds.
 local function now_ms()
   local t = call('TIME')
@@ -72,12 +75,16 @@ local function push(command, queue, priority, records, from, to)
   end
 end
 
+-- Whoever looks for this job has to look again: it moves against the direction of the look (find.lua).
+local function moved(id)
+  if call('EXISTS', P .. 'wanted') == 1 and call('HEXISTS', P .. 'wanted', id) == 1 then
+    call('HINCRBY', P .. 'wanted', id, 1)
+  end
+end
+
 local function push_one(command, record)
   local _, id, queue, priority = head(record)
-  -- Whoever looks for this job has to look again: it moved against the direction of the look (find.lua).
-  if call('EXISTS', P .. 'wanted') == 1 and call('HEXISTS', P .. 'wanted', id) == 1 then
-    call('HSET', P .. 'wanted', id, 'moved')
-  end
+  moved(id)
   push(command, queue, priority, { record }, 1, 1)
 end
 
@@ -163,7 +170,7 @@ local function claim(worker, turn, want, room)
   end
   if #names == QUEUES_A_BATCH then backlog = backlog * call('LLEN', ring) / #names end
   -- Never more than the fair part of the backlog, or the last batch would keep others waiting for its owner.
-  local count = math.max(1, math.min(want, floor(backlog / (2 * call('HLEN', P .. 'workers')))))
+  local count = math.max(1, math.min(want, MOST_A_BATCH, floor(backlog / (2 * call('HLEN', P .. 'workers')))))
   local taken = math.min(#names, count)
   for i = #names, taken + 1, -1 do sizes[i] = nil end
   local share = level(sizes, count)
@@ -323,6 +330,8 @@ end
 
 -- Tells the supervisors when this record is the first that will be due: with all workers idle nobody else looks.
 local function delay(name, record, due)
+  local _, id = head(record)
+  moved(id)
   call('ZADD', P .. name, due, record)
   if call('ZRANGE', P .. name, 0, 0)[1] ~= record then return end
   for _, supervisor in ipairs(call('HKEYS', P .. 'supervisors')) do
@@ -370,7 +379,8 @@ local function remember(queue, status, number, limit, page)
     if total - jobs < limit then break end
     call('RPOP', key)
     for id in string.gmatch(sub(last, 5, 4 + byte(last, 3) * 256 + byte(last, 4)), '%S+') do
-      call('UNLINK', P .. 'payload:' .. id)
+      -- A user's id may be in use again, its payload with it.
+      if call('HEXISTS', P .. 'ids', id) == 0 then call('UNLINK', P .. 'payload:' .. id) end
     end
     total = call('HINCRBY', counts, kept, -jobs)
   end

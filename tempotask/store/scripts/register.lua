@@ -6,13 +6,11 @@
 -- reply {'registered', now} or {'swept'}: its lease ran out and was swept; it ends its workers and takes a new id
 
 local supervisor, lease, registration = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local now = now_ms()
+local now, until_ = now_ms(), call('HGET', P .. 'leases', supervisor)
+if until_ == 'swept' or (registration == '' and not until_) then return { 'swept' } end
 if registration ~= '' then
   call('HSET', P .. 'supervisors', supervisor, registration)
   call('HSET', P .. 'leases', supervisor, text(now + lease))
-else
-  local until_ = call('HGET', P .. 'leases', supervisor)
-  if not until_ or until_ == 'swept' then return { 'swept' } end
 end
 for i = 4, #ARGV do
   call('HSET', P .. 'workers', ARGV[i], supervisor)

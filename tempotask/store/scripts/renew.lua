@@ -21,9 +21,13 @@ if ARGV[3] == '1' then
     local first = call('ZRANGE', P .. name, 0, 0, 'WITHSCORES')[2]
     if first and (next_due == '' or tonumber(first) < tonumber(next_due)) then next_due = first end
   end
-  -- At most a few buckets a call: each is let go in the background.
-  for _, name in ipairs(call('ZRANGE', P .. 'buckets', 0, 9)) do
-    if tonumber(string.match(name, '^%d+')) < now then drop_bucket(name) end
+  -- A few buckets a call at most; what they hold is freed in the background.
+  local dropped = 0
+  for _, name in ipairs(call('ZRANGE', P .. 'buckets', 0, -1)) do
+    if dropped < 10 and tonumber(string.match(name, '^%d+')) < now then
+      drop_bucket(name)
+      dropped = dropped + 1
+    end
   end
 end
 return { 'renewed', text(now), next_due, unpack(leases) }

@@ -1,0 +1,89 @@
+"""The command `tempotask-supervisor`: works off all queues, on every core."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+import msgspec
+from setproctitle import setproctitle
+
+from tempotask import names
+from tempotask.cli import logs
+from tempotask.errors import TempoTaskError
+
+
+class _Start(msgspec.Struct):
+    """What a program that starts a pool tells it, in $TEMPOTASK_START."""
+
+    db: str | None = None
+    namespace: str | None = None
+    concurrency: int | None = None
+    tasks: list[tuple[str, str]] = []
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("application")
+@click.option("--db", metavar="URL", help="The server; else the application's, $TEMPOTASK_DB, the embedded one.")
+@click.option("--namespace", metavar="NS", help="Keys live under it; else the application's.")
+@click.option("--concurrency", type=click.IntRange(1, 4096), help="Worker processes; else one per core.")
+@click.option("--drain", is_flag=True, help="End when nothing is left that would run now.")
+@click.option("--lease", type=click.FloatRange(0.5), metavar="S", help="Seconds after which a silent host is lost.")
+@click.option("--grace", type=click.FloatRange(0), metavar="S", help="Seconds that a stop waits for what runs.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--report-fd", type=int, hidden=True)
+def command(application: str, report_fd: int | None, log_format: str, **options: Any) -> None:
+    """Runs APPLICATION (module:attribute, or script.py:attribute) with one worker process per core.
+
+    TERM and INT stop gently, a second one at once. HUP takes up changed code.
+    """
+    from tempotask.pool.supervisor import Settings, Supervisor
+
+    logs.set_up(log_format)
+    if options["namespace"] is not None:
+        names.check_name("namespace", options["namespace"])
+    start = msgspec.json.decode(os.environ.pop("TEMPOTASK_START", "{}"), type=_Start)
+    setproctitle(f"tempotask: supervisor {application}")
+    settings = Settings(application, **{**options, "db": options["db"] or start.db})
+    settings.namespace = settings.namespace or start.namespace
+    settings.concurrency = settings.concurrency or start.concurrency
+    settings.tasks = start.tasks
+    if report_fd is not None:
+        os.set_inheritable(report_fd, False)
+        settings.watched_fd = sys.stdin.fileno()
+        settings.ready = lambda: _report(report_fd, {"ready": True})
+    try:
+        sys.exit(Supervisor(settings).run())
+    except TempoTaskError as error:
+        if report_fd is not None:
+            _report(report_fd, {"error": str(error), "kind": type(error).__name__})
+        raise click.ClickException(str(error)) from error
+
+
+def _report(fd: int, told: dict[str, Any]) -> None:
+    with os.fdopen(fd, "wb") as pipe:
+        pipe.write(msgspec.json.encode(told) + b"\n")
+
+
+def main() -> None:
+    """The entry point: exit status 2 when it could not start."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        command.main(standalone_mode=False)
+    except click.ClickException as error:
+        if isinstance(error, click.UsageError):
+            error.show()
+        else:
+            click.echo(f"tempotask-supervisor: {error.format_message()}", err=True)
+        sys.exit(2)
+    except TempoTaskError as error:
+        click.echo(f"tempotask-supervisor: {error}", err=True)
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The supervisor's talk with the server, in threads of its own, so that its loop is never held up.
+
+One thread sends what it is asked to, in order, and keeps trying through an outage: what is asked for must be safe to
+do twice. Another blocks on the orders that others leave for this supervisor. What comes back is called in the loop.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import redis
+
+from tempotask.errors import TempoTaskError
+from tempotask.store.store import Store
+from tempotask.store.wire import IDLE_SECONDS, Lost, Wire
+
+T = TypeVar("T")
+log = logging.getLogger("tempotask")
+
+
+class Clerk:
+    """Asks the server on behalf of a loop, which watches `fileno()` and calls `deliver()` when it is readable."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None] = queue.SimpleQueue()
+        self._answers: collections.deque[Callable[[], None]] = collections.deque()
+        self._readable, self._writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._ended = False
+        self._orders_for = ""
+        self._wire = Wire(store)
+        self._thread = threading.Thread(target=self._serve, name="tempotask-clerk", daemon=True)
+
+    def start(self) -> None:
+        """Begins to serve."""
+        self._thread.start()
+
+    def fileno(self) -> int:
+        return self._readable
+
+    def ask(self, call: Callable[[], T], then: Callable[[T], None] | None = None) -> None:
+        """Has `call` made, after all that was asked before; `then` gets what it returned, in the loop."""
+        self._asked.put((call, then or _nothing))
+
+    def deliver(self) -> None:
+        """In the loop: calls what waits for answers."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._readable, 4096):
+                pass
+        while self._answers:
+            self._answers.popleft()()
+
+    def listen(self, supervisor: str, then: Callable[[str], None]) -> None:
+        """Begins to listen for the orders of that supervisor; `then` gets each, in the loop."""
+        self._orders_for = supervisor
+        listener = threading.Thread(target=self._listen, args=(supervisor, then), name="tempotask-orders", daemon=True)
+        listener.start()
+
+    def end(self, patience: float) -> bool:
+        """Does what was asked and ends, within so many seconds. Says whether all was done."""
+        self._asked.put(None)
+        self._thread.join(patience)
+        self._ended = True
+        return not self._thread.is_alive()
+
+    def _answer(self, call: Callable[[], None]) -> None:
+        self._answers.append(call)
+        with contextlib.suppress(OSError):
+            os.write(self._writable, b"\0")
+
+    def _serve(self) -> None:
+        while not self._ended and (asked := self._asked.get()) is not None:
+            call, then = asked
+            answer = self._insist(call)
+            self._answer(lambda then=then, answer=answer: then(answer))  # type: ignore[misc]
+
+    def _insist(self, call: Callable[[], Any]) -> Any:
+        away = False
+        while not self._ended:
+            try:
+                answer = call()
+            except (TempoTaskError, redis.RedisError) as error:
+                if not away:
+                    log.warning("the server can't be used, and is tried again: %s", error)
+                away = True
+                continue
+            if away:
+                log.info("the server is back")
+            return answer
+        return None
+
+    def _listen(self, supervisor: str, then: Callable[[str], None]) -> None:
+        pause = threading.Event()
+        while not self._ended and self._orders_for == supervisor:
+            try:
+                order = self._wire.wait(f"orders:{supervisor}", IDLE_SECONDS)
+            except (Lost, redis.RedisError, TempoTaskError):
+                pause.wait(1.0)
+                continue
+            if order is not None and self._orders_for == supervisor:
+                text = order.decode(errors="replace")
+                self._answer(lambda text=text: then(text))  # type: ignore[misc]
+
+
+def _nothing(answer: object) -> None:
+    pass

@@ -1,0 +1,125 @@
+"""Deaths: whose fault it was, and what becomes of the jobs that a dead worker held.
+
+Only the job that ran is blamed. The others go back to the front of their queues without a mark.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from tempotask.options import DEFAULTS, merged
+from tempotask.pool.runner import Run, ended_badly
+from tempotask.pool.settling import Settling
+from tempotask.store.records import Failure, Record, RunOptions, decode_record, encode, flag, raised
+from tempotask.store.store import Store
+
+
+class Cause(enum.Enum):
+    """Why a worker died, as far as its job is concerned."""
+
+    CRASH = "crash"
+    """Of itself: the job's crash count goes up."""
+    TIMEOUT = "timeout"
+    """Killed for the time limit of its job: that try failed."""
+    STOP = "stop"
+    """Ended by us, for reasons that are not the job's."""
+
+
+class Death(NamedTuple):
+    """What is known of a worker's end: the turn it had in hand (`Look.name`), and the index that ran, if one did."""
+
+    worker: str
+    cause: Cause
+    turn: str
+    running: int | None
+    how: str
+    """For the log and for whoever asks: "was killed by SIGKILL"."""
+
+
+class Findings(NamedTuple):
+    """What became of a dead worker's jobs."""
+
+    job: Record | None
+    """The one that ran, if it was still held."""
+    verdict: str
+    """What became of that one, in words."""
+    given_back: int
+    """How many others."""
+
+
+class Coroner:
+    """Gives back what dead workers held. `options` are the declared run options by queue and name."""
+
+    def __init__(
+        self, store: Store, options: Mapping[tuple[str, str], RunOptions], limits: Mapping[str, int]
+    ) -> None:
+        self._store = store
+        self._options = options
+        self._limits = limits
+
+    def bury(self, death: Death) -> Findings:
+        """Gives back all that the worker held, with a verdict on the job that ran. May be done twice."""
+        if death.cause is Cause.STOP or death.running is None:
+            given_back, _ = self._store.give_back_all(death.worker)
+            return Findings(None, "", given_back)
+        turn, claims = self._store.opened(death.worker)
+        held = claims[death.running] if turn == death.turn and death.running < len(claims) else b""
+        if not held:
+            given_back, _ = self._store.give_back_all(death.worker)
+            return Findings(None, "", given_back)
+        record = decode_record(held)
+        options = self._options_of(record)
+        settling = Settling(death.worker, self._limits)
+        if death.cause is Cause.TIMEOUT:
+            failure = Failure("JobTimeout", f"the time of this try was over, and its process {death.how}")
+            run = ended_badly(record, options, failure, 0.0)
+            verdict = "failed as JobTimeout" if run.status else "is tried again"
+        else:
+            blamed = raised(record, "c")
+            crashes = flag(blamed, "c")
+            if crashes < int(options.max_crashes or 1):
+                replaced = [(death.running, encode(blamed))]
+                given_back, counted = self._store.give_back_all(death.worker, turn, [death.running], replaced)
+                return Findings(record, f"runs again, alone (crash {crashes} of {options.max_crashes})", given_back)
+            failure = Failure("WorkerCrashed", f"its process {death.how}, for the {_nth(crashes)} time")
+            run = ended_badly(record, options, failure, 0.0, final=True)
+            verdict = "failed as WorkerCrashed"
+        given_back, counted = self._store.give_back_all(
+            death.worker, turn, [death.running], settlement=settling.settlement([run])
+        )
+        return Findings(record, verdict if counted else "had been given to another worker", given_back)
+
+    def lost_host(self, worker: str) -> None:
+        """Gives back what a worker of a lost host held. Who is to blame is not known, so each job carries a mark and
+        is claimed alone from then on; one that was on too many lost hosts fails."""
+        turn, claims = self._store.opened(worker)
+        judged, replaced, runs = [], [], list[Run]()
+        for index, held in enumerate(claims):
+            if not held:
+                continue
+            judged.append(index)
+            record = raised(decode_record(held), "h")
+            hosts, most = flag(record, "h"), 2 * int(self._options_of(record).max_crashes or 1)
+            if hosts < most:
+                replaced.append((index, encode(record)))
+                continue
+            failure = Failure("WorkerCrashed", f"its host was lost while it was there, for the {_nth(hosts)} time")
+            runs.append(ended_badly(record, self._options_of(record), failure, 0.0, final=True))
+        settlement = Settling(worker, self._limits).settlement(runs)
+        self._store.give_back_all(worker, turn, judged, replaced, settlement)
+
+    def _options_of(self, record: Record) -> RunOptions:
+        return merged(record.options, self._options.get((record.queue, record.name), DEFAULTS))
+
+
+def _nth(number: int) -> str:
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number, 'th') }"
+
+
+def decode_options(told: bytes) -> RunOptions:
+    """A task's run options, as the application's report brings them."""
+    return msgspec.msgpack.decode(told, type=RunOptions)

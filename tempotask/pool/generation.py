@@ -1,0 +1,177 @@
+"""A generation: the application as it was imported once, and the workers that run it.
+
+There is one as a rule, and two while changed code takes over from the old.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from tempotask.pool.batch import BUSY, IDLE, STARTING
+from tempotask.pool.clerk import Clerk
+from tempotask.pool.deaths import Cause, Coroner, Death, Findings
+from tempotask.pool.pool import Born, Died, Dying, UnifiedWorkerPool
+from tempotask.pool.report import AppReport, ExitStatus, WorkerSpec
+from tempotask.pool.watch import Watch
+
+log = logging.getLogger("tempotask")
+
+SHORT_LIFE, FIRST_PAUSE, LONGEST_PAUSE = 2.0, 0.1, 30.0
+"""A worker that died without having been ready, or younger than this (seconds) and idle, is replaced after a pause
+that doubles each time."""
+
+
+class Generation:
+    """The workers of one imported application: spawned, watched, buried, replaced, retired."""
+
+    def __init__(
+        self, pool: UnifiedWorkerPool, report: AppReport, clerk: Clerk, coroner: Coroner, wake_fd: int
+    ) -> None:
+        self.pool = pool
+        self.report = report
+        self.retiring = False
+        self.burying = 0
+        """Dead workers whose jobs are being given back."""
+        self._clerk = clerk
+        self._coroner = coroner
+        self._wake_fd = wake_fd
+        self._watches: dict[str, Watch] = {}
+        self._ordered: set[str] = set()
+        self._not_before = 0.0
+        self._failures = 0
+
+    # -- how it stands
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody is left, and everything has been given back."""
+        return not self.pool.workers and not self._ordered and not self.burying
+
+    def ready(self, count: int) -> bool:
+        """Whether so many workers have been through their start."""
+        return sum(watch.state != STARTING for watch in self._watches.values()) >= count
+
+    def idle(self) -> bool:
+        """Whether all workers wait for work."""
+        return not self.burying and all(watch.state == IDLE for watch in self._watches.values())
+
+    def busy(self) -> bool:
+        """Whether a worker has to be looked at."""
+        return any(watch.state == BUSY for watch in self._watches.values())
+
+    def deadlines(self) -> list[float]:
+        """Times of the monotonic clock that a tick must not miss."""
+        times = [when for watch in self._watches.values() if (when := watch.next_deadline()) is not None]
+        return [*times, self._not_before] if self._not_before > time.monotonic() else times
+
+    def holdings(self) -> dict[str, tuple[int, str]]:
+        """Which turn each worker has in hand: its number, and its name."""
+        held = {name: (look.turn, look.name) for name, look in ((n, w.peek()) for n, w in self._watches.items())}
+        return held | dict.fromkeys(self._ordered, (0, ""))
+
+    # -- what is done with it
+
+    def fill(self, supervisor: str, lease: float, count: int) -> None:
+        """Has workers registered and forked until there are `count`."""
+        if self.retiring or time.monotonic() < self._not_before:
+            return
+        for _ in range(count - len(self.pool.workers) - len(self._ordered)):
+            self._spawn(supervisor, lease)
+
+    def tick(self, now: float) -> None:
+        """Looks at every worker."""
+        for watch in self._watches.values():
+            watch.tick(now)
+
+    def retire(self) -> None:
+        """Has every worker end after the job that it runs."""
+        self.retiring = True
+        for watch in self._watches.values():
+            watch.retire()
+
+    def kill(self) -> None:
+        """Ends every worker at once; what ran goes back unmarked."""
+        self.retiring = True
+        for watch in self._watches.values():
+            watch.kill()
+
+    def _spawn(self, supervisor: str, lease: float) -> None:
+        name = f"{supervisor}.{_next_number()}"
+        store = self._clerk.store
+        self._ordered.add(name)
+
+        def registered(known: bool) -> None:
+            self._ordered.discard(name)
+            if not known or self.retiring:
+                self._clerk.ask(lambda: store.give_back_all(name))
+                return
+            url = store.server.url
+            assert url is not None, "settled before the first worker is asked for"
+            self.pool.ask_for(WorkerSpec(name, supervisor, url, store.namespace, self.report.options, self._wake_fd))
+            self._watches[name] = Watch(self.pool.workers[name], self._give_back)
+
+        # Registered before it is forked: a turn never registers, so the turn of a dead worker can't bring it back.
+        self._clerk.ask(lambda: store.register(supervisor, lease, workers=[name]), registered)
+
+    def _give_back(self, worker: str, turn: str, start: int) -> None:
+        self._clerk.ask(lambda: self._clerk.store.give_back_tail(worker, turn, start))
+
+    # -- births and deaths
+
+    def handle(self, event: Born | Dying | Died, buried: Callable[[], None]) -> None:
+        """Takes in what happened to a worker; `buried` is called when what a dead one held has been given back."""
+        if isinstance(event, Died):
+            self._died(event, buried)
+
+    def _died(self, event: Died, buried: Callable[[], None]) -> None:
+        worker = event.worker
+        watch = self._watches.pop(worker.id)
+        death = watch.death(str(event.status))
+        worker.close()
+        self._pause_after(watch, death)
+        self.burying += 1
+
+        def found(findings: Findings) -> None:
+            self.burying -= 1
+            self._report(worker.id, watch, death, findings, event.status)
+            buried()
+
+        self._clerk.ask(lambda: self._coroner.bury(death), found)
+
+    def _pause_after(self, watch: Watch, death: Death) -> None:
+        if death.cause is Cause.STOP:
+            return
+        age = time.monotonic() - watch.born_at
+        if watch.last_state == STARTING or (age < SHORT_LIFE and death.running is None):
+            self._failures += 1
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
+            self._not_before = time.monotonic() + pause
+            log.error("a worker %s before it was ready: see above; the next one starts in %.1f s", death.how, pause)
+        else:
+            self._failures = 0
+
+    def _report(self, name: str, watch: Watch, death: Death, findings: Findings, status: ExitStatus) -> None:
+        if death.cause is Cause.STOP:
+            if findings.given_back:
+                log.info("worker %s ended; %d jobs given back", name, findings.given_back)
+            return
+        told = {"worker": name, "pid": watch.pid, "signal": status.signal, "code": status.code}
+        others = f"; {findings.given_back} jobs given back" if findings.given_back else ""
+        if findings.job is None:
+            log.warning("worker %s (pid %d) %s while it ran no job%s", name, watch.pid, death.how, others, extra=told)
+            return
+        job = findings.job
+        told |= {"job": job.id, "queue": job.queue, "name_of_job": job.name, "verdict": findings.verdict}
+        log.warning(
+            "worker %s (pid %d) %s while it ran job %s (%s/%s), which %s%s",
+            name, watch.pid, death.how, job.id, job.queue, job.name, findings.verdict, others, extra=told,
+        )  # fmt: skip
+
+
+_numbers = iter(range(1, 1 << 62))
+
+
+def _next_number() -> int:
+    return next(_numbers)

@@ -1,0 +1,110 @@
+"""Leases: this host's own, renewed; those of the others, watched, and swept when they are lost.
+
+A lost host is one whose lease was seen unchanged in successive looks over a whole lease time, each look after a
+renewal of our own that worked; or one whose supervisor ran on this very machine and is gone. Only the server's clock
+says when a lease has run out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from tempotask.pool.deaths import Coroner
+from tempotask.store.records import Registration
+from tempotask.store.store import Renewal, Store
+
+
+def boot_id() -> str:
+    """What tells this boot of this machine from any other."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{socket.gethostname()}-{int(psutil.boot_time())}"
+
+
+def register(store: Store, supervisor: str, lease: float, tasks: list[tuple[str, str]], workers: int) -> None:
+    """Makes this process known as a supervisor."""
+    process = psutil.Process()
+    registration = Registration(socket.gethostname(), boot_id(), process.pid, process.create_time(), tasks, workers)
+    store.register(supervisor, lease, msgspec.msgpack.encode(registration))
+
+
+class Leases:
+    """The lease of one supervisor, and its eye on the others. Used in the clerk's thread only."""
+
+    def __init__(self, store: Store, supervisor: str, lease: float, coroner: Coroner) -> None:
+        self._store = store
+        self._supervisor = supervisor
+        self._lease = lease
+        self._coroner = coroner
+        self._seen: dict[str, tuple[str, float]] = {}
+        self._registrations: dict[str, Registration | None] = {}
+        self._outages = store.server.outages
+
+    def renew(self, *, tidy: bool) -> tuple[Renewal | None, list[str]]:
+        """Renews, looks, and sweeps whoever is lost. Returns the renewal (None: we were swept) and what was swept."""
+        renewal = self._store.renew(self._supervisor, self._lease, tidy=tidy)
+        if self._store.server.outages != self._outages:
+            # A look that failed: the watch starts anew, or the first one back would sweep everybody.
+            self._outages = self._store.server.outages
+            self._seen.clear()
+        if renewal is None:
+            return None, []
+        swept = []
+        now = time.monotonic()
+        for other, lease in renewal.leases.items():
+            value, since = self._seen.get(other, ("", now))
+            if value != lease:
+                self._seen[other] = (lease, now)
+                since = now
+            dead = self._is_dead(other)
+            if (lease == "swept" or dead or now - since >= self._lease) and self._sweep(other, lease, dead):
+                swept.append(other)
+        for gone in self._seen.keys() - renewal.leases.keys():
+            del self._seen[gone]
+            self._registrations.pop(gone, None)
+        return renewal, swept
+
+    @property
+    def watching(self) -> bool:
+        """Whether there are others."""
+        return bool(self._seen)
+
+    def _is_dead(self, other: str) -> bool:
+        """Whether it ran on this machine, since its last boot, and its process is gone."""
+        if other not in self._registrations:
+            for name, told in self._store.registrations().items():
+                self._registrations[name] = _registration(told)
+            self._registrations.setdefault(other, None)
+        registration = self._registrations[other]
+        if registration is None or registration.boot != boot_id() or registration.host != socket.gethostname():
+            return False
+        try:
+            return bool(abs(psutil.Process(registration.pid).create_time() - registration.started) > 1.0)
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.Error:
+            return False
+
+    def _sweep(self, lost: str, seen: str, dead: bool) -> bool:
+        workers = self._store.sweep(self._supervisor, self._lease, lost, seen, dead=dead)
+        if workers is None:
+            return False
+        for worker in workers:
+            self._coroner.lost_host(worker)
+            # A sweep may take long: our own lease must not run out meanwhile.
+            self._store.renew(self._supervisor, self._lease, tidy=False)
+        self._store.sweep(self._supervisor, self._lease, lost, "swept")
+        return True
+
+
+def _registration(told: bytes) -> Registration | None:
+    try:
+        return msgspec.msgpack.decode(told, type=Registration)
+    except msgspec.MsgspecError:
+        return None

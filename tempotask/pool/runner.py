@@ -1,0 +1,243 @@
+"""Runs one job: decode, call, outcome.
+
+What is the same for all jobs of a task is prepared once, in a `Lane`; what happens to a job is one `Run`, from which
+the worker settles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from tempotask import payload
+from tempotask.errors import InvalidPayload, JobTimeout, UnknownTask
+from tempotask.job import Job
+from tempotask.options import DEFAULTS, merged
+from tempotask.pool.batch import DEADLINE_INDEX, DEADLINE_NS, KILL_AFTER_NS, VERDICT, VERDICT_INDEX, ControlBlock
+from tempotask.store.records import NIL, Failure, Outcome, Record, RunOptions, Status, TryError, encode
+from tempotask.task import Task
+
+if TYPE_CHECKING:
+    from tempotask.manager import QueueManager
+
+TEXT_BYTES, TRACEBACK_BYTES, LINES, ERRORS = 4096, 16384, 1000, 20
+"""Bounds of what a job may leave behind: of a message, a traceback, log lines, errors of earlier tries."""
+
+
+class Run(NamedTuple):
+    """What became of one job of a batch. Times are of the monotonic clock, in seconds."""
+
+    record: Record
+    started: float
+    ended: float
+    outcome: bytes
+    """Encoded; empty when the job is tried again."""
+    keep_ms: int
+    status: Status | None
+    result: Raw = NIL
+    failure: Failure | None = None
+    retry: tuple[int, bytes] | None = None
+    """Milliseconds from now, and the record of the next try."""
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    lines: list[Raw] | None = None
+
+
+class Lane:
+    """A task as the hot loop wants it: bound methods, and the bytes with which its outcomes begin."""
+
+    def __init__(self, task: Task[Any, Any]) -> None:
+        self.task = task
+        self.decode = task.decoder.decode
+        self.handler = task.handler
+        self.is_async = task.is_async
+        self.options = task.run
+        self.keep_ms = math.ceil(float(task.run.keep_result or 0) * 1000)
+        self.plain = not task.is_async and task.run.timeout is None
+        """Whether nothing but the call is needed: no loop, no time limit."""
+        tail = encode(task.queue) + encode(task.name)
+        self.completed = b"\x94" + encode("completed") + tail
+        """An `Outcome` up to its result."""
+        self.nothing = self.completed + b"\xc0"
+
+
+class Runner:
+    """Runs jobs in this process, one at a time, for one worker."""
+
+    def __init__(
+        self, manager: QueueManager[Any], block: ControlBlock, declared_elsewhere: Callable[[str, str], bool]
+    ) -> None:
+        self.context = manager.context()
+        self.lanes: Mapping[tuple[str, str], Lane] = {key: Lane(task) for key, task in manager.tasks.items()}
+        self._largest = manager.options.max_payload_bytes
+        self._words = block.words
+        self._declared_elsewhere = declared_elsewhere
+        self._lines: list[Raw] = []
+        self._handling = False
+        self._task: asyncio.Task[Any] | None = None
+        self._loop: asyncio.Runner | None = None
+
+    def log(self, id: str, line: bytes) -> None:
+        """Where `Job.logger` leaves its lines; they ride along when the job is settled."""
+        if len(self._lines) < LINES:
+            self._lines.append(Raw(encode((time.time(), Raw(line)))))
+
+    def run(self, index: int, record: Record, outside: bytes | None, token: int, started: float) -> Run:
+        """Runs a job to its end, whatever that is. Never raises for what the handler does."""
+        lane = self.lanes.get((record.queue, record.name))
+        if lane is None:
+            return self._unknown(record, started)
+        options = lane.options if record.options is None else merged(record.options, lane.options)
+        try:
+            try:
+                data = lane.decode(record.payload if outside is None else outside)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                raise InvalidPayload(f"the data does not fit: {error}") from None
+            job: Job[Any] = Job(
+                record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
+                record.parent, token, False, record.enqueued_at, self.log,
+            )  # fmt: skip
+            self.context._job = record.id
+            value = self._call(index, lane, job, options.timeout or None, float(options.kill_after or 0))
+            result = NIL if value is None else Raw(payload.encode(value, self._largest, "result"))
+        except BaseException as error:
+            return self._failed(lane, record, options, started, error)
+        keep = lane.keep_ms if options is lane.options else math.ceil(float(options.keep_result or 0) * 1000)
+        outcome = lane.completed + bytes(result)
+        return Run(record, started, time.monotonic(), outcome, keep, "completed", result, lines=self._take_lines())
+
+    def on_verdict(self, number: int, frame: object) -> None:
+        """The supervisor's signal that the time of the running job is over; raises in the handler, nowhere else."""
+        words = self._words
+        if not self._handling or words[VERDICT_INDEX] != words[DEADLINE_INDEX] or not words[VERDICT]:
+            return
+        words[VERDICT] = 0
+        if self._task is not None:
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+        else:
+            raise JobTimeout(message="the time of this try is over")
+
+    def close(self) -> None:
+        """Ends the loop of the `async def` handlers."""
+        if self._loop is not None:
+            self._loop.close()
+
+    def _call(self, index: int, lane: Lane, job: Job[Any], timeout: float | None, kill_after: float) -> Any:
+        words = self._words
+        if timeout:
+            words[DEADLINE_NS] = time.monotonic_ns() + int(timeout * 1e9)
+            words[KILL_AFTER_NS] = int(kill_after * 1e9)
+            words[DEADLINE_INDEX] = index
+        try:
+            self._handling = True
+            if not lane.is_async:
+                return lane.handler(job, self.context)
+            return self._run_in_loop(lane, job)
+        finally:
+            self._handling = False
+            if timeout:
+                words[DEADLINE_INDEX] = -1
+
+    def _run_in_loop(self, lane: Lane, job: Job[Any]) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.Runner()
+
+        async def call() -> Any:
+            self._task = asyncio.current_task()
+            try:
+                return await lane.handler(job, self.context)
+            finally:
+                self._task = None
+
+        overdue = self._words[DEADLINE_INDEX] >= 0
+        try:
+            return self._loop.run(call())
+        except asyncio.CancelledError:
+            if overdue and time.monotonic_ns() >= self._words[DEADLINE_NS]:
+                raise JobTimeout(message="the time of this try is over") from None
+            raise
+
+    def _take_lines(self) -> list[Raw] | None:
+        if not self._lines:
+            return None
+        lines, self._lines = self._lines, []
+        return lines
+
+    def _failed(self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException) -> Run:
+        final = isinstance(error, InvalidPayload)
+        return ended_badly(record, options, describe(error), started, lines=self._take_lines(), final=final)
+
+    def _unknown(self, record: Record, started: float) -> Run:
+        if self._declared_elsewhere(record.queue, record.name):
+            # A rolling deploy: whoever declares it will come to it, a moment later.
+            return Run(record, started, time.monotonic(), b"", 0, None, retry=(200, encode(record)))
+        known = ", ".join(sorted(f"{queue}/{name}" for queue, name in self.lanes)[:20]) or "nothing"
+        error = UnknownTask(f"no task {record.name!r} in queue {record.queue!r}; registered are: {known}")
+        return ended_badly(record, DEFAULTS, describe(error), started, final=True)
+
+
+def ended_badly(
+    record: Record,
+    options: RunOptions,
+    failure: Failure,
+    started: float,
+    *,
+    lines: list[Raw] | None = None,
+    final: bool = False,
+) -> Run:
+    """A try that failed: another one follows while there are attempts left, unless it is `final`."""
+    ended, attempt = time.monotonic(), record.tries + 1
+    if attempt < int(options.attempts or 1) and not final:
+        errors = [*(record.errors or []), TryError(attempt, time.time(), *msgspec.structs.astuple(failure))]
+        again = msgspec.structs.replace(record, tries=attempt, errors=errors[-ERRORS:])
+        pause = math.ceil(retry_delay(options, attempt) * 1000)
+        return Run(record, started, ended, b"", 0, None, failure=failure, retry=(pause, encode(again)))
+    outcome = encode(Outcome("failed", record.queue, record.name, NIL, failure))
+    keep = math.ceil(float(options.keep_result or 0) * 1000)
+    return Run(record, started, ended, outcome, keep, "failed", NIL, failure, lines=lines)
+
+
+def describe(error: BaseException) -> Failure:
+    """An exception as text: its type as tracebacks print it, its message, its traceback without our own frames."""
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ not in ("builtins", "__main__", "__mp_main__", "tempotask.errors"):
+        name = f"{kind.__module__}.{name}"
+    try:
+        message = str(error.message if isinstance(error, JobTimeout) else error)
+    except BaseException as second:
+        message = f"(its text can't be made: {type(second).__name__})"
+    try:
+        frames = error.__traceback__
+        while frames is not None and frames.tb_frame.f_globals.get("__name__") == __name__:
+            frames = frames.tb_next
+        text = "".join(traceback.format_exception(kind, error, frames, limit=50)) if frames is not None else ""
+    except BaseException as second:
+        text = f"(its traceback can't be made: {type(second).__name__})"
+    return Failure(name, _bounded(message, TEXT_BYTES), _bounded(text, TRACEBACK_BYTES))
+
+
+def _bounded(text: str, most: int) -> str:
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= most else f"{text[: most // 2]}\n… (cut) …\n{text[-most // 2 :]}"
+
+
+def retry_delay(options: RunOptions, attempt: int) -> float:
+    """Seconds until the next try, after that many failed ones.
+
+    Exponential backoff doubles each time up to the cap, then takes a random part between half and whole of it
+    ("equal jitter": M. Brooker, Exponential Backoff And Jitter, 2015).
+    """
+    pause, most = float(options.retry_delay or 0), float(options.max_retry_delay or 0)
+    if options.backoff == "exponential":
+        pause = min(pause * 2.0 ** min(attempt - 1, 60), most)
+        pause *= random.uniform(0.5, 1.0)
+    return min(pause, most)

@@ -1,0 +1,483 @@
+"""The supervisor: one loop that spawns, watches, steals back, limits, renews, stops.
+
+    server ══ clerk (threads) ── supervisor (one loop) ══ nursery ── worker, worker, worker …
+                                      └── control blocks, pidfds ───────┘
+
+It never imports the application, and nothing holds it up: what it has to say to the server goes through the clerk.
+In its life it
+ 1. has a nursery import the application, and learns from it the server, the options and the tasks;
+ 2. registers itself and its workers, and has the workers forked;
+ 3. looks at them while they are busy (watch.py), and gives back what they do not get to;
+ 4. replaces those that die, and has their jobs given back with a verdict (deaths.py);
+ 5. renews its lease, and sweeps hosts that are lost (leases.py);
+ 6. stops: gently within the grace, at once when told again; on HUP it takes up changed code without standing still.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import selectors
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+
+from tempotask.errors import NotImportable, TempoTaskError
+from tempotask.options import Options
+from tempotask.pool import cores
+from tempotask.pool.clerk import Clerk
+from tempotask.pool.deaths import Coroner, decode_options
+from tempotask.pool.generation import Generation
+from tempotask.pool.leases import Leases, register
+from tempotask.pool.linux import become_subreaper
+from tempotask.pool.pool import Event, NurseryDied, UnifiedWorkerPool
+from tempotask.pool.report import AppReport, Imported, ImportFailed, Warned
+from tempotask.store.connect import resolve
+from tempotask.store.store import Limits, Renewal, Store
+
+log = logging.getLogger("tempotask")
+
+TICK = 0.01
+"""Seconds between two looks at busy workers."""
+LOOKS_A_LEASE = 6
+"""How often a lease is renewed in its time while others are to be watched; half as often without others."""
+TIDY = 10.0
+"""Seconds after which a renewal also lets go of what is old, when nothing was due meanwhile."""
+RECONCILE = 60.0
+"""Seconds between two comparisons of what the server holds with what the workers hold."""
+QUIET = 0.05
+"""Seconds between two looks whether everything is done, when draining."""
+LAST_WORDS = 5.0
+"""Seconds that a stop by force waits for the server."""
+
+
+@dataclass
+class Settings:
+    """What whoever starts a supervisor may say; what is left out, the application says."""
+
+    application: str
+    db: str | None = None
+    namespace: str | None = None
+    concurrency: int | None = None
+    lease: float | None = None
+    grace: float | None = None
+    drain: bool = False
+    tasks: list[tuple[str, str]] = field(default_factory=list)
+    """Those which the starting program declares: the application must declare them when workers import it."""
+    ready: Callable[[], None] = lambda: None
+    """Called when every worker is ready for the first time."""
+    watched_fd: int | None = None
+    """A pipe whose end means that whoever started us is gone."""
+
+
+class Supervisor:
+    """One supervisor process; see the module's page. `run` returns the exit status."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._selector = selectors.DefaultSelector()
+        self._alarm, self._alarm_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake, self._wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._signals: list[int] = []
+        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self._importing: UnifiedWorkerPool | None = None
+        self._generations: list[Generation] = []
+        self._options = Options()
+        self._id = ""
+        self._status = 0
+        self._stopping = self._over = self._told_ready = self._asking = False
+        self._failure: TempoTaskError | None = None
+        self._renewed = self._tidied = 0.0
+        self._due: float | None = None
+
+    # -- the loop
+
+    def run(self) -> int:
+        """Supervises until stopped. Returns 0 when all ended gently, 1 when by force.
+
+        Raises:
+            NotImportable: the application can't be imported, or lacks tasks that it should declare.
+            ServerUnavailable: the server can't be used.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        self._selector.register(self._alarm, selectors.EVENT_READ, self._act_on_signals)
+        self._selector.register(self._wake, selectors.EVENT_READ, lambda: _empty(self._wake))
+        if self._settings.watched_fd is not None:
+            self._selector.register(self._settings.watched_fd, selectors.EVENT_READ, self._starter_spoke)
+        try:
+            self._import()
+            while not self._over:
+                for key, _ in self._selector.select(self._pause()):
+                    if isinstance(key.data, UnifiedWorkerPool):
+                        for event in key.data.events(key):
+                            self._handle(key.data, event)
+                    else:
+                        key.data()
+                self._tick()
+        finally:
+            self._end()
+        if self._failure is not None:
+            raise self._failure
+        return self._status
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        due = [call for when, call in self._timers if when <= now]
+        self._timers = [timer for timer in self._timers if timer[0] > now]
+        for call in due:
+            call()
+        for generation in self._generations:
+            generation.tick(now)
+        self._keep_up()
+
+    def _pause(self) -> float | None:
+        """Seconds until something is to be done: none while workers are idle but for the timers."""
+        now = time.monotonic()
+        times = [when for when, _ in self._timers]
+        for generation in self._generations:
+            times += generation.deadlines()
+            if generation.busy():
+                times.append(now + TICK)
+        return max(0.0, min(times) - now) if times else None
+
+    def _after(self, seconds: float, call: Callable[[], None]) -> None:
+        self._timers.append((time.monotonic() + seconds, call))
+
+    # -- signals
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # The loop acts: a signal can come anywhere.
+        self._signals.append(number)
+        with contextlib.suppress(OSError):
+            os.write(self._alarm_end, b"\0")
+
+    def _act_on_signals(self) -> None:
+        _empty(self._alarm)
+        while self._signals:
+            if self._signals.pop(0) == signal.SIGHUP:
+                self._reload()
+            elif self._stopping:
+                self._stop_now("told to stop again: what runs goes back to its queue")
+            else:
+                self._stop("stopping: what runs is finished, what has not started is given back")
+
+    def _starter_spoke(self) -> None:
+        fd = self._settings.watched_fd
+        assert fd is not None
+        with contextlib.suppress(OSError):
+            if os.read(fd, 4096):
+                return
+        self._selector.unregister(fd)
+        self._stop_now("the program that started the pool is gone: stopping")
+
+    # -- 1. importing
+
+    def _import(self) -> None:
+        pool = self._importing = UnifiedWorkerPool(self._settings.application)
+        pool.start()
+        pool.register(self._selector)
+
+    def _reload(self) -> None:
+        if self._stopping or self._importing is not None:
+            return
+        log.info("taking up changed code")
+        self._import()
+
+    def _handle(self, pool: UnifiedWorkerPool, event: Event) -> None:
+        match event:
+            case Imported(report):
+                self._imported(pool, report)
+            case ImportFailed(traceback, summary):
+                self._import_failed(NotImportable(f"{traceback}{summary}"))
+            case Warned(text):
+                log.warning(text)
+            case NurseryDied(status):
+                self._nursery_died(pool, f"the process that imports {self._settings.application} {status}")
+            case _:
+                for generation in self._generations:
+                    if generation.pool is pool:
+                        generation.handle(event, self._keep_up)
+
+    def _imported(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
+        declared = {(task.queue, task.name) for task in report.tasks}
+        missing = [f"{queue}/{name}" for queue, name in self._settings.tasks if (queue, name) not in declared]
+        if missing:
+            self._import_failed(
+                NotImportable(
+                    f"workers that import {self._settings.application} do not find {', '.join(missing[:5])}: "
+                    "declare tasks when the module is imported, not under if __name__ == '__main__' or later"
+                )
+            )
+        elif not self._id:
+            self._options = Options.decode(report.options)
+            self._connect(pool, report)
+        else:
+            self._options = Options.decode(report.options)
+            self._clerk.ask(lambda: self._register(report), lambda _: self._begin(pool, report))
+
+    def _import_failed(self, failure: TempoTaskError) -> None:
+        pool, self._importing = self._importing, None
+        if pool is not None:
+            pool.end()
+        if not self._id:
+            self._failure, self._over = failure, True
+        elif self._generations:
+            log.error("the changed application can't be taken up, so the workers stay as they are: %s", failure)
+        else:
+            log.error("%s; trying again in 5 s", failure)
+            self._after(5.0, self._reload)
+
+    def _nursery_died(self, pool: UnifiedWorkerPool, what: str) -> None:
+        if pool is self._importing:
+            self._import_failed(NotImportable(f"{what} while it did so"))
+            return
+        log.error("%s: starting another", what)
+        pool.end()
+        for generation in self._generations:
+            if generation.pool is pool:
+                generation.retiring = True
+        if not self._stopping and self._importing is None:
+            self._import()
+
+    def _connect(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
+        if report.why_not_handed_over and self._settings.db is None:
+            why = report.why_not_handed_over
+            self._import_failed(NotImportable(f"workers can't connect as the program does ({why}): give --db URL"))
+            return
+        server = resolve(self._settings.db or report.db, connect_timeout=self._options.connect_timeout)
+        limits = Limits(self._options.max_results, self._options.max_results_bytes)
+        self._id = secrets.token_hex(5)
+        self._clerk = Clerk(Store(server, self._settings.namespace or report.namespace, limits))
+        self._selector.register(self._clerk, selectors.EVENT_READ, self._clerk.deliver)
+        self._clerk.start()
+
+        def first_talk() -> TempoTaskError | str:
+            # A server that can't be used at the start is an answer; later it is an outage, and waited for.
+            try:
+                policy, url = server.check().policy, server.url
+                self._register(report)
+            except TempoTaskError as error:
+                return error
+            return policy if url else ""
+
+        def connected(answer: TempoTaskError | str) -> None:
+            if isinstance(answer, TempoTaskError):
+                self._failure, self._over = answer, True
+                return
+            # Only now: the server that we may have started is not ours to end when its guardian's parent goes.
+            become_subreaper()
+            self._greet(report, answer)
+            self._begin(pool, report)
+            self._renew()
+            self._after(RECONCILE, self._reconcile)
+
+        self._clerk.ask(first_talk, connected)
+
+    def _greet(self, report: AppReport, policy: str) -> None:
+        if policy != "noeviction":
+            log.warning("the server's maxmemory-policy is %s: set noeviction, or it may throw jobs away", policy)
+        if warning := cores.warning(self._concurrency(report)):
+            log.warning(warning)
+        store = self._clerk.store
+        log.info(
+            "%s: %d workers, server %s, namespace %s",
+            self._settings.application, self._concurrency(report), store.server.label, store.namespace,
+        )  # fmt: skip
+
+    # -- 2. workers
+
+    def _concurrency(self, report: AppReport) -> int:
+        return self._settings.concurrency or report.concurrency or os.cpu_count() or 1
+
+    @property
+    def _lease(self) -> float:
+        return self._settings.lease or self._options.lease
+
+    def _register(self, report: AppReport) -> None:
+        """Makes this supervisor known, or changed tasks of it. In the clerk's thread."""
+        tasks = [(task.queue, task.name) for task in report.tasks]
+        declared = {(task.queue, task.name): decode_options(task.options) for task in report.tasks}
+        store = self._clerk.store
+        self._coroner = Coroner(store, declared, self._options.max_jobs_per_status)
+        self._leases = Leases(store, self._id, self._lease, self._coroner)
+        register(store, self._id, self._lease, tasks, self._concurrency(report))
+
+    def _begin(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
+        self._importing = None
+        if self._stopping:
+            pool.end()
+            self._keep_up()
+            return
+        self._clerk.listen(self._id, self._obey)
+        self._generations.append(Generation(pool, report, self._clerk, self._coroner, self._wake_end))
+        self._keep_up()
+
+    def _keep_up(self) -> None:
+        """Brings everything to where it should be: called after whatever may have changed that."""
+        for generation in [generation for generation in self._generations if generation.retiring and generation.ended]:
+            generation.pool.end()
+            self._generations.remove(generation)
+        if self._stopping:
+            self._over = self._over or (not self._generations and self._importing is None)
+            return
+        if not self._generations:
+            return
+        newest = self._generations[-1]
+        count = self._concurrency(newest.report)
+        newest.fill(self._id, self._lease, count)
+        if newest.ready(count):
+            for old in self._generations[:-1]:
+                if not old.retiring:
+                    old.retire()
+            if not self._told_ready:
+                self._told_ready = True
+                log.info("ready: %d workers", count)
+                self._settings.ready()
+            if self._settings.drain and not self._asking and all(each.idle() for each in self._generations):
+                self._asking = True
+                self._clerk.ask(self._clerk.store.quiet, self._quiet)
+
+    def _quiet(self, quiet: bool) -> None:
+        if not quiet:
+            self._after(QUIET, lambda: setattr(self, "_asking", False))
+            return
+        self._clerk.ask(lambda: self._clerk.store.read("ZCARD", "due"), self._drained)
+
+    def _drained(self, delayed: int) -> None:
+        self._stop("drained: nothing is left to run" + (f"; {delayed} delayed jobs are left" if delayed else ""))
+
+    # -- 5. leases
+
+    def _renew(self, *, tidy: bool = True) -> None:
+        tidy = tidy or time.monotonic() - self._tidied > TIDY
+        self._clerk.ask(lambda: self._leases.renew(tidy=tidy), lambda answer: self._has_renewed(tidy, *answer))
+
+    def _has_renewed(self, tidied: bool, renewal: Renewal | None, swept: list[str]) -> None:
+        now = time.monotonic()
+        for other in swept:
+            log.warning("supervisor %s was lost: its jobs have been given back", other)
+        if renewal is None:
+            self._start_over()
+            return
+        if tidied:
+            self._tidied = now
+            if renewal.next_due is not None:
+                self._promote_at(now + renewal.next_due - renewal.now)
+        if self._clerk.store.server.outages != self._outages:
+            self._outages = self._clerk.store.server.outages
+            self._compare()
+        self._renewed = now
+        pause = self._lease / LOOKS_A_LEASE * (1 if self._leases.watching else 2)
+        self._after(pause, lambda: self._renew(tidy=False) if self._renewed == now else None)
+
+    _outages = 0
+
+    def _obey(self, order: str) -> None:
+        """What other processes tell this one."""
+        what, _, value = order.partition(" ")
+        if what == "due":
+            self._promote_at(time.monotonic() + float(value) / 1000 - self._clerk.store.now())
+
+    def _promote_at(self, when: float) -> None:
+        """Delayed jobs are promoted by turns, and by us when nobody takes one."""
+        if self._due is not None and self._due <= when:
+            return
+        self._due = when
+
+        def promote() -> None:
+            if self._due == when:
+                self._due = None
+                self._renew()
+
+        self._after(max(0.0, when - time.monotonic()), promote)
+
+    def _start_over(self) -> None:
+        """Swept: others run our jobs by now. The workers end, and new ones come under a new id."""
+        if self._stopping:
+            return
+        log.warning("this supervisor was taken for lost and its jobs given to others: starting over under a new id")
+        for generation in self._generations:
+            generation.kill()
+        report = self._generations[-1].report if self._generations else None
+        self._id = secrets.token_hex(5)
+        if report is None:
+            return
+        if self._importing is None:
+            self._clerk.ask(lambda: self._register(report), lambda _: self._renew())
+            self._import()
+
+    # -- after an outage, and now and then
+
+    def _reconcile(self) -> None:
+        self._compare()
+        self._after(RECONCILE, self._reconcile)
+
+    def _compare(self) -> None:
+        """Gives back what the server holds for workers that do not have it: after a restart with an older state it
+        may hold jobs for the dead."""
+        holdings: dict[str, tuple[int, str]] = {}
+        for generation in self._generations:
+            holdings |= generation.holdings()
+        store, supervisor = self._clerk.store, self._id
+        burying = any(generation.burying for generation in self._generations)
+
+        def compare() -> None:
+            for name, owner in store.read("HGETALL", "workers").items():
+                worker = name.decode()
+                if owner.decode() != supervisor:
+                    continue
+                if worker not in holdings:
+                    if not burying:
+                        store.give_back_all(worker)
+                    continue
+                number, turn = holdings[worker]
+                open_turn, _ = store.opened(worker)
+                if open_turn and open_turn != turn and int(open_turn.partition("@")[0]) <= number:
+                    store.give_back_tail(worker, open_turn, 0)
+
+        self._clerk.ask(compare)
+
+    # -- 6. stopping
+
+    def _stop(self, why: str) -> None:
+        log.info(why)
+        self._stopping = True
+        for generation in self._generations:
+            generation.retire()
+        grace = self._options.grace if self._settings.grace is None else self._settings.grace
+        self._after(grace, lambda: self._stop_now("the grace is over: what still runs goes back to its queue"))
+        if self._importing is not None and not self._id:
+            self._over = True
+
+    def _stop_now(self, why: str) -> None:
+        log.warning(why)
+        self._stopping, self._status = True, 1
+        for generation in self._generations:
+            generation.kill()
+        self._after(LAST_WORDS, lambda: setattr(self, "_over", True))
+        if self._importing is not None and not self._generations:
+            self._over = True
+
+    def _end(self) -> None:
+        if self._importing is not None:
+            self._importing.end()
+        for generation in self._generations:
+            generation.pool.end()
+        if self._id and (clerk := self._clerk):
+            if self._failure is None:
+                clerk.ask(lambda: clerk.store.leave(self._id))
+            clerk.end(LAST_WORDS)
+            self._selector.unregister(clerk)
+            clerk.store.close()
+        self._selector.close()
+
+
+def _empty(fd: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while os.read(fd, 4096):
+            pass

@@ -1,0 +1,290 @@
+"""Worker: the hot loop. Turn, run, run, run, turn.
+
+In its life a worker
+ 1. takes a turn: what it has finished is settled, what it is to do next comes back, one round trip a batch;
+ 2. runs the batch, job by job, and says in its control block which one, so that its supervisor can take away what has
+    not started, and knows whom to blame when the process dies;
+ 3. settles early what is finished when one job takes long (a second thread, asleep otherwise);
+ 4. blocks, when nothing waits, on a list of its own until work is handed over;
+ 5. ends when its supervisor says so, or when the server does not know it any more.
+
+It renews no lease and keeps no time limit: it runs code that may hold the interpreter for minutes. Those are its
+supervisor's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tempotask.pool.batch import BUSY, IDLE, LIMIT, STARTED, STATE, STOP, STOP_SIGNAL, VERDICT_SIGNAL, ControlBlock
+from tempotask.pool.report import WorkerSpec
+from tempotask.pool.runner import Run, Runner
+from tempotask.pool.settling import Settling
+from tempotask.store.records import Batch, Registration, decode_batch
+from tempotask.store.store import Settlement
+from tempotask.store.wire import IDLE_SECONDS, Lost, Wire
+
+if TYPE_CHECKING:
+    from tempotask.manager import QueueManager
+
+BUDGET = 0.02
+"""Seconds of work that a batch should be: long enough to make the round trip cheap, short enough to be fair."""
+MOST = 400
+"""The largest batch: larger ones gain nothing any more."""
+ROOM = 1 << 20
+"""Bytes of a batch, and of results held back until it ends."""
+EARLY = 0.05
+"""Seconds after which what is finished is settled, though the batch has not ended."""
+
+class Gone(Exception):
+    """The server does not know this worker any more: what it holds has been given to others."""
+
+
+class Stopping(BaseException):
+    """Raised out of an idle wait by the supervisor's signal."""
+
+
+class Pace:
+    """How many jobs to ask for: as many as fill the budget at their measured duration, and the room at their size."""
+
+    def __init__(self) -> None:
+        self._seconds = BUDGET / 4
+        self._bytes = 0.0
+
+    def want(self) -> int:
+        """The size of the next batch, in jobs."""
+        fit = min(BUDGET / self._seconds, ROOM / self._bytes if self._bytes else MOST)
+        return max(1, min(MOST, int(fit)))
+
+    def took(self, jobs: int, seconds: float, size: int) -> None:
+        """Learns from a batch: half of what is believed is the last one's."""
+        if jobs:
+            self._seconds = max(1e-7, (self._seconds + seconds / jobs) / 2)
+            self._bytes = (self._bytes + size / jobs) / 2
+
+
+class Hand:
+    """The batch in hand and what became of it so far."""
+
+    def __init__(self, batch: Batch, size: int) -> None:
+        self.batch = batch
+        self.size = size
+        """Bytes."""
+        self.runs: list[Run] = []
+        """In the order of the batch, from its first job on. Only ever appended to: two threads read it."""
+        self.acknowledged = 0
+        """So many of them, from the first on, are settled."""
+        self.missing: set[int] = set()
+        """Indices that were taken away although they ran: they count for nothing."""
+
+
+class Worker:
+    """One worker process of the pool; see the module's page."""
+
+    def __init__(self, manager: QueueManager[Any], spec: WorkerSpec, block: ControlBlock) -> None:
+        self.id = spec.worker
+        self._store = manager._client.store
+        self._wire = Wire(self._store)
+        self._block = block
+        self._words = block.words
+        self._runner = Runner(manager, block, self._declared_elsewhere)
+        self._settling = Settling(self.id, manager.options.max_jobs_per_status)
+        self._supervisor = spec.supervisor
+        self._wake_fd = spec.wake_fd
+        self._pace = Pace()
+        self._number = 0
+        self._hand: Hand | None = None
+        self._turning = threading.Lock()
+        self._busy = threading.Event()
+        self._waiting = False
+        self._registrations: tuple[float, list[Registration]] = (0.0, [])
+
+    def run(self) -> int:
+        """Works until told to end. Returns the exit code."""
+        signal.signal(STOP_SIGNAL, self._on_stop)
+        signal.signal(VERDICT_SIGNAL, self._runner.on_verdict)
+        signal.siginterrupt(VERDICT_SIGNAL, False)
+        threading.Thread(target=self._settle_early, name="tempotask-early", daemon=True).start()
+        self._words[STATE] = BUSY
+        self._wake_supervisor()
+        try:
+            while not self._words[STOP]:
+                hand = self._take_turn(self._pace.want()) or self._wait()
+                if hand is not None:
+                    self._work_off(hand)
+            if self._hand is not None:
+                self._take_turn(0)
+        except Stopping:
+            pass
+        except Gone:
+            print(f"tempotask: worker {self.id} is not known any more and ends", file=sys.stderr)
+            return 0
+        self._runner.close()
+        return 0
+
+    # -- 1. turns
+
+    def _take_turn(self, want: int) -> Hand | None:
+        """Settles what is finished, and claims up to `want` jobs (0: none). None when nothing waits."""
+        pause = 0.01
+        while True:
+            try:
+                with self._turning:
+                    reply = self._send_turn(want)
+                    kind = reply[0]
+                    if kind in (b"jobs", b"idle", b"settled"):
+                        self._hand = None
+            except Lost:
+                # Whether it took effect is not known: the next one, under a higher number, will show.
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, 1.0)
+                continue
+            if kind == b"jobs":
+                batch = decode_batch(reply[1])
+                return self._take_in_hand(Hand(batch, len(reply[1])))
+            if kind in (b"idle", b"settled"):
+                return None
+            if kind == b"refused":
+                assert self._hand is not None
+                self._hand.missing.update(int(index) for index in reply[1:])
+            elif kind == b"stale":
+                self._number = max(self._number, int(reply[1]))
+            else:
+                raise Gone
+
+    def _send_turn(self, want: int) -> Any:
+        self._number += 1
+        hand = self._hand
+        if hand is None or hand.acknowledged == len(hand.runs):
+            results, settlement = ("", 0, 0, 0), EMPTY
+        else:
+            results, settlement = self._results(hand, len(hand.runs))
+        limits = self._store.limits
+        return self._wire.run("turn", self.id, self._number, want, ROOM, *limits, *results, *settlement)
+
+    def _results(self, hand: Hand, stop: int) -> tuple[Any, Any]:
+        first = hand.acknowledged
+        runs = hand.runs[first:stop]
+        missing = [index for index in sorted(hand.missing) if first <= index < stop]
+        for index in reversed(missing):
+            del runs[index - first]
+        settlement = self._settling.settlement(runs)
+        return (hand.batch.turn, first, stop, len(missing), *missing), settlement.arguments()
+
+    def _take_in_hand(self, hand: Hand) -> Hand:
+        turn, _, handed = hand.batch.turn.partition("@")
+        self._block.begin(int(turn), len(hand.batch.records), int(handed or 0))
+        self._hand = hand
+        return hand
+
+    # -- 2. running
+
+    def _work_off(self, hand: Hand) -> None:
+        words, run, runs, payloads = self._words, self._runner.run, hand.runs, hand.batch.payloads
+        token, held_back, clock = hand.batch.token, 0, time.monotonic
+        began = started = clock()
+        self._busy.set()
+        for index, record in enumerate(hand.batch.records):
+            words[STARTED] = index
+            if index >= words[LIMIT]:
+                break
+            outside = payloads.pop(index, None) if payloads else None
+            done = run(index, record, outside, token + index, started)
+            runs.append(done)
+            started = done.ended
+            held_back += len(done.outcome)
+            if held_back > ROOM:
+                self._settle(hand, len(runs))
+                held_back = 0
+        words[STARTED] = len(hand.batch.records)
+        self._pace.took(len(runs), started - began, hand.size)
+
+    # -- 3. settling before the end of the batch
+
+    def _settle(self, hand: Hand, stop: int) -> None:
+        """Settles the runs up to `stop`. What is not acknowledged, the next turn carries again."""
+        with self._turning:
+            if self._hand is not hand or hand.acknowledged >= stop:
+                return
+            self._number += 1
+            results, settlement = self._results(hand, stop)
+            with contextlib.suppress(Lost):
+                reply = self._wire.run("turn", self.id, self._number, 0, 0, *self._store.limits, *results, *settlement)
+                if reply[0] == b"settled":
+                    hand.acknowledged = stop
+
+    def _settle_early(self) -> None:
+        """A thread: when one job outlasts two looks, what was finished before it is settled."""
+        seen: tuple[Hand | None, int] = (None, -1)
+        while True:
+            self._busy.wait()
+            time.sleep(EARLY)
+            hand = self._hand
+            if hand is None:
+                continue
+            finished = len(hand.runs)
+            if seen == (hand, finished) and hand.acknowledged < finished < len(hand.batch.records):
+                with contextlib.suppress(Exception):
+                    self._settle(hand, finished)
+            seen = (hand, finished)
+
+    # -- 4. waiting
+
+    def _wait(self) -> Hand | None:
+        """Blocks until a batch is handed over. None: take a turn instead, never wait again under the same number."""
+        words = self._words
+        self._busy.clear()
+        words[STATE] = IDLE
+        self._wake_supervisor()
+        try:
+            self._waiting = True
+            if words[STOP]:
+                raise Stopping
+            message = self._wire.wait(f"wake:{self.id}:{self._number}", IDLE_SECONDS)
+        except Lost:
+            return None
+        finally:
+            self._waiting = False
+        words[STATE] = BUSY
+        self._wake_supervisor()
+        return None if message is None else self._take_in_hand(Hand(decode_batch(message), len(message)))
+
+    def _wake_supervisor(self) -> None:
+        """It looks at its workers often only while one is busy."""
+        if self._wake_fd >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake_fd, b"\1\0\0\0\0\0\0\0")
+
+    # -- 5. ending
+
+    def _on_stop(self, number: int, frame: object) -> None:
+        if self._waiting:
+            self._waiting = False
+            raise Stopping
+
+    def _declared_elsewhere(self, queue: str, name: str) -> bool:
+        """Whether another live supervisor declares a task that this application does not."""
+        asked, registrations = self._registrations
+        if time.monotonic() - asked > 1.0:
+            told = self._store.registrations()
+            told.pop(self._supervisor, None)
+            registrations = [msgspec.msgpack.decode(blob, type=Registration) for blob in told.values()]
+            self._registrations = (time.monotonic(), registrations)
+        return any((queue, name) in registration.tasks for registration in registrations)
+
+
+EMPTY = Settlement({}, [], [], []).arguments()
+
+
+def work(manager: QueueManager[Any], spec: WorkerSpec, block: ControlBlock) -> int:
+    """A worker's life, in a process that has imported the application."""
+    return Worker(manager, spec, block).run()

@@ -1,0 +1,70 @@
+"""A worker's own connection: one, for one thread at a time, with as little between it and the socket as there can be.
+
+Nothing is tried again here. Whether a call that broke took effect is not known, and what to do about that is the
+protocol's business: a turn goes out again under a higher number, a wait is never repeated.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import redis
+from redis.connection import AbstractConnection
+from redis.exceptions import NoScriptError
+
+from tempotask.store.store import SCRIPTS, Argument, Store, packed
+
+
+class Lost(Exception):
+    """The connection broke, or no answer came in time: nobody knows whether the call took effect."""
+
+
+class Wire:
+    """One connection to the server of a store. Opened by the first call, and again by the first after it broke."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._connection: AbstractConnection | None = None
+
+    def run(self, name: str, *arguments: Argument) -> Any:
+        """Runs a script once. Raises `Lost`; other errors of the server pass through."""
+        script = SCRIPTS[name]
+        command = ("EVALSHA", script.sha, 1, self._store.ring, *arguments)
+        try:
+            return self._call(command)
+        except NoScriptError:
+            # Restarted or flushed: the script did not run.
+            self._call(("SCRIPT", "LOAD", script.text))
+            return self._call(command)
+
+    def wait(self, key: str, seconds: float) -> bytes | None:
+        """Blocks on a list, named without the prefix, for what is handed over; None when the time is over."""
+        reply = self._call(("BLPOP", self._store.prefix + key, seconds))
+        return cast(bytes, reply[1]) if reply else None
+
+    def close(self) -> None:
+        """Drops the connection, with whatever is under way on it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+
+    def _call(self, command: tuple[Argument, ...]) -> Any:
+        try:
+            if self._connection is None:
+                self._connection = self._store.server.connection(timeout=ANSWER_WITHIN)
+            self._connection.send_packed_command(packed(*command), check_health=False)  # type: ignore[no-untyped-call]
+            return self._connection.read_response(disable_decoding=True)
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            self.close()
+            raise Lost(str(error)) from error
+        except redis.ResponseError:
+            raise
+        except BaseException:
+            # Interrupted half-way: what the next read found would answer another question.
+            self.close()
+            raise
+
+
+IDLE_SECONDS = 30.0
+"""How long an idle worker blocks before it takes another turn: a wake-up may have been lost in a dead connection."""
+ANSWER_WITHIN = IDLE_SECONDS + 10.0
