@@ -95,6 +95,7 @@ class ControlBlock:
         """A new block: no turn, nothing running."""
         block = cls(linux.anonymous_file("tempotask-block", bytes(mmap.PAGESIZE)))
         block.words[STARTED] = -1
+        block.words[DEADLINE_INDEX] = -1
         return block
 
     @classmethod

@@ -6,6 +6,7 @@ Only the job that ran is blamed. The others go back to the front of their queues
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -36,6 +37,8 @@ class Death(NamedTuple):
     cause: Cause
     turn: str
     running: int | None
+    since: float
+    """When that turn was first seen, by the monotonic clock."""
     how: str
     """For the log and for whoever asks: "was killed by SIGKILL"."""
 
@@ -76,7 +79,7 @@ class Coroner:
         settling = Settling(death.worker, self._limits)
         if death.cause is Cause.TIMEOUT:
             failure = Failure("JobTimeout", f"the time of this try was over, and its process {death.how}")
-            run = ended_badly(record, options, failure, 0.0)
+            run = ended_badly(record, options, failure, death.since)
             verdict = "failed as JobTimeout" if run.status else "is tried again"
         else:
             blamed = raised(record, "c")
@@ -84,9 +87,9 @@ class Coroner:
             if crashes < int(options.max_crashes or 1):
                 replaced = [(death.running, encode(blamed))]
                 given_back, counted = self._store.give_back_all(death.worker, turn, [death.running], replaced)
-                return Findings(record, f"runs again, alone (crash {crashes} of {options.max_crashes})", given_back)
+                return Findings(record, f"runs again, alone (crash {crashes} of {options.max_crashes})", given_back - 1)
             failure = Failure("WorkerCrashed", f"its process {death.how}, for the {_nth(crashes)} time")
-            run = ended_badly(record, options, failure, 0.0, final=True)
+            run = ended_badly(record, options, failure, death.since, final=True)
             verdict = "failed as WorkerCrashed"
         given_back, counted = self._store.give_back_all(
             death.worker, turn, [death.running], settlement=settling.settlement([run])
@@ -108,7 +111,7 @@ class Coroner:
                 replaced.append((index, encode(record)))
                 continue
             failure = Failure("WorkerCrashed", f"its host was lost while it was there, for the {_nth(hosts)} time")
-            runs.append(ended_badly(record, self._options_of(record), failure, 0.0, final=True))
+            runs.append(ended_badly(record, self._options_of(record), failure, time.monotonic(), final=True))
         settlement = Settling(worker, self._limits).settlement(runs)
         self._store.give_back_all(worker, turn, judged, replaced, settlement)
 

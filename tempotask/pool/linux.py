@@ -56,7 +56,7 @@ def children() -> set[int]:
             return found
     except OSError:
         pass
-    import psutil  # type: ignore[import-untyped]  # only where the kernel has no list of children: it is large
+    import psutil  # only where the kernel has no list of children: it is large
 
     return {child.pid for child in psutil.Process().children()}
 

@@ -214,8 +214,8 @@ class UnifiedWorkerPool:
         if self._channel is None:
             return
         self._let_go()
-        if linux.reap(self.pid, _PATIENCE) is None:
-            linux.kill([self.pid])
+        if not self.imported or linux.reap(self.pid, _PATIENCE) is None:
+            linux.kill([self.pid])  # during an import it hears nothing
             linux.reap(self.pid, _PATIENCE)
         self._end_orphans()
         for worker in self.workers.values():

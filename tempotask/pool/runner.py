@@ -133,6 +133,7 @@ class Runner:
     def _call(self, index: int, lane: Lane, job: Job[Any], timeout: float | None, kill_after: float) -> Any:
         words = self._words
         if timeout:
+            words[VERDICT] = 0
             words[DEADLINE_NS] = time.monotonic_ns() + int(timeout * 1e9)
             words[KILL_AFTER_NS] = int(kill_after * 1e9)
             words[DEADLINE_INDEX] = index

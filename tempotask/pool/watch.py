@@ -39,7 +39,7 @@ class Watch:
         """What the worker said of itself last, for when its block is gone."""
         self._give_back = give_back
         self._turn = ""
-        self._since = 0.0
+        self._since = worker.born_at
         self._sentence: Sentence | None = None
         self._executed: Sentence | None = None
         self._killed = False
@@ -94,9 +94,9 @@ class Watch:
         look = self.peek()
         self.last_state = look.state
         if self._executed is not None:
-            return Death(self.worker.id, Cause.TIMEOUT, self._executed.turn, self._executed.job, how)
+            return Death(self.worker.id, Cause.TIMEOUT, self._executed.turn, self._executed.job, self._since, how)
         stopped = self._killed or (self.worker.block.words[STOP] != 0 and look.running is None)
-        return Death(self.worker.id, Cause.STOP if stopped else Cause.CRASH, look.name, look.running, how)
+        return Death(self.worker.id, Cause.STOP if stopped else Cause.CRASH, look.name, look.running, self._since, how)
 
     def _steal(self) -> None:
         """Stops the worker, takes away what has not started, and lets it go on."""
@@ -118,7 +118,9 @@ class Watch:
             words = self.worker.block.words
             words[VERDICT_INDEX] = look.started
             words[VERDICT] = 1
-            self.worker.signal(VERDICT_SIGNAL)
+        # Not while it stands still: the kernel would leave the signal to any of its threads. Should the job have ended
+        # by now, the signal finds no verdict on the one that runs.
+        self.worker.signal(VERDICT_SIGNAL)
         self._sentence = Sentence(look.name, look.started, (look.deadline_ns + look.kill_after_ns) / 1e9)
         if taken:
             self._give_back(self.worker.id, look.name, taken.start)

@@ -216,9 +216,7 @@ def test_the_environment_has_the_last_word_on_threads_of_libraries(own: Callable
     assert json.loads(owner.answer())["omp"] == "3"
 
 
-@pytest.mark.parametrize(
-    ("mode", "code"), [("leave 0", 0), ("leave 5", 5), ("leave_by_sys_exit 6", 6), ("fail", 70)]
-)
+@pytest.mark.parametrize(("mode", "code"), [("leave 0", 0), ("leave 5", 5), ("leave_by_sys_exit 6", 6), ("fail", 70)])
 def test_how_a_worker_left_is_told(
     own: Callable[..., Owner], mode: str, code: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -422,7 +420,7 @@ def boss(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[psutil
 
 @pytest.mark.parametrize("application", ["plain:app", "threaded:app"])
 @pytest.mark.parametrize("mode", ["regex", "daemonise"])
-def test_half_a_second_after_the_kill_of_the_supervisor_nothing_is_left(
+def test_soon_after_the_kill_of_the_supervisor_nothing_is_left(
     boss: Callable[..., tuple[psutil.Process, IO[str]]], application: str, mode: str
 ) -> None:
     process, says = boss(application, mode)
@@ -431,7 +429,7 @@ def test_half_a_second_after_the_kill_of_the_supervisor_nothing_is_left(
     tree = living(process)
     assert len(tree) == 3
     process.kill()
-    assert gone(tree, within=0.5 if os.cpu_count() == 1 else 0.5 * 4), "the promise is 0.5 s on a machine of its own"
+    assert gone(tree, within=2)  # 0.5 s, on a machine that has nothing else to do
 
 
 def test_a_supervisor_that_is_killed_during_an_endless_import_takes_the_nursery_along(

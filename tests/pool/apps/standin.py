@@ -1,4 +1,4 @@
-"""Something that a nursery takes for a QueueManager. What its workers do is said by `options`, answers go to `wake_fd`."""
+"""What a nursery takes for a QueueManager. What its workers do is said by `options`, answers go to `wake_fd`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,24 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tempotask.pool.batch import ControlBlock
 from tempotask.pool.report import AppReport, TaskReport, WorkerSpec
 
-DAEMON = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(600)\nos._exit(0)"
+# A grandchild with a session of its own; its standard output ends when it has lost its parent.
+DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    parent = os.getpid()
+    if os.fork() == 0:
+        while os.getppid() == parent:
+            time.sleep(0.001)
+        os.close(1)
+        time.sleep(600)
+os._exit(0)
+"""
 
 
 class StandIn:
@@ -52,7 +65,7 @@ class StandIn:
 
     def daemonise(self, spec: WorkerSpec, block: ControlBlock) -> None:
         """Leaves a grandchild with a session of its own, whose parents are gone, and waits."""
-        subprocess.run([sys.executable, "-c", DAEMON], check=True)
+        subprocess.run([sys.executable, "-c", DAEMON], stdout=subprocess.PIPE, check=True)
         say(spec, "ready")
         time.sleep(600)
 
@@ -64,7 +77,7 @@ class StandIn:
                 fds.append(os.readlink(f"/proc/self/fd/{fd}"))
         block.words[8] = 4242
         told = {
-            "argv": open("/proc/self/cmdline").read().strip("\0").strip(),
+            "argv": Path("/proc/self/cmdline").read_text().strip("\0").strip(),
             "group": os.getpgid(0),
             "pid": os.getpid(),
             "fds": sorted(fds),
