@@ -12,7 +12,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw
@@ -21,8 +21,17 @@ from tempotask import payload
 from tempotask.errors import InvalidPayload, JobTimeout, UnknownTask
 from tempotask.job import Job
 from tempotask.options import DEFAULTS, merged
-from tempotask.pool.batch import DEADLINE_INDEX, DEADLINE_NS, KILL_AFTER_NS, VERDICT, VERDICT_INDEX, ControlBlock
-from tempotask.store.records import NIL, Failure, Outcome, Record, RunOptions, Status, TryError, encode
+from tempotask.pool.batch import (
+    DEADLINE_INDEX,
+    DEADLINE_NS,
+    KILL_AFTER_NS,
+    LIMIT,
+    STARTED,
+    VERDICT,
+    VERDICT_INDEX,
+    ControlBlock,
+)
+from tempotask.store.records import NIL, Batch, Failure, Outcome, Record, RunOptions, Status, TryError, encode
 from tempotask.task import Task
 
 if TYPE_CHECKING:
@@ -30,9 +39,11 @@ if TYPE_CHECKING:
 
 TEXT_BYTES, TRACEBACK_BYTES, LINES, ERRORS = 4096, 16384, 1000, 20
 """Bounds of what a job may leave behind: of a message, a traceback, log lines, errors of earlier tries."""
+PILE = 1 << 20
+"""Bytes of results after which a batch is settled before it ends."""
 
 
-class Run(NamedTuple):
+class Run(msgspec.Struct, gc=False):
     """What became of one job of a batch. Times are of the monotonic clock, in seconds."""
 
     record: Record
@@ -51,6 +62,21 @@ class Run(NamedTuple):
     lines: list[Raw] | None = None
 
 
+class Hand:
+    """The batch in hand and what became of it so far."""
+
+    def __init__(self, batch: Batch, size: int) -> None:
+        self.batch = batch
+        self.size = size
+        """Bytes."""
+        self.runs: list[Run] = []
+        """In the order of the batch, from its first job on. Only ever appended to: two threads read it."""
+        self.acknowledged = 0
+        """So many of them, from the first on, are settled."""
+        self.missing: set[int] = set()
+        """Indices that were taken away although they ran: they count for nothing."""
+
+
 class Lane:
     """A task as the hot loop wants it: bound methods, and the bytes with which its outcomes begin."""
 
@@ -62,7 +88,7 @@ class Lane:
         self.options = task.run
         self.keep_ms = math.ceil(float(task.run.keep_result or 0) * 1000)
         self.plain = not task.is_async and task.run.timeout is None
-        """Whether nothing but the call is needed: no loop, no time limit."""
+        """Whether nothing but the call is needed: no event loop, no time limit."""
         tail = encode(task.queue) + encode(task.name)
         self.completed = b"\x94" + encode("completed") + tail
         """An `Outcome` up to its result."""
@@ -90,29 +116,84 @@ class Runner:
         if len(self._lines) < LINES:
             self._lines.append(Raw(encode((time.time(), Raw(line)))))
 
-    def run(self, index: int, record: Record, outside: bytes | None, token: int, started: float) -> Run:
-        """Runs a job to its end, whatever that is. Never raises for what the handler does."""
-        lane = self.lanes.get((record.queue, record.name))
+    def run_batch(self, hand: Hand, full: Callable[[], None]) -> None:
+        """Runs a batch, job by job, until its end or until the supervisor has taken the rest away.
+
+        `full` is called when results have piled up. This is the hot loop: what most jobs need is done here, on local
+        names, and all else in `_run`.
+        """
+        words, lanes, context, append, log, clock = (
+            self._words, self.lanes, self.context, hand.runs.append, self.log, time.monotonic,
+        )  # fmt: skip
+        records, payloads, token, largest = hand.batch.records, hand.batch.payloads, hand.batch.token, self._largest
+        held_back = 0
+        started = clock()
+        for index, record in enumerate(records):
+            words[STARTED] = index
+            if index >= words[LIMIT]:
+                break
+            lane = lanes.get((record.queue, record.name))
+            if lane is None or not lane.plain or record.options is not None or record.flags:
+                run = self._run(lane, index, record, payloads.pop(index, None), token + index, started)
+            else:
+                try:
+                    data = lane.decode(record.payload)
+                except BaseException as error:
+                    run = self._failed(lane, record, lane.options, started, misfit(error))
+                else:
+                    context._job = record.id
+                    try:
+                        value = lane.handler(
+                            Job(
+                                record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
+                                record.parent, token + index, False, record.enqueued_at, log,
+                            ),
+                            context,
+                        )  # fmt: skip
+                        if value is None:
+                            result, outcome = NIL, lane.nothing
+                        else:
+                            encoded = payload.encode(value, largest, "result")
+                            result, outcome = Raw(encoded), lane.completed + encoded
+                            held_back += len(outcome)
+                    except BaseException as error:
+                        run = self._failed(lane, record, lane.options, started, error)
+                    else:
+                        run = Run(record, started, clock(), outcome, lane.keep_ms, "completed", result)
+                        if self._lines:
+                            run.lines = self._take_lines()
+            append(run)
+            started = run.ended
+            if held_back > PILE:
+                full()
+                held_back = 0
+        words[STARTED] = len(records)
+
+    def _run(
+        self, lane: Lane | None, index: int, record: Record, outside: bytes | None, token: int, started: float
+    ) -> Run:
+        """Runs a job that needs more than the call. Never raises for what the handler does."""
         if lane is None:
             return self._unknown(record, started)
         options = lane.options if record.options is None else merged(record.options, lane.options)
         try:
             try:
                 data = lane.decode(record.payload if outside is None else outside)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                raise InvalidPayload(f"the data does not fit: {error}") from None
+            except BaseException as error:
+                raise misfit(error) from None
             job: Job[Any] = Job(
                 record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
                 record.parent, token, False, record.enqueued_at, self.log,
             )  # fmt: skip
             self.context._job = record.id
             value = self._call(index, lane, job, options.timeout or None, float(options.kill_after or 0))
-            result = NIL if value is None else Raw(payload.encode(value, self._largest, "result"))
+            encoded = payload.encode(value, self._largest, "result")
         except BaseException as error:
             return self._failed(lane, record, options, started, error)
-        keep = lane.keep_ms if options is lane.options else math.ceil(float(options.keep_result or 0) * 1000)
-        outcome = lane.completed + bytes(result)
-        return Run(record, started, time.monotonic(), outcome, keep, "completed", result, lines=self._take_lines())
+        keep = math.ceil(float(options.keep_result or 0) * 1000)
+        run = Run(record, started, time.monotonic(), lane.completed + encoded, keep, "completed", Raw(encoded))
+        run.lines = self._take_lines()
+        return run
 
     def on_verdict(self, number: int, frame: object) -> None:
         """The supervisor's signal that the time of the running job is over; raises in the handler, nowhere else."""
@@ -183,6 +264,11 @@ class Runner:
         known = ", ".join(sorted(f"{queue}/{name}" for queue, name in self.lanes)[:20]) or "nothing"
         error = UnknownTask(f"no task {record.name!r} in queue {record.queue!r}; registered are: {known}")
         return ended_badly(record, DEFAULTS, describe(error), started, final=True)
+
+
+def misfit(error: BaseException) -> InvalidPayload:
+    """The error of a job whose data do not fit the handler's type."""
+    return InvalidPayload(f"the data does not fit: {error}")
 
 
 def ended_badly(

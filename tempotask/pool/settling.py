@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterable, Mapping
 
 from tempotask.pool.runner import Run
-from tempotask.store.records import Finished, Page, encode_page, without_payload
-from tempotask.store.store import Settlement
+from tempotask.store.records import Finished, Page, Record, Status, encode_page, without_payload
+from tempotask.store.store import Argument, Settlement
 
 HOST = socket.gethostname()
 
@@ -27,24 +26,24 @@ class Settling:
     def settlement(self, runs: Iterable[Run]) -> Settlement:
         """What the store is to do for these runs."""
         settled = Settlement({}, [], [], [])
-        lists: dict[tuple[str, str], list[Run]] = {}
+        lists: dict[tuple[str, Status], list[Run]] = {}
+        keep, endings = -1, list[Argument]()
         for run in runs:
-            record = run.record
-            if run.status is None:
+            record, status = run.record, run.status
+            if status is None:
                 if run.retry is not None:
                     settled.retries += run.retry
                 continue
-            endings = settled.endings.get(run.keep_ms)
-            if endings is None:
-                endings = settled.endings[run.keep_ms] = []
+            if run.keep_ms != keep:
+                keep = run.keep_ms
+                endings = settled.endings.setdefault(keep, [])
             endings += (record.id, run.outcome)
-            if "p" in record.flags and run.status == "completed":
+            if record.flags and status == "completed" and "p" in record.flags:
                 settled.payloads.append(record.id)
-            key = record.queue, run.status
-            finished = lists.get(key)
-            if finished is None:
-                finished = lists[key] = []
-            finished.append(run)
+            try:
+                lists[record.queue, status].append(run)
+            except KeyError:
+                lists[record.queue, status] = [run]
         for (queue, status), finished in lists.items():
             limit = self._limits[status]
             # Only what survives the trim is sent.
@@ -54,16 +53,16 @@ class Settling:
         return settled
 
     def _page(self, runs: list[Run]) -> bytes:
-        jobs = []
-        for run in runs:
-            record = run.record
-            if run.status == "completed" and "p" in record.flags:
-                record = without_payload(record)
-            usage = run.cpu_seconds, run.peak_memory
-            jobs.append(Finished(record, run.started, run.ended, *usage, run.result, run.failure, run.lines))
+        jobs = [
+            Finished(
+                run.record if not run.record.flags else _kept(run.record, run.status), run.started, run.ended,
+                run.cpu_seconds, run.peak_memory, run.result, run.failure, run.lines,
+            )
+            for run in runs
+        ]  # fmt: skip
         return encode_page(Page(self._worker, HOST, time.time() - time.monotonic(), jobs))
 
 
-def process_id() -> str:
-    """A worker as lists show it to people: host and pid."""
-    return f"{HOST}:{os.getpid()}"
+def _kept(record: Record, status: str | None) -> Record:
+    """A large payload is let go when its job completes."""
+    return without_payload(record) if status == "completed" and "p" in record.flags else record

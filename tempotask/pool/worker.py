@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tempotask.pool.batch import BUSY, IDLE, LIMIT, STARTED, STATE, STOP, STOP_SIGNAL, VERDICT_SIGNAL, ControlBlock
+from tempotask.pool.batch import BUSY, IDLE, STATE, STOP, STOP_SIGNAL, VERDICT_SIGNAL, ControlBlock
 from tempotask.pool.report import WorkerSpec
-from tempotask.pool.runner import Run, Runner
+from tempotask.pool.runner import Hand, Runner
 from tempotask.pool.settling import Settling
-from tempotask.store.records import Batch, Registration, decode_batch
+from tempotask.store.records import Registration, decode_batch
 from tempotask.store.store import Settlement
 from tempotask.store.wire import IDLE_SECONDS, Lost, Wire
 
@@ -41,7 +41,7 @@ BUDGET = 0.02
 MOST = 400
 """The largest batch: larger ones gain nothing any more."""
 ROOM = 1 << 20
-"""Bytes of a batch, and of results held back until it ends."""
+"""Bytes of a batch."""
 EARLY = 0.05
 """Seconds after which what is finished is settled, though the batch has not ended."""
 
@@ -70,21 +70,6 @@ class Pace:
         if jobs:
             self._seconds = max(1e-7, (self._seconds + seconds / jobs) / 2)
             self._bytes = (self._bytes + size / jobs) / 2
-
-
-class Hand:
-    """The batch in hand and what became of it so far."""
-
-    def __init__(self, batch: Batch, size: int) -> None:
-        self.batch = batch
-        self.size = size
-        """Bytes."""
-        self.runs: list[Run] = []
-        """In the order of the batch, from its first job on. Only ever appended to: two threads read it."""
-        self.acknowledged = 0
-        """So many of them, from the first on, are settled."""
-        self.missing: set[int] = set()
-        """Indices that were taken away although they ran: they count for nothing."""
 
 
 class Worker:
@@ -189,24 +174,10 @@ class Worker:
     # -- 2. running
 
     def _work_off(self, hand: Hand) -> None:
-        words, run, runs, payloads = self._words, self._runner.run, hand.runs, hand.batch.payloads
-        token, held_back, clock = hand.batch.token, 0, time.monotonic
-        began = started = clock()
         self._busy.set()
-        for index, record in enumerate(hand.batch.records):
-            words[STARTED] = index
-            if index >= words[LIMIT]:
-                break
-            outside = payloads.pop(index, None) if payloads else None
-            done = run(index, record, outside, token + index, started)
-            runs.append(done)
-            started = done.ended
-            held_back += len(done.outcome)
-            if held_back > ROOM:
-                self._settle(hand, len(runs))
-                held_back = 0
-        words[STARTED] = len(hand.batch.records)
-        self._pace.took(len(runs), started - began, hand.size)
+        began = time.monotonic()
+        self._runner.run_batch(hand, lambda: self._settle(hand, len(hand.runs)))
+        self._pace.took(len(hand.runs), time.monotonic() - began, hand.size)
 
     # -- 3. settling before the end of the batch
 

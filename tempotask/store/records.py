@@ -148,7 +148,7 @@ def encode_page(page: Page) -> bytes:
     Two bytes say how many jobs it holds, two how long the list of ids is whose payload stays outside with them, then
     comes that list, separated by spaces.
     """
-    outside = " ".join(job.record.id for job in page.jobs if "p" in job.record.flags).encode()
+    outside = " ".join([job.record.id for job in page.jobs if job.record.flags and "p" in job.record.flags]).encode()
     return len(page.jobs).to_bytes(2, "big") + len(outside).to_bytes(2, "big") + outside + encode(page)
 
 
@@ -182,8 +182,8 @@ def raised(record: Record, letter: str) -> Record:
 
 
 def without_payload(record: Record) -> Record:
-    """The same record, its payload let go."""
-    return msgspec.structs.replace(record, payload=NIL)
+    """The same record, its payload outside let go."""
+    return msgspec.structs.replace(record, flags=re.sub(r"p\d*", "", record.flags))
 
 
 def plain(raw: Raw) -> Any:
