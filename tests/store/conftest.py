@@ -9,7 +9,7 @@ import pytest
 from tempotask.store.connect import Server
 from tempotask.store.store import Store
 
-pytest.register_assert_rewrite("model", "play")
+pytest.register_assert_rewrite("machine", "model", "play", "worker")
 
 
 @pytest.fixture

