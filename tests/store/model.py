@@ -87,7 +87,7 @@ class Model:
         self.counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self.waiters: dict[str, list[str]] = {}
         self.waits: dict[str, list[bytes]] = defaultdict(list)
-        self.refused = self.tokens = self.ended = 0
+        self.refused = self.tokens = self.added = self.ended = 0
 
     # -- moves inside the scripts
 
@@ -147,6 +147,7 @@ class Model:
             else:
                 self.due[encode(record)] = int(job.due * 1000)
                 self.counts[record.queue]["delayed"] += 1
+        self.added += sum(created)
         self.calls[call] = created
         return created
 
