@@ -1,28 +1,32 @@
 """TempoTask: a durable job queue that runs CPU-heavy batches on every core."""
 
-from tempotask.errors import (
-    DuplicateTask,
-    InvalidName,
-    InvalidOptions,
-    InvalidPayload,
-    JobCancelled,
-    JobFailed,
-    JobNotFound,
-    JobTimeout,
-    NotImportable,
-    ResultExpired,
-    ServerFull,
-    ServerUnavailable,
-    TempoTaskError,
-    UnknownTask,
-    WorkerCrashed,
-)
-from tempotask.handle import JobHandle, JobHandles, as_completed
-from tempotask.info import JobInfo
-from tempotask.job import Context, Job
-from tempotask.manager import QueueManager
-from tempotask.options import JobOptions, Options
-from tempotask.task import Task
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tempotask.errors import (
+        DuplicateTask,
+        InvalidName,
+        InvalidOptions,
+        InvalidPayload,
+        JobCancelled,
+        JobFailed,
+        JobNotFound,
+        JobTimeout,
+        NotImportable,
+        ResultExpired,
+        ServerFull,
+        ServerUnavailable,
+        TempoTaskError,
+        UnknownTask,
+        WorkerCrashed,
+    )
+    from tempotask.handle import JobHandle, JobHandles, as_completed
+    from tempotask.info import JobInfo
+    from tempotask.job import Context, Job
+    from tempotask.manager import QueueManager
+    from tempotask.options import JobOptions, Options
+    from tempotask.task import Task
 
 __all__ = [
     "Context",
@@ -51,3 +55,29 @@ __all__ = [
     "WorkerCrashed",
     "as_completed",
 ]
+
+_WHERE = {
+    "Context": "job",
+    "Job": "job",
+    "JobHandle": "handle",
+    "JobHandles": "handle",
+    "JobInfo": "info",
+    "JobOptions": "options",
+    "Options": "options",
+    "QueueManager": "manager",
+    "Task": "task",
+    "as_completed": "handle",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are first used: our own processes and commands need few of them, soon."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_WHERE.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -145,6 +145,7 @@ class Watch:
 
     def _has_children(self) -> bool:
         try:
-            return bool(psutil.Process(self.worker.pid).children())
+            children = psutil.Process(self.worker.pid).children()
+            return any(child.status() != psutil.STATUS_ZOMBIE for child in children)
         except psutil.Error:
             return False

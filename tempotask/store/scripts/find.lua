@@ -11,8 +11,9 @@
 
 local id, what = ARGV[1], ARGV[2]
 if what == 'mark' then
-  -- Several may look for the same job: the number goes on for all of them.
-  call('HSETNX', P .. 'wanted', id, 0)
+  -- Several may look for the same job: the number goes on for all of them, and none is begun with twice.
+  local t = call('TIME')
+  call('HSETNX', P .. 'wanted', id, text(t[1] * 1000000 + t[2]))
   call('PEXPIRE', P .. 'wanted', 30000)
   return call('HGET', P .. 'wanted', id)
 end
