@@ -7,7 +7,6 @@ What a command needs is imported when it runs, so that `--help` and mistakes ans
 from __future__ import annotations
 
 import difflib
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from tempotask.cli import output
+from tempotask.cli import mistakes, output
 
 if TYPE_CHECKING:
     from tempotask.options import JobOptions
@@ -333,21 +332,6 @@ def _end(status: int, line: str) -> NoReturn:
     raise click.exceptions.Exit(status)
 
 
-def _wrong_use(error: click.UsageError) -> str:
-    """What was typed wrong, in one line, and what to type."""
-    command = error.ctx.command_path if error.ctx is not None else "tempotask"
-    text = " ".join(error.format_message().split())
-    if isinstance(error, click.NoSuchOption):
-        known = [name for param in error.ctx.command.params for name in param.opts] if error.ctx is not None else []
-        near = difflib.get_close_matches(error.option_name, known, 1)
-        text = f"there is no option {error.option_name}" + (f"; did you mean {near[0]}?" if near else "")
-        if error.option_name in LATER_OPTIONS:
-            text = f"{error.option_name} is not built yet"
-        elif error.ctx is not None and error.ctx.command is cli:
-            text += "; options come after the command, as in `tempotask queues --json`"
-    return f"{command}: {re.sub('[.]$', '', text)}\nTry '{command} --help'."
-
-
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command, and exits."""
     try:
@@ -356,7 +340,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         with output.reader_may_leave():
             sys.stdout.flush()
     except click.UsageError as error:
-        click.echo(_wrong_use(error), err=True)
+        click.echo(
+            mistakes.wrong_use(
+                error, LATER_OPTIONS, root=cli, hint="options come after the command, as in `tempotask queues --json`"
+            ),
+            err=True,
+        )
         status = 2
     except (click.Abort, KeyboardInterrupt):
         status = 130

@@ -11,7 +11,7 @@ import msgspec
 from setproctitle import setproctitle
 
 from tempotask import names
-from tempotask.cli import logs
+from tempotask.cli import logs, mistakes
 from tempotask.errors import TempoTaskError
 
 
@@ -24,7 +24,7 @@ class _Start(msgspec.Struct):
     tasks: list[tuple[str, str]] = []
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("tempotask-supervisor", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("application")
 @click.option("--db", metavar="URL", help="The server; else the application's, $TEMPOTASK_DB, the embedded one.")
 @click.option("--namespace", metavar="NS", help="Keys live under it; else the application's.")
@@ -59,7 +59,7 @@ def command(application: str, report_fd: int | None, log_format: str, **options:
     except TempoTaskError as error:
         if report_fd is not None:
             _report(report_fd, {"error": str(error), "kind": type(error).__name__})
-        raise click.ClickException(str(error)) from error
+        raise
 
 
 def _report(fd: int, told: dict[str, Any]) -> None:
@@ -69,20 +69,18 @@ def _report(fd: int, told: dict[str, Any]) -> None:
 
 def main() -> None:
     """The entry point: exit status 2 when it could not start."""
-    sys.path.insert(0, os.getcwd())
     try:
-        command.main(standalone_mode=False)
-    except click.ClickException as error:
-        if isinstance(error, click.UsageError):
-            error.show()
-        else:
-            click.echo(f"tempotask-supervisor: {error.format_message()}", err=True)
+        command.main(prog_name=command.name, standalone_mode=False)
+    except click.UsageError as error:
+        click.echo(mistakes.wrong_use(error, root=command), err=True)
         sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
     except TempoTaskError as error:
-        click.echo(f"tempotask-supervisor: {error}", err=True)
+        # An application that fails at import brings its own traceback; the last line says what it was.
+        *traceback, summary = str(error).splitlines()
+        click.echo("\n".join([*traceback, f"{command.name}: {summary}"]), err=True)
         sys.exit(2)
-    except click.Abort:
-        sys.exit(1)
 
 
 if __name__ == "__main__":
