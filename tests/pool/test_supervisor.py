@@ -1,0 +1,170 @@
+"""Starting and stopping supervisors, by the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from pool.running import APPS, LONG, Bench, wait_until
+
+
+def test_a_supervisor_starts_as_many_workers_as_it_is_told(bench: Bench) -> None:
+    supervisor = bench.start(workers=3)
+    assert "ready: 3 workers" in supervisor.log
+    assert len(supervisor.workers()) == 3
+    assert supervisor.stop() == 0
+    assert bench.store.registrations() == {}
+
+
+def test_a_supervisor_starts_a_worker_for_each_core_when_nobody_says_otherwise(bench: Bench) -> None:
+    supervisor = bench.start(workers=0)
+    assert f"ready: {os.cpu_count()} workers" in supervisor.log
+    assert len(supervisor.workers()) == os.cpu_count()
+    assert supervisor.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_finishes_what_runs_and_gives_back_what_has_not_started(bench: Bench, number: int) -> None:
+    supervisor = bench.start(workers=1)
+    running = bench.manager.enqueue(name="hold", queue="q")
+    assert bench.hear()[:2] == ["holds", running.id]
+    waiting = bench.manager.enqueue_many({"name": "say", "queue": "q", "data": "x"} for _ in range(50))
+    supervisor.signal(number)
+    supervisor.wait_for("stopping")
+    bench.open_gate()
+    assert supervisor.end() == 0
+    assert running.result(timeout=LONG) == 1
+    assert bench.hear_no_more()
+    assert {handle.status() for handle in waiting} == {"waiting"}
+
+
+def test_a_stop_gives_back_a_batch_that_was_taken_whole(bench: Bench) -> None:
+    jobs = [{"name": name, "queue": "q", "data": "x"} for name in ["hold", *["echo"] * 20]]
+    handles = bench.manager.enqueue_many(jobs)
+    supervisor = bench.start(workers=1)
+    assert bench.hear()[:2] == ["holds", handles[0].id]
+    supervisor.signal()
+    supervisor.wait_for("stopping")
+    bench.open_gate()
+    assert supervisor.end() == 0
+    assert [handle.status() for handle in handles] == ["completed", *["waiting"] * 20]
+    again = bench.start("--drain", workers=1)
+    assert again.end() == 0
+    assert handles.results(timeout=LONG) == [1, *["x"] * 20]
+
+
+def test_a_second_term_stops_at_once_and_what_ran_goes_back_unmarked(bench: Bench) -> None:
+    supervisor = bench.start(workers=1)
+    handle = bench.manager.enqueue(name="hold", queue="q", options={"max_crashes": 1})
+    bench.hear()
+    supervisor.signal()
+    supervisor.wait_for("stopping")
+    supervisor.signal()
+    assert supervisor.end() == 1
+    assert handle.status() == "waiting"
+    assert bench.store.registrations() == {}
+    bench.open_gate()
+    assert bench.start("--drain", workers=1).end() == 0
+    assert handle.result(timeout=LONG) == 1
+
+
+def test_when_the_grace_is_over_what_runs_goes_back_unmarked(bench: Bench) -> None:
+    supervisor = bench.start("--grace", "0.2", workers=1)
+    handle = bench.manager.enqueue(name="hold", queue="q", options={"max_crashes": 1})
+    bench.hear()
+    assert supervisor.stop() == 1
+    assert "the grace is over" in supervisor.log
+    assert handle.status() == "waiting"
+
+
+def test_a_job_that_is_taken_after_the_stop_was_asked_for_is_not_started(bench: Bench) -> None:
+    """Many stops, at moments when workers take turns."""
+    bench.manager.enqueue_many({"name": "enter", "queue": "q", "data": 0.0005} for _ in range(3000))
+    supervisor = bench.start(workers=2)
+    wait_until(bench.entries, "nothing runs")
+    assert supervisor.stop() == 0
+    began, ended = ([id for id, what, *_ in bench.entries() if what == word] for word in ("start", "end"))
+    assert sorted(began) == sorted(ended)
+    assert len(set(began)) == len(began)
+
+
+def test_a_pool_goes_when_the_program_that_started_it_is_killed(bench: Bench) -> None:
+    program = f"""
+import asyncio
+from chores import tempotask
+async def main():
+    tempotask.move({bench.url!r}, {bench.namespace!r})
+    await tempotask.start()
+    print("started", flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+    names = {name: str(bench.folder / name[5:].lower()) for name in ("TEST_TOLD", "TEST_GATE", "TEST_LEDGER")}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=APPS, stdout=subprocess.PIPE, text=True, env={**os.environ, **names}
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        handle = bench.manager.enqueue(name="regex", queue="q")
+        bench.hear()
+        under = psutil.Process(process.pid).children(recursive=True)
+        assert len(under) >= 3
+        process.kill()
+    _, left = psutil.wait_procs(under, timeout=LONG)
+    assert not left
+    assert handle.status() == "waiting"
+
+
+def test_draining_ends_when_nothing_is_left_that_would_run_now(bench: Bench) -> None:
+    handles = bench.manager.enqueue_many({"name": "echo", "queue": "q", "data": n} for n in range(500))
+    flaky = bench.manager.enqueue(name="flaky", queue="q", data=1, options={"attempts": 2, "retry_delay": 0.3})
+    later = bench.manager.enqueue(name="echo", queue="q", options={"delay": 3600})
+    supervisor = bench.begin("--drain")
+    assert supervisor.end() == 0
+    assert "1 delayed jobs are left" in supervisor.log
+    assert handles.results(timeout=LONG) == list(range(500))
+    assert flaky.result(timeout=LONG) == 2
+    assert later.status() == "delayed"
+
+
+def test_draining_an_empty_namespace_ends_at_once(bench: Bench) -> None:
+    assert bench.begin("--drain").end() == 0
+
+
+def test_a_stop_while_the_application_is_imported_ends_the_import(bench: Bench) -> None:
+    (bench.folder / "slow.py").write_text(
+        f"import sys, time\nsys.path.append({str(APPS)!r})\n"
+        "from chores import tell, tempotask\ntell('imports')\ntime.sleep(600)\n"
+    )
+    supervisor = bench.begin(app="slow:tempotask", folder=bench.folder)
+    assert bench.hear() == ["imports"]
+    assert supervisor.stop() == 0
+
+
+def test_each_line_of_a_json_log_is_one_object(bench: Bench) -> None:
+    supervisor = bench.start("--log-format", "json", workers=1)
+    handle = bench.manager.enqueue(name="hold", queue="q", options={"max_crashes": 1})
+    _, _, pid = bench.hear()
+    os.kill(int(pid), signal.SIGKILL)
+    supervisor.wait_for("was killed by SIGKILL")
+    assert supervisor.stop() == 0
+    told = [json.loads(line) for line in supervisor.lines]
+    for line in told:
+        assert {"at", "level", "message"} <= line.keys()
+        assert abs(line["at"] - time.time()) < 600
+    (death,) = [line for line in told if line.get("job")]
+    assert (death["job"], death["signal"], death["pid"], death["level"]) == (handle.id, 9, int(pid), "warning")
+
+
+def test_the_processes_are_told_apart_by_their_titles(bench: Bench) -> None:
+    supervisor = bench.start(workers=2)
+    assert " ".join(psutil.Process(supervisor.process.pid).cmdline()).startswith("tempotask: supervisor chores")
+    assert len(supervisor.titled("nursery chores:tempotask")) == 1
+    assert len(supervisor.workers()) == 2
+    supervisor.stop()
