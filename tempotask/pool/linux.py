@@ -15,6 +15,7 @@ from pathlib import Path
 _LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PIDFD_SIGNAL_THREAD = 1
 _PIDFD_SIGNAL_PROCESS_GROUP = 4
 
 #: Whether a process that has imported user code may be forked here without care.
@@ -108,6 +109,22 @@ def send_signal(pid: int, pidfd: int, number: int) -> None:
             signal.pidfd_send_signal(pidfd, number)
         elif pid > 0:
             os.kill(pid, number)
+
+
+def signal_main_thread(pid: int, pidfd: int, number: int) -> None:
+    """Signal the main thread of a process, if it is still there.
+
+    What is sent to a process that was stopped a moment ago may go to any of its threads, and then does not wake the
+    main one from a system call, though only that one runs Python's handlers.
+    """
+    if _LINUX and pidfd >= 0:
+        with contextlib.suppress(OSError):
+            return signal.pidfd_send_signal(pidfd, number, None, _PIDFD_SIGNAL_THREAD)
+        with contextlib.suppress(OSError, AttributeError):  # before Linux 6.9: see that the number is still its own
+            signal.pidfd_send_signal(pidfd, 0)
+            ctypes.CDLL(None).tgkill(pid, pid, number)
+            return None
+    return send_signal(pid, pidfd, number)
 
 
 def kill_group(pid: int, pidfd: int = -1) -> None:

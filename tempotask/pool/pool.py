@@ -82,9 +82,9 @@ class WorkerProcess:
             linux.kill_group(self.pid, self.pidfd)
 
     def signal(self, number: int) -> None:
-        """Signal the worker alone. One that is gone already is no error."""
+        """Signal the worker's main thread alone. One that is gone already is no error."""
         if not self._gone:
-            linux.send_signal(self.pid, self.pidfd, number)
+            linux.signal_main_thread(self.pid, self.pidfd, number)
 
     def release(self) -> None:
         """The process is gone: its pid, kept for the log, may be someone else's."""
