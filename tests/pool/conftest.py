@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("pool.running")
-
 from pool.running import Bench
 
 

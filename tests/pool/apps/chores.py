@@ -1,4 +1,4 @@
-"""What the tests have workers do. What happens is told to the test through a pipe, and a gate makes jobs wait for it."""
+"""What the tests have workers do. They tell the test what happens through a pipe, and wait for it at a gate."""
 
 from __future__ import annotations
 
