@@ -1,0 +1,122 @@
+"""The command `python -m benchmarks`: measures, prints the table as it goes, and writes the figures to a file."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import importlib
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness import ROOT, Bench, Failed, Row, machine, number
+
+NAMES = (
+    *("drain", "limit", "many_queues", "bulk_enqueue", "hidden_long_job", "fairness", "idle", "idle_latency"),
+    *("kill_worker", "twenty_kills", "kill_supervisor", "host_lost"),
+    *("memory_waiting", "worker_memory", "large_payloads", "results"),
+)
+"""A file each, in the order of the table."""
+
+console = Console()
+if not console.is_terminal:
+    # In a file nothing needs to be folded.
+    console = Console(width=170)
+
+
+def chosen(only: str | None) -> list[str]:
+    if only is None:
+        return list(NAMES)
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    for name in names:
+        if name not in NAMES:
+            near = difflib.get_close_matches(name, NAMES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
+            raise SystemExit(f"there is no benchmark {name!r}; {hint}")
+    return names
+
+
+def table(rows: list[Row]) -> Table:
+    shown = Table(title="two workers; medians", title_justify="left")
+    for column in ("what", "measured", "reference", "ratio", "at least", "aim", "holds"):
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        sign = "" if row.more_is_better else "≤ "
+        style = {"aim": "green", "yes": "yellow"}.get(row.holds, "bold red")
+        shown.add_row(
+            row.what,
+            str(row.measured),
+            str(row.reference or ""),
+            f"{row.figure:.3g}" if row.reference else "",
+            f"{sign}{number(row.least)} {row.unit}".rstrip(),
+            f"{sign}{number(row.aim)} {row.unit}".rstrip(),
+            f"[{style}]{row.holds}[/]",
+        )
+    return shown
+
+
+def write(path: Path, bench: Bench, rows: dict[str, list[Row]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    found = [{"benchmark": name, **dataclasses.asdict(row), "holds": row.holds} for name in rows for row in rows[name]]
+    path.write_text(json.dumps({"machine": machine(bench), "rows": found}, indent=1) + "\n")
+
+
+def run(names: list[str], bench: Bench) -> int:
+    """Returns 1 when a row does not hold or a benchmark failed."""
+    rows: dict[str, list[Row]] = {}
+    failed = False
+    path = ROOT / "benchmarks" / "results" / time.strftime("%Y%m%d-%H%M%S.json")
+    for name in names:
+        began = time.monotonic()
+        bench.empty()
+        try:
+            rows[name] = importlib.import_module(f"benchmarks.{name}").measure(bench)
+        except Failed as error:
+            failed = True
+            console.print(f"{name}: {error}", style="red", markup=False)
+            continue
+        took = time.monotonic() - began
+        for row in rows[name]:
+            against = f" against {row.reference}: {row.figure:.3g}" if row.reference else ""
+            console.print(
+                f"{name}: {row.what}: {row.measured}{against} ({row.holds})",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        console.print(f"{name} took {took:.1f} s", style="dim")
+    every = [row for some in rows.values() for row in some]
+    console.print(table(every))
+    write(path, bench, rows)
+    console.print(f"written to {path.relative_to(ROOT)}")
+    return int(failed or any(row.holds == "NO" for row in every))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures what docs/design.md claims.")
+    parser.add_argument("--only", metavar="NAME,…", help=f"some of: {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works, not to compare")
+    parser.add_argument("--server", type=Path, metavar="PROGRAM", help="a redis-server or valkey-server")
+    arguments = parser.parse_args()
+    names = chosen(arguments.only)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with Bench(quick=arguments.quick, program=arguments.server) as bench:
+            facts = machine(bench)
+            console.print(", ".join(f"{key} {value}" for key, value in facts.items()), style="dim", soft_wrap=True)
+            return run(names, bench)
+    except KeyboardInterrupt:
+        return 130
+    except (Failed, OSError) as error:
+        console.print(f"benchmarks: {error}", style="red", markup=False)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

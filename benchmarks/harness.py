@@ -1,0 +1,362 @@
+"""What all benchmarks share: one server, supervisors, turns with the reference, rows, the table, the file of results.
+
+A benchmark is a file whose name says what it asks, with one function, `measure(bench)`, that returns its rows. It
+works in namespaces of its own on the bench's server, which is emptied after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+import redis
+
+from tempotask import QueueManager
+from tempotask.pool import linux
+from tempotask.store.connect import Server, resolve
+from tempotask.store.embedded import find_server
+from tempotask.store.store import Store
+
+ROOT = Path(__file__).parents[1]
+WORKERS = 2
+"""All comparisons are made on two workers."""
+PATIENCE = 120.0
+"""Seconds after which something that should happen at once is taken to have failed."""
+
+
+class Failed(Exception):
+    """A benchmark could not be carried out, or what it did is wrong."""
+
+
+@dataclass
+class Spread:
+    """The median of several measurements, and how far they lie apart."""
+
+    values: list[float]
+    unit: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    def __str__(self) -> str:
+        text = f"{number(self.median)} {self.unit}".rstrip()
+        if len(self.values) > 1 and self.median:
+            text += f" ±{(max(self.values) - min(self.values)) / 2 / abs(self.median):.0%}"
+        return text
+
+
+@dataclass
+class Row:
+    """One line of the table. `figure` is what is held against `least` and `aim`; the more the better, or the less."""
+
+    what: str
+    measured: Spread
+    figure: float
+    least: float
+    aim: float
+    more_is_better: bool
+    reference: Spread | None = None
+    unit: str = ""
+    """Of the figure; empty for a ratio."""
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def reaches(self, bound: float) -> bool:
+        return self.figure >= bound if self.more_is_better else self.figure <= bound
+
+    @property
+    def holds(self) -> str:
+        return "aim" if self.reaches(self.aim) else "yes" if self.reaches(self.least) else "NO"
+
+
+def ratio(what: str, ours: Spread, reference: Spread, least: float, aim: float, *, more_is_better: bool = True) -> Row:
+    """A row that holds our median against the reference's."""
+    return Row(what, ours, ours.median / reference.median, least, aim, more_is_better, reference)
+
+
+def at_most(what: str, measured: Spread, least: float, aim: float, *, figure: float | None = None) -> Row:
+    """A row whose median, or another figure of it, must not be more."""
+    return Row(what, measured, measured.median if figure is None else figure, least, aim, False, unit=measured.unit)
+
+
+def number(value: float) -> str:
+    """Three digits or so, for people."""
+    if value and abs(value) < 0.001:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+
+
+def in_turns(
+    ours: Callable[[], float], reference: Callable[[], float], rounds: int, unit: str
+) -> tuple[Spread, Spread]:
+    """Measures both in turns, the reference first and last, so that a machine that changes its pace changes both."""
+    mine, others = [], [reference()]
+    for _ in range(rounds):
+        mine.append(ours())
+        others.append(reference())
+    return Spread(mine, unit), Spread(others, unit)
+
+
+def until(what: str, look: Callable[[], Any], every: float = 0.001, within: float = PATIENCE) -> Any:
+    """Looks until there is something to see, and returns it; raises `Failed` when there is nothing for too long."""
+    end = time.monotonic() + within
+    while not (seen := look()):
+        if time.monotonic() > end:
+            raise Failed(f"waited {within:.0f} s for {what}")
+        time.sleep(every)
+    return seen
+
+
+class Bench:
+    """The server that all benchmarks use, and what is started on it. `quick` makes everything small."""
+
+    def __init__(self, *, quick: bool = False, program: Path | None = None) -> None:
+        self.quick = quick
+        self.program = program or _find_program()
+        self.folder = Path(tempfile.mkdtemp(prefix="tempotask-bench-"))
+        self._path = self.folder / "s.sock"
+        self.url = f"unix://{self._path}"
+        self._namespaces = 0
+        self._server = self._start_server()
+        self.redis = redis.Redis.from_url(self.url)
+        self.version = _version(self.redis)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.redis.close()
+        self._server.kill()
+        self._server.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start_server(self) -> subprocess.Popen[bytes]:
+        command = [str(self.program), "--port", "0", "--unixsocket", str(self._path), "--dir", str(self.folder)]
+        me = os.getpid()
+        server = subprocess.Popen(
+            [*command, "--save", "", "--appendonly", "no", "--loglevel", "warning"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            # Ends with this process, however that ends; and a Ctrl-C is for this process, which ends it last.
+            preexec_fn=lambda: linux.die_with(me),
+            process_group=0,
+        )
+
+        def listening() -> bool:
+            if server.poll() is not None:
+                raise Failed(f"{self.program} ended with status {server.returncode}")
+            with socket.socket(socket.AF_UNIX) as probe:
+                return probe.connect_ex(str(self._path)) == 0
+
+        until("the server", listening)
+        return server
+
+    def size(self, full: int, quick: int) -> int:
+        """A number that depends on whether it is to be quick."""
+        return quick if self.quick else full
+
+    @property
+    def rounds(self) -> int:
+        return self.size(3, 1)
+
+    def empty(self) -> None:
+        """Forgets all jobs on the server, and the server's counts of commands."""
+        self.redis.flushall()
+        self.redis.config_resetstat()
+
+    @contextlib.contextmanager
+    def project(self, application: str, **environment: str) -> Iterator[Project]:
+        """A namespace of its own for one of `benchmarks.apps`; what was started in it is ended, its keys are gone."""
+        self._namespaces += 1
+        project = Project(self, f"benchmarks.apps.{application}:tempotask", f"b{self._namespaces}", environment)
+        try:
+            yield project
+        finally:
+            project.close()
+            self.redis.flushall()
+
+
+class Project:
+    """One namespace: an application, its supervisors, and a producer."""
+
+    def __init__(self, bench: Bench, application: str, namespace: str, environment: Mapping[str, str]) -> None:
+        self.bench = bench
+        self.redis = bench.redis
+        self.application = application
+        self.namespace = namespace
+        self.folder = bench.folder / namespace
+        """For what handlers leave behind; they find it in $BENCHMARK_FOLDER."""
+        self.folder.mkdir()
+        self.environment = {**os.environ, **environment, "BENCHMARK_FOLDER": str(self.folder)}
+        self.producer: QueueManager[Any] = QueueManager.init(bench.url, namespace=namespace)
+        self._server: Server = resolve(bench.url)
+        self.store = Store(self._server, namespace)
+        self._supervisors: list[Supervisor] = []
+
+    def key(self, name: str) -> str:
+        return self.store.prefix + name
+
+    def supervisor(self, *options: str) -> Supervisor:
+        """Starts a supervisor with two workers; returns before it is ready."""
+        self._supervisors.append(Supervisor(self, options))
+        return self._supervisors[-1]
+
+    def wait_idle(self, workers: int = WORKERS) -> None:
+        """Waits until so many workers are idle."""
+        until(f"{workers} idle workers", lambda: self.redis.zcard(self.key("idle")) >= workers)
+
+    def first_claim(self) -> float:
+        """Waits for the first claim ever; when it was, on the monotonic clock, to a millisecond."""
+        tokens = self.key("tokens")
+        until("the first claim", lambda: self.redis.exists(tokens), every=0.0005)
+        return time.monotonic()
+
+    def all_settled(self) -> float:
+        """Waits until nothing waits and nothing is claimed; when that was, to some milliseconds.
+
+        A look costs the server some microseconds, and while there is a backlog only its length is asked for.
+        """
+        ring = self.store.ring
+        until("the end of the backlog", lambda: not self.redis.exists(ring), every=0.005, within=600)
+        until("the last job to be settled", self.store.quiet, every=0.002, within=600)
+        return time.monotonic()
+
+    def drain(self) -> float:
+        """Starts a supervisor on what has been enqueued; seconds from its first claim until all is settled."""
+        supervisor = self.supervisor()
+        began = self.first_claim()
+        seconds = self.all_settled() - began
+        supervisor.end()
+        return seconds
+
+    def close(self) -> None:
+        for supervisor in self._supervisors:
+            supervisor.end()
+        self.producer.close()
+        self._server.close()
+
+
+class Supervisor:
+    """The command `tempotask-supervisor`, as a process of its own that ends with this one."""
+
+    def __init__(self, project: Project, options: tuple[str, ...]) -> None:
+        self._log = project.folder / "supervisor.log"
+        read_end, write_end = os.pipe()
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tempotask.cli.supervisor", project.application, "--db", project.bench.url),
+                    *("--namespace", project.namespace, "--concurrency", str(WORKERS), *options),
+                    # As `QueueManager.start` does it: a line when all workers are ready, and the end with ours.
+                    *("--report-fd", str(write_end)),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=(write_end,),
+                process_group=0,
+                cwd=ROOT,
+                env=project.environment,
+            )
+        os.close(write_end)
+        self._report: int | None = read_end
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def ready(self) -> Self:
+        """Waits until all workers are ready."""
+        assert self._report is not None
+        with os.fdopen(self._report, "rb") as pipe:
+            self._report = None
+            line = pipe.readline()
+        if not line or not json.loads(line).get("ready"):
+            raise Failed(f"the supervisor did not start: {line.decode()}\n{self.log()}")
+        return self
+
+    def tree(self) -> list[psutil.Process]:
+        """The supervisor, its nursery, its workers, and what they have started."""
+        try:
+            top = psutil.Process(self.process.pid)
+            return [top, *top.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def workers(self) -> list[psutil.Process]:
+        return [each for each in self.tree() if title(each).startswith("tempotask: worker")]
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def end(self) -> None:
+        """Ends it with all its workers: gently, at once if that takes long. Ending twice does nothing."""
+        if self._report is not None:
+            os.close(self._report)
+            self._report = None
+        if self.process.poll() is None:
+            tree = self.tree()
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                for process in tree:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+                self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+
+def title(process: psutil.Process) -> str:
+    """What `ps` shows of it; empty when it is gone."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def machine(bench: Bench) -> dict[str, Any]:
+    """On what the figures were measured."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "server": bench.version,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "commit": commit.stdout.strip(),
+        "quick": bench.quick,
+    }
+
+
+def _find_program() -> Path:
+    found = shutil.which("redis-server")
+    if found:
+        told = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
+        version = next((word[2:] for word in told.split() if word.startswith("v=")), "0")
+        if int(version.split(".")[0]) >= 7:
+            return Path(found)
+    return find_server()
+
+
+def _version(client: redis.Redis) -> str:
+    info: dict[str, Any] = client.info("server")
+    return f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"

@@ -1,0 +1,45 @@
+"""Are all results of a large batch there for who waits for them, and what does waiting cost?
+
+The history keeps ten jobs a queue; results must not depend on it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from benchmarks import drain
+from benchmarks.harness import Bench, Failed, Row, Spread, in_turns, ratio
+
+HISTORY = 10
+
+
+def ours(bench: Bench, count: int, *, one_by_one: bool = False) -> float:
+    """Jobs a second, from the first claim to the last result in hand."""
+    with bench.project("noop", BENCHMARK_HISTORY=str(HISTORY)) as project:
+        handles = project.producer.enqueue_many(
+            {"name": "echo", "queue": f"q{number % 3}", "data": number} for number in range(count)
+        )
+        claimed: list[float] = []
+        watch = threading.Thread(target=lambda: claimed.append(project.first_claim()), daemon=True)
+        watch.start()
+        project.supervisor()
+        results = [handle.result(timeout=600) for handle in handles] if one_by_one else handles.results(timeout=600)
+        ended = time.monotonic()
+        watch.join()
+        wrong = sum(result != number for number, result in enumerate(results))
+        if wrong or len(results) != count:
+            raise Failed(f"{wrong:,} of {count:,} results are wrong, {count - len(results):,} are missing")
+        return count / (ended - claimed[0])
+
+
+def measure(bench: Bench) -> list[Row]:
+    count = bench.size(100_000, 20_000)
+    mine, others = in_turns(
+        lambda: ours(bench, count), lambda: drain.ours(bench, count, history=HISTORY), bench.rounds, "jobs/s"
+    )
+    row = ratio(f"enqueue_many({count:,}).results(), all right, against the plain drain", mine, others, 0.3, 0.6)
+    row.notes["one by one"] = ours(bench, count, one_by_one=True)
+    singly = Spread([row.notes["one by one"]], "jobs/s")
+    # It has no bound of its own: what counts is that the results are the same, else `ours` fails.
+    return [row, Row("[h.result() for h in …]: the same results", singly, singly.median, 0, 0, True, unit="jobs/s")]
