@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class JobHandle(msgspec.Struct, Generic[R], eq=False, weakref=True):
+class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
     """One job, seen from outside: what it does, and what comes of it. Handles follow the newest run of their id."""
 
     id: str

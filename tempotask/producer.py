@@ -11,12 +11,13 @@ from msgspec import UNSET, Raw
 
 from tempotask import payload
 from tempotask.client import Client
-from tempotask.errors import InvalidOptions, TempoTaskError
+from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable, TempoTaskError
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.names import check_name
 from tempotask.options import JobOptions, unknown
-from tempotask.store.records import NIL, Record, RunOptions
+from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, RunOptions
 from tempotask.store.store import NewJob
+from tempotask.store.stream import Stream
 from tempotask.task import Task
 
 THOUSAND = 1000
@@ -79,23 +80,36 @@ class Producer:
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]], parent: str | None = None) -> JobHandles[Any]:
         """Adds jobs by the thousand, each thousand all or none. On an error, `.handles` are those that are in."""
         handles: JobHandles[Any] = JobHandles()
-        remaining = iter(jobs)
-        while thousand := list(itertools.islice(remaining, THOUSAND)):
-            try:
+        remaining, made = iter(jobs), 0
+        stream, under_way = Stream(self._client.store), list[NewJob]()
+        try:
+            while thousand := list(itertools.islice(remaining, THOUSAND)):
                 call, now = self._client.store.new_call(), self._client.store.now()
-                handles += self._send(call, self._records(thousand, len(handles), call, now, parent))
-            except TempoTaskError as error:
-                error.handles = handles  # type: ignore[attr-defined]
-                raise
+                following = self._records(thousand, made, call, now, parent)
+                made += len(following)
+                handles += self._handles(under_way, stream.created())
+                under_way = following
+                stream.send(call, under_way)
+            handles += self._handles(under_way, stream.created())
+        except TempoTaskError as error:
+            if not isinstance(error, ServerUnavailable | ServerFull):
+                # What was refused was not sent yet, and the thousand before it is on its way.
+                handles += self._handles(under_way, stream.created())
+            error.handles = handles  # type: ignore[attr-defined]
+            raise
+        finally:
+            stream.close()
         return handles
 
     def _send(self, call: str, jobs: Sequence[NewJob]) -> JobHandles[Any]:
-        created = self._client.store.enqueue(call, jobs)
+        return self._handles(jobs, self._client.store.enqueue(call, jobs))
+
+    def _handles(self, jobs: Sequence[NewJob], created: Sequence[bool]) -> JobHandles[Any]:
         client = self._client
         return JobHandles(
             [
                 JobHandle(record.id, record.queue, record.name, new, client)
-                for record, new in zip([job.record for job in jobs], created, strict=True)
+                for record, new in zip([job.record for job in jobs], created, strict=False)
             ]
         )
 
@@ -152,7 +166,7 @@ def _new_job(
     id = kind.id
     record = Record("", id or automatic, queue, kind.priority, name, now, 0, data, kind.run, parent)
     due = kind.due if kind.delay is None else now + kind.delay
-    return NewJob(record, due if due is not None and due > now else None, id is not None)
+    return NewJob(record, due if due is not None and due > now else None, id is not None, len(encoded) > OUTSIDE_BYTES)
 
 
 def _distinct(queues: Iterable[str]) -> list[str]:

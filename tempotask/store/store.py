@@ -21,7 +21,7 @@ from redis.exceptions import NoScriptError
 
 from tempotask.store import keys
 from tempotask.store.connect import Server
-from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, encode, raised_flag
+from tempotask.store.records import NIL, Record, encode, raised_flag
 
 T = TypeVar("T")
 Argument = str | bytes | int | float
@@ -48,6 +48,8 @@ class NewJob(msgspec.Struct, gc=False):
     """Unix seconds by the server's clock; None: now."""
     given_id: bool = False
     """Whether the user gave the id, which then is unique among jobs that have not finished."""
+    large: bool = False
+    """Whether the payload, over `OUTSIDE_BYTES`, is to live under a key of its own."""
 
 
 class Settlement(msgspec.Struct):
@@ -97,6 +99,40 @@ SCRIPTS = {
         *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend"),
     )
 }
+
+
+def enqueue_arguments(call: str, jobs: Sequence[NewJob]) -> tuple[list[Argument], list[int]]:
+    """What enqueue.lua reads, and the positions of the jobs that it answers for one by one."""
+    flat: list[Argument] = [call, int(call[:9], 36) // 1000, REMEMBER_MS]
+    groups: dict[tuple[str, str], list[Argument]] = {}
+    singles: list[int] = []
+    for position, job in enumerate(jobs):
+        record = job.record
+        if job.given_id or job.large or job.due is not None:
+            # First in, first out holds across the kinds: what came before goes before.
+            flat += _in_order(groups)
+            groups.clear()
+            payload = b""
+            if job.large:
+                payload = bytes(record.payload)
+                record = msgspec.structs.replace(record, flags=raised_flag(record.flags, "p"), payload=NIL)
+            due = "" if job.due is None else str(int(job.due * 1000))
+            flat += ("single", record.id if job.given_id else "", due, payload, encode(record))
+            singles.append(position)
+        else:
+            try:
+                groups[record.queue, record.priority].append(encode(record))
+            except KeyError:
+                groups[record.queue, record.priority] = [encode(record)]
+    return flat + _in_order(groups), singles
+
+
+def created_of(answer: bytes, number: int, singles: list[int]) -> list[bool]:
+    """What enqueue.lua answered, for all jobs of the call: those that have automatic ids are always created."""
+    created = [True] * number
+    for position, mark in zip(singles, answer, strict=True):
+        created[position] = mark == ord("1")
+    return created
 
 
 def _in_order(groups: dict[tuple[str, str], list[Argument]]) -> list[Argument]:
@@ -176,33 +212,8 @@ class Store:
         Returns which of them were created; the others have an id of a job that has not finished. Raises
         `ServerUnavailable`, `ServerFull`.
         """
-        flat: list[Argument] = [call, int(call[:9], 36) // 1000, REMEMBER_MS]
-        groups: dict[tuple[str, str], list[Argument]] = {}
-        singles: list[int] = []
-        for position, job in enumerate(jobs):
-            record = job.record
-            outside = len(bytes(record.payload)) > OUTSIDE_BYTES
-            if job.given_id or job.due is not None or outside:
-                # First in, first out holds across the kinds: what came before goes before.
-                flat += _in_order(groups)
-                groups.clear()
-                payload = b""
-                if outside:
-                    payload = bytes(record.payload)
-                    record = msgspec.structs.replace(record, flags=raised_flag(record.flags, "p"), payload=NIL)
-                due = "" if job.due is None else str(int(job.due * 1000))
-                flat += ("single", record.id if job.given_id else "", due, payload, encode(record))
-                singles.append(position)
-            else:
-                group = groups.get((record.queue, record.priority))
-                if group is None:
-                    group = groups[record.queue, record.priority] = []
-                group.append(encode(record))
-        answer = self.run("enqueue", *flat, *_in_order(groups))
-        created = [True] * len(jobs)
-        for position, mark in zip(singles, answer, strict=True):
-            created[position] = mark == ord("1")
-        return created
+        arguments, singles = enqueue_arguments(call, jobs)
+        return created_of(self.run("enqueue", *arguments), len(jobs), singles)
 
     def give_back_tail(self, worker: str, turn: str, start: int) -> int:
         """Gives back what a worker holds under that turn from an index on. Returns how many jobs."""

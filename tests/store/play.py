@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from tempotask.store.records import (
+    OUTSIDE_BYTES,
     Batch,
     Failure,
     Finished,
@@ -45,6 +46,7 @@ def new_job(id: str, queue: str = "q", *, priority: int = 0, payload: Any = None
     given = {name: rest.pop(name) for name in ("due", "given_id") if name in rest}
     payload = Raw(msgspec.msgpack.encode(payload))
     rest = {"flags": "", "name": "n", "enqueued_at": 0.0, **rest}
+    given.setdefault("large", len(bytes(payload)) > OUTSIDE_BYTES)
     return NewJob(Record(id=id, queue=queue, priority=str(priority), payload=payload, **rest), **given)
 
 

@@ -1,0 +1,69 @@
+"""Enqueue calls one ahead: the server adds a thousand jobs while the next thousand are being made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import redis
+from redis.connection import AbstractConnection
+
+from tempotask.store.store import SCRIPTS, Argument, NewJob, Store, created_of, enqueue_arguments, packed
+
+
+class _Call(NamedTuple):
+    arguments: list[Argument]
+    number: int
+    singles: list[int]
+
+
+class Stream:
+    """Sends enqueue calls, and reads the answer of each when the next is about to be sent.
+
+    A call whose answer does not come is made again, patiently, as `Store.enqueue` would: the server remembers it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._connection: AbstractConnection | None = None
+        self._under_way: _Call | None = None
+
+    def send(self, call: str, jobs: Sequence[NewJob]) -> None:
+        """Sends a call. Nothing may be under way."""
+        arguments, singles = enqueue_arguments(call, jobs)
+        self._under_way = _Call(arguments, len(jobs), singles)
+        try:
+            if self._connection is None:
+                server = self._store.server
+                self._connection = server.connection(timeout=server.connect_timeout)
+            command = packed("EVALSHA", SCRIPTS["enqueue"].sha, 1, self._store.ring, *arguments)
+            self._connection.send_packed_command(command)  # type: ignore[no-untyped-call]
+        except (redis.RedisError, OSError):
+            self.close()
+
+    def created(self) -> list[bool]:
+        """Which jobs of the call under way were created; an empty list when there is none.
+
+        Raises `ServerUnavailable`, `ServerFull`.
+        """
+        call, self._under_way = self._under_way, None
+        if call is None:
+            return []
+        answer: bytes | None = None
+        if self._connection is not None:
+            try:
+                answer = self._connection.read_response(disable_decoding=True)
+            except (redis.RedisError, OSError):
+                self.close()
+            except BaseException:
+                self.close()
+                raise
+        if answer is None:
+            answer = self._store.run("enqueue", *call.arguments)
+        return created_of(answer, call.number, call.singles)
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()  # type: ignore[no-untyped-call]
