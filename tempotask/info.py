@@ -71,11 +71,23 @@ def info_of(store: Store, found: look.Found) -> JobInfo:
         **fields,
         data=None if record is None else look.data(store, record),
         logs=[LogEntry(_time(at), message) for at, message in look.logs(found)],
-        errors=[
-            ErrorInfo(error.attempt, _time(error.at), error.type, error.message, error.traceback)
-            for error in (record.errors if record is not None else None) or ()
-        ],
+        errors=_errors(found, fields["finished_at"]),
     )
+
+
+def _errors(found: look.Found, finished_at: datetime | None) -> list[ErrorInfo]:
+    """Those that the record carries from try to try, and that of the last, which ended the job."""
+    record = found.record
+    if record is None:
+        return []
+    errors = [
+        ErrorInfo(error.attempt, _time(error.at), error.type, error.message, error.traceback)
+        for error in record.errors or ()
+    ]
+    last = found.finished.failure if found.finished is not None else None
+    if last is not None and finished_at is not None:
+        errors.append(ErrorInfo(record.tries + 1, finished_at, last.type, last.message, last.traceback))
+    return errors
 
 
 def _time(seconds: float) -> datetime:

@@ -91,13 +91,12 @@ class Worker:
         self._turning = threading.Lock()
         self._busy = threading.Event()
         self._waiting = False
-        self._registrations: tuple[float, list[Registration]] = (0.0, [])
+        self._elsewhere: tuple[float, set[tuple[str, str]]] = (0.0, set())
 
     def run(self) -> int:
         """Works until told to end. Returns the exit code."""
         signal.signal(STOP_SIGNAL, self._on_stop)
         signal.signal(VERDICT_SIGNAL, self._runner.on_verdict)
-        signal.siginterrupt(VERDICT_SIGNAL, False)
         threading.Thread(target=self._settle_early, name="tempotask-early", daemon=True).start()
         self._words[STATE] = BUSY
         self._wake_supervisor()
@@ -244,13 +243,15 @@ class Worker:
 
     def _declared_elsewhere(self, queue: str, name: str) -> bool:
         """Whether another live supervisor declares a task that this application does not."""
-        asked, registrations = self._registrations
-        if time.monotonic() - asked > 1.0:
+        asked, declared = self._elsewhere
+        # A yes may be a second old. A no may not: a supervisor that has just come must not find the job failed.
+        if (queue, name) not in declared or time.monotonic() - asked > 1.0:
             told = self._store.registrations()
             told.pop(self._supervisor, None)
             registrations = [msgspec.msgpack.decode(blob, type=Registration) for blob in told.values()]
-            self._registrations = (time.monotonic(), registrations)
-        return any((queue, name) in registration.tasks for registration in registrations)
+            declared = {task for registration in registrations for task in registration.tasks}
+            self._elsewhere = (time.monotonic(), declared)
+        return (queue, name) in declared
 
 
 EMPTY = Settlement({}, [], [], []).arguments()

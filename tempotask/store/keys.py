@@ -17,7 +17,7 @@ TABLE = {
     "worker:<worker>": "hash: supervisor, turn (last number), open (turn of the open claims), holes; idle, want, room",
     "workers": "hash: worker -> supervisor",
     "lost": "hash: worker -> supervisor, of workers whose host was swept and whose jobs are being given back",
-    "idle": "sorted set: idle workers by the time they went idle; the latest is woken first",
+    "idle": "sorted set: idle workers by the time they went idle; the first is woken first",
     "wake:<worker>:<turn>": "list: what is handed over to a worker that went idle in that turn",
     "supervisors": "hash: supervisor -> its registration (host, boot, process, tasks)",
     "leases": "hash: supervisor -> the millisecond its lease runs out, or `swept`",

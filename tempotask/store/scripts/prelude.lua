@@ -239,9 +239,10 @@ end
 -- The name of the turn carries the time: after a restart with older state the same number could be given twice.
 local function hand_over()
   while call('EXISTS', KEYS[1]) == 1 do
-    local latest = call('ZPOPMAX', P .. 'idle')
-    if #latest == 0 then return end
-    local worker = latest[1]
+    -- The one that is idle longest: a job that it has to leave to others comes around to them all.
+    local longest = call('ZPOPMIN', P .. 'idle')
+    if #longest == 0 then return end
+    local worker = longest[1]
     local state = call('HMGET', P .. 'worker:' .. worker, 'idle', 'want', 'room')
     if state[1] then
       local turn = state[1] .. '@' .. text(now_ms())
