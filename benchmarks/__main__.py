@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.harness import ROOT, Bench, Failed, Row, machine, number
@@ -47,18 +48,23 @@ def table(rows: list[Row]) -> Table:
     for column in ("what", "measured", "reference", "ratio", "at least", "aim", "holds"):
         shown.add_column(column, overflow="fold")
     for row in rows:
-        sign = "" if row.more_is_better else "≤ "
         style = {"aim": "green", "yes": "yellow"}.get(row.holds, "bold red")
         shown.add_row(
-            row.what,
+            escape(row.what),
             str(row.measured),
             str(row.reference or ""),
             f"{row.figure:.3g}" if row.reference else "",
-            f"{sign}{number(row.least)} {row.unit}".rstrip(),
-            f"{sign}{number(row.aim)} {row.unit}".rstrip(),
+            bound(row, row.least),
+            bound(row, row.aim),
             f"[{style}]{row.holds}[/]",
         )
     return shown
+
+
+def bound(row: Row, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{'' if row.more_is_better else '≤ '}{number(value)} {row.unit}".rstrip()
 
 
 def write(path: Path, bench: Bench, rows: dict[str, list[Row]]) -> None:
@@ -85,7 +91,7 @@ def run(names: list[str], bench: Bench) -> int:
         for row in rows[name]:
             against = f" against {row.reference}: {row.figure:.3g}" if row.reference else ""
             console.print(
-                f"{name}: {row.what}: {row.measured}{against} ({row.holds})",
+                f"{name}: {row.what}: {row.measured}{against} {row.holds}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,

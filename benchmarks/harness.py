@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -69,20 +69,28 @@ class Row:
     what: str
     measured: Spread
     figure: float
-    least: float
-    aim: float
+    least: float | None
+    """None: it is only told."""
+    aim: float | None
     more_is_better: bool
     reference: Spread | None = None
     unit: str = ""
     """Of the figure; empty for a ratio."""
-    notes: dict[str, Any] = field(default_factory=dict)
 
-    def reaches(self, bound: float) -> bool:
-        return self.figure >= bound if self.more_is_better else self.figure <= bound
+    def reaches(self, bound: float | None) -> bool:
+        return bound is None or self.figure >= bound if self.more_is_better else self.figure <= bound
 
     @property
     def holds(self) -> str:
-        return "aim" if self.reaches(self.aim) else "yes" if self.reaches(self.least) else "NO"
+        return (
+            ""
+            if self.least is None
+            else "aim"
+            if self.reaches(self.aim)
+            else "yes"
+            if self.reaches(self.least)
+            else "NO"
+        )
 
 
 def ratio(what: str, ours: Spread, reference: Spread, least: float, aim: float, *, more_is_better: bool = True) -> Row:

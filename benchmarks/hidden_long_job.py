@@ -1,14 +1,15 @@
 """Does one long job hidden among thousands of short ones hold anything up?
 
-The best schedule is both cores busy until the end. It is measured too, as two bare processes that each burn half of the
-work: what the machine does besides slows both.
+The best schedule hands each job, in order, to the worker that is free first. It is measured too, as two bare processes
+that each burn what such a worker would: what the machine does besides slows both.
 """
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
+import multiprocessing.synchronize
 import time
-from collections.abc import Callable
 
 from benchmarks.apps.busy import burn
 from benchmarks.harness import WORKERS, Bench, Row, Spread, in_turns
@@ -25,12 +26,17 @@ def ours(bench: Bench, number: int, seconds: float, place: int) -> float:
         return project.drain()
 
 
-def best(number: int, seconds: float) -> float:
-    """Seconds in which two processes get through the same work, divided evenly beforehand."""
-    half = (number * SHORT + seconds) / WORKERS
+def best(number: int, seconds: float, place: int) -> float:
+    """Seconds in which two processes get through the same work, divided beforehand as it can't be divided better."""
+    loads = [place * SHORT / WORKERS] * WORKERS
+    loads[0] += seconds
+    # What comes after the long job fills up the other worker, and then both.
+    after = (number - place) * SHORT
+    gap = min(after, loads[0] - loads[1])
+    loads = [loads[0] + (after - gap) / WORKERS, loads[1] + gap + (after - gap) / WORKERS]
     context = multiprocessing.get_context("fork")
     start = context.Barrier(WORKERS + 1)
-    processes = [context.Process(target=_burn, args=(start, half), daemon=True) for _ in range(WORKERS)]
+    processes = [context.Process(target=_burn, args=(start, load), daemon=True) for load in loads]
     for process in processes:
         process.start()
     start.wait()
@@ -50,13 +56,13 @@ def measure(bench: Bench) -> list[Row]:
     rows = []
     places = {"first": 0, "in the middle": number // 2, "near the end": number - number // 40}
     for where, place in places.items():
-        mine, others = in_turns(_ours(bench, number, seconds, place), lambda: best(number, seconds), bench.rounds, "s")
+        mine, others = in_turns(
+            functools.partial(ours, bench, number, seconds, place),
+            functools.partial(best, number, seconds, place),
+            *(bench.rounds, "s"),
+        )
         rows.append(_row(f"a {seconds:.0f} s job among {number:,} of 1 ms, {where}: wall / best", mine, others))
     return rows
-
-
-def _ours(bench: Bench, number: int, seconds: float, place: int) -> Callable[[], float]:
-    return lambda: ours(bench, number, seconds, place)
 
 
 def _row(what: str, mine: Spread, others: Spread) -> Row:

@@ -10,8 +10,8 @@ import redis
 
 from benchmarks.harness import Bench, Project, Row, in_turns
 
-PACE = 0.003
-"""Seconds between two jobs, so that everybody is asleep again."""
+PACE = 0.005
+"""Seconds in which everybody falls asleep again. Only then is asked for what the other side has seen."""
 
 
 def ours(project: Project, count: int) -> float:
@@ -20,6 +20,7 @@ def ours(project: Project, count: int) -> float:
     for _ in range(count):
         began = time.time_ns()
         handle = project.producer.enqueue(name="now", queue="work")
+        time.sleep(PACE)
         taken.append(handle.result(timeout=60) - began)
         project.wait_idle()
         time.sleep(PACE)
@@ -38,6 +39,7 @@ def bare(bench: Bench, count: int) -> float:
             time.sleep(PACE)
             began = time.time_ns()
             client.rpush("{limit}:there", "x" * 30)
+            time.sleep(PACE)
             taken.append(int(client.blpop(["{limit}:back"])[1]) - began)
     echo.join()
     return statistics.median(taken) / 1e6

@@ -183,13 +183,14 @@ def finished(handles: JobHandles[Done], pool: Pool) -> Iterator[JobHandle[Done]]
     """The handles as their jobs finish; an error instead of a wait without end when the pool could not start."""
     left = {handle.id: handle for handle in handles}
     while left:
-        before = len(left)
+        before, over = len(left), pool.ended() is not None
         try:
             for handle in as_completed(left.values(), timeout=SILENCE):
                 del left[handle.id]
                 yield handle
         except TimeoutError:
-            if len(left) == before and (status := pool.ended()) is not None:
+            # When the pool had ended before these were asked for, nothing more can come.
+            if over and len(left) == before and (status := pool.ended()) is not None:
                 raise TempoTaskError(f"the supervisor has ended with status {status}, and jobs are left") from None
 
 
