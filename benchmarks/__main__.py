@@ -31,15 +31,14 @@ if not console.is_terminal:
     console = Console(width=170)
 
 
-def chosen(only: str | None) -> list[str]:
-    if only is None:
-        return list(NAMES)
+def chosen(only: str) -> list[str]:
+    """For argparse: which benchmarks are meant."""
     names = [name.strip() for name in only.split(",") if name.strip()]
     for name in names:
         if name not in NAMES:
             near = difflib.get_close_matches(name, NAMES, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
-            raise SystemExit(f"there is no benchmark {name!r}; {hint}")
+            raise argparse.ArgumentTypeError(f"there is no benchmark {name!r}; {hint}")
     return names
 
 
@@ -106,17 +105,18 @@ def run(names: list[str], bench: Bench) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures what docs/design.md claims.")
-    parser.add_argument("--only", metavar="NAME,…", help=f"some of: {', '.join(NAMES)}")
+    parser.add_argument(
+        "--only", type=chosen, default=list(NAMES), metavar="NAME,…", help=f"some of: {', '.join(NAMES)}"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works, not to compare")
     parser.add_argument("--server", type=Path, metavar="PROGRAM", help="a redis-server or valkey-server")
     arguments = parser.parse_args()
-    names = chosen(arguments.only)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         with Bench(quick=arguments.quick, program=arguments.server) as bench:
             facts = machine(bench)
             console.print(", ".join(f"{key} {value}" for key, value in facts.items()), style="dim", soft_wrap=True)
-            return run(names, bench)
+            return run(arguments.only, bench)
     except KeyboardInterrupt:
         return 130
     except (Failed, OSError) as error:

@@ -78,7 +78,9 @@ class Row:
     """Of the figure; empty for a ratio."""
 
     def reaches(self, bound: float | None) -> bool:
-        return bound is None or self.figure >= bound if self.more_is_better else self.figure <= bound
+        if bound is None:
+            return True
+        return self.figure >= bound if self.more_is_better else self.figure <= bound
 
     @property
     def holds(self) -> str:

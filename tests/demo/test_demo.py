@@ -58,7 +58,7 @@ def test_the_demo_says_the_same_when_everything_is_killed(short_path: Path) -> N
 
 def test_a_demo_that_was_interrupted_leaves_nothing_running_and_is_taken_up_by_the_next(short_path: Path) -> None:
     log = short_path / ".tempotask" / "demo.log"
-    process = start(short_path, "--files", "400")
+    process = start(short_path, "--files", "200")
     end = time.monotonic() + 60
     while not (log.exists() and "ready" in log.read_text()):
         assert process.poll() is None, process.communicate()[0]
