@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 BUDGET = 0.02
 """Seconds of work that a batch should be: long enough to make the round trip cheap, short enough to be fair."""
-MOST = 400
+MOST = 1000
 """The largest batch: larger ones gain nothing any more."""
 ROOM = 1 << 20
 """Bytes of a batch."""
