@@ -12,6 +12,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -24,6 +25,9 @@ from tempotask.store.wire import IDLE_SECONDS, Lost, Wire
 T = TypeVar("T")
 log = logging.getLogger("tempotask")
 
+REFUSED_PAUSE = 0.2
+"""Seconds between two tries with a server that refuses us at once."""
+
 
 class Clerk:
     """Asks the server on behalf of a loop, which watches `fileno()` and calls `deliver()` when it is readable."""
@@ -35,7 +39,6 @@ class Clerk:
         self._readable, self._writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._ended = False
         self._orders_for = ""
-        self._wire = Wire(store)
         self._thread = threading.Thread(target=self._serve, name="tempotask-clerk", daemon=True)
 
     def start(self) -> None:
@@ -58,7 +61,9 @@ class Clerk:
             self._answers.popleft()()
 
     def listen(self, supervisor: str, then: Callable[[str], None]) -> None:
-        """Begins to listen for the orders of that supervisor; `then` gets each, in the loop."""
+        """Listens for the orders of that supervisor, from now on for no other; `then` gets each, in the loop."""
+        if self._orders_for == supervisor:
+            return
         self._orders_for = supervisor
         listener = threading.Thread(target=self._listen, args=(supervisor, then), name="tempotask-orders", daemon=True)
         listener.start()
@@ -90,6 +95,8 @@ class Clerk:
                 if not away:
                     log.warning("the server can't be used, and is tried again: %s", error)
                 away = True
+                # `patiently` has waited unless the server refuses us, and may go on to do so.
+                time.sleep(REFUSED_PAUSE)
                 continue
             if away:
                 log.info("the server is back")
@@ -97,10 +104,11 @@ class Clerk:
         return None
 
     def _listen(self, supervisor: str, then: Callable[[str], None]) -> None:
-        pause = threading.Event()
+        # One of its own: whoever listened for another id may still be blocked.
+        wire, pause = Wire(self.store), threading.Event()
         while not self._ended and self._orders_for == supervisor:
             try:
-                order = self._wire.wait(f"orders:{supervisor}", IDLE_SECONDS)
+                order = wire.wait(f"orders:{supervisor}", IDLE_SECONDS)
             except (Lost, redis.RedisError, TempoTaskError):
                 pause.wait(1.0)
                 continue

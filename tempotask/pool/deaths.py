@@ -66,7 +66,7 @@ class Coroner:
 
     def bury(self, death: Death) -> Findings:
         """Gives back all that the worker held, with a verdict on the job that ran. May be done twice."""
-        if death.cause is Cause.STOP or death.running is None:
+        if death.running is None:
             given_back, _ = self._store.give_back_all(death.worker)
             return Findings(None, "", given_back)
         turn, claims = self._store.opened(death.worker)
@@ -75,6 +75,9 @@ class Coroner:
             given_back, _ = self._store.give_back_all(death.worker)
             return Findings(None, "", given_back)
         record = decode_record(held)
+        if death.cause is Cause.STOP:
+            given_back, _ = self._store.give_back_all(death.worker)
+            return Findings(record, "runs again, unmarked", given_back - 1)
         options = self._options_of(record)
         settling = Settling(death.worker, self._limits)
         if death.cause is Cause.TIMEOUT:

@@ -128,39 +128,44 @@ class Generation:
     def _died(self, event: Died, buried: Callable[[], None]) -> None:
         worker = event.worker
         watch = self._watches.pop(worker.id)
-        death = watch.death(str(event.status))
+        # A nursery takes its workers with it, whatever they run: no job is to blame for that.
+        death = watch.death(str(event.status), spared=event.bereft)
         worker.close()
-        self._pause_after(watch, death)
+        pause = self._pause_after(watch, death)
         self.burying += 1
 
         def found(findings: Findings) -> None:
             self.burying -= 1
-            self._report(worker.id, watch, death, findings, event.status)
+            self._report(worker.id, watch, death, findings, event.status, pause)
             buried()
 
         self._clerk.ask(lambda: self._coroner.bury(death), found)
 
-    def _pause_after(self, watch: Watch, death: Death) -> None:
-        if death.cause is Cause.STOP:
-            return
+    def _pause_after(self, watch: Watch, death: Death) -> str:
+        """Has the next worker wait if this one died of its start; says so."""
         age = time.monotonic() - watch.born_at
-        if watch.last_state == STARTING or (age < SHORT_LIFE and death.running is None):
-            self._failures += 1
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
-            self._not_before = time.monotonic() + pause
-            log.error("a worker %s before it was ready: see above; the next one starts in %.1f s", death.how, pause)
-        else:
-            self._failures = 0
-
-    def _report(self, name: str, watch: Watch, death: Death, findings: Findings, status: ExitStatus) -> None:
         if death.cause is Cause.STOP:
+            return ""
+        if watch.last_state != STARTING and (age >= SHORT_LIFE or death.running is not None):
+            self._failures = 0
+            return ""
+        self._failures += 1
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
+        self._not_before = time.monotonic() + pause
+        return f" {age:.1f} s after its start; the next one starts in {pause:.1f} s"
+
+    def _report(
+        self, name: str, watch: Watch, death: Death, findings: Findings, status: ExitStatus, pause: str
+    ) -> None:
+        if death.cause is Cause.STOP and status.signal is None:
             if findings.given_back:
                 log.info("worker %s ended; %d jobs given back", name, findings.given_back)
             return
         told = {"worker": name, "pid": watch.pid, "signal": status.signal, "code": status.code}
         others = f"; {findings.given_back} jobs given back" if findings.given_back else ""
         if findings.job is None:
-            log.warning("worker %s (pid %d) %s while it ran no job%s", name, watch.pid, death.how, others, extra=told)
+            how = death.how + pause
+            log.warning("worker %s (pid %d) %s while it ran no job%s", name, watch.pid, how, others, extra=told)
             return
         job = findings.job
         told |= {"job": job.id, "queue": job.queue, "name_of_job": job.name, "verdict": findings.verdict}

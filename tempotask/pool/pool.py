@@ -119,6 +119,8 @@ class Died:
 
     worker: WorkerProcess
     status: ExitStatus
+    bereft: bool = False
+    """Whether it went with its nursery."""
 
 
 @dataclass(frozen=True)
@@ -243,12 +245,12 @@ class UnifiedWorkerPool:
                 return message
         raise AssertionError(f"a nursery does not send {message}")
 
-    def _died(self, worker: WorkerProcess, status: ExitStatus) -> Died:
+    def _died(self, worker: WorkerProcess, status: ExitStatus, *, bereft: bool = False) -> Died:
         self._forget(worker)
         worker.release()
         worker.state = "ending"
         del self.workers[worker.id]
-        return Died(worker, status)
+        return Died(worker, status, bereft)
 
     def _forget(self, watched: WorkerProcess | Channel | int) -> None:
         if self._selector is not None:
@@ -274,7 +276,8 @@ class UnifiedWorkerPool:
         status = ExitStatus.of(linux.reap(self.pid, _PATIENCE))
         ends = self._end_orphans()
         deaths: list[Event] = [
-            self._died(worker, ends.get(worker.pid, ExitStatus())) for worker in list(self.workers.values())
+            self._died(worker, ends.get(worker.pid, ExitStatus()), bereft=True)
+            for worker in list(self.workers.values())
         ]
         return [*deaths, NurseryDied(status)]
 

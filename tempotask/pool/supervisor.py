@@ -89,7 +89,7 @@ class Supervisor:
         self._options = Options()
         self._id = ""
         self._status = 0
-        self._stopping = self._over = self._told_ready = self._asking = False
+        self._stopping = self._over = self._told_ready = self._asking = self._again = False
         self._failure: TempoTaskError | None = None
         self._renewed = self._tidied = 0.0
         self._due: float | None = None
@@ -183,10 +183,19 @@ class Supervisor:
         pool.register(self._selector)
 
     def _reload(self) -> None:
-        if self._stopping or self._importing is not None:
+        if self._stopping:
+            return
+        if self._importing is not None:
+            # It may have read the code as it was before.
+            self._again = True
             return
         log.info("taking up changed code")
         self._import()
+
+    def _import_again(self) -> None:
+        again, self._again = self._again, False
+        if again:
+            self._reload()
 
     def _handle(self, pool: UnifiedWorkerPool, event: Event) -> None:
         match event:
@@ -231,6 +240,8 @@ class Supervisor:
         else:
             log.error("%s; trying again in 5 s", failure)
             self._after(5.0, self._reload)
+        if self._id:
+            self._import_again()
 
     def _nursery_died(self, pool: UnifiedWorkerPool, what: str) -> None:
         if pool is self._importing:
@@ -313,6 +324,7 @@ class Supervisor:
             pool.end()
             self._keep_up()
             return
+        self._import_again()
         self._clerk.listen(self._id, self._obey)
         self._generations.append(Generation(pool, report, self._clerk, self._coroner, self._wake_end))
         self._keep_up()

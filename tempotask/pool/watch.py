@@ -89,13 +89,13 @@ class Watch:
         self._killed = True
         self.worker.kill_group()
 
-    def death(self, how: str) -> Death:
-        """What is known of this worker's end, now that it is dead."""
+    def death(self, how: str, *, spared: bool = False) -> Death:
+        """What is known of this worker's end, now that it is dead; `spared` if its job is not to blame."""
         look = self.peek()
         self.last_state = look.state
         if self._executed is not None:
             return Death(self.worker.id, Cause.TIMEOUT, self._executed.turn, self._executed.job, self._since, how)
-        stopped = self._killed or (self.worker.block.words[STOP] != 0 and look.running is None)
+        stopped = spared or self._killed or (self.worker.block.words[STOP] != 0 and look.running is None)
         return Death(self.worker.id, Cause.STOP if stopped else Cause.CRASH, look.name, look.running, self._since, how)
 
     def _steal(self) -> None:

@@ -100,6 +100,13 @@ class Supervisor:
         self.signal()
         return self.end()
 
+    def halt(self) -> int:
+        """Stops it by force."""
+        self.signal()
+        self.wait_for("stopping")
+        self.signal()
+        return self.end()
+
     def tree(self) -> list[psutil.Process]:
         """All processes under it, and itself first."""
         return [self._me, *self._me.children(recursive=True)]

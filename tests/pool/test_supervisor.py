@@ -63,10 +63,9 @@ def test_a_second_term_stops_at_once_and_what_ran_goes_back_unmarked(bench: Benc
     supervisor = bench.start(workers=1)
     handle = bench.manager.enqueue(name="hold", queue="q", options={"max_crashes": 1})
     bench.hear()
-    supervisor.signal()
-    supervisor.wait_for("stopping")
-    supervisor.signal()
-    assert supervisor.end() == 1
+    assert supervisor.halt() == 1
+    (death,) = supervisor.about("SIGKILL")
+    assert f"{handle.id} (q/hold), which runs again, unmarked" in death
     assert handle.status() == "waiting"
     assert bench.store.registrations() == {}
     bench.open_gate()

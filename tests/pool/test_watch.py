@@ -53,10 +53,7 @@ def test_while_a_job_holds_the_interpreter_its_neighbours_are_stolen_all_the_sam
     for handle in handles[1:]:
         assert handle.result(timeout=LONG) == "x"
     assert handles[0].status() == "processing"
-    supervisor.signal()
-    supervisor.wait_for("stopping")
-    supervisor.signal()
-    assert supervisor.end() == 1
+    assert supervisor.halt() == 1
     assert not psutil.pid_exists(int(pid))
     assert handles[0].status() == "waiting"
 

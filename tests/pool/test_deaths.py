@@ -1,0 +1,173 @@
+"""Processes that are killed with -9, at work: no job is lost, settled twice, or blamed without having run."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+
+import psutil
+import pytest
+from pool.running import LONG, Bench, wait_until
+
+from tempotask import WorkerCrashed
+
+
+def test_only_the_job_that_ran_is_blamed_for_the_death_of_its_worker(bench: Bench) -> None:
+    supervisor = bench.start(workers=1)
+    bench.manager.enqueue_many({"name": "echo", "queue": "q"} for _ in range(1000)).results(timeout=LONG)
+    names = ["echo"] * 5 + ["hold"] + ["echo"] * 50
+    handles = bench.manager.enqueue_many(
+        {"name": name, "queue": "q", "data": n, "options": {"max_crashes": 2}} for n, name in enumerate(names)
+    )
+    _, id, pid = bench.hear()
+    assert id == handles[5].id
+    os.kill(int(pid), signal.SIGKILL)
+    began = time.monotonic()
+    _, id, pid = bench.hear()
+    assert id == handles[5].id
+    assert time.monotonic() - began < 5  # 0.03 s on a machine that has nothing else to do
+    line = supervisor.wait_for("SIGKILL")
+    assert handles[5].id in line
+    assert "q/hold" in line
+    assert "runs again, alone (crash 1 of 2)" in line
+    bench.open_gate()
+    assert handles.results(timeout=LONG) == [*range(5), 1, *range(6, 56)]
+    assert len(supervisor.about("SIGKILL")) == 1
+    assert supervisor.stop() == 0
+
+
+def test_at_the_third_crash_a_job_fails_as_worker_crashed(bench: Bench) -> None:
+    supervisor = bench.start(workers=2)
+    handle = bench.manager.enqueue(name="hold", queue="q", options={"attempts": 5})
+    others = bench.manager.enqueue_many({"name": "echo", "queue": "q", "data": n} for n in range(100))
+    for _ in range(3):
+        _, id, pid = bench.hear()
+        assert id == handle.id
+        os.kill(int(pid), signal.SIGKILL)
+    with pytest.raises(WorkerCrashed) as failed:
+        handle.result(timeout=LONG)
+    assert "SIGKILL" in failed.value.message
+    assert others.results(timeout=LONG) == list(range(100))
+    supervisor.wait_for("failed as WorkerCrashed")
+    assert len(supervisor.about("SIGKILL")) == 3
+    assert supervisor.stop() == 0
+
+
+def test_the_death_of_an_idle_worker_is_logged_once_and_it_is_replaced(bench: Bench) -> None:
+    supervisor = bench.start(workers=1)
+    (worker,) = supervisor.workers()
+    worker.kill()
+    line = supervisor.wait_for("SIGKILL")
+    assert f"pid {worker.pid}" in line
+    assert "while it ran no job" in line
+    assert bench.manager.enqueue(name="say", queue="q", data="x").result(timeout=LONG) != worker.pid
+    assert len(supervisor.about("SIGKILL")) == 1
+    assert supervisor.stop() == 0
+
+
+def test_when_the_nursery_is_killed_another_one_comes_and_no_job_is_blamed(bench: Bench) -> None:
+    supervisor = bench.start(workers=1)
+    handle = bench.manager.enqueue(name="hold", queue="q", options={"max_crashes": 1})
+    bench.hear()
+    old = supervisor.nursery()
+    old.kill()
+    assert bench.hear()[:2] == ["holds", handle.id]
+    assert supervisor.nursery().pid != old.pid
+    bench.open_gate()
+    assert handle.result(timeout=LONG) == 1
+    assert supervisor.stop() == 0
+
+
+def test_nothing_is_left_of_a_supervisor_that_is_killed_while_a_worker_holds_the_interpreter(bench: Bench) -> None:
+    supervisor = bench.start(workers=2)
+    bench.manager.enqueue(name="regex", queue="q")
+    bench.manager.enqueue(name="overrun", queue="q", data="child", options={"timeout": 600})
+    for _ in range(3):
+        bench.hear()
+    processes = supervisor.tree()
+    assert len(processes) >= 5
+    supervisor.process.kill()
+    began = time.monotonic()
+    supervisor.end()
+    _, left = psutil.wait_procs(processes, timeout=LONG)
+    assert not left
+    assert time.monotonic() - began < 10  # 0.5 s on a machine that has nothing else to do
+    second = bench.begin(workers=1)
+    second.wait_for("was lost: its jobs have been given back")
+    assert bench.hear()[0] in ("holds", "runs")
+    assert second.halt() == 1
+
+
+def test_a_worker_that_keeps_dying_at_its_start_is_replaced_with_a_growing_pause(bench: Bench) -> None:
+    (bench.folder / "sick.py").write_text(
+        "from tempotask import QueueManager\n"
+        "def context():\n    raise ValueError('no model here')\n"
+        "tempotask = QueueManager.init(ctx=context)\n"
+    )
+    supervisor = bench.begin(app="sick:tempotask", folder=bench.folder, workers=1)
+    for pause in ("0.1 s", "0.2 s", "0.4 s"):
+        assert pause in supervisor.wait_for("the next one starts in")
+    assert "no model here" in supervisor.log
+    assert supervisor.stop() == 0
+
+
+def proved(bench: Bench, ids: list[str], kills: int) -> None:
+    """That each of these jobs was finished, and none cut off more often than there were kills."""
+    began, ended = (Counter(id for id, what, *_ in bench.entries() if what == word) for word in ("start", "end"))
+    assert set(ended) == set(ids)
+    assert sum((began - ended).values()) <= kills
+    tokens = [token for _, what, token, _ in bench.entries() if what == "start"]
+    assert len(set(tokens)) == len(tokens), "two starts have the same fencing token"
+
+
+def test_twenty_kills_of_workers_lose_nothing_settle_nothing_twice_and_blame_nobody_else(bench: Bench) -> None:
+    supervisor = bench.start(workers=2)
+    options = {"max_crashes": 1000}
+    handles = bench.manager.enqueue_many(
+        {"name": "enter", "queue": "q", "data": 0.004, "options": options} for _ in range(900)
+    )
+    chance = random.Random(20)
+    for kill in range(20):
+        wait_until(lambda kill=kill: len(bench.entries()) > 60 * kill, "nothing runs any more")
+        workers = supervisor.workers()
+        if workers:
+            chance.choice(workers).kill()
+    results = handles.results(timeout=LONG)
+    assert supervisor.stop() == 0
+    proved(bench, [handle.id for handle in handles], 20)
+    entries = {(id, int(token)) for id, what, token, _ in bench.entries() if what == "end"}
+    assert all((handle.id, token) in entries for handle, token in zip(handles, results, strict=True))
+    counts = bench.store.read("HGETALL", "counts:q")
+    assert int(counts[b"completed"]) == 900
+    assert b"failed" not in counts
+    started = {id for id, what, *_ in bench.entries() if what == "start"}
+    blamed = [line.split(" while it ran job ")[1].split()[0] for line in supervisor.about(" while it ran job ")]
+    assert set(blamed) <= started
+    assert len(blamed) <= 20
+
+
+@pytest.mark.slow
+def test_killing_any_process_at_any_time_loses_nothing(bench: Bench) -> None:
+    """Workers, nurseries and supervisors; whoever started the supervisor starts it again."""
+    options = {"max_crashes": 1000}
+    handles = bench.manager.enqueue_many(
+        {"name": "enter", "queue": "q", "data": 0.004, "options": options} for _ in range(3000)
+    )
+    chance = random.Random(3)
+    supervisor = bench.start(workers=2)
+    for kill in range(40):
+        wait_until(lambda kill=kill: len(bench.entries()) > 100 * kill, "nothing runs any more")
+        chance.choice(supervisor.tree()).kill()
+        if supervisor.process.poll() is not None:
+            supervisor = bench.begin(workers=2)
+    handles.results(timeout=100)
+    if supervisor.process.poll() is None:
+        supervisor.stop()
+    ended = Counter(id for id, what, *_ in bench.entries() if what == "end")
+    assert set(ended) == {handle.id for handle in handles}
+    assert int(bench.store.read("HGET", "counts:q", "completed")) == 3000
+    # What the last one held when it was killed is given back by whoever comes.
+    assert bench.begin("--drain", workers=1).end() == 0

@@ -1,0 +1,139 @@
+"""HUP: changed code is taken up, without losing a job or standing still."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from pool.running import APPS, LONG, Bench, Supervisor, wait_until
+
+SOURCE = """
+import sys
+sys.path.append({apps!r})
+sys.dont_write_bytecode = True
+from chores import GATE, TOLD, App, hold, say, tell
+from tempotask import Context, Job, QueueManager
+import os
+
+tempotask = QueueManager.init(concurrency={workers})
+tempotask.register_job(name="hold", queue="q", handler=hold.handler)
+
+@tempotask.task(queue="q")
+def version(job: Job, ctx: Context) -> str:
+    return {version!r}
+"""
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def write(bench: Bench) -> Write:
+    """Writes the application anew."""
+
+    def write(version: str, workers: int = 2, more: str = "") -> None:
+        text = SOURCE.format(apps=str(APPS), version=version, workers=workers) + more
+        new: Path = bench.folder / "changing.py.new"
+        new.write_text(text)
+        os.replace(new, bench.folder / "changing.py")
+
+    write("one")
+    return write
+
+
+def start(bench: Bench, *options: str) -> Supervisor:
+    return bench.start(*options, app="changing:tempotask", folder=bench.folder, workers=0)
+
+
+def version(bench: Bench) -> str:
+    return str(bench.manager.enqueue(name="version", queue="q").result(timeout=LONG))
+
+
+def test_changed_code_is_taken_up_while_what_runs_goes_on(bench: Bench, write: Write) -> None:
+    supervisor = start(bench)
+    held = bench.manager.enqueue(name="hold", queue="q", options={"max_crashes": 1})
+    bench.hear()
+    assert version(bench) == "one"
+    write("two")
+    supervisor.signal(signal.SIGHUP)
+    wait_until(lambda: version(bench) == "two", "the code is the old one")
+    assert held.status() == "processing"
+    bench.open_gate()
+    assert held.result(timeout=LONG) == 1
+    wait_until(lambda: len(supervisor.titled("nursery")) == 1, "the old nursery stays")
+    wait_until(lambda: len(supervisor.workers()) == 2, "there are not two workers")
+    assert supervisor.stop() == 0
+
+
+def test_no_job_is_lost_over_many_changes(bench: Bench, write: Write) -> None:
+    supervisor = start(bench)
+    handles = []
+    for change in range(4):
+        handles += bench.manager.enqueue_many({"name": "version", "queue": "q"} for _ in range(500))
+        write(f"v{change}")
+        supervisor.signal(signal.SIGHUP)
+        wait_until(lambda change=change: version(bench) == f"v{change}", "the code is an old one")
+    assert {handle.result(timeout=LONG) for handle in handles} <= {"one", "v0", "v1", "v2", "v3"}
+    assert supervisor.stop() == 0
+    assert not supervisor.about("killed")
+
+
+def test_code_that_does_not_import_leaves_the_workers_as_they_are_and_says_why(bench: Bench, write: Write) -> None:
+    supervisor = start(bench)
+    before = {worker.pid for worker in supervisor.workers()}
+    write("two", more="\nraise RuntimeError('half done')\n")
+    supervisor.signal(signal.SIGHUP)
+    supervisor.wait_for("the workers stay as they are")
+    assert "half done" in supervisor.log
+    assert version(bench) == "one"
+    assert {worker.pid for worker in supervisor.workers()} == before
+    write("three")
+    supervisor.signal(signal.SIGHUP)
+    wait_until(lambda: version(bench) == "three", "the code is the old one")
+    assert supervisor.stop() == 0
+
+
+def test_a_changed_concurrency_is_taken_up_unless_the_option_was_given(bench: Bench, write: Write) -> None:
+    supervisor = start(bench)
+    write("two", workers=3)
+    supervisor.signal(signal.SIGHUP)
+    wait_until(lambda: version(bench) == "two", "the code is the old one")
+    wait_until(lambda: len(supervisor.workers()) == 3, "there are not three workers")
+    assert supervisor.stop() == 0
+    fixed = start(bench, "--concurrency", "1")
+    write("three", workers=2)
+    fixed.signal(signal.SIGHUP)
+    wait_until(lambda: version(bench) == "three", "the code is the old one")
+    wait_until(lambda: len(fixed.workers()) == 1, "there is not one worker")
+    assert fixed.stop() == 0
+
+
+def test_what_changes_while_a_change_is_taken_up_is_taken_up_too(bench: Bench, write: Write) -> None:
+    supervisor = start(bench)
+    write("two", more="\ntell('imports')\nos.read(GATE, 1)\n")
+    supervisor.signal(signal.SIGHUP)
+    assert bench.hear() == ["imports"]
+    write("three")
+    supervisor.signal(signal.SIGHUP)
+    bench.open_gate()
+    wait_until(lambda: version(bench) == "three", "the last change is not taken up")
+    assert supervisor.stop() == 0
+
+
+def test_after_changes_delayed_jobs_still_come_in_time(bench: Bench, write: Write) -> None:
+    """Whoever listens for what is due must be one, however often the code changed."""
+    supervisor = start(bench)
+    process = psutil.Process(supervisor.process.pid)
+    threads = process.num_threads()
+    for name in ("two", "three"):
+        write(name)
+        supervisor.signal(signal.SIGHUP)
+        wait_until(lambda name=name: version(bench) == name, "the code is the old one")
+    for _ in range(20):
+        options = {"delay": 0.02}
+        handle = bench.manager.enqueue(name="version", queue="q", options=options)
+        assert handle.result(timeout=10) == "three"
+    assert process.num_threads() == threads
+    assert supervisor.stop() == 0
