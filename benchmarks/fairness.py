@@ -22,7 +22,9 @@ def starts(bench: Bench, number: int, seconds: float) -> str:
 def furthest(order: str) -> int:
     """How far any queue's part of any 300 consecutive starts is from its third."""
     return max(
-        abs(order.count(queue, at, at + WINDOW) - WINDOW // 3) for queue in "abc" for at in range(len(order) - WINDOW)
+        abs(order.count(queue, at, at + WINDOW) - WINDOW // 3)
+        for queue in "abc"
+        for at in range(len(order) - WINDOW + 1)
     )
 
 

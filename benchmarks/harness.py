@@ -143,23 +143,34 @@ class Bench:
         self._path = self.folder / "s.sock"
         self.url = f"unix://{self._path}"
         self._namespaces = 0
-        self._server = self._start_server()
+        self._server: subprocess.Popen[bytes] | None = None
         self.redis = redis.Redis.from_url(self.url)
-        self.version = _version(self.redis)
+        self.version = ""
 
     def __enter__(self) -> Self:
+        try:
+            self._start_server()
+            self.version = _version(self.redis)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the server; nothing of it is left."""
         self.redis.close()
-        self._server.kill()
-        self._server.wait()
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _start_server(self) -> subprocess.Popen[bytes]:
+    def _start_server(self) -> None:
         command = [str(self.program), "--port", "0", "--unixsocket", str(self._path), "--dir", str(self.folder)]
         me = os.getpid()
-        server = subprocess.Popen(
+        server = self._server = subprocess.Popen(
             [*command, "--save", "", "--appendonly", "no", "--loglevel", "warning"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -175,7 +186,6 @@ class Bench:
                 return probe.connect_ex(str(self._path)) == 0
 
         until("the server", listening)
-        return server
 
     def size(self, full: int, quick: int) -> int:
         """A number that depends on whether it is to be quick."""

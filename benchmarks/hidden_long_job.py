@@ -11,7 +11,7 @@ import multiprocessing
 import multiprocessing.synchronize
 import time
 
-from benchmarks.apps.busy import burn
+from benchmarks.apps.burning import burn
 from benchmarks.harness import WORKERS, Bench, Row, Spread, in_turns
 
 SHORT = 0.001

@@ -7,19 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.apps.burning import burn
 from tempotask import Context, Job, QueueManager
 
-folder = Path(os.environ.get("BENCHMARK_FOLDER", "."))
+folder = Path(os.environ["BENCHMARK_FOLDER"])
 tempotask = QueueManager.init(options={"max_jobs_per_status": 10_000})
 starts = os.open(folder / "starts", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 ledger = os.open(folder / "ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-
-def burn(seconds: float) -> None:
-    """Uses so much of a core's time, however much of it other processes take meanwhile."""
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
 
 
 @tempotask.task(queue="work")

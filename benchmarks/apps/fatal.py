@@ -10,7 +10,7 @@ from typing import Any
 
 from tempotask import Context, Job, QueueManager
 
-folder = Path(os.environ.get("BENCHMARK_FOLDER", "."))
+folder = Path(os.environ["BENCHMARK_FOLDER"])
 tempotask = QueueManager.init()
 
 
