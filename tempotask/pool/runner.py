@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import resource
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -41,6 +43,10 @@ TEXT_BYTES, TRACEBACK_BYTES, LINES, ERRORS = 4096, 16384, 1000, 20
 """Bounds of what a job may leave behind: of a message, a traceback, log lines, errors of earlier tries."""
 PILE = 1 << 20
 """Bytes of results after which a batch is settled before it ends."""
+MEASURED = 0.001
+"""Seconds from which a job's use of processor and memory is measured: doing so takes a thousandth of that."""
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes in which the system counts peak memory."""
 
 
 class Run(msgspec.Struct, gc=False):
@@ -58,7 +64,9 @@ class Run(msgspec.Struct, gc=False):
     retry: tuple[int, bytes] | None = None
     """Milliseconds from now, and the record of the next try."""
     cpu_seconds: float | None = None
+    """Of the whole process, from 1 ms on."""
     peak_memory: int | None = None
+    """The most that the process ever held so far, in bytes."""
     lines: list[Raw] | None = None
 
 
@@ -107,6 +115,7 @@ class Runner:
         self._words = block.words
         self._declared_elsewhere = declared_elsewhere
         self._lines: list[Raw] = []
+        self._mark = 0.0
         self._handling = False
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.Runner | None = None
@@ -128,6 +137,7 @@ class Runner:
         records, payloads, token, largest = hand.batch.records, hand.batch.payloads, hand.batch.token, self._largest
         held_back = 0
         started = clock()
+        self._mark = time.process_time() - started
         for index, record in enumerate(records):
             words[STARTED] = index
             if index >= words[LIMIT]:
@@ -163,6 +173,8 @@ class Runner:
                         if self._lines:
                             run.lines = self._take_lines()
             append(run)
+            if run.ended - started > MEASURED:
+                self._measure(run)
             started = run.ended
             if held_back > PILE:
                 full()
@@ -246,6 +258,14 @@ class Runner:
             if overdue and time.monotonic_ns() >= self._words[DEADLINE_NS]:
                 raise JobTimeout(message="the time of this try is over") from None
             raise
+
+    def _measure(self, run: Run) -> None:
+        """Adds what a long job used. The short ones since the last measurement are taken to have used the processor
+        all the time, so that they need not be measured."""
+        cpu = time.process_time()
+        run.cpu_seconds = max(0.0, cpu - run.started - self._mark)
+        run.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
+        self._mark = cpu - run.ended
 
     def _take_lines(self) -> list[Raw] | None:
         if not self._lines:

@@ -129,7 +129,7 @@ class Server:
             try:
                 return call()
             except redis.RedisError as error:
-                if not _may_pass(error):
+                if not may_pass(error):
                     self._give_up(error)
                 self.outages += 1
                 left = deadline - time.monotonic()
@@ -224,7 +224,8 @@ def resolve(db: str | redis.Redis | None = None, *, connect_timeout: float = 10.
     return Server(db, connect_timeout=connect_timeout)
 
 
-def _may_pass(error: redis.RedisError) -> bool:
+def may_pass(error: redis.RedisError) -> bool:
+    """Whether waiting may cure it: an outage, a server that loads or is busy or full, a master that is a replica."""
     if isinstance(error, REFUSED) or "CERTIFICATE_VERIFY_FAILED" in str(error):
         return False
     return isinstance(error, PASSING) or str(error).startswith(PASSING_WORDS)

@@ -12,6 +12,7 @@ import redis
 from redis.connection import AbstractConnection
 from redis.exceptions import NoScriptError
 
+from tempotask.store.connect import may_pass
 from tempotask.store.store import SCRIPTS, Argument, Store, packed
 
 
@@ -57,7 +58,10 @@ class Wire:
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             self.close()
             raise Lost(str(error)) from error
-        except redis.ResponseError:
+        except redis.ResponseError as error:
+            if may_pass(error):
+                self.close()
+                raise Lost(str(error)) from error
             raise
         except BaseException:
             # Interrupted half-way: what the next read found would answer another question.
