@@ -85,7 +85,10 @@ class Leases:
         if registration is None or registration.boot != boot_id() or registration.host != socket.gethostname():
             return False
         try:
-            return bool(abs(psutil.Process(registration.pid).create_time() - registration.started) > 1.0)
+            process = psutil.Process(registration.pid)
+            # One that is dead and not reaped yet still has its number.
+            gone = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+            return gone or bool(abs(process.create_time() - registration.started) > 1.0)
         except psutil.NoSuchProcess:
             return True
         except psutil.Error:
