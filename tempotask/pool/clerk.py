@@ -20,7 +20,7 @@ import redis
 
 from tempotask.errors import TempoTaskError
 from tempotask.store.store import Store
-from tempotask.store.wire import IDLE_SECONDS, Lost, Wire
+from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Lost, Wire
 
 T = TypeVar("T")
 log = logging.getLogger("tempotask")
@@ -105,7 +105,7 @@ class Clerk:
 
     def _listen(self, supervisor: str, then: Callable[[str], None]) -> None:
         # One of its own: whoever listened for another id may still be blocked.
-        wire, pause = Wire(self.store), threading.Event()
+        wire, pause = Wire(self.store.server, self.store.namespace, ANSWER_WITHIN), threading.Event()
         while not self._ended and self._orders_for == supervisor:
             try:
                 order = wire.wait(f"orders:{supervisor}", IDLE_SECONDS)

@@ -107,13 +107,18 @@ class Runner:
     """Runs jobs in this process, one at a time, for one worker."""
 
     def __init__(
-        self, manager: QueueManager[Any], block: ControlBlock, declared_elsewhere: Callable[[str, str], bool]
+        self,
+        manager: QueueManager[Any],
+        block: ControlBlock,
+        declared_elsewhere: Callable[[str, str], bool],
+        watched: Callable[[], None],
     ) -> None:
         self.context = manager.context()
         self.lanes: Mapping[tuple[str, str], Lane] = {key: Lane(task) for key, task in manager.tasks.items()}
         self._largest = manager.options.max_payload_bytes
         self._words = block.words
         self._declared_elsewhere = declared_elsewhere
+        self._watched = watched
         self._lines: list[Raw] = []
         self._mark = 0.0
         self._handling = False
@@ -230,6 +235,7 @@ class Runner:
             words[DEADLINE_NS] = time.monotonic_ns() + int(timeout * 1e9)
             words[KILL_AFTER_NS] = int(kill_after * 1e9)
             words[DEADLINE_INDEX] = index
+            self._watched()
         try:
             self._handling = True
             if not lane.is_async:

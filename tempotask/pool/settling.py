@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from tempotask.pool.runner import Run
 from tempotask.store.records import Finished, Page, Record, Status, encode_page, without_payload
-from tempotask.store.store import Argument, Settlement
+from tempotask.store.script import Argument
+from tempotask.store.store import Settlement
 
 HOST = socket.gethostname()
 

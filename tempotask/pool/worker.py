@@ -31,7 +31,7 @@ from tempotask.pool.runner import Hand, Runner
 from tempotask.pool.settling import Settling
 from tempotask.store.records import Registration, decode_batch
 from tempotask.store.store import Settlement
-from tempotask.store.wire import IDLE_SECONDS, Lost, Wire
+from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Lost, Wire
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
@@ -78,10 +78,10 @@ class Worker:
     def __init__(self, manager: QueueManager[Any], spec: WorkerSpec, block: ControlBlock) -> None:
         self.id = spec.worker
         self._store = manager._client.store
-        self._wire = Wire(self._store)
+        self._wire = Wire(self._store.server, self._store.namespace, ANSWER_WITHIN)
         self._block = block
         self._words = block.words
-        self._runner = Runner(manager, block, self._declared_elsewhere)
+        self._runner = Runner(manager, block, self._declared_elsewhere, self._wake_supervisor)
         self._settling = Settling(self.id, manager.options.max_jobs_per_status)
         self._supervisor = spec.supervisor
         self._wake_fd = spec.wake_fd
@@ -173,7 +173,10 @@ class Worker:
     # -- 2. running
 
     def _work_off(self, hand: Hand) -> None:
-        self._busy.set()
+        if len(hand.batch.records) > 1:
+            # A job alone has nothing behind it that could be stolen, and nothing before it to be settled early.
+            self._wake_supervisor()
+            self._busy.set()
         began = time.monotonic()
         self._runner.run_batch(hand, lambda: self._settle(hand, len(hand.runs)))
         self._pace.took(len(hand.runs), time.monotonic() - began, hand.size)
@@ -214,7 +217,6 @@ class Worker:
         words = self._words
         self._busy.clear()
         words[STATE] = IDLE
-        self._wake_supervisor()
         try:
             self._waiting = True
             if words[STOP]:
@@ -225,11 +227,10 @@ class Worker:
         finally:
             self._waiting = False
         words[STATE] = BUSY
-        self._wake_supervisor()
         return None if message is None else self._take_in_hand(Hand(decode_batch(message), len(message)))
 
     def _wake_supervisor(self) -> None:
-        """It looks at its workers often only while one is busy."""
+        """It looks at its workers only while there may be something to do about one: to be called when that begins."""
         if self._wake_fd >= 0:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_fd, b"\1\0\0\0\0\0\0\0")

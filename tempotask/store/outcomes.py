@@ -217,10 +217,13 @@ class Outcomes:
     def _unwait(self, ids: list[str]) -> None:
         with self._lock:
             ids = [id for id in ids if id not in self._waiting]
-        # A server that can't be told now forgets waiters by itself. Should somebody begin to wait for one of these
-        # jobs at this very moment, the next check asks again.
+        # A server that can't be told now forgets waiters by itself.
         with contextlib.suppress(*BROKEN):
             self._store.unwait(self._client, ids)
+            with self._lock:
+                again = [id for id in ids if id in self._waiting]
+            # Somebody has begun to wait for these meanwhile, and may have asked before we took it back.
+            self._ask(again)
 
     def _missing(self, wait: Wait) -> list[str]:
         waiting = self._waiting

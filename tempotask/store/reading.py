@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from tempotask.store.store import Argument, Store
+from tempotask.store.script import Argument
+from tempotask.store.store import Store
 
 STEP = 2000
 """Records that one command reads at most."""

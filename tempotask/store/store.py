@@ -6,31 +6,27 @@ their arguments and reads their replies; who calls them, when and why is the bus
 
 from __future__ import annotations
 
-import hashlib
+import collections
 import itertools
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import redis
-from hiredis import pack_command
-from redis.exceptions import NoScriptError
 
 from tempotask.store import keys
 from tempotask.store.connect import Server
 from tempotask.store.records import NIL, Record, encode, raised_flag
+from tempotask.store.script import Argument, packed
+from tempotask.store.wire import Lost, Wire
 
 T = TypeVar("T")
-Argument = str | bytes | int | float
-
 REMEMBER_MS = 120_000
 """How long an enqueue call is remembered, so that one sent twice is one: longer than any client tries again."""
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_SCRIPTS = files("tempotask.store") / "scripts"
 
 
 class Limits(NamedTuple):
@@ -53,7 +49,7 @@ class NewJob(msgspec.Struct, gc=False):
 
 
 class Settlement(msgspec.Struct):
-    """How jobs ended, in the order in which the scripts read it (prelude.lua, settle)."""
+    """How jobs ended, in the order in which the scripts read it (endings.lua, settle)."""
 
     endings: dict[int, list[Argument]] = {}
     """id, outcome, id, outcome ... by the milliseconds for which they are kept."""
@@ -77,28 +73,6 @@ class Settlement(msgspec.Struct):
         flat.append(len(self.payloads))
         flat += self.payloads
         return flat
-
-
-class Script(NamedTuple):
-    """A script as the server knows it."""
-
-    sha: str
-    text: str
-
-
-def _load(name: str) -> Script:
-    first, _, rest = (_SCRIPTS / f"{name}.lua").read_text().partition("\n")
-    text = f"{first}\n{(_SCRIPTS / 'prelude.lua').read_text()}\n{rest}"
-    return Script(hashlib.sha1(text.encode()).hexdigest(), text)
-
-
-SCRIPTS = {
-    name: _load(name)
-    for name in (
-        *("enqueue", "turn", "give_back", "sweep"),
-        *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend"),
-    )
-}
 
 
 def enqueue_arguments(call: str, jobs: Sequence[NewJob]) -> tuple[list[Argument], list[int]]:
@@ -143,11 +117,6 @@ def _in_order(groups: dict[tuple[str, str], list[Argument]]) -> list[Argument]:
     return flat
 
 
-def packed(*command: Argument) -> list[bytes]:
-    """A command as it goes over the wire, for `send_packed_command`."""
-    return [pack_command(command)]  # type: ignore[arg-type]
-
-
 def base36(number: int, width: int) -> str:
     """A number in digits that sort as it does."""
     text = ""
@@ -166,6 +135,8 @@ class Store:
         self.limits = limits or Limits()
         self.ring = keys.ring(namespace)
         self.prefix = keys.prefix(namespace)
+        # Connections that nobody uses right now. A deque's ends are safe to use from several threads.
+        self._wires: collections.deque[Wire] = collections.deque()
         self._offset: float | None = None
         self._calls = itertools.count(secrets.randbelow(36**6))
 
@@ -177,12 +148,22 @@ class Store:
 
     def once(self, name: str, *arguments: Argument) -> Any:
         """Runs a script without trying again: for those whose reply may be lost only once."""
-        script = SCRIPTS[name]
+        wire = self._wires.pop() if self._wires else Wire(self.server, self.namespace, self.server.connect_timeout / 2)
         try:
-            return self._execute("EVALSHA", script.sha, 1, self.ring, *arguments)
-        except NoScriptError:
-            self._execute("SCRIPT", "LOAD", script.text)
-            return self._execute("EVALSHA", script.sha, 1, self.ring, *arguments)
+            answer = wire.run(name, *arguments)
+        except Lost as error:
+            # The others are likely to be broken too, and would each cost a try.
+            self._drop_wires()
+            raise redis.ConnectionError(str(error)) from error
+        except BaseException:
+            wire.close()
+            raise
+        self._wires.append(wire)
+        return answer
+
+    def _drop_wires(self) -> None:
+        while self._wires:
+            self._wires.pop().close()
 
     def read(self, command: str, key: str, *rest: Argument) -> Any:
         """Runs a command that changes nothing, on a key named without its prefix."""
@@ -307,6 +288,7 @@ class Store:
 
     def close(self) -> None:
         """Lets go of the server's connections."""
+        self._drop_wires()
         self.server.close()
 
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import redis
 from redis.connection import AbstractConnection
 
-from tempotask.store.store import SCRIPTS, Argument, NewJob, Store, created_of, enqueue_arguments, packed
+from tempotask.store.script import SCRIPTS, Argument, packed
+from tempotask.store.store import NewJob, Store, created_of, enqueue_arguments
 
 
 class _Call(NamedTuple):

@@ -1,4 +1,4 @@
-"""A worker's own connection: one, for one thread at a time, with as little between it and the socket as there can be.
+"""A connection of one's own: one, for one thread at a time, with as little between it and the socket as there can be.
 
 Nothing is tried again here. Whether a call that broke took effect is not known, and what to do about that is the
 protocol's business: a turn goes out again under a higher number, a wait is never repeated.
@@ -12,8 +12,9 @@ import redis
 from redis.connection import AbstractConnection
 from redis.exceptions import NoScriptError
 
-from tempotask.store.connect import may_pass
-from tempotask.store.store import SCRIPTS, Argument, Store, packed
+from tempotask.store import keys
+from tempotask.store.connect import Server, may_pass
+from tempotask.store.script import SCRIPTS, Argument, packed
 
 
 class Lost(Exception):
@@ -21,16 +22,22 @@ class Lost(Exception):
 
 
 class Wire:
-    """One connection to the server of a store. Opened by the first call, and again by the first after it broke."""
+    """One connection to the server of a store. Opened by the first call, and again by the first after it broke.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    `patience` is how many seconds an answer may take, when the call itself does not wait.
+    """
+
+    def __init__(self, server: Server, namespace: str, patience: float) -> None:
+        self._server = server
+        self._ring = keys.ring(namespace)
+        self._prefix = keys.prefix(namespace)
+        self._patience = patience
         self._connection: AbstractConnection | None = None
 
     def run(self, name: str, *arguments: Argument) -> Any:
         """Runs a script once. Raises `Lost`; other errors of the server pass through."""
         script = SCRIPTS[name]
-        command = ("EVALSHA", script.sha, 1, self._store.ring, *arguments)
+        command = ("EVALSHA", script.sha, 1, self._ring, *arguments)
         try:
             return self._call(command)
         except NoScriptError:
@@ -40,7 +47,7 @@ class Wire:
 
     def wait(self, key: str, seconds: float) -> bytes | None:
         """Blocks on a list, named without the prefix, for what is handed over; None when the time is over."""
-        reply = self._call(("BLPOP", self._store.prefix + key, seconds))
+        reply = self._call(("BLPOP", self._prefix + key, seconds))
         return cast(bytes, reply[1]) if reply else None
 
     def close(self) -> None:
@@ -52,11 +59,14 @@ class Wire:
     def _call(self, command: tuple[Argument, ...]) -> Any:
         try:
             if self._connection is None:
-                self._connection = self._store.server.connection(timeout=ANSWER_WITHIN)
+                self._connection = self._server.connection(timeout=self._patience)
             self._connection.send_packed_command(packed(*command), check_health=False)  # type: ignore[no-untyped-call]
             return self._connection.read_response(disable_decoding=True)
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             self.close()
+            if isinstance(error, redis.RedisError) and not may_pass(error):
+                # A wrong password counts as a broken connection with the library.
+                raise
             raise Lost(str(error)) from error
         except redis.ResponseError as error:
             if may_pass(error):

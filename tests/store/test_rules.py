@@ -29,7 +29,8 @@ from play import (
 )
 
 from tempotask.store.records import decode_outcome, decode_record, encode, raised
-from tempotask.store.store import SCRIPTS, Script, Store
+from tempotask.store.script import SCRIPTS, Script
+from tempotask.store.store import Store
 
 Scenario = Callable[[Store], None]
 

@@ -1,4 +1,6 @@
 #!lua
+-- include: queues
+--
 -- Adds jobs for a producer: all of them or none.
 --
 -- KEYS  the ring
@@ -14,6 +16,18 @@
 local remembered = P .. 'calls:' .. ARGV[2]
 local answer = call('HGET', remembered, ARGV[1])
 if answer then return answer end
+
+-- The outcome of an earlier run must not be taken for that of the one that begins.
+local function forget_outcome(id)
+  for _, name in ipairs(call('ZRANGE', P .. 'buckets', 0, -1)) do
+    local key = P .. 'outcomes:' .. name
+    local bytes = call('HSTRLEN', key, id)
+    if call('HDEL', key, id) == 1 then
+      for _, field in ipairs({ 'n', 'n:' .. name }) do call('HINCRBY', P .. 'results', field, -1) end
+      for _, field in ipairs({ 'b', 'b:' .. name }) do call('HINCRBY', P .. 'results', field, -bytes) end
+    end
+  end
+end
 
 local take, created, added = reader(4), {}, false
 

@@ -1,4 +1,6 @@
 #!lua flags=allow-oom
+-- include: queues endings
+--
 -- Returns claimed jobs that did not start to the front of their queues: after a steal, a death, a shutdown, a sweep.
 --
 -- KEYS  the ring
@@ -10,6 +12,15 @@
 -- reply {jobs given back, '1' if the verdict counted else '0'}; {-1} for a worker that nobody knows
 --
 -- claimed -> waiting at the front, or settled by the verdict. A second one finds nothing.
+
+-- Everything that refers to a worker goes; its claims must be given back by now.
+local function forget_worker(worker, idle)
+  call('HDEL', P .. 'workers', worker)
+  call('HDEL', P .. 'lost', worker)
+  call('ZREM', P .. 'idle', worker)
+  call('DEL', P .. 'worker:' .. worker)
+  if idle then call('DEL', P .. 'wake:' .. worker .. ':' .. idle) end
+end
 
 local worker, mode, front = ARGV[1], ARGV[2], 0
 local me = P .. 'worker:' .. worker

@@ -1,4 +1,6 @@
 #!lua flags=allow-oom
+-- include: queues
+--
 -- Puts right what `check` found, where that needs no guessing. Each looks again first: what has changed since is left.
 --
 -- KEYS  the ring

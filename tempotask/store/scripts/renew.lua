@@ -1,4 +1,6 @@
 #!lua flags=allow-oom
+-- include: queues endings
+--
 -- A supervisor renews the lease of its host, and looks at those of the others.
 --
 -- KEYS  the ring

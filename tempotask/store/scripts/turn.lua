@@ -1,4 +1,6 @@
 #!lua flags=allow-oom
+-- include: queues endings
+--
 -- A worker's turn: settle the finished batch, promote what is due, claim the next one. One round trip a batch.
 --
 -- KEYS  the ring

@@ -1,0 +1,50 @@
+"""The Lua scripts, as files and as the server knows them.
+
+What several scripts share stands in `base.lua`, and in the files that a script names in its second line (`-- include:
+queues endings`). They are put in front of it when it is loaded, and no more than it names: the server makes all the
+functions of a script anew at each call, which for everything together costs 17 µs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import NamedTuple
+
+from hiredis import pack_command
+
+Argument = str | bytes | int | float
+
+_FOLDER = files("tempotask.store") / "scripts"
+_INCLUDE = "-- include:"
+
+
+class Script(NamedTuple):
+    """A script as the server knows it."""
+
+    sha: str
+    text: str
+
+
+def load(name: str) -> Script:
+    """Reads a script with what it includes. Its first line, which tells the server how to run it, stays first."""
+    first, _, rest = (_FOLDER / f"{name}.lua").read_text().partition("\n")
+    second = rest.partition("\n")[0]
+    included = second.removeprefix(_INCLUDE).split() if second.startswith(_INCLUDE) else []
+    shared = [(_FOLDER / f"{part}.lua").read_text() for part in ("base", *included)]
+    text = "\n".join([first, *shared, rest])
+    return Script(hashlib.sha1(text.encode()).hexdigest(), text)
+
+
+SCRIPTS = {
+    name: load(name)
+    for name in (
+        *("enqueue", "turn", "give_back", "sweep"),
+        *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend"),
+    )
+}
+
+
+def packed(*command: Argument) -> list[bytes]:
+    """A command as it goes over the wire, for `send_packed_command`."""
+    return [pack_command(command)]  # type: ignore[arg-type]

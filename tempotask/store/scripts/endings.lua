@@ -1,0 +1,138 @@
+-- What the scripts share that end jobs: outcomes, who waits for them, history. Included by those that say so.
+
+-- Tells those who wait for a job how it ended. A large outcome is left to be asked for.
+local function tell(id, outcome)
+  local clients = call('HGET', P .. 'waiters', id)
+  if not clients then return false end
+  call('HDEL', P .. 'waiters', id)
+  for client in string.gmatch(clients, '%S+') do
+    local key = P .. 'waits:' .. client
+    call('RPUSH', key, id, #outcome <= 4096 and outcome or '')
+    call('PEXPIRE', key, 60000)
+  end
+  return true
+end
+
+-- The bucket for outcomes kept so long: all that expire in the same slice of time share a hash, and a slice that
+-- grows too large is cut, so that the oldest can be let go when there are too many.
+local function bucket(keep, now, most, most_bytes)
+  local width = 1
+  while width * 20 <= keep do width = width * 2 end
+  local expiry = text((floor((now + keep) / width) + 1) * width)
+  local results = P .. 'results'
+  local name = call('HGET', results, 'open:' .. expiry)
+  if name then
+    local held = call('HMGET', results, 'n:' .. name, 'b:' .. name)
+    if tonumber(held[1]) * 16 < most and tonumber(held[2]) * 16 < most_bytes then return name end
+  end
+  local number = call('HINCRBY', results, 'number', 1)
+  name = expiry .. '.' .. number
+  call('ZADD', P .. 'buckets', number, name)
+  call('HSET', results, 'open:' .. expiry, name, 'n:' .. name, 0, 'b:' .. name, 0)
+  return name
+end
+
+local function drop_bucket(name)
+  local results = P .. 'results'
+  local held = call('HMGET', results, 'n:' .. name, 'b:' .. name)
+  call('HINCRBY', results, 'n', -(held[1] or 0))
+  call('HINCRBY', results, 'b', -(held[2] or 0))
+  local open = 'open:' .. string.match(name, '^%d+')
+  if call('HGET', results, open) == name then call('HDEL', results, open) end
+  call('HDEL', results, 'n:' .. name, 'b:' .. name)
+  call('ZREM', P .. 'buckets', name)
+  call('UNLINK', P .. 'outcomes:' .. name)
+end
+
+-- Stores outcomes, given as id, outcome, id, outcome in list[from .. to], for keep milliseconds.
+-- most and most_bytes bound what a namespace keeps: beyond them the oldest buckets go.
+local function store_outcomes(list, from, to, keep, now, most, most_bytes)
+  local results = P .. 'results'
+  local name = bucket(keep, now, most, most_bytes)
+  local bytes, added = 0, 0
+  for i = from + 1, to, 2 do bytes = bytes + #list[i] end
+  for first = from, to, CHUNK do
+    added = added + call('HSET', P .. 'outcomes:' .. name, unpack(list, first, math.min(first + CHUNK - 1, to)))
+  end
+  call('HINCRBY', results, 'n:' .. name, added)
+  call('HINCRBY', results, 'b:' .. name, bytes)
+  local all, all_bytes = call('HINCRBY', results, 'n', added), call('HINCRBY', results, 'b', bytes)
+  while all > most or all_bytes > most_bytes do
+    local oldest = call('ZRANGE', P .. 'buckets', 0, 0)[1]
+    if not oldest or oldest == name then break end
+    drop_bucket(oldest)
+    all, all_bytes = tonumber(call('HGET', results, 'n')), tonumber(call('HGET', results, 'b'))
+  end
+end
+
+-- Ends jobs, given as id, outcome, id, outcome in list[from .. to]: tells who waits, keeps the outcomes, lets go of
+-- the ids that users gave.
+local function end_jobs(list, from, to, keep, now, most, most_bytes)
+  local told = {}
+  if call('EXISTS', P .. 'waiters') == 1 then
+    for i = from, to, 2 do
+      if tell(list[i], list[i + 1]) then
+        told[#told + 1] = list[i]
+        told[#told + 1] = list[i + 1]
+      end
+    end
+  end
+  if call('EXISTS', P .. 'ids') == 1 then
+    for i = from, to, 2 do call('HDEL', P .. 'ids', list[i]) end
+  end
+  if keep > 0 then
+    store_outcomes(list, from, to, keep, now, most, most_bytes)
+  elseif #told > 0 then
+    -- Kept for nobody but those who were just told: the push may be lost on its way.
+    store_outcomes(told, 1, #told, 60000, now, most, most_bytes)
+  end
+end
+
+-- Puts a page of finished jobs in front of a queue's history and trims it by rank. Readers show no more than the
+-- limit, so whole pages are let go, at constant cost. A page begins with how many jobs it holds and how long the
+-- list is of those whose payload stays outside with them (records.py, encode_page).
+local function remember(queue, status, number, limit, page)
+  local counts = P .. 'counts:' .. queue
+  call('HINCRBY', counts, status, number)
+  if page == '' then return end
+  local key, kept = P .. 'history:' .. queue .. ':' .. status, status .. ':kept'
+  call('LPUSH', key, page)
+  local total = call('HINCRBY', counts, kept, byte(page, 1) * 256 + byte(page, 2))
+  while total > limit do
+    local last = call('LINDEX', key, -1)
+    local jobs = byte(last, 1) * 256 + byte(last, 2)
+    if total - jobs < limit then break end
+    call('RPOP', key)
+    for id in string.gmatch(sub(last, 5, 4 + byte(last, 3) * 256 + byte(last, 4)), '%S+') do
+      -- A user's id may be in use again, its payload with it.
+      if call('HEXISTS', P .. 'ids', id) == 0 then call('UNLINK', P .. 'payload:' .. id) end
+    end
+    total = call('HINCRBY', counts, kept, -jobs)
+  end
+end
+
+-- How jobs ended, as store.py's `Settlement.arguments` writes it: endings by how long they are kept, retries with
+-- their time, pages of history, payloads that are let go. Returns whether something waits that did not before.
+local function settle(take, now, most, most_bytes)
+  for _ = 1, tonumber((take())) do
+    local keep, number = tonumber((take())), tonumber((take()))
+    local _, after = take(2 * number)
+    end_jobs(ARGV, after - 2 * number, after - 1, keep, now, most, most_bytes)
+  end
+  local waiting = false
+  for _ = 1, tonumber((take())) do
+    local pause, record = tonumber((take())), take()
+    if pause > 0 then
+      delay('retries', record, now + pause)
+    else
+      push_one('RPUSH', record)
+      waiting = true
+    end
+  end
+  for _ = 1, tonumber((take())) do
+    local queue, status, number, limit, page = take(), take(), take(), take(), take()
+    remember(queue, status, tonumber(number), tonumber(limit), page)
+  end
+  for _ = 1, tonumber((take())) do call('UNLINK', P .. 'payload:' .. take()) end
+  return waiting
+end

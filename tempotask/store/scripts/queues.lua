@@ -1,0 +1,227 @@
+-- What the scripts share that move records: push, pop, claim, hand over. Included by those that say so.
+
+-- A batch takes from at most so many queues, and no batch is larger: a claim is one command's arguments.
+local QUEUES_A_BATCH, MOST_A_BATCH = 16, 1000
+
+local function queue_key(queue, priority)
+  return P .. 'queue:' .. priority .. ':' .. queue
+end
+
+-- The priorities a queue uses, highest first; nil for the common queue that uses 0 only.
+local function priorities(queue)
+  local used = call('ZREVRANGE', P .. 'priorities:' .. queue, 0, -1)
+  if #used > 0 then return used end
+end
+
+-- How many records wait in a queue.
+local function size(queue, used)
+  if not used then return call('LLEN', queue_key(queue, '0')) end
+  local sum = 0
+  for _, priority in ipairs(used) do sum = sum + call('LLEN', queue_key(queue, priority)) end
+  return sum
+end
+
+-- Puts records of one queue and priority at its front (LPUSH, the last of them first in line) or back (RPUSH), and
+-- the queue on the ring: it is there if and only if something waits in it.
+local function push(command, queue, priority, records, from, to)
+  local used = priorities(queue)
+  if size(queue, used) == 0 then call('RPUSH', KEYS[1], queue) end
+  if used or priority ~= '0' then
+    local key = P .. 'priorities:' .. queue
+    if not used and call('EXISTS', queue_key(queue, '0')) == 1 then call('ZADD', key, 0, '0') end
+    call('ZADD', key, priority, priority)
+  end
+  local key = queue_key(queue, priority)
+  for first = from, to, CHUNK do
+    call(command, key, unpack(records, first, math.min(first + CHUNK - 1, to)))
+  end
+end
+
+-- Whoever looks for this job has to look again: it moves against the direction of the look (find.lua).
+local function moved(id)
+  if call('EXISTS', P .. 'wanted') == 1 and call('HEXISTS', P .. 'wanted', id) == 1 then
+    call('HINCRBY', P .. 'wanted', id, 1)
+  end
+end
+
+local function push_one(command, record)
+  local _, id, queue, priority = head(record)
+  moved(id)
+  push(command, queue, priority, { record }, 1, 1)
+end
+
+-- Takes up to count records off the front of a queue. The caller keeps the ring right.
+local function pop(queue, used, count)
+  if not used then return call('LPOP', queue_key(queue, '0'), count) end
+  local records = {}
+  for _, priority in ipairs(used) do
+    local key = queue_key(queue, priority)
+    for _, record in ipairs(call('LPOP', key, count - #records) or {}) do records[#records + 1] = record end
+    if call('EXISTS', key) == 0 then call('ZREM', P .. 'priorities:' .. queue, priority) end
+    if #records == count then break end
+  end
+  return records
+end
+
+-- Tells the supervisors when this record is the first that will be due: with all workers idle nobody else looks.
+local function delay(name, record, due)
+  local _, id = head(record)
+  moved(id)
+  call('ZADD', P .. name, due, record)
+  if call('ZRANGE', P .. name, 0, 0)[1] ~= record then return end
+  for _, supervisor in ipairs(call('HKEYS', P .. 'supervisors')) do
+    call('RPUSH', P .. 'orders:' .. supervisor, 'due ' .. text(due))
+    call('PEXPIRE', P .. 'orders:' .. supervisor, 60000)
+  end
+end
+
+-- Delayed records and retries that are due go to the back of their queues, a bounded number a call.
+-- Returns whether any did.
+local function promote(now)
+  local any = false
+  for _, name in ipairs({ 'due', 'retries' }) do
+    local due = call('ZRANGEBYSCORE', P .. name, '-inf', now, 'LIMIT', 0, 200)
+    for _, record in ipairs(due) do
+      push_one('RPUSH', record)
+      if name == 'due' then
+        local _, _, queue = head(record)
+        call('HINCRBY', P .. 'counts:' .. queue, 'delayed', -1)
+      end
+    end
+    if #due > 0 then
+      call('ZREM', P .. name, unpack(due))
+      any = true
+    end
+  end
+  return any
+end
+
+-- How many each of the first queues on the ring gives, so that all give the same, none more than it has, and all
+-- together at most count: sizes filled to a common level, like connected vessels.
+local function level(sizes, count)
+  local ascending, left = { unpack(sizes) }, count
+  table.sort(ascending)
+  for i, s in ipairs(ascending) do
+    local share = floor(left / (#sizes - i + 1))
+    if s > share then return share end
+    left = left - s
+  end
+  return count
+end
+
+-- Cuts what a queue gave to what may run together: a job that crashed or was on a lost host runs alone, and a batch
+-- has room for so many bytes. Returns how many records stay, the room left, and whether the batch ends here.
+local function fitting(records, before, room, payloads)
+  for i, record in ipairs(records) do
+    local bytes, alone, id = #record, false, nil
+    if byte(record, 2) ~= 0xa0 then
+      local flags
+      flags, id = head(record)
+      alone = string.find(flags, '[ch]') ~= nil
+      if string.find(flags, 'p', 1, true) then bytes = bytes + call('STRLEN', P .. 'payload:' .. id) else id = nil end
+    end
+    local first = before == 0 and i == 1
+    if (alone or bytes > room) and not first then return i - 1, room, true end
+    room = room - bytes
+    if id then payloads[#payloads + 1] = { record, id } end
+    if alone then return 1, room, true end
+  end
+  return #records, room, false
+end
+
+-- Claims a batch for a worker, round-robin over the ring, and stores it under the name of its turn.
+-- Returns the batch as one MessagePack array: turn, first fencing token, records, {index: payload kept outside};
+-- or nil when nothing waits. See records.py, Batch.
+local function claim(worker, turn, want, room)
+  local ring = KEYS[1]
+  local names = call('LRANGE', ring, 0, QUEUES_A_BATCH - 1)
+  if #names == 0 then return nil end
+  local sizes, used, backlog = {}, {}, 0
+  for i, queue in ipairs(names) do
+    used[i] = priorities(queue)
+    sizes[i] = size(queue, used[i])
+    backlog = backlog + sizes[i]
+  end
+  if #names == QUEUES_A_BATCH then backlog = backlog * call('LLEN', ring) / #names end
+  -- Never more than the fair part of the backlog, or the last batch would keep others waiting for its owner.
+  local count = math.max(1, math.min(want, MOST_A_BATCH, floor(backlog / (2 * call('HLEN', P .. 'workers')))))
+  local taken = math.min(#names, count)
+  for i = #names, taken + 1, -1 do sizes[i] = nil end
+  local share = level(sizes, count)
+
+  local parts, total, longest, payloads = {}, 0, 0, {}
+  for i = 1, taken do
+    local queue = names[i]
+    local part = pop(queue, used[i], math.min(share, sizes[i]))
+    local kept, ended
+    kept, room, ended = fitting(part, total, room, payloads)
+    for j = #part, kept + 1, -1 do
+      local _, _, _, priority = head(part[j])
+      call('LPUSH', queue_key(queue, priority), part[j])
+      if used[i] then call('ZADD', P .. 'priorities:' .. queue, priority, priority) end
+      part[j] = nil
+    end
+    call('LPOP', ring)
+    if sizes[i] > kept then
+      -- A batch that ended before this queue's turn was over leaves the cursor on it, else it would starve.
+      call((ended and total > 0) and 'LPUSH' or 'RPUSH', ring, queue)
+    end
+    parts[i], total, longest = part, total + kept, math.max(longest, kept)
+    if ended then break end
+  end
+
+  local batch = parts[1]
+  if #parts > 1 then
+    batch = {}
+    for j = 1, longest do
+      for i = 1, #parts do
+        local record = parts[i][j]
+        if record then batch[#batch + 1] = record end
+      end
+    end
+  end
+  local key = P .. 'claims:' .. worker .. ':' .. turn
+  call('RPUSH', key, unpack(batch))
+  call('HSET', P .. 'worker:' .. worker, 'open', turn, 'holes', 0)
+  return batch, payloads
+end
+
+-- MessagePack of a string of any bytes; cmsgpack would call it text.
+local function binary(bytes)
+  return '\198' .. struct.pack('>I4', #bytes) .. bytes
+end
+
+-- The message that brings a batch to its worker.
+local function message(turn, batch, payloads)
+  local outside = ''
+  if #payloads > 0 then
+    local index, pairs_ = {}, {}
+    for i, record in ipairs(batch) do index[record] = i - 1 end
+    for i, entry in ipairs(payloads) do
+      local bytes = call('GET', P .. 'payload:' .. entry[2]) or '\192'
+      pairs_[i] = cmsgpack.pack(index[entry[1]]) .. binary(bytes)
+    end
+    outside = concat(pairs_)
+  end
+  local token = call('INCRBY', P .. 'tokens', #batch) - #batch + 1
+  return '\148' .. cmsgpack.pack(turn) .. cmsgpack.pack(token)
+    .. '\221' .. struct.pack('>I4', #batch) .. concat(batch)
+    .. '\223' .. struct.pack('>I4', #payloads) .. outside
+end
+
+-- Hands what waits over to idle workers: claims for each and pushes the batch itself onto the list it blocks on.
+-- The name of the turn carries the time: after a restart with older state the same number could be given twice.
+local function hand_over()
+  while call('EXISTS', KEYS[1]) == 1 do
+    -- The one that is idle longest: a job that it has to leave to others comes around to them all.
+    local longest = call('ZPOPMIN', P .. 'idle')
+    if #longest == 0 then return end
+    local worker = longest[1]
+    local state = call('HMGET', P .. 'worker:' .. worker, 'idle', 'want', 'room')
+    if state[1] then
+      local turn = state[1] .. '@' .. text(now_ms())
+      local batch, payloads = claim(worker, turn, tonumber(state[2]), tonumber(state[3]))
+      call('RPUSH', P .. 'wake:' .. worker .. ':' .. state[1], message(turn, batch, payloads))
+    end
+  end
+end
