@@ -106,6 +106,8 @@ class Generation:
             self._ordered.discard(name)
             if not known or self.retiring:
                 self._clerk.ask(lambda: store.give_back_all(name))
+                # Swept: the next renewal shows it, and until then asking again is in vain.
+                self._not_before = time.monotonic() + FIRST_PAUSE
                 return
             url = store.server.url
             assert url is not None, "settled before the first worker is asked for"

@@ -457,10 +457,10 @@ class Supervisor:
     # -- 6. stopping
 
     def _stop(self, why: str) -> None:
-        log.info(why)
         self._stopping = True
         for generation in self._generations:
             generation.retire()
+        log.info(why)
         grace = self._options.grace if self._settings.grace is None else self._settings.grace
         self._after(grace, lambda: self._stop_now("the grace is over: what still runs goes back to its queue"))
         if self._importing is not None and not self._id:

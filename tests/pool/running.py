@@ -109,12 +109,15 @@ class Supervisor:
 
     def tree(self) -> list[psutil.Process]:
         """All processes under it, and itself first."""
-        return [self._me, *self._me.children(recursive=True)]
+        try:
+            return [self._me, *self._me.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
     def titled(self, title: str) -> list[psutil.Process]:
         """The processes under it whose title begins so."""
         found = []
-        for process in self._me.children(recursive=True):
+        for process in self.tree()[1:]:
             try:
                 if " ".join(process.cmdline()).startswith(f"tempotask: {title}"):
                     found.append(process)

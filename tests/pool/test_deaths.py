@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -114,6 +115,12 @@ def test_a_worker_that_keeps_dying_at_its_start_is_replaced_with_a_growing_pause
     assert supervisor.stop() == 0
 
 
+def kill_one(processes: list[psutil.Process], chance: random.Random) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in processes and [chance.choice(processes)]:
+            process.kill()
+
+
 def proved(bench: Bench, ids: list[str], kills: int) -> None:
     """That each of these jobs was finished, and none cut off more often than there were kills."""
     began, ended = (Counter(id for id, what, *_ in bench.entries() if what == word) for word in ("start", "end"))
@@ -132,9 +139,7 @@ def test_twenty_kills_of_workers_lose_nothing_settle_nothing_twice_and_blame_nob
     chance = random.Random(20)
     for kill in range(20):
         wait_until(lambda kill=kill: len(bench.entries()) > 60 * kill, "nothing runs any more")
-        workers = supervisor.workers()
-        if workers:
-            chance.choice(workers).kill()
+        kill_one(supervisor.workers(), chance)
     results = handles.results(timeout=LONG)
     assert supervisor.stop() == 0
     proved(bench, [handle.id for handle in handles], 20)
@@ -157,15 +162,19 @@ def test_killing_any_process_at_any_time_loses_nothing(bench: Bench) -> None:
         {"name": "enter", "queue": "q", "data": 0.004, "options": options} for _ in range(3000)
     )
     chance = random.Random(3)
-    supervisor = bench.start(workers=2)
+    running = [bench.start(workers=2)]
+
+    def gone_on(by: int) -> bool:
+        if running[-1].process.poll() is not None:
+            running.append(bench.begin(workers=2))
+        return len(bench.entries()) > by
+
     for kill in range(40):
-        wait_until(lambda kill=kill: len(bench.entries()) > 100 * kill, "nothing runs any more")
-        chance.choice(supervisor.tree()).kill()
-        if supervisor.process.poll() is not None:
-            supervisor = bench.begin(workers=2)
+        wait_until(lambda kill=kill: gone_on(100 * kill), "nothing runs any more")
+        kill_one(running[-1].tree(), chance)
+    wait_until(lambda: gone_on(0) and bench.store.quiet(), "it does not come to an end")
     handles.results(timeout=100)
-    if supervisor.process.poll() is None:
-        supervisor.stop()
+    running[-1].stop()
     ended = Counter(id for id, what, *_ in bench.entries() if what == "end")
     assert set(ended) == {handle.id for handle in handles}
     assert int(bench.store.read("HGET", "counts:q", "completed")) == 3000
