@@ -8,6 +8,7 @@ says when a lease has run out.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from pathlib import Path
@@ -21,9 +22,10 @@ from tempotask.store.store import Renewal, Store
 
 
 def boot_id() -> str:
-    """What tells this boot of this machine from any other."""
+    """What tells this boot of this machine from any other, and a container's processes from those of the next: their
+    numbers mean nothing to each other."""
     with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
     return f"{socket.gethostname()}-{int(psutil.boot_time())}"
 
 

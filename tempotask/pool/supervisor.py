@@ -9,7 +9,7 @@ In its life it
  2. registers itself and its workers, and has the workers forked;
  3. looks at them while they are busy (watch.py), and gives back what they do not get to;
  4. replaces those that die, and has their jobs given back with a verdict (deaths.py);
- 5. renews its lease, and sweeps hosts that are lost (leases.py);
+ 5. keeps its place on the server: lease, due jobs, lost hosts (housekeeper.py);
  6. stops: gently within the grace, at once when told again; on HUP it takes up changed code without standing still.
 """
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import selectors
 import signal
 import time
@@ -30,25 +29,18 @@ from tempotask.errors import NotImportable, TempoTaskError
 from tempotask.options import Options
 from tempotask.pool import cores
 from tempotask.pool.clerk import Clerk
-from tempotask.pool.deaths import Coroner, decode_options
 from tempotask.pool.generation import Generation
-from tempotask.pool.leases import Leases, register
+from tempotask.pool.housekeeper import Holdings, Housekeeper
 from tempotask.pool.linux import become_subreaper
 from tempotask.pool.pool import Event, NurseryDied, UnifiedWorkerPool
 from tempotask.pool.report import AppReport, Imported, ImportFailed, Warned
 from tempotask.store.connect import resolve
-from tempotask.store.store import Limits, Renewal, Store
+from tempotask.store.store import Limits, Store
 
 log = logging.getLogger("tempotask")
 
 TICK = 0.01
 """Seconds between two looks at busy workers."""
-LOOKS_A_LEASE = 6
-"""How often a lease is renewed in its time while others are to be watched; half as often without others."""
-TIDY = 10.0
-"""Seconds after which a renewal also lets go of what is old, when nothing was due meanwhile."""
-RECONCILE = 60.0
-"""Seconds between two comparisons of what the server holds with what the workers hold."""
 QUIET = 0.05
 """Seconds between two looks whether everything is done, when draining."""
 LAST_WORDS = 5.0
@@ -87,12 +79,12 @@ class Supervisor:
         self._importing: UnifiedWorkerPool | None = None
         self._generations: list[Generation] = []
         self._options = Options()
-        self._id = ""
         self._status = 0
+        self._connected = False
         self._stopping = self._over = self._told_ready = self._asking = self._again = False
         self._failure: TempoTaskError | None = None
-        self._renewed = self._tidied = 0.0
-        self._due: float | None = None
+        self._clerk: Clerk
+        self._housekeeper: Housekeeper
 
     # -- the loop
 
@@ -144,9 +136,6 @@ class Supervisor:
             if generation.busy():
                 times.append(now + TICK)
         return max(0.0, min(times) - now) if times else None
-
-    def _after(self, seconds: float, call: Callable[[], None]) -> None:
-        self._timers.append((time.monotonic() + seconds, call))
 
     # -- signals
 
@@ -222,7 +211,7 @@ class Supervisor:
                     "declare tasks when the module is imported, not under if __name__ == '__main__' or later"
                 )
             )
-        elif not self._id:
+        elif not self._connected:
             self._options = Options.decode(report.options)
             self._connect(pool, report)
         else:
@@ -230,17 +219,15 @@ class Supervisor:
             self._clerk.ask(lambda: self._register(report), lambda _: self._begin(pool, report))
 
     def _import_failed(self, failure: TempoTaskError) -> None:
-        pool, self._importing = self._importing, None
-        if pool is not None:
-            pool.end()
-        if not self._id:
+        self._end_import()
+        if not self._connected:
             self._failure, self._over = failure, True
         elif self._generations:
             log.error("the changed application can't be taken up, so the workers stay as they are: %s", failure)
         else:
             log.error("%s; trying again in 5 s", failure)
-            self._after(5.0, self._reload)
-        if self._id:
+            self.after(5.0, self._reload)
+        if self._connected:
             self._import_again()
 
     def _nursery_died(self, pool: UnifiedWorkerPool, what: str) -> None:
@@ -262,8 +249,9 @@ class Supervisor:
             return
         server = resolve(self._settings.db or report.db, connect_timeout=self._options.connect_timeout)
         limits = Limits(self._options.max_results, self._options.max_results_bytes)
-        self._id = secrets.token_hex(5)
+        self._connected = True
         self._clerk = Clerk(Store(server, self._settings.namespace or report.namespace, limits))
+        self._housekeeper = Housekeeper(self._clerk, self, self._settings.lease or self._options.lease)
         self._selector.register(self._clerk, selectors.EVENT_READ, self._clerk.deliver)
         self._clerk.start()
 
@@ -284,8 +272,7 @@ class Supervisor:
             become_subreaper()
             self._greet(report, answer)
             self._begin(pool, report)
-            self._renew()
-            self._after(RECONCILE, self._reconcile)
+            self._housekeeper.begin()
 
         self._clerk.ask(first_talk, connected)
 
@@ -305,18 +292,8 @@ class Supervisor:
     def _concurrency(self, report: AppReport) -> int:
         return self._settings.concurrency or report.concurrency or os.cpu_count() or 1
 
-    @property
-    def _lease(self) -> float:
-        return self._settings.lease or self._options.lease
-
     def _register(self, report: AppReport) -> None:
-        """Makes this supervisor known, or changed tasks of it. In the clerk's thread."""
-        tasks = [(task.queue, task.name) for task in report.tasks]
-        declared = {(task.queue, task.name): decode_options(task.options) for task in report.tasks}
-        store = self._clerk.store
-        self._coroner = Coroner(store, declared, self._options.max_jobs_per_status)
-        self._leases = Leases(store, self._id, self._lease, self._coroner)
-        register(store, self._id, self._lease, tasks, self._concurrency(report))
+        self._housekeeper.register(report, self._options.max_jobs_per_status, self._concurrency(report))
 
     def _begin(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
         self._importing = None
@@ -325,8 +302,9 @@ class Supervisor:
             self._keep_up()
             return
         self._import_again()
-        self._clerk.listen(self._id, self._obey)
-        self._generations.append(Generation(pool, report, self._clerk, self._coroner, self._wake_end))
+        house = self._housekeeper
+        self._clerk.listen(house.supervisor, house.obey)
+        self._generations.append(Generation(pool, report, self._clerk, house.coroner, self._wake_end))
         self._keep_up()
 
     def _keep_up(self) -> None:
@@ -341,7 +319,7 @@ class Supervisor:
             return
         newest = self._generations[-1]
         count = self._concurrency(newest.report)
-        newest.fill(self._id, self._lease, count)
+        newest.fill(self._housekeeper.supervisor, self._housekeeper.lease, count)
         if newest.ready(count):
             for old in self._generations[:-1]:
                 if not old.retiring:
@@ -356,103 +334,40 @@ class Supervisor:
 
     def _quiet(self, quiet: bool) -> None:
         if not quiet:
-            self._after(QUIET, lambda: setattr(self, "_asking", False))
+            self.after(QUIET, lambda: setattr(self, "_asking", False))
             return
         self._clerk.ask(lambda: self._clerk.store.read("ZCARD", "due"), self._drained)
 
     def _drained(self, delayed: int) -> None:
         self._stop("drained: nothing is left to run" + (f"; {delayed} delayed jobs are left" if delayed else ""))
 
-    # -- 5. leases
+    # -- 5. the place on the server
 
-    def _renew(self, *, tidy: bool = True) -> None:
-        tidy = tidy or time.monotonic() - self._tidied > TIDY
-        self._clerk.ask(lambda: self._leases.renew(tidy=tidy), lambda answer: self._has_renewed(tidy, *answer))
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Calls in the loop, after so many seconds."""
+        self._timers.append((time.monotonic() + seconds, call))
 
-    def _has_renewed(self, tidied: bool, renewal: Renewal | None, swept: list[str]) -> None:
-        now = time.monotonic()
-        for other in swept:
-            log.warning("supervisor %s was lost: its jobs have been given back", other)
-        if renewal is None:
-            self._start_over()
-            return
-        if tidied:
-            self._tidied = now
-            if renewal.next_due is not None:
-                self._promote_at(now + renewal.next_due - renewal.now)
-        if self._clerk.store.server.outages != self._outages:
-            self._outages = self._clerk.store.server.outages
-            self._compare()
-        self._renewed = now
-        pause = self._lease / LOOKS_A_LEASE * (1 if self._leases.watching else 2)
-        self._after(pause, lambda: self._renew(tidy=False) if self._renewed == now else None)
+    def holdings(self) -> Holdings | None:
+        """Which turn each worker has in hand; None while jobs of dead ones are being given back."""
+        if any(generation.burying for generation in self._generations):
+            return None
+        held: dict[str, tuple[int, str]] = {}
+        for generation in self._generations:
+            held |= generation.holdings()
+        return held
 
-    _outages = 0
-
-    def _obey(self, order: str) -> None:
-        """What other processes tell this one."""
-        what, _, value = order.partition(" ")
-        if what == "due":
-            self._promote_at(time.monotonic() + float(value) / 1000 - self._clerk.store.now())
-
-    def _promote_at(self, when: float) -> None:
-        """Delayed jobs are promoted by turns, and by us when nobody takes one."""
-        if self._due is not None and self._due <= when:
-            return
-        self._due = when
-
-        def promote() -> None:
-            if self._due == when:
-                self._due = None
-                self._renew()
-
-        self._after(max(0.0, when - time.monotonic()), promote)
-
-    def _start_over(self) -> None:
-        """Swept: others run our jobs by now. The workers end, and new ones come under a new id."""
+    def swept(self) -> None:
+        """Others run our jobs by now: the workers end, and new ones come under a new id."""
         if self._stopping:
             return
         log.warning("this supervisor was taken for lost and its jobs given to others: starting over under a new id")
         for generation in self._generations:
             generation.kill()
-        report = self._generations[-1].report if self._generations else None
-        self._id = secrets.token_hex(5)
-        if report is None:
-            return
-        if self._importing is None:
-            self._clerk.ask(lambda: self._register(report), lambda _: self._renew())
+        self._housekeeper.take_new_id()
+        if self._generations and self._importing is None:
+            report = self._generations[-1].report
+            self._clerk.ask(lambda: self._register(report), lambda _: self._housekeeper.renew())
             self._import()
-
-    # -- after an outage, and now and then
-
-    def _reconcile(self) -> None:
-        self._compare()
-        self._after(RECONCILE, self._reconcile)
-
-    def _compare(self) -> None:
-        """Gives back what the server holds for workers that do not have it: after a restart with an older state it
-        may hold jobs for the dead."""
-        holdings: dict[str, tuple[int, str]] = {}
-        for generation in self._generations:
-            holdings |= generation.holdings()
-        store, supervisor = self._clerk.store, self._id
-        burying = any(generation.burying for generation in self._generations)
-
-        def compare() -> None:
-            for name, owner in store.read("HGETALL", "workers").items():
-                worker = name.decode()
-                if owner.decode() != supervisor:
-                    continue
-                if worker not in holdings:
-                    if not burying:
-                        store.give_back_all(worker)
-                    continue
-                number, turn = holdings[worker]
-                open_turn, _ = store.opened(worker)
-                if open_turn and open_turn != turn and int(open_turn.partition("@")[0]) <= number:
-                    store.give_back_tail(worker, open_turn, 0)
-
-        self._clerk.ask(compare)
 
     # -- 6. stopping
 
@@ -462,27 +377,32 @@ class Supervisor:
             generation.retire()
         log.info(why)
         grace = self._options.grace if self._settings.grace is None else self._settings.grace
-        self._after(grace, lambda: self._stop_now("the grace is over: what still runs goes back to its queue"))
-        if self._importing is not None and not self._id:
-            self._over = True
+        self.after(grace, lambda: self._stop_now("the grace is over: what still runs goes back to its queue"))
+        self._end_import()
+        self._keep_up()
 
     def _stop_now(self, why: str) -> None:
         log.warning(why)
         self._stopping, self._status = True, 1
         for generation in self._generations:
             generation.kill()
-        self._after(LAST_WORDS, lambda: setattr(self, "_over", True))
-        if self._importing is not None and not self._generations:
-            self._over = True
+        self.after(LAST_WORDS, lambda: setattr(self, "_over", True))
+        self._end_import()
+        self._keep_up()
+
+    def _end_import(self) -> None:
+        pool, self._importing = self._importing, None
+        if pool is not None:
+            pool.end()
 
     def _end(self) -> None:
-        if self._importing is not None:
-            self._importing.end()
+        self._end_import()
         for generation in self._generations:
             generation.pool.end()
-        if self._id and (clerk := self._clerk):
+        if self._connected:
+            clerk, supervisor = self._clerk, self._housekeeper.supervisor
             if self._failure is None:
-                clerk.ask(lambda: clerk.store.leave(self._id))
+                clerk.ask(lambda: clerk.store.leave(supervisor))
             clerk.end(LAST_WORDS)
             self._selector.unregister(clerk)
             clerk.store.close()
