@@ -82,10 +82,10 @@ def test_a_handler_that_does_not_end_is_killed_and_only_its_try_has_failed(bench
         handle.result(timeout=LONG)
     assert "SIGKILL" in failed.value.message
     assert others.results(timeout=LONG) == list(range(10))
+    assert supervisor.stop() == 0
     (death,) = supervisor.about("SIGKILL")
     assert handle.id in death
     assert "failed as JobTimeout" in death
-    assert supervisor.stop() == 0
 
 
 def test_a_time_out_uses_up_one_try(bench: Bench) -> None:
@@ -135,8 +135,8 @@ def test_neighbours_of_a_job_whose_time_is_over_run_as_if_nothing_had_been(bench
                 handle.result(timeout=LONG)
         else:
             assert handle.result(timeout=LONG) == n
-    assert len(supervisor.about("SIGKILL")) == 3
     assert supervisor.stop() == 0
+    assert len(supervisor.about("SIGKILL")) == 3
 
 
 def test_a_time_limit_never_hits_the_job_that_comes_after(bench: Bench) -> None:

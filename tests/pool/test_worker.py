@@ -156,6 +156,7 @@ def test_a_job_that_leaves_by_os_exit_counts_as_a_crash(bench: Bench) -> None:
     failed = failure(bench, "end", "os._exit")
     assert failed.type == "WorkerCrashed"
     assert "exited with 4" in failed.message
+    assert supervisor.stop() == 0
     assert len(supervisor.about("exited with 4")) == 3
 
 
