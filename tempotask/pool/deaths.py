@@ -13,7 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from tempotask.options import DEFAULTS, merged
-from tempotask.pool.runner import Run, ended_badly
+from tempotask.pool.failure import ended_badly
+from tempotask.pool.run import Run
 from tempotask.pool.settling import Settling
 from tempotask.store.records import Failure, Record, RunOptions, decode_record, encode, flag, raised
 from tempotask.store.store import Store

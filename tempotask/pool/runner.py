@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 import resource
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Raw
 
 from tempotask import payload
@@ -33,56 +30,22 @@ from tempotask.pool.batch import (
     VERDICT_INDEX,
     ControlBlock,
 )
-from tempotask.store.records import NIL, Batch, Failure, Outcome, Record, RunOptions, Status, TryError, encode
+from tempotask.pool.failure import describe, ended_badly, misfit
+from tempotask.pool.run import Hand, Run
+from tempotask.store.records import NIL, Record, RunOptions, encode
 from tempotask.task import Task
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
 
-TEXT_BYTES, TRACEBACK_BYTES, LINES, ERRORS = 4096, 16384, 1000, 20
-"""Bounds of what a job may leave behind: of a message, a traceback, log lines, errors of earlier tries."""
+LINES = 1000
+"""Log lines of a job that are kept."""
 PILE = 1 << 20
 """Bytes of results after which a batch is settled before it ends."""
 MEASURED = 0.001
 """Seconds from which a job's use of processor and memory is measured: doing so takes a thousandth of that."""
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes in which the system counts peak memory."""
-
-
-class Run(msgspec.Struct, gc=False):
-    """What became of one job of a batch. Times are of the monotonic clock, in seconds."""
-
-    record: Record
-    started: float
-    ended: float
-    outcome: bytes
-    """Encoded; empty when the job is tried again."""
-    keep_ms: int
-    status: Status | None
-    result: Raw = NIL
-    failure: Failure | None = None
-    retry: tuple[int, bytes] | None = None
-    """Milliseconds from now, and the record of the next try."""
-    cpu_seconds: float | None = None
-    """Of the whole process, from 1 ms on."""
-    peak_memory: int | None = None
-    """The most that the process ever held so far, in bytes."""
-    lines: list[Raw] | None = None
-
-
-class Hand:
-    """The batch in hand and what became of it so far."""
-
-    def __init__(self, batch: Batch, size: int) -> None:
-        self.batch = batch
-        self.size = size
-        """Bytes."""
-        self.runs: list[Run] = []
-        """In the order of the batch, from its first job on. Only ever appended to: two threads read it."""
-        self.acknowledged = 0
-        """So many of them, from the first on, are settled."""
-        self.missing: set[int] = set()
-        """Indices that were taken away although they ran: they count for nothing."""
 
 
 class Lane:
@@ -290,67 +253,3 @@ class Runner:
         known = ", ".join(sorted(f"{queue}/{name}" for queue, name in self.lanes)[:20]) or "nothing"
         error = UnknownTask(f"no task {record.name!r} in queue {record.queue!r}; registered are: {known}")
         return ended_badly(record, DEFAULTS, describe(error), started, final=True)
-
-
-def misfit(error: BaseException) -> InvalidPayload:
-    """The error of a job whose data do not fit the handler's type."""
-    return InvalidPayload(f"the data does not fit: {error}")
-
-
-def ended_badly(
-    record: Record,
-    options: RunOptions,
-    failure: Failure,
-    started: float,
-    *,
-    lines: list[Raw] | None = None,
-    final: bool = False,
-) -> Run:
-    """A try that failed: another one follows while there are attempts left, unless it is `final`."""
-    ended, attempt = time.monotonic(), record.tries + 1
-    if attempt < int(options.attempts or 1) and not final:
-        errors = [*(record.errors or []), TryError(attempt, time.time(), *msgspec.structs.astuple(failure))]
-        again = msgspec.structs.replace(record, tries=attempt, errors=errors[-ERRORS:])
-        pause = math.ceil(retry_delay(options, attempt) * 1000)
-        return Run(record, started, ended, b"", 0, None, failure=failure, retry=(pause, encode(again)))
-    outcome = encode(Outcome("failed", record.queue, record.name, NIL, failure))
-    keep = math.ceil(float(options.keep_result or 0) * 1000)
-    return Run(record, started, ended, outcome, keep, "failed", NIL, failure, lines=lines)
-
-
-def describe(error: BaseException) -> Failure:
-    """An exception as text: its type as tracebacks print it, its message, its traceback without our own frames."""
-    kind = type(error)
-    name = kind.__qualname__
-    if kind.__module__ not in ("builtins", "__main__", "__mp_main__", "tempotask.errors"):
-        name = f"{kind.__module__}.{name}"
-    try:
-        message = str(error.message if isinstance(error, JobTimeout) else error)
-    except BaseException as second:
-        message = f"(its text can't be made: {type(second).__name__})"
-    try:
-        frames = error.__traceback__
-        while frames is not None and frames.tb_frame.f_globals.get("__name__") == __name__:
-            frames = frames.tb_next
-        text = "".join(traceback.format_exception(kind, error, frames, limit=50)) if frames is not None else ""
-    except BaseException as second:
-        text = f"(its traceback can't be made: {type(second).__name__})"
-    return Failure(name, _bounded(message, TEXT_BYTES), _bounded(text, TRACEBACK_BYTES))
-
-
-def _bounded(text: str, most: int) -> str:
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= most else f"{text[: most // 2]}\n… (cut) …\n{text[-most // 2 :]}"
-
-
-def retry_delay(options: RunOptions, attempt: int) -> float:
-    """Seconds until the next try, after that many failed ones.
-
-    Exponential backoff doubles each time up to the cap, then takes a random part between half and whole of it
-    ("equal jitter": M. Brooker, Exponential Backoff And Jitter, 2015).
-    """
-    pause, most = float(options.retry_delay or 0), float(options.max_retry_delay or 0)
-    if options.backoff == "exponential":
-        pause = min(pause * 2.0 ** min(attempt - 1, 60), most)
-        pause *= random.uniform(0.5, 1.0)
-    return min(pause, most)

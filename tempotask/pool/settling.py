@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 
-from tempotask.pool.runner import Run
+from tempotask.pool.run import Run
 from tempotask.store.records import Finished, Page, Record, Status, encode_page, without_payload
 from tempotask.store.script import Argument
 from tempotask.store.store import Settlement

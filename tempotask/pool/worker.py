@@ -27,7 +27,8 @@ import msgspec
 
 from tempotask.pool.batch import BUSY, IDLE, STATE, STOP, STOP_SIGNAL, VERDICT_SIGNAL, ControlBlock
 from tempotask.pool.report import WorkerSpec
-from tempotask.pool.runner import Hand, Runner
+from tempotask.pool.run import Hand
+from tempotask.pool.runner import Runner
 from tempotask.pool.settling import Settling
 from tempotask.store.records import Registration, decode_batch
 from tempotask.store.store import Settlement

@@ -1,0 +1,81 @@
+"""A try that failed: what is told of it, and whether another one follows."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+import traceback
+
+import msgspec
+from msgspec import Raw
+
+from tempotask.errors import InvalidPayload, JobTimeout
+from tempotask.pool.run import Run
+from tempotask.store.records import NIL, Failure, Outcome, Record, RunOptions, TryError, encode
+
+TEXT_BYTES, TRACEBACK_BYTES, ERRORS = 4096, 16384, 20
+"""Bounds of what a failure may leave behind: of a message, a traceback, errors of earlier tries."""
+
+
+def misfit(error: BaseException) -> InvalidPayload:
+    """The error of a job whose data do not fit the handler's type."""
+    return InvalidPayload(f"the data does not fit: {error}")
+
+
+def ended_badly(
+    record: Record,
+    options: RunOptions,
+    failure: Failure,
+    started: float,
+    *,
+    lines: list[Raw] | None = None,
+    final: bool = False,
+) -> Run:
+    """A try that failed: another one follows while there are attempts left, unless it is `final`."""
+    ended, attempt = time.monotonic(), record.tries + 1
+    if attempt < int(options.attempts or 1) and not final:
+        errors = [*(record.errors or []), TryError(attempt, time.time(), *msgspec.structs.astuple(failure))]
+        again = msgspec.structs.replace(record, tries=attempt, errors=errors[-ERRORS:])
+        pause = math.ceil(retry_delay(options, attempt) * 1000)
+        return Run(record, started, ended, b"", 0, None, failure=failure, retry=(pause, encode(again)))
+    outcome = encode(Outcome("failed", record.queue, record.name, NIL, failure))
+    keep = math.ceil(float(options.keep_result or 0) * 1000)
+    return Run(record, started, ended, outcome, keep, "failed", NIL, failure, lines=lines)
+
+
+def describe(error: BaseException) -> Failure:
+    """An exception as text: its type as tracebacks print it, its message, its traceback without our own frames."""
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ not in ("builtins", "__main__", "__mp_main__", "tempotask.errors"):
+        name = f"{kind.__module__}.{name}"
+    try:
+        message = str(error.message if isinstance(error, JobTimeout) else error)
+    except BaseException as second:
+        message = f"(its text can't be made: {type(second).__name__})"
+    try:
+        frames = error.__traceback__
+        while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("tempotask.pool."):
+            frames = frames.tb_next
+        text = "".join(traceback.format_exception(kind, error, frames, limit=50)) if frames is not None else ""
+    except BaseException as second:
+        text = f"(its traceback can't be made: {type(second).__name__})"
+    return Failure(name, _bounded(message, TEXT_BYTES), _bounded(text, TRACEBACK_BYTES))
+
+
+def _bounded(text: str, most: int) -> str:
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= most else f"{text[: most // 2]}\n… (cut) …\n{text[-most // 2 :]}"
+
+
+def retry_delay(options: RunOptions, attempt: int) -> float:
+    """Seconds until the next try, after that many failed ones: always the same, or exponentially more.
+
+    Exponential backoff doubles each time up to the cap, then takes a random part between half and whole of it
+    ("equal jitter": M. Brooker, Exponential Backoff And Jitter, 2015).
+    """
+    pause = float(options.retry_delay or 0)
+    if options.backoff != "exponential":
+        return pause
+    return min(pause * 2.0 ** min(attempt - 1, 60), float(options.max_retry_delay or 0)) * random.uniform(0.5, 1.0)
