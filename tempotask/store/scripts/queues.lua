@@ -186,27 +186,26 @@ local function claim(worker, turn, want, room)
   return batch, payloads
 end
 
--- MessagePack of a string of any bytes; cmsgpack would call it text.
-local function binary(bytes)
-  return '\198' .. struct.pack('>I4', #bytes) .. bytes
+local function count32(number)
+  return struct.pack('>I4', number)
 end
 
--- The message that brings a batch to its worker.
+-- The message that brings a batch to its worker: MessagePack, put together in one go, as it may be a megabyte.
+-- Payloads go as binary, which cmsgpack can't write.
 local function message(turn, batch, payloads)
-  local outside = ''
-  if #payloads > 0 then
-    local index, pairs_ = {}, {}
-    for i, record in ipairs(batch) do index[record] = i - 1 end
-    for i, entry in ipairs(payloads) do
-      local bytes = call('GET', P .. 'payload:' .. entry[2]) or '\192'
-      pairs_[i] = cmsgpack.pack(index[entry[1]]) .. binary(bytes)
-    end
-    outside = concat(pairs_)
-  end
   local token = call('INCRBY', P .. 'tokens', #batch) - #batch + 1
-  return '\148' .. cmsgpack.pack(turn) .. cmsgpack.pack(token)
-    .. '\221' .. struct.pack('>I4', #batch) .. concat(batch)
-    .. '\223' .. struct.pack('>I4', #payloads) .. outside
+  local parts = { '\148', cmsgpack.pack(turn), cmsgpack.pack(token), '\221', count32(#batch), concat(batch) }
+  parts[#parts + 1] = '\223' .. count32(#payloads)
+  if #payloads > 0 then
+    local index = {}
+    for i, record in ipairs(batch) do index[record] = i - 1 end
+    for _, entry in ipairs(payloads) do
+      local bytes = call('GET', P .. 'payload:' .. entry[2]) or '\192'
+      parts[#parts + 1] = cmsgpack.pack(index[entry[1]]) .. '\198' .. count32(#bytes)
+      parts[#parts + 1] = bytes
+    end
+  end
+  return concat(parts)
 end
 
 -- Hands what waits over to idle workers: claims for each and pushes the batch itself onto the list it blocks on.
