@@ -169,6 +169,9 @@ class Runner:
             value = self._call(index, lane, job, options.timeout or None, float(options.kill_after or 0))
             encoded = payload.encode(value, self._largest, "result")
         except BaseException as error:
+            # Once more: a verdict can be raised on the very lines that end the handling.
+            self._handling = False
+            self._words[DEADLINE_INDEX] = -1
             return self._failed(lane, record, options, started, error)
         keep = math.ceil(float(options.keep_result or 0) * 1000)
         run = Run(record, started, time.monotonic(), lane.completed + encoded, keep, "completed", Raw(encoded))

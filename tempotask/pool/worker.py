@@ -104,7 +104,7 @@ class Worker:
         try:
             while not self._words[STOP]:
                 hand = self._take_turn(self._pace.want()) or self._wait()
-                if hand is not None:
+                if hand is not None and not self._words[STOP]:
                     self._work_off(hand)
             if self._hand is not None:
                 self._take_turn(0)
@@ -129,6 +129,8 @@ class Worker:
                     if kind in (b"jobs", b"idle", b"settled"):
                         self._hand = None
             except Lost:
+                if self._words[STOP] and self._hand is None:
+                    return None
                 # Whether it took effect is not known: the next one, under a higher number, will show.
                 time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, 1.0)
