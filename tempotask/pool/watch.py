@@ -12,12 +12,15 @@ from typing import NamedTuple
 
 import psutil
 
-from tempotask.pool.batch import STARTING, STATE, STOP, STOP_SIGNAL, VERDICT, VERDICT_INDEX, VERDICT_SIGNAL, Look
+from tempotask.pool.batch import IDLE, STARTING, STATE, STOP, STOP_SIGNAL, VERDICT, VERDICT_INDEX, VERDICT_SIGNAL, Look
 from tempotask.pool.deaths import Cause, Death
 from tempotask.pool.pool import WorkerProcess
 
 PATIENCE = 0.05
 """Seconds after which a batch that has not ended is shrunk: it was to take 0.02."""
+AGAIN = 0.02
+"""Seconds after which a signal is sent again: one that comes just before a system call, or just before a stopped one
+goes on, does not wake it."""
 
 
 class Sentence(NamedTuple):
@@ -43,6 +46,8 @@ class Watch:
         self._sentence: Sentence | None = None
         self._executed: Sentence | None = None
         self._killed = False
+        self._told = 0.0
+        """When the worker was told last to end, or that its job's time is over."""
 
     def peek(self) -> Look:
         """The control block as it is, while the worker runs: its words need not belong together."""
@@ -62,6 +67,8 @@ class Watch:
         peek = self.peek()
         if peek.name != self._turn:
             self._turn, self._since = peek.name, now
+        if self.worker.block.words[STOP] and peek.state == IDLE and now - self._told >= AGAIN:
+            self._tell(STOP_SIGNAL)
         if self._sentence is not None:
             self._execute(now, peek)
         elif peek.running is None:
@@ -76,13 +83,15 @@ class Watch:
         if self._sentence is not None:
             return self._sentence.kill_at
         peek = self.peek()
+        if self.worker.block.words[STOP] and peek.state == IDLE and self.worker.state != "ending":
+            return self._told + AGAIN
         return peek.deadline_ns / 1e9 if peek.running is not None and peek.deadline_index == peek.started else None
 
     def retire(self) -> None:
         """Has the worker end after the job that it runs."""
         self.worker.block.words[STOP] = 1
         self._steal()
-        self.worker.signal(STOP_SIGNAL)
+        self._tell(STOP_SIGNAL)
 
     def kill(self) -> None:
         """Ends the worker at once, for reasons that are not its job's."""
@@ -120,7 +129,7 @@ class Watch:
             words[VERDICT] = 1
         # Not while it stands still: the kernel would leave the signal to any of its threads. Should the job have ended
         # by now, the signal finds no verdict on the one that runs.
-        self.worker.signal(VERDICT_SIGNAL)
+        self._tell(VERDICT_SIGNAL)
         self._sentence = Sentence(look.name, look.started, (look.deadline_ns + look.kill_after_ns) / 1e9)
         if taken:
             self._give_back(self.worker.id, look.name, taken.start)
@@ -138,6 +147,12 @@ class Watch:
                 if look is None or (look.name, look.running) != (sentence.turn, sentence.job):
                     return
                 self._carry_out(sentence)
+        elif self.worker.block.words[VERDICT] and now - self._told >= AGAIN:
+            self._tell(VERDICT_SIGNAL)
+
+    def _tell(self, number: int) -> None:
+        self._told = time.monotonic()
+        self.worker.signal(number)
 
     def _carry_out(self, sentence: Sentence) -> None:
         self._executed = sentence
