@@ -83,6 +83,7 @@ class Supervisor:
         self._connected = False
         self._stopping = self._over = self._told_ready = self._asking = self._again = False
         self._failure: TempoTaskError | None = None
+        self._report: AppReport
         self._clerk: Clerk
         self._housekeeper: Housekeeper
 
@@ -211,11 +212,11 @@ class Supervisor:
                     "declare tasks when the module is imported, not under if __name__ == '__main__' or later"
                 )
             )
-        elif not self._connected:
-            self._options = Options.decode(report.options)
+            return
+        self._options, self._report = Options.decode(report.options), report
+        if not self._connected:
             self._connect(pool, report)
         else:
-            self._options = Options.decode(report.options)
             self._clerk.ask(lambda: self._register(report), lambda _: self._begin(pool, report))
 
     def _import_failed(self, failure: TempoTaskError) -> None:
@@ -364,9 +365,9 @@ class Supervisor:
         for generation in self._generations:
             generation.kill()
         self._housekeeper.take_new_id()
-        if self._generations and self._importing is None:
-            report = self._generations[-1].report
-            self._clerk.ask(lambda: self._register(report), lambda _: self._housekeeper.renew())
+        # At once, whatever is being imported: a lease that nobody renews would be lost again.
+        self._clerk.ask(lambda: self._register(self._report), lambda _: self._housekeeper.renew())
+        if self._importing is None:
             self._import()
 
     # -- 6. stopping

@@ -137,3 +137,36 @@ def test_after_changes_delayed_jobs_still_come_in_time(bench: Bench, write: Writ
         assert handle.result(timeout=10) == "three"
     assert process.num_threads() == threads
     assert supervisor.stop() == 0
+
+
+def test_a_host_that_was_taken_for_lost_while_it_imports_changed_code_comes_back_and_stays(
+    bench: Bench, write: Write
+) -> None:
+    first = start(bench, "--lease", "1")
+    go_on = bench.folder / "go-on"
+    os.mkfifo(go_on)
+    write("two", more=f"open({str(go_on)!r}).read()\n")
+    first.signal(signal.SIGHUP)
+    first.wait_for("taking up changed code")
+    (lost,) = bench.store.registrations()
+    for process in first.tree():
+        process.send_signal(signal.SIGSTOP)
+    second = bench.begin("--lease", "1", workers=1)
+    assert lost in second.wait_for("was lost")
+    for process in reversed(first.tree()):
+        process.send_signal(signal.SIGCONT)
+    first.wait_for("starting over under a new id")
+    wait_until(lambda: len(bench.store.registrations()) == 2, "it does not come back")
+    come_back = set(bench.store.registrations())
+    # While the import still goes on, it renews: the other one finds nobody to sweep in more than a lease.
+    leases = bench.store.read("HGETALL", "leases")
+    wait_until(
+        lambda: all(bench.store.read("HGETALL", "leases")[name] != value for name, value in leases.items()),
+        "a lease is not renewed",
+    )
+    assert set(bench.store.registrations()) == come_back
+    go_on.write_text("")
+    wait_until(lambda: len(first.workers()) == 2, "its workers do not come back")
+    assert second.stop() == 0
+    assert version(bench) == "two"
+    assert first.stop() == 0
