@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from tempotask import later
 from tempotask.store.records import decode_outcome
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         (ending,) = [one async for one in self._client.outcomes.ain_order([self.id], timeout, self._known)]
         self._seen = ending
         return await self._client.apart(self._client.final_status, self.id, ending)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise later.missing("a handle", name, later.HANDLE)
 
     def _taken(self) -> Ending | None:
         ending, self._seen = self._seen, None

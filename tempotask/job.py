@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from tempotask import payload
+from tempotask import later, payload
 from tempotask.handle import JobHandle, JobHandles
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class Job(msgspec.Struct, Generic[D]):
     def enqueued_at(self) -> datetime:
         """When the job was added, by the server's clock."""
         return datetime.fromtimestamp(self._enqueued, UTC)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise later.missing("a job", name, later.JOB)
 
     def logger(self, message: object) -> Logged:
         """Keeps a line with the job: text, or anything that a payload may be.

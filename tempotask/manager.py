@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 import msgspec
 import redis
 
-from tempotask import launch
+from tempotask import later, launch
 from tempotask.client import Client
 from tempotask.declaration import AsyncHandler, Declaration, Handler, check_fields, context_factory
 from tempotask.errors import DuplicateTask, InvalidName, InvalidOptions, NotImportable, TempoTaskError
@@ -295,6 +295,11 @@ class QueueManager(Generic[A]):
             started.stop()
         if status not in (0, 1):
             raise TempoTaskError(f"the pool has ended with status {status}; see its log above")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise later.missing("the manager", name, later.MANAGER)
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -114,6 +114,8 @@ def _checked(handler: Any, where: str) -> Any:
     name = getattr(handler, "__qualname__", repr(handler))
     if not callable(handler):
         raise InvalidOptions(f"the handler at {where} is {handler!r}; give a function that takes (job, ctx)")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise InvalidOptions(f"the handler {name} at {where} is a generator; give a function that returns its result")
     try:
         signature = inspect.signature(handler)
     except (TypeError, ValueError):

@@ -40,7 +40,8 @@ class Generation:
         self._watches: dict[str, Watch] = {}
         self._ordered: set[str] = set()
         self._not_before = 0.0
-        self._failures = 0
+        self.failures = 0
+        """How many workers in a row died of their start."""
 
     # -- how it stands
 
@@ -149,12 +150,12 @@ class Generation:
         if death.cause is Cause.STOP:
             return ""
         if watch.last_state != STARTING and (age >= SHORT_LIFE or death.running is not None):
-            self._failures = 0
+            self.failures = 0
             return ""
-        self._failures += 1
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
+        self.failures += 1
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.failures - 1))
         self._not_before = time.monotonic() + pause
-        return f" {age:.1f} s after its start; the next one starts in {pause:.1f} s"
+        return f", {age:.1f} s after its start; the next one starts in {pause:.1f} s"
 
     def _report(
         self, name: str, watch: Watch, death: Death, findings: Findings, status: ExitStatus, pause: str
@@ -166,8 +167,8 @@ class Generation:
         told = {"worker": name, "pid": watch.pid, "signal": status.signal, "code": status.code}
         others = f"; {findings.given_back} jobs given back" if findings.given_back else ""
         if findings.job is None:
-            how = death.how + pause
-            log.warning("worker %s (pid %d) %s while it ran no job%s", name, watch.pid, how, others, extra=told)
+            others = pause + others
+            log.warning("worker %s (pid %d) %s while it ran no job%s", name, watch.pid, death.how, others, extra=told)
             return
         job = findings.job
         told |= {"job": job.id, "queue": job.queue, "name_of_job": job.name, "verdict": findings.verdict}

@@ -41,6 +41,8 @@ log = logging.getLogger("tempotask")
 
 TICK = 0.01
 """Seconds between two looks at busy workers."""
+FAILED_STARTS = 5
+"""Workers in a row that died of their start, before any was ready, after which the supervisor gives up."""
 QUIET = 0.05
 """Seconds between two looks whether everything is done, when draining."""
 LAST_WORDS = 5.0
@@ -75,12 +77,13 @@ class Supervisor:
         self._alarm, self._alarm_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake, self._wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._signals: list[int] = []
+        self._terminal = _has_terminal()
         self._timers: list[tuple[float, Callable[[], None]]] = []
         self._importing: UnifiedWorkerPool | None = None
         self._generations: list[Generation] = []
         self._options = Options()
         self._status = 0
-        self._connected = False
+        self._connected = self._begun = False
         self._stopping = self._over = self._told_ready = self._asking = self._again = False
         self._failure: TempoTaskError | None = None
         self._report: AppReport
@@ -150,7 +153,10 @@ class Supervisor:
         _empty(self._alarm)
         while self._signals:
             if self._signals.pop(0) == signal.SIGHUP:
-                self._reload()
+                if self._terminal and not _has_terminal():
+                    self._stop("the terminal was closed: what runs is finished, what has not started is given back")
+                else:
+                    self._reload()
             elif self._stopping:
                 self._stop_now("told to stop again: what runs goes back to its queue")
             else:
@@ -303,6 +309,7 @@ class Supervisor:
             self._keep_up()
             return
         self._import_again()
+        self._begun = True
         house = self._housekeeper
         self._clerk.listen(house.supervisor, house.obey)
         self._generations.append(Generation(pool, report, self._clerk, house.coroner, self._wake_end))
@@ -320,6 +327,12 @@ class Supervisor:
             return
         newest = self._generations[-1]
         count = self._concurrency(newest.report)
+        if not self._told_ready and newest.failures >= FAILED_STARTS:
+            told = "no worker lived through its start: what they said is above; mend it, and start again"
+            self._failure = NotImportable(told)
+            self._stopping = True
+            newest.kill()
+            return
         newest.fill(self._housekeeper.supervisor, self._housekeeper.lease, count)
         if newest.ready(count):
             for old in self._generations[:-1]:
@@ -402,12 +415,21 @@ class Supervisor:
             generation.pool.end()
         if self._connected:
             clerk, supervisor = self._clerk, self._housekeeper.supervisor
-            if self._failure is None:
+            if self._begun:
                 clerk.ask(lambda: clerk.store.leave(supervisor))
             clerk.end(LAST_WORDS)
             self._selector.unregister(clerk)
             clerk.store.close()
         self._selector.close()
+
+
+def _has_terminal() -> bool:
+    """Whether this process belongs to a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _empty(fd: int) -> None:
