@@ -27,6 +27,8 @@ class Cause(enum.Enum):
     """Of itself: the job's crash count goes up."""
     TIMEOUT = "timeout"
     """Killed for the time limit of its job: that try failed."""
+    BEREFT = "bereft"
+    """It went with its nursery: one of the jobs that ran may have killed that, and nobody knows which."""
     STOP = "stop"
     """Ended by us, for reasons that are not the job's."""
 
@@ -80,25 +82,30 @@ class Coroner:
             given_back, _ = self._store.give_back_all(death.worker)
             return Findings(record, "runs again, unmarked", given_back - 1)
         options = self._options_of(record)
-        settling = Settling(death.worker, self._limits)
         if death.cause is Cause.TIMEOUT:
             failure = Failure("JobTimeout", f"the time of this try was over, and its process {death.how}")
             run = ended_badly(record, options, failure, death.since)
-            verdict = "failed as JobTimeout" if run.status else "is tried again"
-        else:
-            blamed = raised(record, "c")
-            crashes = flag(blamed, "c")
-            if crashes < int(options.max_crashes or 1):
-                replaced = [(death.running, encode(blamed))]
-                given_back, counted = self._store.give_back_all(death.worker, turn, [death.running], replaced)
-                return Findings(record, f"runs again, alone (crash {crashes} of {options.max_crashes})", given_back - 1)
-            failure = Failure("WorkerCrashed", f"its process {death.how}, for the {_nth(crashes)} time")
-            run = ended_badly(record, options, failure, death.since, final=True)
-            verdict = "failed as WorkerCrashed"
+            return self._settle(death, run, "failed as JobTimeout" if run.status else "is tried again")
+        letter, most = ("c", 1) if death.cause is Cause.CRASH else ("h", 2)
+        most *= int(options.max_crashes or 1)
+        blamed = raised(record, letter)
+        count = flag(blamed, letter)
+        if count < most:
+            replaced = [(death.running, encode(blamed))]
+            given_back, _ = self._store.give_back_all(death.worker, turn, [death.running], replaced)
+            what = "crash" if death.cause is Cause.CRASH else "lost with its nursery"
+            return Findings(record, f"runs again, alone ({what} {count} of {most})", given_back - 1)
+        failure = Failure("WorkerCrashed", f"its process {death.how}, for the {_nth(count)} time")
+        run = ended_badly(record, options, failure, death.since, final=True)
+        return self._settle(death, run, "failed as WorkerCrashed")
+
+    def _settle(self, death: Death, run: Run, verdict: str) -> Findings:
+        assert death.running is not None
+        settlement = Settling(death.worker, self._limits).settlement([run])
         given_back, counted = self._store.give_back_all(
-            death.worker, turn, [death.running], settlement=settling.settlement([run])
+            death.worker, death.turn, [death.running], settlement=settlement
         )
-        return Findings(record, verdict if counted else "had been given to another worker", given_back)
+        return Findings(run.record, verdict if counted else "had been given to another worker", given_back)
 
     def lost_host(self, worker: str) -> None:
         """Gives back what a worker of a lost host held. Who is to blame is not known, so each job carries a mark and

@@ -65,7 +65,8 @@ def describe(error: BaseException) -> Failure:
 
 
 def _bounded(text: str, most: int) -> str:
-    text = text.encode("utf-8", "replace").decode()
+    # Not text.encode: a handler's own kind of text may do anything there.
+    text = str.encode(text, "utf-8", "replace").decode()
     return text if len(text) <= most else f"{text[: most // 2]}\n… (cut) …\n{text[-most // 2 :]}"
 
 

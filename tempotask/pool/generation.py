@@ -131,8 +131,7 @@ class Generation:
     def _died(self, event: Died, buried: Callable[[], None]) -> None:
         worker = event.worker
         watch = self._watches.pop(worker.id)
-        # A nursery takes its workers with it, whatever they run: no job is to blame for that.
-        death = watch.death(str(event.status), spared=event.bereft)
+        death = watch.death(str(event.status), bereft=event.bereft)
         worker.close()
         pause = self._pause_after(watch, death)
         self.burying += 1
@@ -147,7 +146,7 @@ class Generation:
     def _pause_after(self, watch: Watch, death: Death) -> str:
         """Has the next worker wait if this one died of its start; says so."""
         age = time.monotonic() - watch.born_at
-        if death.cause is Cause.STOP:
+        if death.cause in (Cause.STOP, Cause.BEREFT):
             return ""
         if watch.last_state != STARTING and (age >= SHORT_LIFE or death.running is not None):
             self.failures = 0

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +86,8 @@ class Runner:
         self._watched = watched
         self._lines: list[Raw] = []
         self._mark = 0.0
-        self._handling = False
+        self._pid = os.getpid()
+        self._handling = self._looping = self._overdue = False
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.Runner | None = None
 
@@ -169,6 +172,7 @@ class Runner:
             value = self._call(index, lane, job, options.timeout or None, float(options.kill_after or 0))
             encoded = payload.encode(value, self._largest, "result")
         except BaseException as error:
+            self._end_if_child(error)
             # Once more: a verdict can be raised on the very lines that end the handling.
             self._handling = False
             self._words[DEADLINE_INDEX] = -1
@@ -184,8 +188,11 @@ class Runner:
         if not self._handling or words[VERDICT_INDEX] != words[DEADLINE_INDEX] or not words[VERDICT]:
             return
         words[VERDICT] = 0
-        if self._task is not None:
-            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+        if self._looping:
+            # Raised inside the loop, it would hit whatever the loop does just then.
+            self._overdue = True
+            if self._task is not None:
+                self._task.get_loop().call_soon_threadsafe(self._task.cancel)
         else:
             raise JobTimeout(message="the time of this try is over")
 
@@ -203,6 +210,7 @@ class Runner:
             words[DEADLINE_INDEX] = index
             self._watched()
         try:
+            self._overdue, self._looping = False, lane.is_async
             self._handling = True
             if not lane.is_async:
                 return lane.handler(job, self.context)
@@ -219,15 +227,21 @@ class Runner:
         async def call() -> Any:
             self._task = asyncio.current_task()
             try:
+                if self._overdue:
+                    raise asyncio.CancelledError
                 return await lane.handler(job, self.context)
             finally:
                 self._task = None
+                # What the handler left running ends with its job, as with `asyncio.run`.
+                left = asyncio.all_tasks() - {asyncio.current_task()}
+                for task in left:
+                    task.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
 
-        overdue = self._words[DEADLINE_INDEX] >= 0
         try:
             return self._loop.run(call())
         except asyncio.CancelledError:
-            if overdue and time.monotonic_ns() >= self._words[DEADLINE_NS]:
+            if self._overdue:
                 raise JobTimeout(message="the time of this try is over") from None
             raise
 
@@ -246,8 +260,21 @@ class Runner:
         return lines
 
     def _failed(self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException) -> Run:
+        self._end_if_child(error)
         final = isinstance(error, InvalidPayload)
         return ended_badly(record, options, describe(error), started, lines=self._take_lines(), final=final)
+
+    def _end_if_child(self, error: BaseException) -> None:
+        """Ends a child that a handler forked and that came out of it: the job is its parent's."""
+        if os.getpid() == self._pid:
+            return
+        code = error.code if isinstance(error, SystemExit) else 1
+        if isinstance(error, ValueError) and "released memoryview" in str(error):
+            code = 0  # it returned, and found that the control block is not its own
+        elif not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
     def _unknown(self, record: Record, started: float) -> Run:
         if self._declared_elsewhere(record.queue, record.name):

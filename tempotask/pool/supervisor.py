@@ -43,6 +43,8 @@ TICK = 0.01
 """Seconds between two looks at busy workers."""
 FAILED_STARTS = 5
 """Workers in a row that died of their start, before any was ready, after which the supervisor gives up."""
+CALM, FIRST_PAUSE, LONGEST_PAUSE = 60.0, 0.1, 10.0
+"""A nursery that dies within so many seconds of the one before is replaced after a pause that doubles each time."""
 QUIET = 0.05
 """Seconds between two looks whether everything is done, when draining."""
 LAST_WORDS = 5.0
@@ -84,6 +86,7 @@ class Supervisor:
         self._options = Options()
         self._status = 0
         self._connected = self._begun = False
+        self._nurseries_died, self._nursery_died_at = 0, -CALM
         self._stopping = self._over = self._told_ready = self._asking = self._again = False
         self._failure: TempoTaskError | None = None
         self._report: AppReport
@@ -117,6 +120,9 @@ class Supervisor:
                 self._tick()
         finally:
             self._end()
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                # One that comes while the interpreter ends would change the exit status.
+                signal.signal(number, signal.SIG_IGN)
         if self._failure is not None:
             raise self._failure
         return self._status
@@ -229,7 +235,7 @@ class Supervisor:
         self._end_import()
         if not self._connected:
             self._failure, self._over = failure, True
-        elif self._generations:
+        elif any(not each.retiring for each in self._generations):
             log.error("the changed application can't be taken up, so the workers stay as they are: %s", failure)
         else:
             log.error("%s; trying again in 5 s", failure)
@@ -241,12 +247,20 @@ class Supervisor:
         if pool is self._importing:
             self._import_failed(NotImportable(f"{what} while it did so"))
             return
-        log.error("%s: starting another", what)
         pool.end()
         for generation in self._generations:
             if generation.pool is pool:
                 generation.retiring = True
-        if not self._stopping and self._importing is None:
+        # A job that kills it again and again must not have us do nothing but import.
+        now = time.monotonic()
+        self._nurseries_died = self._nurseries_died + 1 if now - self._nursery_died_at < CALM else 0
+        self._nursery_died_at = now
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._nurseries_died) if self._nurseries_died else 0.0
+        log.error("%s: another one is started" + (f" in {pause:.1f} s" if pause else ""), what)
+        self.after(pause, self._replace_nursery)
+
+    def _replace_nursery(self) -> None:
+        if not self._stopping and self._importing is None and all(each.retiring for each in self._generations):
             self._import()
 
     def _connect(self, pool: UnifiedWorkerPool, report: AppReport) -> None:

@@ -21,6 +21,8 @@ PATIENCE = 0.05
 AGAIN = 0.02
 """Seconds after which a signal is sent again: one that comes just before a system call, or just before a stopped one
 goes on, does not wake it."""
+DEAF = 1.0
+"""Seconds after which an idle worker that was told to end is killed: a handler made it deaf to signals."""
 
 
 class Sentence(NamedTuple):
@@ -46,6 +48,7 @@ class Watch:
         self._sentence: Sentence | None = None
         self._executed: Sentence | None = None
         self._killed = False
+        self._retired = 0.0
         self._told = 0.0
         """When the worker was told last to end, or that its job's time is over."""
 
@@ -68,6 +71,8 @@ class Watch:
         if peek.name != self._turn:
             self._turn, self._since = peek.name, now
         if self.worker.block.words[STOP] and peek.state == IDLE and now - self._told >= AGAIN:
+            if now - self._retired >= DEAF:
+                self.kill()
             self._tell(STOP_SIGNAL)
         if self._sentence is not None:
             self._execute(now, peek)
@@ -90,6 +95,7 @@ class Watch:
     def retire(self) -> None:
         """Has the worker end after the job that it runs."""
         self.worker.block.words[STOP] = 1
+        self._retired = time.monotonic()
         self._steal()
         self._tell(STOP_SIGNAL)
 
@@ -98,14 +104,15 @@ class Watch:
         self._killed = True
         self.worker.kill_group()
 
-    def death(self, how: str, *, spared: bool = False) -> Death:
-        """What is known of this worker's end, now that it is dead; `spared` if its job is not to blame."""
+    def death(self, how: str, *, bereft: bool = False) -> Death:
+        """What is known of this worker's end, now that it is dead; `bereft` if it went with its nursery."""
         look = self.peek()
         self.last_state = look.state
         if self._executed is not None:
             return Death(self.worker.id, Cause.TIMEOUT, self._executed.turn, self._executed.job, self._since, how)
-        stopped = spared or self._killed or (self.worker.block.words[STOP] != 0 and look.running is None)
-        return Death(self.worker.id, Cause.STOP if stopped else Cause.CRASH, look.name, look.running, self._since, how)
+        stopped = self._killed or (self.worker.block.words[STOP] != 0 and look.running is None)
+        cause = Cause.STOP if stopped else Cause.BEREFT if bereft else Cause.CRASH
+        return Death(self.worker.id, cause, look.name, look.running, self._since, how)
 
     def _steal(self) -> None:
         """Stops the worker, takes away what has not started, and lets it go on."""

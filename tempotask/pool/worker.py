@@ -24,6 +24,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import redis
 
 from tempotask.pool.batch import BUSY, IDLE, STATE, STOP, STOP_SIGNAL, VERDICT_SIGNAL, ControlBlock
 from tempotask.pool.report import WorkerSpec
@@ -85,6 +86,7 @@ class Worker:
         self._runner = Runner(manager, block, self._declared_elsewhere, self._wake_supervisor)
         self._settling = Settling(self.id, manager.options.max_jobs_per_status)
         self._supervisor = spec.supervisor
+        self._pid = os.getpid()
         self._wake_fd = spec.wake_fd
         self._pace = Pace()
         self._number = 0
@@ -98,6 +100,7 @@ class Worker:
         """Works until told to end. Returns the exit code."""
         signal.signal(STOP_SIGNAL, self._on_stop)
         signal.signal(VERDICT_SIGNAL, self._runner.on_verdict)
+        os.register_at_fork(after_in_child=self._forked)
         threading.Thread(target=self._settle_early, name="tempotask-early", daemon=True).start()
         self._words[STATE] = BUSY
         self._wake_supervisor()
@@ -113,6 +116,11 @@ class Worker:
         except Gone:
             print(f"tempotask: worker {self.id} is not known any more and ends", file=sys.stderr)
             return 0
+        except BaseException:
+            if os.getpid() != self._pid:
+                # A child that a handler forked and that came back from it: its work is done.
+                return 0
+            raise
         self._runner.close()
         return 0
 
@@ -128,7 +136,9 @@ class Worker:
                     kind = reply[0]
                     if kind in (b"jobs", b"idle", b"settled"):
                         self._hand = None
-            except Lost:
+            except (Lost, redis.ResponseError) as error:
+                if isinstance(error, redis.ResponseError):
+                    print(f"tempotask: the server refuses a turn of worker {self.id}: {error}", file=sys.stderr)
                 if self._words[STOP] and self._hand is None:
                     return None
                 # Whether it took effect is not known: the next one, under a higher number, will show.
@@ -193,7 +203,7 @@ class Worker:
                 return
             self._number += 1
             results, settlement = self._results(hand, stop)
-            with contextlib.suppress(Lost):
+            with contextlib.suppress(Lost, redis.ResponseError):
                 reply = self._wire.run("turn", self.id, self._number, 0, 0, *self._store.limits, *results, *settlement)
                 if reply[0] == b"settled":
                     hand.acknowledged = stop
@@ -239,6 +249,12 @@ class Worker:
                 os.write(self._wake_fd, b"\1\0\0\0\0\0\0\0")
 
     # -- 5. ending
+
+    def _forked(self) -> None:
+        """In a child that a handler forked: it is no worker, even if it returns from the handler. The next store into
+        the control block raises."""
+        self._wire.abandon()
+        self._words.release()
 
     def _on_stop(self, number: int, frame: object) -> None:
         if self._waiting:

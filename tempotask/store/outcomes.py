@@ -209,7 +209,7 @@ class Outcomes:
             # An empty push, so that the listener looks up; else it does so by itself, a little later.
             key = f"{self._store.prefix}waits:{self._client}"
             with contextlib.suppress(*BROKEN), self._server.client().pipeline() as both:
-                both.rpush(key, "", "")
+                both.rpush(key, "")
                 both.pexpire(key, 60_000)
                 both.execute()
             listener.join(timeout=2 * FIRST_PAUSE)
@@ -366,6 +366,7 @@ class Outcomes:
             if self._is_lost(id):
                 why = self._why_lost(id, wait.known)
                 self._deliver([(id, why)])
+                self._unwait([id])
                 continue
             alive += 1
             if alive == LIVING:

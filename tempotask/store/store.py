@@ -272,9 +272,10 @@ class Store:
         first = connection.read_response(disable_decoding=True)
         if not first:
             return []
-        connection.send_packed_command(packed("LPOP", key, 2001))  # type: ignore[no-untyped-call]
+        connection.send_packed_command(packed("LPOP", key, 1000))  # type: ignore[no-untyped-call]
         parts = [first[1], *(connection.read_response(disable_decoding=True) or [])]
-        return [(parts[i].decode(), parts[i + 1]) for i in range(0, len(parts) - 1, 2)]
+        split = (part.partition(b" ") for part in parts)
+        return [(id.decode(), outcome) for id, _, outcome in split]
 
     def unwait(self, client: str, ids: Sequence[str]) -> None:
         """The client does not wait for these jobs any longer."""

@@ -50,6 +50,10 @@ class Wire:
         reply = self._call(("BLPOP", self._prefix + key, seconds))
         return cast(bytes, reply[1]) if reply else None
 
+    def abandon(self) -> None:
+        """In a forked child: the connection is the parent's, and nothing is ever sent again."""
+        self._connection, self._patience = None, -1.0
+
     def close(self) -> None:
         """Drops the connection, with whatever is under way on it."""
         connection, self._connection = self._connection, None
@@ -58,6 +62,8 @@ class Wire:
 
     def _call(self, command: tuple[Argument, ...]) -> Any:
         try:
+            if self._patience < 0:
+                raise RuntimeError("a process that a handler forked is no worker")
             if self._connection is None:
                 self._connection = self._server.connection(timeout=self._patience)
             self._connection.send_packed_command(packed(*command), check_health=False)  # type: ignore[no-untyped-call]
@@ -68,9 +74,12 @@ class Wire:
                 # A wrong password counts as a broken connection with the library.
                 raise
             raise Lost(str(error)) from error
+        except NoScriptError:
+            raise
         except redis.ResponseError as error:
+            # It may answer what somebody else wrote to this descriptor; then all that follows would be off by one.
+            self.close()
             if may_pass(error):
-                self.close()
                 raise Lost(str(error)) from error
             raise
         except BaseException:

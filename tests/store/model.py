@@ -119,7 +119,7 @@ class Model:
                 continue
             clients = self.waiters.pop(record.id, [])
             for client in clients:
-                self.waits[client] += (record.id.encode(), ending.outcome)
+                self.waits[client].append(record.id.encode() + b" " + ending.outcome)
             if ending.keep or clients:
                 self.outcomes[record.id] = ending.outcome
             self.ids.pop(record.id, None)

@@ -527,7 +527,7 @@ def test_14_every_waiter_of_a_job_is_told(store: Store) -> None:
     assert batch
     turn(store, "w", 2, 0, results_of(batch, how=lambda record: completed(record, keep=0)))
     for client in ("me", "you", "them"):
-        assert store.read("LINDEX", f"waits:{client}", 0) == b"a"
+        assert (store.read("LINDEX", f"waits:{client}", 0) or b"").startswith(b"a ")
 
 
 @needs("give_back", "settle(take, now_ms(), most, most_bytes)\nend\nto_front", instead="end\nto_front")
@@ -538,7 +538,7 @@ def test_14_who_waits_is_told_of_an_ending_by_verdict(store: Store) -> None:
     batch = turn(store, "w", 1).batch
     assert batch
     store.give_back_all("w", batch.turn, [0], (), settlement([failed(batch.records[0])]))
-    assert store.read("LINDEX", "waits:me", 0) == b"a"
+    assert (store.read("LINDEX", "waits:me", 0) or b"").startswith(b"a ")
 
 
 @needs("turn", "store_outcomes(told, 1, #told, 60000, now, most, most_bytes)")

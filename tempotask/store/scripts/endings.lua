@@ -7,7 +7,8 @@ local function tell(id, outcome)
   call('HDEL', P .. 'waiters', id)
   for client in string.gmatch(clients, '%S+') do
     local key = P .. 'waits:' .. client
-    call('RPUSH', key, id, #outcome <= 4096 and outcome or '')
+    -- One element, so that a client that is cut off between two does not take the one for the other.
+    call('RPUSH', key, id .. ' ' .. (#outcome <= 4096 and outcome or ''))
     call('PEXPIRE', key, 60000)
   end
   return true

@@ -1,0 +1,91 @@
+"""Handlers that do what no handler should."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+from tempotask import Context, Job, QueueManager
+
+tempotask = QueueManager.init(ctx=dict)
+
+
+class Evil(str):
+    """Text that can't be asked for its bytes."""
+
+    def encode(self, *how: Any) -> bytes:
+        raise RuntimeError("no")
+
+
+class EvilError(Exception):
+    def __str__(self) -> str:
+        return Evil("evil")
+
+
+@tempotask.task(queue="q")
+def forks(job: Job[str], ctx: Context[Any]) -> list[Any]:
+    """A child that leaves as `data` says; the parent tells how it ended, and who it is itself."""
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        if job.data == "exit":
+            sys.exit(3)
+        return ["child", os.getpid()]
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), parent]
+
+
+@tempotask.task(queue="q")
+def pid(job: Job[Any], ctx: Context[Any]) -> int:
+    return os.getpid()
+
+
+@tempotask.task(queue="q")
+def evil(job: Job[Any], ctx: Context[Any]) -> None:
+    raise EvilError
+
+
+@tempotask.task(queue="q")
+async def leaves_behind(job: Job[Any], ctx: Context[Any]) -> None:
+    """A task in the loop that would end whatever runs when its time comes."""
+
+    async def later() -> None:
+        await asyncio.sleep(0.05)
+        sys.exit(5)
+
+    ctx.app["task"] = asyncio.create_task(later())
+
+
+@tempotask.task(queue="q")
+async def sleeps(job: Job[float], ctx: Context[Any]) -> str:
+    await asyncio.sleep(job.data)
+    return "slept"
+
+
+@tempotask.task(queue="q", timeout=0.001)
+async def hurries(job: Job[Any], ctx: Context[Any]) -> None:
+    await asyncio.sleep(60)
+
+
+@tempotask.task(queue="q")
+def deafens(job: Job[Any], ctx: Context[Any]) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
+
+
+@tempotask.task(queue="q")
+def kills_its_parent(job: Job[Any], ctx: Context[Any]) -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()
+
+
+@tempotask.task(queue="q")
+def writes_everywhere(job: Job[Any], ctx: Context[Any]) -> str:
+    for fd in range(3, 10):
+        try:
+            if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+                os.write(fd, b"what is this\r\n")
+        except OSError:
+            continue
+    return "written"
