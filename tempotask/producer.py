@@ -15,8 +15,9 @@ from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable, Temp
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.names import check_name
 from tempotask.options import JobOptions, unknown
-from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, RunOptions
-from tempotask.store.store import NewJob
+from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, RunOptions, encode
+from tempotask.store.script import Argument
+from tempotask.store.store import Addition, NewJob
 from tempotask.store.stream import Stream
 from tempotask.task import Task
 
@@ -36,6 +37,10 @@ class _Kind(msgspec.Struct):
     delay: float | None
     due: float | None
     run: RunOptions | None
+    plain: bool
+    """Whether nothing but the payload's size can make a job of this kind a special one."""
+    group: list[Argument] | None = None
+    """Where its plain jobs go, in a bulk call."""
 
 
 class Producer:
@@ -44,6 +49,7 @@ class Producer:
     def __init__(self, client: Client, tasks: Mapping[tuple[str, str], Task[Any, Any]], largest: int) -> None:
         self._client = client
         self._tasks = tasks
+        self._known: dict[tuple[str, str], tuple[Task[Any, Any] | None, _Kind]] = {}
         self._largest = largest
         """Bytes of a payload at most."""
 
@@ -51,7 +57,7 @@ class Producer:
         self, queue: str, name: str, data: object, options: GivenOptions = None, parent: str | None = None
     ) -> JobHandle[Any]:
         """Adds one job."""
-        kind = self._kind(queue, name, options)
+        kind = self._kind_of_one(queue, name, options)
         encoded = payload.encode(data, self._largest)
         call, now = self._client.store.new_call(), self._client.store.now()
         job = _new_job(kind, f"{call}-0", queue, name, encoded, now, parent)
@@ -81,20 +87,19 @@ class Producer:
         """Adds jobs by the thousand, each thousand all or none. On an error, `.handles` are those that are in."""
         handles: JobHandles[Any] = JobHandles()
         remaining, made = iter(jobs), 0
-        stream, under_way = Stream(self._client.store), list[NewJob]()
+        stream, under_way = Stream(self._client.store), list[JobHandle[Any]]()
         try:
             while thousand := list(itertools.islice(remaining, THOUSAND)):
-                call, now = self._client.store.new_call(), self._client.store.now()
-                following = self._records(thousand, made, call, now, parent)
+                addition, following = self._addition(thousand, made, parent)
                 made += len(following)
-                handles += self._handles(under_way, stream.created())
+                handles += _told(under_way, stream.created())
                 under_way = following
-                stream.send(call, under_way)
-            handles += self._handles(under_way, stream.created())
+                stream.send(addition)
+            handles += _told(under_way, stream.created())
         except TempoTaskError as error:
             if not isinstance(error, ServerUnavailable | ServerFull):
                 # What was refused was not sent yet, and the thousand before it is on its way.
-                handles += self._handles(under_way, stream.created())
+                handles += _told(under_way, stream.created())
             error.handles = handles  # type: ignore[attr-defined]
             raise
         finally:
@@ -102,43 +107,69 @@ class Producer:
         return handles
 
     def _send(self, call: str, jobs: Sequence[NewJob]) -> JobHandles[Any]:
-        return self._handles(jobs, self._client.store.enqueue(call, jobs))
-
-    def _handles(self, jobs: Sequence[NewJob], created: Sequence[bool]) -> JobHandles[Any]:
         client = self._client
-        return JobHandles(
-            [
-                JobHandle(record.id, record.queue, record.name, new, client)
-                for record, new in zip([job.record for job in jobs], created, strict=False)
-            ]
-        )
+        created = client.store.enqueue(call, jobs)
+        records = [job.record for job in jobs]
+        handles: list[JobHandle[Any]] = [
+            JobHandle(record.id, record.queue, record.name, True, client) for record in records
+        ]
+        return JobHandles(_told(handles, created))
 
-    def _records(
-        self, items: list[Mapping[str, Any]], first: int, call: str, now: float, parent: str | None
-    ) -> list[NewJob]:
-        """The items as records. This loop is why a bulk call is fast: whatever can be, is done once for a kind."""
-        jobs: list[NewJob] = []
+    def _addition(
+        self, items: list[Mapping[str, Any]], first: int, parent: str | None
+    ) -> tuple[Addition, list[JobHandle[Any]]]:
+        """The items as a call, and handles to its jobs. This loop is why a bulk call is fast: whatever can be, is done
+        once for a kind, and plain jobs go straight into the call."""
+        client = self._client
+        call, now = client.store.new_call(), client.store.now()
+        addition, handles = Addition(call), list[JobHandle[Any]]()
         kinds: dict[tuple[str, str, int], _Kind] = {}
-        known, to_bytes, largest = _KEYS.keys(), payload.to_bytes, self._largest
-        data: object = None
+        to_bytes, largest, small = payload.to_bytes, self._largest, min(OUTSIDE_BYTES, self._largest)
         try:
             for item in items:
-                if not item.keys() <= known:
-                    raise InvalidOptions(unknown(str(next(iter(item.keys() - known))), _KEYS, "key"))
-                queue, name, options = item["queue"], item["name"], item.get("options")
+                queue, name, data, options = item["queue"], item["name"], item.get("data"), item.get("options")
+                if len(item) != 3 or "data" not in item:
+                    _check_keys(item)
                 kind = kinds.get((queue, name, id(options)))
                 if kind is None:
                     kind = kinds[queue, name, id(options)] = self._kind(queue, name, options)
-                data = item.get("data")
                 encoded = to_bytes(data)
+                number = addition.number
+                automatic = f"{call}-{number}"
+                if kind.plain and len(encoded) <= small:
+                    group = kind.group
+                    if group is None:
+                        group = kind.group = addition.group(queue, kind.priority)
+                    data = Raw(encoded)
+                    record = Record("", automatic, queue, kind.priority, name, now, 0, data, kind.run, parent)
+                    group.append(encode(record))
+                    addition.number = number + 1
+                    handles.append(JobHandle(automatic, queue, name, True, client))
+                    continue
                 if len(encoded) > largest:
                     raise payload.oversize(len(encoded), largest)
-                jobs.append(_new_job(kind, f"{call}-{len(jobs)}", queue, name, encoded, now, parent))
+                job = _new_job(kind, automatic, queue, name, encoded, now, parent)
+                if not addition.add(job):
+                    for other in kinds.values():
+                        other.group = None
+                handles.append(JobHandle(job.record.id, queue, name, True, client))
         except TempoTaskError as error:
-            raise type(error)(f"job {first + len(jobs)}: {error}") from None
+            raise type(error)(f"job {first + len(handles)}: {error}") from None
         except Exception as error:
-            raise _refused(items[len(jobs)], first + len(jobs), error) from None
-        return jobs
+            raise _refused(items[len(handles)], first + len(handles), error) from None
+        return addition, handles
+
+    def _kind_of_one(self, queue: str, name: str, options: GivenOptions) -> _Kind:
+        """`_kind`, remembered for calls without options: they are the rule, and somebody may wait for the job."""
+        if options is not None:
+            return self._kind(queue, name, options)
+        task = self._tasks.get((queue, name))
+        known = self._known.get((queue, name))
+        if known is None or known[0] is not task:
+            if len(self._known) >= THOUSAND:
+                self._known.clear()
+            known = self._known[queue, name] = (task, self._kind(queue, name, None))
+        return known[1]
 
     def _kind(self, queue: str, name: str, options: GivenOptions) -> _Kind:
         """Checks what jobs of a kind share. What the call leaves open, the task says, if this process declares it."""
@@ -151,6 +182,7 @@ class Producer:
         priority = own.priority if given.priority is UNSET else given.priority
         when = own if given.delay is UNSET and given.delay_until is UNSET else given
         return _Kind(
+            plain=id is UNSET and when.delay is UNSET and when.delay_until is UNSET,
             id=None if id is UNSET else id,
             priority="0" if priority is UNSET else str(priority),
             delay=None if when.delay is UNSET else when.delay,
@@ -167,6 +199,19 @@ def _new_job(
     record = Record("", id or automatic, queue, kind.priority, name, now, 0, data, kind.run, parent)
     due = kind.due if kind.delay is None else now + kind.delay
     return NewJob(record, due if due is not None and due > now else None, id is not None, len(encoded) > OUTSIDE_BYTES)
+
+
+def _check_keys(item: Mapping[str, Any]) -> None:
+    if not item.keys() <= _KEYS.keys():
+        raise InvalidOptions(unknown(str(next(iter(item.keys() - _KEYS.keys()))), _KEYS, "key"))
+
+
+def _told(handles: list[JobHandle[Any]], created: Sequence[bool]) -> list[JobHandle[Any]]:
+    """The handles of a call, now that it is known which of its jobs were created."""
+    if not all(created):
+        for handle, new in zip(handles, created, strict=True):
+            handle.created = new
+    return handles if created else []
 
 
 def _distinct(queues: Iterable[str]) -> list[str]:

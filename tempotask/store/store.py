@@ -27,6 +27,7 @@ REMEMBER_MS = 120_000
 """How long an enqueue call is remembered, so that one sent twice is one: longer than any client tries again."""
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 
 
 class Limits(NamedTuple):
@@ -75,55 +76,67 @@ class Settlement(msgspec.Struct):
         return flat
 
 
-def enqueue_arguments(call: str, jobs: Sequence[NewJob]) -> tuple[list[Argument], list[int]]:
-    """What enqueue.lua reads, and the positions of the jobs that it answers for one by one."""
-    flat: list[Argument] = [call, int(call[:9], 36) // 1000, REMEMBER_MS]
-    groups: dict[tuple[str, str], list[Argument]] = {}
-    singles: list[int] = []
-    for position, job in enumerate(jobs):
+class Addition:
+    """One enqueue call in the making: what enqueue.lua reads, job by job, first in first out."""
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+        self.singles: list[int] = []
+        """Positions of the jobs that the script answers for one by one."""
+        self.number = 0
+        """Of jobs so far; who appends to a group counts them here."""
+        self._flat: list[Argument] = [call, int(call[:9], 36) // 1000, REMEMBER_MS]
+        self._groups: dict[tuple[str, str], list[Argument]] = {}
+
+    def group(self, queue: str, priority: str) -> list[Argument]:
+        """Where encoded records of plain jobs are appended, until the next `add` of a job that is not plain."""
+        return self._groups.setdefault((queue, priority), [])
+
+    def add(self, job: NewJob) -> bool:
+        """Adds a job of any kind. Returns whether it was a plain one, so that groups stay as they are."""
         record = job.record
-        if job.given_id or job.large or job.due is not None:
+        plain = not (job.given_id or job.large or job.due is not None)
+        if plain:
+            self.group(record.queue, record.priority).append(encode(record))
+        else:
             # First in, first out holds across the kinds: what came before goes before.
-            flat += _in_order(groups)
-            groups.clear()
+            self._close_groups()
             payload = b""
             if job.large:
                 payload = bytes(record.payload)
                 record = msgspec.structs.replace(record, flags=raised_flag(record.flags, "p"), payload=NIL)
             due = "" if job.due is None else str(int(job.due * 1000))
-            flat += ("single", record.id if job.given_id else "", due, payload, encode(record))
-            singles.append(position)
-        else:
-            try:
-                groups[record.queue, record.priority].append(encode(record))
-            except KeyError:
-                groups[record.queue, record.priority] = [encode(record)]
-    return flat + _in_order(groups), singles
+            self._flat += ("single", record.id if job.given_id else "", due, payload, encode(record))
+            self.singles.append(self.number)
+        self.number += 1
+        return plain
 
+    def arguments(self) -> list[Argument]:
+        """All of it."""
+        self._close_groups()
+        return self._flat
 
-def created_of(answer: bytes, number: int, singles: list[int]) -> list[bool]:
-    """What enqueue.lua answered, for all jobs of the call: those that have automatic ids are always created."""
-    created = [True] * number
-    for position, mark in zip(singles, answer, strict=True):
-        created[position] = mark == ord("1")
-    return created
+    def created(self, answer: bytes) -> list[bool]:
+        """What the script answered, for all jobs of the call: those that have automatic ids are always created."""
+        created = [True] * self.number
+        for position, mark in zip(self.singles, answer, strict=True):
+            created[position] = mark == ord("1")
+        return created
 
-
-def _in_order(groups: dict[tuple[str, str], list[Argument]]) -> list[Argument]:
-    flat: list[Argument] = []
-    for (queue, priority), records in groups.items():
-        flat += ("group", queue, priority, len(records))
-        flat += records
-    return flat
+    def _close_groups(self) -> None:
+        for (queue, priority), records in self._groups.items():
+            self._flat += ("group", queue, priority, len(records))
+            self._flat += records
+        self._groups.clear()
 
 
 def base36(number: int, width: int) -> str:
     """A number in digits that sort as it does."""
     text = ""
-    for _ in range(width):
-        number, digit = divmod(number, 36)
-        text = _DIGITS[digit] + text
-    return text
+    while len(text) < width:
+        number, pair = divmod(number, 1296)
+        text = _PAIRS[pair] + text
+    return text[-width:]
 
 
 class Store:
@@ -193,8 +206,10 @@ class Store:
         Returns which of them were created; the others have an id of a job that has not finished. Raises
         `ServerUnavailable`, `ServerFull`.
         """
-        arguments, singles = enqueue_arguments(call, jobs)
-        return created_of(self.run("enqueue", *arguments), len(jobs), singles)
+        addition = Addition(call)
+        for job in jobs:
+            addition.add(job)
+        return addition.created(self.run("enqueue", *addition.arguments()))
 
     def give_back_tail(self, worker: str, turn: str, start: int) -> int:
         """Gives back what a worker holds under that turn from an index on. Returns how many jobs."""

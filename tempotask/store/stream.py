@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import redis
 from redis.connection import AbstractConnection
 
-from tempotask.store.script import SCRIPTS, Argument, packed
-from tempotask.store.store import NewJob, Store, created_of, enqueue_arguments
-
-
-class _Call(NamedTuple):
-    arguments: list[Argument]
-    number: int
-    singles: list[int]
+from tempotask.store.script import SCRIPTS, packed
+from tempotask.store.store import Addition, Store
 
 
 class Stream:
@@ -27,17 +18,16 @@ class Stream:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._connection: AbstractConnection | None = None
-        self._under_way: _Call | None = None
+        self._under_way: Addition | None = None
 
-    def send(self, call: str, jobs: Sequence[NewJob]) -> None:
+    def send(self, addition: Addition) -> None:
         """Sends a call. Nothing may be under way."""
-        arguments, singles = enqueue_arguments(call, jobs)
-        self._under_way = _Call(arguments, len(jobs), singles)
+        self._under_way = addition
         try:
             if self._connection is None:
                 server = self._store.server
                 self._connection = server.connection(timeout=server.connect_timeout)
-            command = packed("EVALSHA", SCRIPTS["enqueue"].sha, 1, self._store.ring, *arguments)
+            command = packed("EVALSHA", SCRIPTS["enqueue"].sha, 1, self._store.ring, *addition.arguments())
             self._connection.send_packed_command(command)  # type: ignore[no-untyped-call]
         except (redis.RedisError, OSError):
             self.close()
@@ -47,8 +37,8 @@ class Stream:
 
         Raises `ServerUnavailable`, `ServerFull`.
         """
-        call, self._under_way = self._under_way, None
-        if call is None:
+        addition, self._under_way = self._under_way, None
+        if addition is None:
             return []
         answer: bytes | None = None
         if self._connection is not None:
@@ -60,8 +50,8 @@ class Stream:
                 self.close()
                 raise
         if answer is None:
-            answer = self._store.run("enqueue", *call.arguments)
-        return created_of(answer, call.number, call.singles)
+            answer = self._store.run("enqueue", *addition.arguments())
+        return addition.created(answer)
 
     def close(self) -> None:
         """Lets go of the connection."""
