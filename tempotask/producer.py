@@ -24,6 +24,9 @@ from tempotask.task import Task
 THOUSAND = 1000
 """Jobs in one script at most."""
 
+SUFFIXES = [f"-{n}" for n in range(THOUSAND)]
+"""What automatic ids of one call end with."""
+
 GivenOptions = JobOptions | Mapping[str, Any] | None
 _KEYS = {"name": "", "queue": "", "data": None, "options": None}
 _NOTHING = JobOptions()
@@ -123,36 +126,40 @@ class Producer:
         client = self._client
         call, now = client.store.new_call(), client.store.now()
         addition, handles = Addition(call), list[JobHandle[Any]]()
-        kinds: dict[tuple[str, str, int], _Kind] = {}
+        kinds: dict[tuple[str, str] | tuple[str, str, int], _Kind] = {}
         to_bytes, largest, small = payload.to_bytes, self._largest, min(OUTSIDE_BYTES, self._largest)
         try:
             for item in items:
-                queue, name, data, options = item["queue"], item["name"], item.get("data"), item.get("options")
-                if len(item) != 3 or "data" not in item:
+                if len(item) == 3 and "data" in item:
+                    queue, name, data, options = item["queue"], item["name"], item["data"], None
+                else:
                     _check_keys(item)
-                kind = kinds.get((queue, name, id(options)))
+                    queue, name, data, options = item["queue"], item["name"], item.get("data"), item.get("options")
+                kind = kinds.get((queue, name) if options is None else (queue, name, id(options)))
                 if kind is None:
-                    kind = kinds[queue, name, id(options)] = self._kind(queue, name, options)
+                    kind = self._kind(queue, name, options)
+                    kinds[(queue, name) if options is None else (queue, name, id(options))] = kind
                 encoded = to_bytes(data)
-                number = addition.number
-                automatic = f"{call}-{number}"
+                number = len(handles)
+                automatic = call + SUFFIXES[number]
                 if kind.plain and len(encoded) <= small:
                     group = kind.group
                     if group is None:
                         group = kind.group = addition.group(queue, kind.priority)
-                    data = Raw(encoded)
-                    record = Record("", automatic, queue, kind.priority, name, now, 0, data, kind.run, parent)
+                    raw = Raw(encoded)
+                    record = Record("", automatic, queue, kind.priority, name, now, 0, raw, kind.run, parent)
                     group.append(encode(record))
-                    addition.number = number + 1
                     handles.append(JobHandle(automatic, queue, name, True, client))
                     continue
                 if len(encoded) > largest:
                     raise payload.oversize(len(encoded), largest)
                 job = _new_job(kind, automatic, queue, name, encoded, now, parent)
+                addition.number = number
                 if not addition.add(job):
                     for other in kinds.values():
                         other.group = None
                 handles.append(JobHandle(job.record.id, queue, name, True, client))
+            addition.number = len(handles)
         except TempoTaskError as error:
             raise type(error)(f"job {first + len(handles)}: {error}") from None
         except Exception as error:

@@ -84,7 +84,7 @@ class Addition:
         self.singles: list[int] = []
         """Positions of the jobs that the script answers for one by one."""
         self.number = 0
-        """Of jobs so far; who appends to a group counts them here."""
+        """Of jobs; who appends to a group sets it before the next `add`, and at the end."""
         self._flat: list[Argument] = [call, int(call[:9], 36) // 1000, REMEMBER_MS]
         self._groups: dict[tuple[str, str], list[Argument]] = {}
 

@@ -130,8 +130,7 @@ local function fitting(records, before, room, payloads)
 end
 
 -- Claims a batch for a worker, round-robin over the ring, and stores it under the name of its turn.
--- Returns the batch as one MessagePack array: turn, first fencing token, records, {index: payload kept outside};
--- or nil when nothing waits. See records.py, Batch.
+-- Returns the records, which of them have a payload outside, and whether more waits; nil when nothing did.
 local function claim(worker, turn, want, room)
   local ring = KEYS[1]
   local names = call('LRANGE', ring, 0, QUEUES_A_BATCH - 1)
@@ -149,7 +148,7 @@ local function claim(worker, turn, want, room)
   for i = #names, taken + 1, -1 do sizes[i] = nil end
   local share = level(sizes, count)
 
-  local parts, total, longest, payloads = {}, 0, 0, {}
+  local parts, total, longest, payloads, more = {}, 0, 0, {}, #names > taken
   for i = 1, taken do
     local queue = names[i]
     local part = pop(queue, used[i], math.min(share, sizes[i]))
@@ -165,9 +164,13 @@ local function claim(worker, turn, want, room)
     if sizes[i] > kept then
       -- A batch that ended before this queue's turn was over leaves the cursor on it, else it would starve.
       call((ended and total > 0) and 'LPUSH' or 'RPUSH', ring, queue)
+      more = true
     end
     parts[i], total, longest = part, total + kept, math.max(longest, kept)
-    if ended then break end
+    if ended then
+      more = more or i < #names
+      break
+    end
   end
 
   local batch = parts[1]
@@ -183,7 +186,7 @@ local function claim(worker, turn, want, room)
   local key = P .. 'claims:' .. worker .. ':' .. turn
   call('RPUSH', key, unpack(batch))
   call('HSET', P .. 'worker:' .. worker, 'open', turn, 'holes', 0)
-  return batch, payloads
+  return batch, payloads, more
 end
 
 local function count32(number)
@@ -211,7 +214,8 @@ end
 -- Hands what waits over to idle workers: claims for each and pushes the batch itself onto the list it blocks on.
 -- The name of the turn carries the time: after a restart with older state the same number could be given twice.
 local function hand_over()
-  while call('EXISTS', KEYS[1]) == 1 do
+  local more = call('EXISTS', KEYS[1]) == 1
+  while more do
     -- The one that is idle longest: a job that it has to leave to others comes around to them all.
     local longest = call('ZPOPMIN', P .. 'idle')
     if #longest == 0 then return end
@@ -219,7 +223,8 @@ local function hand_over()
     local state = call('HMGET', P .. 'worker:' .. worker, 'idle', 'want', 'room')
     if state[1] then
       local turn = state[1] .. '@' .. text(now_ms())
-      local batch, payloads = claim(worker, turn, tonumber(state[2]), tonumber(state[3]))
+      local batch, payloads
+      batch, payloads, more = claim(worker, turn, tonumber(state[2]), tonumber(state[3]))
       call('RPUSH', P .. 'wake:' .. worker .. ':' .. state[1], message(turn, batch, payloads))
     end
   end
