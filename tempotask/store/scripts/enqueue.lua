@@ -66,8 +66,7 @@ while kind do
 end
 
 answer = concat(created)
-if call('HSET', remembered, ARGV[1], answer) == 1 and call('HLEN', remembered) == 1 then
-  call('PEXPIRE', remembered, ARGV[3])
-end
-if added then hand_over() end
+call('HSET', remembered, ARGV[1], answer)
+call('PEXPIRE', remembered, ARGV[3], 'NX')
+if added then hand_over(true) end
 return answer

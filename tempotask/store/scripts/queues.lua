@@ -143,7 +143,11 @@ local function claim(worker, turn, want, room)
   end
   if #names == QUEUES_A_BATCH then backlog = backlog * call('LLEN', ring) / #names end
   -- Never more than the fair part of the backlog, or the last batch would keep others waiting for its owner.
-  local count = math.max(1, math.min(want, MOST_A_BATCH, floor(backlog / (2 * call('HLEN', P .. 'workers')))))
+  local count = 1
+  if backlog > 1 then
+    local fair = floor(backlog / (2 * call('HLEN', P .. 'workers')))
+    count = math.max(1, math.min(want, MOST_A_BATCH, fair))
+  end
   local taken = math.min(#names, count)
   for i = #names, taken + 1, -1 do sizes[i] = nil end
   local share = level(sizes, count)
@@ -213,8 +217,9 @@ end
 
 -- Hands what waits over to idle workers: claims for each and pushes the batch itself onto the list it blocks on.
 -- The name of the turn carries the time: after a restart with older state the same number could be given twice.
-local function hand_over()
-  local more = call('EXISTS', KEYS[1]) == 1
+-- `more`: whether it is known that something waits.
+local function hand_over(more)
+  more = more or call('EXISTS', KEYS[1]) == 1
   while more do
     -- The one that is idle longest: a job that it has to leave to others comes around to them all.
     local longest = call('ZPOPMIN', P .. 'idle')
