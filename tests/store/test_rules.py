@@ -143,6 +143,24 @@ def test_2_the_name_of_a_hand_over_carries_the_time(store: Store) -> None:
     hire(store, "w")
     turn(store, "w", 5)
     before = int(store.now() * 1000)
+    enqueue(store, "a", "b")
+    handed = woken(store, "w", 5)
+    assert handed
+    number, _, at = handed.turn.partition("@")
+    assert number == "5"
+    assert at
+    assert before - 1000 <= int(at) <= store.now() * 1000 + 1000
+
+
+@needs(
+    "enqueue",
+    "local turn, batch = number .. '@' .. text(now_ms()), { record }",
+    instead="local turn, batch = number, { record }",
+)
+def test_2_the_name_of_a_direct_hand_over_carries_the_time(store: Store) -> None:
+    hire(store, "w")
+    turn(store, "w", 5)
+    before = int(store.now() * 1000)
     enqueue(store, "a")
     handed = woken(store, "w", 5)
     assert handed
@@ -152,7 +170,11 @@ def test_2_the_name_of_a_hand_over_carries_the_time(store: Store) -> None:
     assert before - 1000 <= int(at) <= store.now() * 1000 + 1000
 
 
-@needs("turn", "call('RPUSH', P .. 'wake:'", instead="call('RPUSH', P .. 'awake:'")
+@needs(
+    "turn",
+    "call('RPUSH', P .. 'wake:' .. worker .. ':' .. state[1]",
+    instead="call('RPUSH', P .. 'awake:' .. worker",
+)
 def test_2_a_retry_that_is_handed_over_comes_under_the_number_that_went_idle(store: Store) -> None:
     hire(store, "w", "w2")
     enqueue(store, "a")
@@ -292,6 +314,15 @@ def test_5_what_was_handed_over_to_a_worker_that_died_is_given_back(store: Store
 
 @needs("enqueue", "call('HSET', P .. 'worker:' .. worker, 'open', turn, 'holes', 0)")
 def test_6_a_hand_over_that_was_popped_and_lost_is_delivered_by_the_next_turn(store: Store) -> None:
+    hire(store, "w")
+    turn(store, "w", 1)
+    enqueue(store, "a", "b")
+    assert woken(store, "w", 1), "a half-open connection swallows it"
+    assert turn(store, "w", 2).ids == ["a"]
+
+
+@needs("enqueue", "call('HSET', me, 'open', turn, 'holes', 0)")
+def test_6_a_direct_hand_over_that_was_popped_and_lost_is_delivered_by_the_next_turn(store: Store) -> None:
     hire(store, "w")
     turn(store, "w", 1)
     enqueue(store, "a")

@@ -35,6 +35,7 @@ local function add_group()
   local queue, priority, number = take(), take(), tonumber((take()))
   local _, after = take(number)
   call('SADD', P .. 'queues', queue)
+  if number == 1 and hand_directly(ARGV[after - 1]) then return end
   push('RPUSH', queue, priority, ARGV, after - number, after - 1)
   added = true
 end

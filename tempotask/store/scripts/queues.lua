@@ -215,6 +215,23 @@ local function message(turn, batch, payloads)
   return concat(parts)
 end
 
+-- Hands one plain record, which is in no list yet, straight to an idle worker when nothing else waits: what `push`
+-- and `hand_over` would come to, with half the commands. Returns whether there was such a worker.
+local function hand_directly(record)
+  if call('EXISTS', KEYS[1]) == 1 then return false end
+  local longest = call('ZPOPMIN', P .. 'idle')
+  if #longest == 0 then return false end
+  local worker = longest[1]
+  local me = P .. 'worker:' .. worker
+  local number = call('HGET', me, 'idle')
+  if not number then return false end
+  local turn, batch = number .. '@' .. text(now_ms()), { record }
+  call('RPUSH', P .. 'claims:' .. worker .. ':' .. turn, record)
+  call('HSET', me, 'open', turn, 'holes', 0)
+  call('RPUSH', P .. 'wake:' .. worker .. ':' .. number, message(turn, batch, {}))
+  return true
+end
+
 -- Hands what waits over to idle workers: claims for each and pushes the batch itself onto the list it blocks on.
 -- The name of the turn carries the time: after a restart with older state the same number could be given twice.
 -- `more`: whether it is known that something waits.
