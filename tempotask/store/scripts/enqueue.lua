@@ -35,7 +35,8 @@ local function add_group()
   local queue, priority, number = take(), take(), tonumber((take()))
   local _, after = take(number)
   call('SADD', P .. 'queues', queue)
-  if number == 1 and hand_directly(ARGV[after - 1]) then return end
+  -- Only when it is the whole call: one that comes with it may be more urgent.
+  if number == 1 and #ARGV == 8 and hand_directly(ARGV[after - 1]) then return end
   push('RPUSH', queue, priority, ARGV, after - number, after - 1)
   added = true
 end
