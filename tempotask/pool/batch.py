@@ -42,7 +42,6 @@ STARTING, IDLE, BUSY = 0, 1, 2  # what STATE says
 
 VERDICT_SIGNAL, STOP_SIGNAL = signal.SIGUSR1, signal.SIGUSR2  # the supervisor points to a word that it has written
 
-WORDS = mmap.PAGESIZE // 8
 _LONGEST_WAIT = 0.05  # a process that does not stop in this time waits for a disk: the next look finds it
 
 
