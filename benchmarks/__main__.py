@@ -22,6 +22,7 @@ NAMES = (
     *("drain", "limit", "many_queues", "bulk_enqueue", "hidden_long_job", "fairness", "idle", "idle_latency"),
     *("kill_worker", "twenty_kills", "kill_supervisor", "host_lost"),
     *("memory_waiting", "worker_memory", "large_payloads", "results"),
+    *("priorities", "quiet_features", "c_time_limit", "cancel_running"),
 )
 """A file each, in the order of the table."""
 

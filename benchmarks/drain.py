@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.harness import WORKERS, Bench, Failed, Row, Spread, in_turns, ratio
@@ -21,10 +21,18 @@ def jobs(count: int, queues: int = 3) -> Iterator[dict[str, Any]]:
     )
 
 
-def ours(bench: Bench, count: int, queues: int = 3, history: int | None = None) -> float:
+def ours(
+    bench: Bench,
+    count: int,
+    queues: int = 3,
+    history: int | None = None,
+    *,
+    application: str = "noop",
+    jobs: Callable[[int, int], Iterator[dict[str, Any]]] = jobs,
+) -> float:
     """Jobs a second, from a supervisor's first claim until the last job is settled."""
     settings = {"BENCHMARK_QUEUES": str(queues)} | ({"BENCHMARK_HISTORY": str(history)} if history else {})
-    with bench.project("noop", **settings) as project:
+    with bench.project(application, **settings) as project:
         project.producer.enqueue_many(jobs(count, queues))
         seconds = project.drain()
         counts = (project.redis.hget(project.key(f"counts:q{queue}"), "completed") for queue in range(queues))
