@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
 
 import click
 
 
-def wrong_use(
-    error: click.UsageError, later: Sequence[str] = (), root: click.Command | None = None, hint: str = ""
-) -> str:
-    """Two lines for a mistake that click found. `later` are options that are not built yet; `hint` goes with an
-    unknown option of the `root` command."""
+def wrong_use(error: click.UsageError, root: click.Command | None = None, hint: str = "") -> str:
+    """Two lines for a mistake that click found. `hint` goes with an unknown option of the `root` command."""
     command = error.ctx.command_path if error.ctx is not None else root.name if root is not None else ""
     text = " ".join(error.format_message().split())
     if isinstance(error, click.NoSuchOption):
         known = [name for param in error.ctx.command.params for name in param.opts] if error.ctx is not None else []
         near = difflib.get_close_matches(error.option_name, known, 1)
         text = f"there is no option {error.option_name}" + (f"; did you mean {near[0]}?" if near else "")
-        if error.option_name in later:
-            text = f"{error.option_name} is not built yet"
-        elif error.ctx is not None and error.ctx.command is root and hint:
+        if error.ctx is not None and error.ctx.command is root and hint:
             text += f"; {hint}"
     return f"{command}: {re.sub('[.]$', '', text)}\nTry '{command} --help'."

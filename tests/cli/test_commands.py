@@ -248,7 +248,6 @@ def test_the_server_is_shown_with_who_works_there(run: Run, store: Store) -> Non
         (["enqueue", "a", "b", "--delay-until", "tomorrow"], "2030-01-31T12:00:00+01:00"),
         (["enqueue", "a", "b", "--delay-until", "2030-01-31"], "has no time zone"),
         (["enqueue", "a", "b", "--delay", "nan"], "delay=nan: give seconds"),
-        (["enqueue", "a", "b", "--repeat", "* * * * *"], "--repeat is not built yet"),
         (["publish", "a"], "Missing argument"),
         (["publish", "a", "b", "b"], "is there twice"),
         *(([name, "x", "--y"], f"{name} is not built yet") for name in LATER),

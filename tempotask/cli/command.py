@@ -1,0 +1,93 @@
+"""What all commands share: their options, the store that they open, and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from tempotask.cli import output
+
+if TYPE_CHECKING:
+    from tempotask.manager import QueueManager
+    from tempotask.store.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LOOKING, CHANGING = 3.0, 10.0
+"""Seconds for which a server that is away is waited for."""
+
+
+def everywhere(command: F) -> F:
+    """The options of every command."""
+    return options(
+        click.option(
+            "--db", metavar="URL", help="The server. Else $TEMPOTASK_DB, else the embedded one of this folder."
+        ),
+        click.option("--namespace", default="tempotask", show_default=True, metavar="NS", help="Whose jobs."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
+    )(command)
+
+
+def which(command: F) -> F:
+    """The options that say which jobs are meant."""
+    return options(
+        click.option("--queue", metavar="Q", help="Only of this queue."),
+        click.option(
+            "--status", metavar="S", help="Only those waiting, delayed, processing, completed, failed or cancelled."
+        ),
+        click.option("--name", metavar="N", help="Only of this task."),
+    )(command)
+
+
+def options(*several: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several options as one decorator, listed in this order."""
+
+    def put(command: F) -> F:
+        for option in reversed(several):
+            command = option(command)
+        return command
+
+    return put
+
+
+@contextmanager
+def opened(db: str | None, namespace: str, patience: float = LOOKING) -> Iterator[Store]:
+    """The store that the options name, whose server has answered."""
+    from tempotask.names import check_name
+    from tempotask.store.connect import resolve
+    from tempotask.store.store import Store
+
+    server = resolve(db, connect_timeout=patience)
+    try:
+        store = Store(server, check_name("namespace", namespace))
+        server.check()
+        yield store
+    finally:
+        server.close()
+
+
+def managed(db: str | None, namespace: str) -> QueueManager[Any]:
+    """A manager of the namespace that the options name, to be used in a `with`."""
+    from tempotask.manager import QueueManager
+
+    return QueueManager.init(db, namespace=namespace, options={"connect_timeout": CHANGING})
+
+
+def say(line: str) -> None:
+    """Tells people something beside what was asked for."""
+    click.echo(output.visible(line), err=True)
+
+
+def say_if_empty(rows: Sequence[object], what: str, store: Store) -> None:
+    """Says that a list is empty, and where."""
+    if not rows:
+        say(f"no {what} in namespace {store.namespace} at {store.server.label}")
+
+
+def end(status: int, line: str) -> NoReturn:
+    """Ends the command: 1 where the answer is no, 2 on bad use."""
+    say(line if status == 1 else f"tempotask: {line}")
+    raise click.exceptions.Exit(status)
