@@ -5,7 +5,7 @@
 
 It never imports the application, and nothing holds it up: what it has to say to the server goes through the clerk.
 In its life it
- 1. has a nursery import the application, and learns from it the server, the options and the tasks;
+ 1. has the application imported (generations.py), and learns from it the server, the options and the tasks;
  2. registers itself and its workers, and has the workers forked;
  3. looks at them while they are busy (watch.py), and gives back what they do not get to;
  4. replaces those that die, and has their jobs given back with a verdict (deaths.py);
@@ -29,11 +29,11 @@ from tempotask.errors import NotImportable, TempoTaskError
 from tempotask.options import Options
 from tempotask.pool import cores
 from tempotask.pool.clerk import Clerk
-from tempotask.pool.generation import Generation
+from tempotask.pool.generations import Generations
 from tempotask.pool.housekeeper import Holdings, Housekeeper
 from tempotask.pool.linux import become_subreaper
-from tempotask.pool.pool import Event, NurseryDied, UnifiedWorkerPool
-from tempotask.pool.report import AppReport, Imported, ImportFailed, Warned
+from tempotask.pool.pool import UnifiedWorkerPool
+from tempotask.pool.report import AppReport
 from tempotask.store.connect import resolve
 from tempotask.store.store import Limits, Store
 
@@ -43,8 +43,6 @@ TICK = 0.01
 """Seconds between two looks at busy workers."""
 FAILED_STARTS = 5
 """Workers in a row that died of their start, before any was ready, after which the supervisor gives up."""
-CALM, FIRST_PAUSE, LONGEST_PAUSE = 60.0, 0.1, 10.0
-"""A nursery that dies within so many seconds of the one before is replaced after a pause that doubles each time."""
 QUIET = 0.05
 """Seconds between two looks whether everything is done, when draining."""
 LAST_WORDS = 5.0
@@ -81,13 +79,11 @@ class Supervisor:
         self._signals: list[int] = []
         self._terminal = _has_terminal()
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self._importing: UnifiedWorkerPool | None = None
-        self._generations: list[Generation] = []
+        self._generations = Generations(settings.application, self._selector, self)
         self._options = Options()
         self._status = 0
         self._connected = self._begun = False
-        self._nurseries_died, self._nursery_died_at = 0, -CALM
-        self._stopping = self._over = self._told_ready = self._asking = self._again = False
+        self._stopping = self._over = self._told_ready = self._asking = False
         self._failure: TempoTaskError | None = None
         self._report: AppReport
         self._clerk: Clerk
@@ -109,12 +105,12 @@ class Supervisor:
         if self._settings.watched_fd is not None:
             self._selector.register(self._settings.watched_fd, selectors.EVENT_READ, self._starter_spoke)
         try:
-            self._import()
+            self._generations.import_application()
             while not self._over:
                 for key, _ in self._selector.select(self._pause()):
                     if isinstance(key.data, UnifiedWorkerPool):
                         for event in key.data.events(key):
-                            self._handle(key.data, event)
+                            self._generations.handle(key.data, event)
                     else:
                         key.data()
                 self._tick()
@@ -135,7 +131,7 @@ class Supervisor:
             call()
         for generation in self._generations:
             generation.tick(now)
-        self._keep_up()
+        self.keep_up()
 
     def _pause(self) -> float | None:
         """Seconds until something is to be done: none while workers are idle but for the timers."""
@@ -162,7 +158,7 @@ class Supervisor:
                 if self._terminal and not _has_terminal():
                     self._stop("the terminal was closed: what runs is finished, what has not started is given back")
                 else:
-                    self._reload()
+                    self._generations.reload()
             elif self._stopping:
                 self._stop_now("told to stop again: what runs goes back to its queue")
             else:
@@ -177,48 +173,19 @@ class Supervisor:
         self._selector.unregister(fd)
         self._stop_now("the program that started the pool is gone: stopping")
 
-    # -- 1. importing
+    # -- 1. what was imported
 
-    def _import(self) -> None:
-        pool = self._importing = UnifiedWorkerPool(self._settings.application)
-        pool.start()
-        pool.register(self._selector)
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new is to begin."""
+        return self._stopping
 
-    def _reload(self) -> None:
-        if self._stopping:
-            return
-        if self._importing is not None:
-            # It may have read the code as it was before.
-            self._again = True
-            return
-        log.info("taking up changed code")
-        self._import()
-
-    def _import_again(self) -> None:
-        again, self._again = self._again, False
-        if again:
-            self._reload()
-
-    def _handle(self, pool: UnifiedWorkerPool, event: Event) -> None:
-        match event:
-            case Imported(report):
-                self._imported(pool, report)
-            case ImportFailed(traceback, summary):
-                self._import_failed(NotImportable(f"{traceback}{summary}"))
-            case Warned(text):
-                log.warning(text)
-            case NurseryDied(status):
-                self._nursery_died(pool, f"the process that imports {self._settings.application} {status}")
-            case _:
-                for generation in self._generations:
-                    if generation.pool is pool:
-                        generation.handle(event, self._keep_up)
-
-    def _imported(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
+    def imported(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
+        """An application was imported: takes it up, once it is known at the server."""
         declared = {(task.queue, task.name) for task in report.tasks}
         missing = [f"{queue}/{name}" for queue, name in self._settings.tasks if (queue, name) not in declared]
         if missing:
-            self._import_failed(
+            self._generations.refuse(
                 NotImportable(
                     f"workers that import {self._settings.application} do not find {', '.join(missing[:5])}: "
                     "declare tasks when the module is imported, not under if __name__ == '__main__' or later"
@@ -231,42 +198,16 @@ class Supervisor:
         else:
             self._clerk.ask(lambda: self._register(report), lambda _: self._begin(pool, report))
 
-    def _import_failed(self, failure: TempoTaskError) -> None:
-        self._end_import()
+    def not_imported(self, failure: TempoTaskError) -> bool:
+        """The application can't be had: the end, unless the supervisor has begun."""
         if not self._connected:
             self._failure, self._over = failure, True
-        elif any(not each.retiring for each in self._generations):
-            log.error("the changed application can't be taken up, so the workers stay as they are: %s", failure)
-        else:
-            log.error("%s; trying again in 5 s", failure)
-            self.after(5.0, self._reload)
-        if self._connected:
-            self._import_again()
-
-    def _nursery_died(self, pool: UnifiedWorkerPool, what: str) -> None:
-        if pool is self._importing:
-            self._import_failed(NotImportable(f"{what} while it did so"))
-            return
-        pool.end()
-        for generation in self._generations:
-            if generation.pool is pool:
-                generation.retiring = True
-        # A job that kills it again and again must not have us do nothing but import.
-        now = time.monotonic()
-        self._nurseries_died = self._nurseries_died + 1 if now - self._nursery_died_at < CALM else 0
-        self._nursery_died_at = now
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._nurseries_died) if self._nurseries_died else 0.0
-        log.error("%s: another one is started" + (f" in {pause:.1f} s" if pause else ""), what)
-        self.after(pause, self._replace_nursery)
-
-    def _replace_nursery(self) -> None:
-        if not self._stopping and self._importing is None and all(each.retiring for each in self._generations):
-            self._import()
+        return not self._connected
 
     def _connect(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
         if report.why_not_handed_over and self._settings.db is None:
             why = report.why_not_handed_over
-            self._import_failed(NotImportable(f"workers can't connect as the program does ({why}): give --db URL"))
+            self._generations.refuse(NotImportable(f"workers can't connect as the program does ({why}): give --db URL"))
             return
         server = resolve(self._settings.db or report.db, connect_timeout=self._options.connect_timeout)
         limits = Limits(self._options.max_results, self._options.max_results_bytes)
@@ -317,29 +258,22 @@ class Supervisor:
         self._housekeeper.register(report, self._options.max_jobs_per_status, self._concurrency(report))
 
     def _begin(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
-        self._importing = None
-        if self._stopping:
-            pool.end()
-            self._keep_up()
-            return
-        self._import_again()
-        self._begun = True
         house = self._housekeeper
-        self._clerk.listen(house.supervisor, house.obey)
-        self._generations.append(Generation(pool, report, self._clerk, house.coroner, self._wake_end))
-        self._keep_up()
+        self._generations.begin(pool, report, self._clerk, house.coroner, self._wake_end)
+        if not self._stopping:
+            self._begun = True
+            self._clerk.listen(house.supervisor, house.obey)
+        self.keep_up()
 
-    def _keep_up(self) -> None:
+    def keep_up(self) -> None:
         """Brings everything to where it should be: called after whatever may have changed that."""
-        for generation in [generation for generation in self._generations if generation.retiring and generation.ended]:
-            generation.pool.end()
-            self._generations.remove(generation)
+        self._generations.bury_ended()
         if self._stopping:
-            self._over = self._over or (not self._generations and self._importing is None)
+            self._over = self._over or self._generations.ended
             return
-        if not self._generations:
+        newest = self._generations.newest
+        if newest is None:
             return
-        newest = self._generations[-1]
         count = self._concurrency(newest.report)
         if not self._told_ready and newest.failures >= FAILED_STARTS:
             told = "no worker lived through its start: what they said is above; mend it, and start again"
@@ -349,9 +283,7 @@ class Supervisor:
             return
         newest.fill(self._housekeeper.supervisor, self._housekeeper.lease, count)
         if newest.ready(count):
-            for old in self._generations[:-1]:
-                if not old.retiring:
-                    old.retire()
+            self._generations.retire_old()
             if not self._told_ready:
                 self._told_ready = True
                 log.info("ready: %d workers", count)
@@ -394,8 +326,7 @@ class Supervisor:
         self._housekeeper.take_new_id()
         # At once, whatever is being imported: a lease that nobody renews would be lost again.
         self._clerk.ask(lambda: self._register(self._report), lambda _: self._housekeeper.renew())
-        if self._importing is None:
-            self._import()
+        self._generations.import_application()
 
     # -- 6. stopping
 
@@ -406,8 +337,8 @@ class Supervisor:
         log.info(why)
         grace = self._options.grace if self._settings.grace is None else self._settings.grace
         self.after(grace, lambda: self._stop_now("the grace is over: what still runs goes back to its queue"))
-        self._end_import()
-        self._keep_up()
+        self._generations.end_import()
+        self.keep_up()
 
     def _stop_now(self, why: str) -> None:
         log.warning(why)
@@ -415,18 +346,11 @@ class Supervisor:
         for generation in self._generations:
             generation.kill()
         self.after(LAST_WORDS, lambda: setattr(self, "_over", True))
-        self._end_import()
-        self._keep_up()
-
-    def _end_import(self) -> None:
-        pool, self._importing = self._importing, None
-        if pool is not None:
-            pool.end()
+        self._generations.end_import()
+        self.keep_up()
 
     def _end(self) -> None:
-        self._end_import()
-        for generation in self._generations:
-            generation.pool.end()
+        self._generations.end()
         if self._connected:
             clerk, supervisor = self._clerk, self._housekeeper.supervisor
             if self._begun:

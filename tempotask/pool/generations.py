@@ -1,0 +1,193 @@
+"""Which imported applications there are: one as a rule, two while changed code takes over from the old.
+
+In its life it
+ 1. has a nursery import the application, and tells its owner what that declares, or why it can't be had;
+ 2. makes a generation of it, and has those before it end when its workers are ready;
+ 3. imports anew when told to, when a nursery has died, and when an import that failed may succeed later.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from tempotask.errors import NotImportable, TempoTaskError
+from tempotask.pool.clerk import Clerk
+from tempotask.pool.deaths import Coroner
+from tempotask.pool.generation import Generation
+from tempotask.pool.pool import Event, NurseryDied, UnifiedWorkerPool
+from tempotask.pool.report import AppReport, Imported, ImportFailed, Warned
+
+log = logging.getLogger("tempotask")
+
+CALM, FIRST_PAUSE, LONGEST_PAUSE = 60.0, 0.1, 10.0
+"""A nursery that dies within so many seconds of the one before is replaced after a pause that doubles each time."""
+LATER = 5.0
+"""Seconds until the application is imported again when no worker is left to stay as it was."""
+
+
+class Owner(Protocol):
+    """What the generations need of their supervisor."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new is to begin."""
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Calls in the loop, after so many seconds."""
+
+    def imported(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
+        """An application was imported: `begin` or `refuse` is to follow."""
+
+    def not_imported(self, failure: TempoTaskError) -> bool:
+        """The application can't be had. Returns whether that is the end: nothing had begun yet."""
+
+    def keep_up(self) -> None:
+        """Something has changed."""
+
+
+class Generations:
+    """All generations of one supervisor, the newest last; see the module's page."""
+
+    def __init__(self, application: str, selector: selectors.BaseSelector, owner: Owner) -> None:
+        self._application = application
+        self._selector = selector
+        self._owner = owner
+        self._importing: UnifiedWorkerPool | None = None
+        self._all: list[Generation] = []
+        self._again = False
+        self._nurseries_died, self._nursery_died_at = 0, -CALM
+
+    def __iter__(self) -> Iterator[Generation]:
+        return iter(self._all)
+
+    @property
+    def newest(self) -> Generation | None:
+        """The one that runs the application as it was imported last."""
+        return self._all[-1] if self._all else None
+
+    @property
+    def importing(self) -> bool:
+        """Whether an application is being imported, or about to begin."""
+        return self._importing is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left of any."""
+        return not self._all and self._importing is None
+
+    # -- importing
+
+    def import_application(self) -> None:
+        """Has a nursery import the application, unless one does."""
+        if self._importing is not None:
+            return
+        pool = self._importing = UnifiedWorkerPool(self._application)
+        pool.start()
+        pool.register(self._selector)
+
+    def reload(self) -> None:
+        """Takes up changed code."""
+        if self._owner.stopping:
+            return
+        if self._importing is not None:
+            # It may have read the code as it was before.
+            self._again = True
+            return
+        log.info("taking up changed code")
+        self.import_application()
+
+    def begin(self, pool: UnifiedWorkerPool, report: AppReport, clerk: Clerk, coroner: Coroner, wake_fd: int) -> None:
+        """Makes a generation of what was imported, unless its nursery has died since; when all ends, ends it too."""
+        if pool is not self._importing:
+            return
+        self._importing = None
+        if self._owner.stopping:
+            pool.end()
+            return
+        self._import_again()
+        self._all.append(Generation(pool, report, clerk, coroner, wake_fd))
+
+    def refuse(self, failure: TempoTaskError) -> None:
+        """What was imported will not do, or nothing was."""
+        self.end_import()
+        if self._owner.not_imported(failure):
+            return
+        if any(not each.retiring for each in self._all):
+            log.error("the changed application can't be taken up, so the workers stay as they are: %s", failure)
+        else:
+            log.error("%s; trying again in %.0f s", failure, LATER)
+            self._owner.after(LATER, self.reload)
+        self._import_again()
+
+    def end_import(self) -> None:
+        """Ends what is being imported, if something is."""
+        pool, self._importing = self._importing, None
+        if pool is not None:
+            pool.end()
+
+    def _import_again(self) -> None:
+        again, self._again = self._again, False
+        if again:
+            self.reload()
+
+    # -- events
+
+    def handle(self, pool: UnifiedWorkerPool, event: Event) -> None:
+        """Takes in what a nursery or its workers tell."""
+        match event:
+            case Imported(report):
+                self._owner.imported(pool, report)
+            case ImportFailed(traceback, summary):
+                self.refuse(NotImportable(f"{traceback}{summary}"))
+            case Warned(text):
+                log.warning(text)
+            case NurseryDied(status):
+                self._nursery_died(pool, f"the process that imports {self._application} {status}")
+            case _:
+                for generation in self._all:
+                    if generation.pool is pool:
+                        generation.handle(event, self._owner.keep_up)
+
+    def _nursery_died(self, pool: UnifiedWorkerPool, what: str) -> None:
+        if pool is self._importing:
+            self.refuse(NotImportable(f"{what} while it did so"))
+            return
+        pool.end()
+        for generation in self._all:
+            if generation.pool is pool:
+                generation.retiring = True
+        # A job that kills it again and again must not have us do nothing but import.
+        now = time.monotonic()
+        self._nurseries_died = self._nurseries_died + 1 if now - self._nursery_died_at < CALM else 0
+        self._nursery_died_at = now
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._nurseries_died) if self._nurseries_died else 0.0
+        log.error("%s: another one is started" + (f" in {pause:.1f} s" if pause else ""), what)
+        self._owner.after(pause, self._replace_nursery)
+
+    def _replace_nursery(self) -> None:
+        if not self._owner.stopping and all(each.retiring for each in self._all):
+            self.import_application()
+
+    # -- succession
+
+    def bury_ended(self) -> None:
+        """Lets go of the generations of which nothing is left."""
+        for generation in [each for each in self._all if each.retiring and each.ended]:
+            generation.pool.end()
+            self._all.remove(generation)
+
+    def retire_old(self) -> None:
+        """Has all but the newest end: it is ready."""
+        for old in self._all[:-1]:
+            if not old.retiring:
+                old.retire()
+
+    def end(self) -> None:
+        """Ends everything at once, and lets go of it."""
+        self.end_import()
+        for generation in self._all:
+            generation.pool.end()
