@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+import math
+from collections.abc import Generator, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from tempotask import later, payload
+from tempotask import payload
+from tempotask.children import Children
+from tempotask.errors import InvalidOptions
 from tempotask.handle import JobHandle, JobHandles
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
     from tempotask.options import JobOptions
+    from tempotask.producer import GivenOptions
+    from tempotask.store.store import NewJob
 
 __all__ = ["Context", "Job", "JobHandle", "JobHandles"]
 
@@ -23,10 +28,12 @@ A_co = TypeVar("A_co", covariant=True)
 
 LINE_BYTES = 64 * 1024
 """The longest log line that is kept."""
+NOTE = 1000
+"""Characters of a note on the progress that are kept."""
 
 
 class Logged:
-    """What `Job.logger` returns: it may be awaited, and needn't be."""
+    """What `Job.logger` and `Job.progress` return: it may be awaited, and needn't be."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield from ()
@@ -35,8 +42,27 @@ class Logged:
 _LOGGED = Logged()
 
 
-def _nowhere(id: str, line: bytes) -> None:
-    """Where log lines go when no worker listens: a handler called by a test."""
+class Sink(Protocol):
+    """Where a job's words go, with its id."""
+
+    def log(self, id: str, line: bytes, /) -> None:
+        """An encoded line."""
+
+    def tell(self, id: str, progress: tuple[float, float | None, str | None], /) -> None:
+        """How far it is: done, total, a note."""
+
+
+class _Nowhere:
+    """Where words go when no worker listens: a handler called by a test."""
+
+    def log(self, id: str, line: bytes, /) -> None:
+        pass
+
+    def tell(self, id: str, progress: tuple[float, float | None, str | None], /) -> None:
+        pass
+
+
+_NOWHERE = _Nowhere()
 
 
 class Job(msgspec.Struct, Generic[D]):
@@ -55,17 +81,12 @@ class Job(msgspec.Struct, Generic[D]):
     """A fencing token: each start of any job has a higher one."""
     cancelled: bool = False
     _enqueued: float = 0.0
-    _sink: Callable[[str, bytes], None] = _nowhere
+    _sink: Sink = _NOWHERE
 
     @property
     def enqueued_at(self) -> datetime:
         """When the job was added, by the server's clock."""
         return datetime.fromtimestamp(self._enqueued, UTC)
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            raise later.missing("a job", name, later.JOB)
 
     def logger(self, message: object) -> Logged:
         """Keeps a line with the job: text, or anything that a payload may be.
@@ -76,8 +97,31 @@ class Job(msgspec.Struct, Generic[D]):
         if isinstance(message, str) and len(message) > LINE_BYTES // 4:
             # Text is cut rather than refused: losing a job over a long line would be out of proportion.
             message = message.encode(errors="replace")[: LINE_BYTES - 64].decode(errors="ignore") + " …"
-        self._sink(self.id, payload.encode(message, LINE_BYTES, "the log line"))
+        self._sink.log(self.id, payload.encode(message, LINE_BYTES, "the log line"))
         return _LOGGED
+
+    def progress(self, done: float, total: float | None = None, note: str | None = None) -> Logged:
+        """Says how far the job is: so much is done, of so much in all if that is known; the latest call counts.
+
+        Raises:
+            InvalidOptions: what is no number, or a negative one; a note that is no text.
+        """
+        if note is not None and not isinstance(note, str):
+            raise InvalidOptions(f"progress(note={note!r}): a note is a str")
+        whole = None if total is None else _amount("total", total)
+        self._sink.tell(self.id, (_amount("done", done), whole, note and note[:NOTE]))
+        return _LOGGED
+
+
+def _amount(name: str, value: float) -> float:
+    """A number that may stand for an amount."""
+    try:
+        amount = math.nan if isinstance(value, str | bytes | bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        amount = math.nan
+    if not 0 <= amount < math.inf:
+        raise InvalidOptions(f"progress({name}={value!r}): give a number that is not negative")
+    return amount
 
 
 class Context(Generic[A_co]):
@@ -89,8 +133,9 @@ class Context(Generic[A_co]):
     def __init__(self, manager: QueueManager[Any], app: A_co) -> None:
         self._manager = manager
         self._app = app
-        self._job: str | None = None
-        """The id of the job that runs; the worker sets it."""
+        self._job: Job[Any] | None = None
+        """The job that runs; the worker sets it."""
+        self._children = Children()
 
     @property
     def app(self) -> A_co:
@@ -98,17 +143,37 @@ class Context(Generic[A_co]):
         return self._app
 
     def enqueue(
-        self, *, name: str, queue: str, data: object = None, options: JobOptions | Mapping[str, Any] | None = None
+        self,
+        *,
+        name: str,
+        queue: str,
+        data: object = None,
+        options: JobOptions | Mapping[str, Any] | None = None,
+        on_success: bool = False,
     ) -> JobHandle[Any]:
-        """Adds a job, at once, as a child of the one that runs. See `QueueManager.enqueue`."""
-        return self._manager._producer.enqueue(queue, name, data, options, self._job)
+        """Adds a job as a child of the one that runs. See `QueueManager.enqueue`.
+
+        It is added at once; with `on_success`, in the same step in which its parent completes, and never if this try
+        fails, crashes or is cut off. Until then its handle is one of a job that nobody knows.
+
+        Raises:
+            What `QueueManager.enqueue` does; `InvalidOptions` for `on_success` where no job runs, or for more than
+            1,000 such children.
+        """
+        return self._enqueue(self._job, on_success, queue, name, data, options)
 
     async def aenqueue(
-        self, *, name: str, queue: str, data: object = None, options: JobOptions | Mapping[str, Any] | None = None
+        self,
+        *,
+        name: str,
+        queue: str,
+        data: object = None,
+        options: JobOptions | Mapping[str, Any] | None = None,
+        on_success: bool = False,
     ) -> JobHandle[Any]:
         """`enqueue`, to be awaited."""
-        manager = self._manager
-        return await manager._client.apart(manager._producer.enqueue, queue, name, data, options, self._job)
+        apart = self._manager._client.apart
+        return await apart(self._enqueue, self._job, on_success, queue, name, data, options)
 
     def publish(
         self,
@@ -117,9 +182,11 @@ class Context(Generic[A_co]):
         queues: Iterable[str],
         data: object = None,
         options: JobOptions | Mapping[str, Any] | None = None,
+        on_success: bool = False,
     ) -> JobHandles[Any]:
-        """Adds one copy of a job to each queue, at once, as children of this one. See `QueueManager.publish`."""
-        return self._manager._producer.publish(queues, name, data, options, self._job)
+        """Adds one copy of a job to each queue, as children of this one: at once, or with its success as `enqueue`
+        does. See `QueueManager.publish`."""
+        return self._publish(self._job, on_success, queues, name, data, options)
 
     async def apublish(
         self,
@@ -128,10 +195,48 @@ class Context(Generic[A_co]):
         queues: Iterable[str],
         data: object = None,
         options: JobOptions | Mapping[str, Any] | None = None,
+        on_success: bool = False,
     ) -> JobHandles[Any]:
         """`publish`, to be awaited."""
-        manager = self._manager
-        return await manager._client.apart(manager._producer.publish, queues, name, data, options, self._job)
+        apart = self._manager._client.apart
+        return await apart(self._publish, self._job, on_success, queues, name, data, options)
+
+    def _enqueue(
+        self, parent: Job[Any] | None, on_success: bool, queue: str, name: str, data: object, options: GivenOptions
+    ) -> JobHandle[Any]:
+        producer, id = self._manager._producer, None if parent is None else parent.id
+        if on_success:
+            return self._hold(parent, producer.one(queue, name, data, options, id)[1])[0]
+        handle = producer.enqueue(queue, name, data, options, id)
+        self._note(parent, [handle])
+        return handle
+
+    def _publish(
+        self,
+        parent: Job[Any] | None,
+        on_success: bool,
+        queues: Iterable[str],
+        name: str,
+        data: object,
+        options: GivenOptions,
+    ) -> JobHandles[Any]:
+        producer, id = self._manager._producer, None if parent is None else parent.id
+        if on_success:
+            return self._hold(parent, producer.copies(queues, name, data, options, id)[1])
+        handles = producer.publish(queues, name, data, options, id)
+        self._note(parent, handles)
+        return handles
+
+    def _note(self, parent: Job[Any] | None, handles: Iterable[JobHandle[Any]]) -> None:
+        # A thread that a handler left behind adds jobs, but they are no children of the job that runs now.
+        if parent is not None and parent is self._job:
+            self._children.note(handle.id for handle in handles)
+
+    def _hold(self, parent: Job[Any] | None, jobs: list[NewJob]) -> JobHandles[Any]:
+        if parent is None or parent is not self._job:
+            raise InvalidOptions("on_success=True waits for the success of a running job; outside of one, leave it out")
+        self._children.hold(jobs)
+        return self._manager._producer.handles(jobs)
 
     def __getattr__(self, name: str) -> Any:
         # Only reached for names that are not ours; `_app` itself is missing while a copy is being made.

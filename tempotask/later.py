@@ -10,8 +10,7 @@ MANAGER = frozenset(
     }
 )
 HANDLE = frozenset({"cancel"})
-JOB = frozenset({"progress"})
-PACKAGE = frozenset({"Retry", "Repeat", "Backoff", "QueueInfo", "Event"})
+PACKAGE = frozenset({"Repeat", "Backoff", "QueueInfo", "Event"})
 
 
 def missing(owner: str, name: str, promised: frozenset[str]) -> AttributeError:

@@ -8,7 +8,6 @@ import time
 import traceback
 
 import msgspec
-from msgspec import Raw
 
 from tempotask.errors import InvalidPayload, JobTimeout
 from tempotask.pool.run import Run
@@ -29,7 +28,6 @@ def ended_badly(
     failure: Failure,
     started: float,
     *,
-    lines: list[Raw] | None = None,
     final: bool = False,
 ) -> Run:
     """A try that failed: another one follows while there are attempts left, unless it is `final`."""
@@ -41,7 +39,7 @@ def ended_badly(
         return Run(record, started, ended, b"", 0, None, failure=failure, retry=(pause, encode(again)))
     outcome = encode(Outcome("failed", record.queue, record.name, NIL, failure))
     keep = math.ceil(float(options.keep_result or 0) * 1000)
-    return Run(record, started, ended, outcome, keep, "failed", NIL, failure, lines=lines)
+    return Run(record, started, ended, outcome, keep, "failed", NIL, failure)
 
 
 def describe(error: BaseException) -> Failure:

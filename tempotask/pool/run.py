@@ -27,6 +27,21 @@ class Run(msgspec.Struct, gc=False):
     peak_memory: int | None = None
     """The most that the process ever held so far, in bytes."""
     lines: list[Raw] | None = None
+    """What it logged and has not been told before."""
+    progress: tuple[float, float | None, str | None] | None = None
+    live: Live | None = None
+    """What was told of it while it ran, if it ran long."""
+
+
+class Live(msgspec.Struct):
+    """What the server has been told of a job while it ran."""
+
+    logged: bool = False
+    """Whether lines of it may be there already."""
+    started: bool = False
+    """Whether those who listen to events may know that it started."""
+    progress: tuple[float, float | None, str | None] | None = None
+    """How far it was."""
 
 
 class Hand:
@@ -40,5 +55,9 @@ class Hand:
         """In the order of the batch, from its first job on. Only ever appended to: two threads read it."""
         self.acknowledged = 0
         """So many of them, from the first on, are settled."""
+        self.began = 0.0
+        """When its first job started, by the monotonic clock."""
+        self.live: dict[int, Live] = {}
+        """What was told of those that ran long, by index."""
         self.missing: set[int] = set()
         """Indices that were taken away although they ran: they count for nothing."""

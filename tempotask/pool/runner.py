@@ -34,14 +34,13 @@ from tempotask.pool.batch import (
 )
 from tempotask.pool.failure import describe, ended_badly, misfit
 from tempotask.pool.run import Hand, Run
+from tempotask.pool.saying import Saying
 from tempotask.store.records import NIL, Record, RunOptions, encode
 from tempotask.task import Task
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
 
-LINES = 1000
-"""Log lines of a job that are kept."""
 PILE = 1 << 20
 """Bytes of results after which a batch is settled before it ends."""
 MEASURED = 0.001
@@ -84,17 +83,12 @@ class Runner:
         self._words = block.words
         self._declared_elsewhere = declared_elsewhere
         self._watched = watched
-        self._lines: list[Raw] = []
+        self.saying = Saying(self.context)
         self._mark = 0.0
         self._pid = os.getpid()
         self._handling = self._looping = self._overdue = False
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.Runner | None = None
-
-    def log(self, id: str, line: bytes) -> None:
-        """Where `Job.logger` leaves its lines; they ride along when the job is settled."""
-        if len(self._lines) < LINES:
-            self._lines.append(Raw(encode((time.time(), Raw(line)))))
 
     def run_batch(self, hand: Hand, full: Callable[[], None]) -> None:
         """Runs a batch, job by job, until its end or until the supervisor has taken the rest away.
@@ -102,8 +96,8 @@ class Runner:
         `full` is called when results have piled up. This is the hot loop: what most jobs need is done here, on local
         names, and all else in `_run`.
         """
-        words, lanes, context, append, log, clock = (
-            self._words, self.lanes, self.context, hand.runs.append, self.log, time.monotonic,
+        words, lanes, context, append, saying, clock = (
+            self._words, self.lanes, self.context, hand.runs.append, self.saying, time.monotonic,
         )  # fmt: skip
         records, payloads, token, largest = hand.batch.records, hand.batch.payloads, hand.batch.token, self._largest
         held_back = 0
@@ -122,15 +116,12 @@ class Runner:
                 except BaseException as error:
                     run = self._failed(lane, record, lane.options, started, misfit(error))
                 else:
-                    context._job = record.id
+                    context._job = job = Job(
+                        record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
+                        record.parent, token + index, False, record.enqueued_at, saying,
+                    )  # fmt: skip
                     try:
-                        value = lane.handler(
-                            Job(
-                                record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
-                                record.parent, token + index, False, record.enqueued_at, log,
-                            ),
-                            context,
-                        )  # fmt: skip
+                        value = lane.handler(job, context)
                         if value is None:
                             result, outcome = NIL, lane.nothing
                         else:
@@ -141,8 +132,8 @@ class Runner:
                         run = self._failed(lane, record, lane.options, started, error)
                     else:
                         run = Run(record, started, clock(), outcome, lane.keep_ms, "completed", result)
-                        if self._lines:
-                            run.lines = self._take_lines()
+                        if saying.news:
+                            run.lines, run.progress = saying.take()
             append(run)
             if run.ended - started > MEASURED:
                 self._measure(run)
@@ -166,9 +157,9 @@ class Runner:
                 raise misfit(error) from None
             job: Job[Any] = Job(
                 record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
-                record.parent, token, False, record.enqueued_at, self.log,
+                record.parent, token, False, record.enqueued_at, self.saying,
             )  # fmt: skip
-            self.context._job = record.id
+            self.context._job = job
             value = self._call(index, lane, job, options.timeout or None, float(options.kill_after or 0))
             encoded = payload.encode(value, self._largest, "result")
         except BaseException as error:
@@ -179,7 +170,7 @@ class Runner:
             return self._failed(lane, record, options, started, error)
         keep = math.ceil(float(options.keep_result or 0) * 1000)
         run = Run(record, started, time.monotonic(), lane.completed + encoded, keep, "completed", Raw(encoded))
-        run.lines = self._take_lines()
+        run.lines, run.progress = self.saying.take()
         return run
 
     def on_verdict(self, number: int, frame: object) -> None:
@@ -253,16 +244,12 @@ class Runner:
         run.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
         self._mark = cpu - run.ended
 
-    def _take_lines(self) -> list[Raw] | None:
-        if not self._lines:
-            return None
-        lines, self._lines = self._lines, []
-        return lines
-
     def _failed(self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException) -> Run:
         self._end_if_child(error)
         final = isinstance(error, InvalidPayload)
-        return ended_badly(record, options, describe(error), started, lines=self._take_lines(), final=final)
+        run = ended_badly(record, options, describe(error), started, final=final)
+        run.lines, run.progress = self.saying.take()
+        return run
 
     def _end_if_child(self, error: BaseException) -> None:
         """Ends a child that a handler forked and that came out of it: the job is its parent's."""
