@@ -29,6 +29,7 @@ from tempotask.store.connect import Server, resolve
 from tempotask.store.outcomes import Ending, Outcomes
 from tempotask.store.records import FINISHED, Outcome, Status, decode_outcome
 from tempotask.store.store import Limits, Store
+from tempotask.store.stream import Stream
 
 if TYPE_CHECKING:
     from tempotask.task import Task
@@ -43,6 +44,8 @@ THREADS = 16
 
 class Client:
     """Opens nothing before its first use; after `close` the next use opens again; a forked child gets its own."""
+
+    threads = THREADS
 
     def __init__(
         self,
@@ -101,8 +104,12 @@ class Client:
         """Threads for what would block an event loop."""
         with self._in_this_process():
             if self._executor is None:
-                self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tempotask")
+                self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="tempotask")
             return self._executor
+
+    def stream(self) -> Stream:
+        """For calls of many jobs, one after the other."""
+        return Stream(self.store)
 
     async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls what may block in a thread."""
@@ -124,9 +131,13 @@ class Client:
             # The environment may name another one by the next use.
             self._server = None
 
+    def found(self, id: str) -> look.Found | None:
+        """A job as the store finds it, wherever it is."""
+        return look.find(self.store, id)
+
     def find(self, id: str) -> JobInfo | None:
         """A job, wherever it is."""
-        found = look.find(self.store, id)
+        found = self.found(id)
         return None if found is None else info_of(self.store, found)
 
     def info(self, id: str) -> JobInfo:
@@ -142,7 +153,7 @@ class Client:
 
     def status(self, id: str) -> Status:
         """Where a job is; of one whose history is trimmed, what its outcome says; else `JobNotFound`."""
-        found = look.find(self.store, id)
+        found = self.found(id)
         if found is None:
             raise JobNotFound(f"nobody knows a job {id!r}; check the id, the server and the namespace")
         return found.status
@@ -152,7 +163,7 @@ class Client:
         if isinstance(ending, bytes):
             return decode_outcome(ending).status
         if isinstance(ending, ResultExpired):
-            found = look.find(self.store, id)
+            found = self.found(id)
             if found is not None and found.status in FINISHED:
                 return found.status
         raise ending

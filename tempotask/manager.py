@@ -107,15 +107,16 @@ class QueueManager(Generic[A]):
         `db`: a URL, or a `redis.Redis` whose settings are taken over; else $TEMPOTASK_DB, else the embedded server.
         `ctx`: what handlers need: a factory (class or function, called once in each worker), a mapping, or an object.
         `concurrency`: worker processes in all, over all queues; one for each core if left out.
+        `inline`: no server and no pool: a job runs in the caller, before `enqueue` returns. For tests.
 
         Raises:
             InvalidOptions: something that does not exist or makes no sense.
             InvalidName: a namespace that is not spelt as names are.
         """
-        if inline:
-            raise InvalidOptions("inline=True is not built yet; leave it out and run a pool")
         if concurrency is not None:
             whole(1, 10_000)("concurrency", concurrency)
+        if inline:
+            from tempotask.inline import InlineManager as cls
         manager: QueueManager[Any] = cls(db, check_name("namespace", namespace), Options.of(options), concurrency)
         manager._make_context = context_factory(ctx)
         return manager
@@ -391,6 +392,6 @@ class QueueManager(Generic[A]):
 def _calling_module() -> str:
     """The name of the module that makes the manager."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "tempotask":
         frame = frame.f_back
     return str(frame.f_globals.get("__name__", "__main__"))

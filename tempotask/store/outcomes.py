@@ -373,7 +373,7 @@ class Outcomes:
                 return
 
     def _is_lost(self, id: str) -> bool:
-        found = look.find(self._store, id)
+        found = self._find(id)
         if found is not None and found.status not in FINISHED:
             return False
         (ending,) = self._store.ask(self._client, [id])
@@ -382,8 +382,11 @@ class Outcomes:
             return False
         return True
 
+    def _find(self, id: str) -> look.Found | None:
+        return look.find(self._store, id)
+
     def _why_lost(self, id: str, known: bool) -> TempoTaskError:
-        if known or look.find(self._store, id) is not None:
+        if known or self._find(id) is not None:
             return ResultExpired(f"job {id} has ended, and its outcome is no longer kept; give it a longer keep_result")
         return JobNotFound(f"nobody knows a job {id!r}; check the id, the server and the namespace")
 

@@ -50,7 +50,6 @@ async def make() -> App:
     ("fields", "says"),
     [
         ({"concurrency": 0}, "concurrency=0: give a whole number"),
-        ({"inline": True}, "inline=True is not built yet"),
         ({"ctx": make}, "ctx is an async function"),
         ({"options": {"leese": 5}}, "did you mean 'lease'"),
         ({"db": "localhost"}, "localhost"),

@@ -1,0 +1,381 @@
+"""Memory: a store without a server. It keeps the jobs of an inline manager, and runs them as they come.
+
+    Producer ──Addition──► enqueue ──► waiting ──Runner──► processing ──Settling──► outcome, history
+                                          ▲                    │
+                                          └──── next try ◄─────┘
+
+Above and below it is the code of the real thing: jobs come as the script `enqueue` gets them, run in a worker's
+`Runner`, and are settled from what a worker's `Settling` writes. Only what lies between, the server, is this file.
+
+Jobs that a handler adds wait until the job that runs has ended, as they do when one worker does all the work; who asks
+for one of them has it run there and then. So a chain of jobs, however long, needs no deep stack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import msgspec
+from msgspec import Raw
+
+from tempotask.errors import InvalidOptions
+from tempotask.pool.batch import ControlBlock
+from tempotask.pool.run import Hand, Run
+from tempotask.pool.runner import Runner
+from tempotask.pool.settling import Settling
+from tempotask.store.address import Address
+from tempotask.store.connect import Server
+from tempotask.store.look import Found
+from tempotask.store.records import (
+    FINISHED,
+    Batch,
+    Page,
+    Record,
+    Status,
+    decode_outcome,
+    decode_page,
+    decode_record,
+    flag,
+    without_payload,
+)
+from tempotask.store.script import Argument
+from tempotask.store.store import Store
+
+if TYPE_CHECKING:
+    from tempotask.manager import QueueManager
+
+WORKER = "inline"
+"""What stands where a worker's id would."""
+
+_MISSING = {"schedule": "no schedules: call enqueue without repeat, and test the handler by itself"}
+
+
+class NoServer(Server):
+    """Stands where a server would; nothing is ever opened."""
+
+    def __init__(self) -> None:
+        super().__init__("redis://inline")
+
+    def _reached(self) -> Address:
+        raise _refusal("it has no server")
+
+
+class _NoBlock(ControlBlock):
+    """The words of a control block at which no supervisor looks."""
+
+    def __init__(self) -> None:
+        self.fd = -1
+        self.words = memoryview(bytearray(4096)).cast("q")
+
+
+class _Running(NamedTuple):
+    record: Record
+    started: float
+    """Unix seconds."""
+
+
+class Memory(Store):
+    """Keeps and runs the jobs of one inline manager; see the module's page. Safe to use from several threads.
+
+    `tell` is called with the id and the encoded outcome of each job that ends.
+    """
+
+    def __init__(self, manager: QueueManager[Any], tell: Callable[[str, bytes], None]) -> None:
+        super().__init__(NoServer(), manager.namespace)
+        self._manager = manager
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._queues: dict[str, None] = {}
+        self._waiting: dict[str, Record] = {}
+        self._processing: dict[str, _Running] = {}
+        self._outcomes: dict[str, bytes] = {}
+        """The newest run's, oldest first."""
+        self._logs: dict[str, list[bytes]] = {}
+        """What tries before the last one logged."""
+        self._paused: set[str] = set()
+        self._history: dict[tuple[str, Status], deque[Found]] = {}
+        self._settling = Settling(WORKER, manager.options.max_jobs_per_status)
+        self._tokens = itertools.count(1)
+        self._runners: deque[tuple[Runner, ControlBlock]] = deque()
+        """Those that run nothing right now."""
+        self._here = threading.local()
+
+    # -- what the real store does on the server
+
+    def run(self, name: str, *arguments: Argument) -> Any:
+        """Does what a script does, as far as that makes sense here; else raises `InvalidOptions`."""
+        if name == "enqueue":
+            return self._enqueue(arguments[3:])
+        if name == "ask":
+            return [self._ask(str(id)) for id in arguments[1:]]
+        if name == "pause":
+            return self._pause(str(arguments[1])) if arguments[0] == "pause" else self._resume(str(arguments[1]))
+        if name == "unwait":
+            return None
+        raise _refusal(f"it has {_MISSING.get(name, f'no {name}')}")
+
+    def read(self, command: str, key: str, *rest: Argument) -> Any:
+        """Reads what lies outside of records and pages: there is little."""
+        if key == "queues":
+            return {name.encode() for name in self._queues}
+        if key.startswith("log:"):
+            return list(self._logs.get(key.removeprefix("log:"), ()))
+        return [] if command == "LRANGE" else {} if command == "HGETALL" else None
+
+    def now(self) -> float:
+        """Unix seconds, by this process's clock."""
+        return time.time()
+
+    def quiet(self, *, delayed: bool = False) -> bool:
+        """Whether nothing waits or runs."""
+        return not (self._waiting or self._processing)
+
+    def close(self) -> None:
+        """Ends the loops of `async def` handlers. Jobs stay."""
+        while self._runners:
+            self._runners.pop()[0].close()
+
+    # -- looking
+
+    def found(self, id: str) -> Found | None:
+        """The newest run of a job."""
+        with self._lock:
+            unfinished, encoded = self._unfinished(id), self._outcomes.get(id)
+            if unfinished is not None:
+                return unfinished
+            outcome = decode_outcome(encoded) if encoded is not None else None
+            runs = [run for runs in self._history.values() for run in runs if run.id == id]
+        if runs:
+            return max(runs, key=lambda run: run.at)._replace(outcome=outcome)
+        return Found(id, outcome.status, outcome=outcome) if outcome is not None else None
+
+    def jobs(self) -> list[Found]:
+        """All jobs, newest first, finished ones as far as history keeps them."""
+        with self._lock:
+            ids = [*self._waiting, *self._processing]
+            there = [one for id in ids if (one := self._unfinished(id)) is not None]
+            ended = [run for runs in self._history.values() for run in reversed(runs)]
+        # The order among equals, which a coarse clock makes, is kept: the last to be added or to end comes first.
+        return sorted([*reversed(there), *ended], key=lambda one: one.at, reverse=True)
+
+    def _unfinished(self, id: str) -> Found | None:
+        if (record := self._waiting.get(id)) is not None:
+            return Found(id, "waiting", record)
+        if (running := self._processing.get(id)) is not None:
+            return Found(id, "processing", running.record, WORKER, running.started)
+        return None
+
+    # -- acting
+
+    def rerun(self, id: str) -> bool:
+        """Runs a finished job again, with fresh tries. False when there is none, or its record is not kept."""
+        found = self.found(id)
+        if found is None or found.status not in FINISHED or found.record is None:
+            return False
+        record = msgspec.structs.replace(found.record, flags="", tries=0, errors=None, children=None)
+        with self._lock:
+            self._add(record)
+        self._work_off([id])
+        return True
+
+    def forget(self, wanted: Callable[[Found], bool]) -> int:
+        """Forgets finished jobs, and their outcomes. Returns how many."""
+        gone = 0
+        with self._lock:
+            for runs in self._history.values():
+                chosen = [run for run in runs if wanted(run)]
+                for run in chosen:
+                    runs.remove(run)
+                    self._outcomes.pop(run.id, None)
+                gone += len(chosen)
+        return gone
+
+    # -- running
+
+    @property
+    def family(self) -> deque[str] | None:
+        """Where the jobs go that are added from this thread: those of the job that it runs, if it runs one."""
+        found: deque[str] | None = getattr(self._here, "family", None)
+        return found
+
+    @contextlib.contextmanager
+    def within(self, family: deque[str] | None) -> Iterator[None]:
+        """Has this thread belong to a running job, while it lasts."""
+        before, self._here.family = self.family, family
+        try:
+            yield
+        finally:
+            self._here.family = before
+
+    def _enqueue(self, flat: Sequence[Argument]) -> bytes:
+        answer, added = bytearray(), list[str]()
+        with self._lock:
+            for record, single, given in _additions(flat):
+                new = not given or self._unfinished(record.id) is None
+                if single:
+                    answer += b"1" if new else b"0"
+                if new:
+                    self._add(record)
+                    added.append(record.id)
+        self._work_off(added)
+        return bytes(answer)
+
+    def _add(self, record: Record) -> None:
+        self._queues[record.queue] = None
+        self._outcomes.pop(record.id, None)
+        self._logs.pop(record.id, None)
+        self._waiting[record.id] = record
+
+    def _ask(self, id: str) -> bytes | None:
+        """A job that waits is run for who asks: when nobody waits for it, its turn would come later."""
+        if id in self._waiting:
+            with self.within(deque([id])):
+                self._run_family()
+        return self._outcomes.get(id)
+
+    def _pause(self, queue: str) -> int:
+        changed = queue not in self._paused
+        self._paused.add(queue)
+        return int(changed)
+
+    def _resume(self, queue: str) -> int:
+        if queue not in self._paused:
+            return 0
+        with self._lock:
+            self._paused.remove(queue)
+            waiting = [record.id for record in self._waiting.values() if record.queue == queue]
+        self._work_off(waiting)
+        return 1
+
+    def _work_off(self, ids: list[str]) -> None:
+        if (family := self.family) is not None:
+            family.extend(ids)
+            return
+        with self.within(deque(ids)):
+            self._run_family()
+
+    def _run_family(self) -> None:
+        family = cast("deque[str]", self.family)
+        while family:
+            self._run(family.popleft())
+
+    def _run(self, id: str) -> None:
+        with self._lock:
+            record = self._waiting.get(id)
+            if record is None or record.queue in self._paused:
+                return  # who asked for it was faster
+            del self._waiting[id]
+            self._processing[id] = _Running(record, time.time())
+        again: Record | None = record
+        try:
+            while again is not None:
+                again = self._settle(self._try(again))
+        except BaseException:
+            with self._lock:
+                self._processing.pop(id, None)
+            raise
+
+    def _try(self, record: Record) -> Run:
+        runner, block = self._free_runner()
+        hand = Hand(Batch("1", next(self._tokens), [record], {}), 0)
+        block.begin(1, 1)
+
+        def run() -> None:
+            runner.run_batch(hand, lambda: None)
+
+        lane = runner.lanes.get((record.queue, record.name))
+        if lane is not None and lane.is_async and _a_loop_runs():
+            self._apart(run)
+        else:
+            run()
+        self._runners.append((runner, block))
+        (done,) = hand.runs
+        if done.failure is not None and done.failure.type == "KeyboardInterrupt":
+            # In a worker it ends one job; here, somebody wants his tests to end.
+            raise KeyboardInterrupt
+        return done
+
+    def _apart(self, run: Callable[[], None]) -> None:
+        """Runs in a thread of its own: this one has a loop, and can't run a handler's besides."""
+        family, context = self.family, contextvars.copy_context()
+
+        def inside() -> None:
+            with self.within(family):
+                context.run(run)
+
+        thread = threading.Thread(target=inside, name="tempotask inline")
+        thread.start()
+        thread.join()
+
+    def _free_runner(self) -> tuple[Runner, ControlBlock]:
+        with contextlib.suppress(IndexError):
+            runner, block = self._runners.pop()
+            if runner.lanes.keys() == self._manager.tasks.keys():
+                return runner, block
+            runner.close()
+        block = _NoBlock()
+        return Runner(self._manager, block, lambda queue, name: False, lambda: None), block
+
+    def _settle(self, run: Run) -> Record | None:
+        """Keeps what became of a try. Returns the record of the next one, if there is one."""
+        settled = self._settling.settlement([run])
+        if settled.said:
+            self._logs.setdefault(run.record.id, []).extend(cast("list[bytes]", settled.said[2:]))
+        if settled.retries:
+            return decode_record(cast(bytes, settled.retries[1]))
+        record, status = run.record, cast(Status, run.status)
+        limit, page = settled.pages[3], cast(bytes, settled.pages[4])
+        with self._lock:
+            del self._processing[record.id]
+            self._outcomes[record.id] = run.outcome
+            while len(self._outcomes) > self._manager.options.max_results:
+                del self._outcomes[next(iter(self._outcomes))]
+            if page:
+                history = self._history.setdefault((record.queue, status), deque(maxlen=cast(int, limit)))
+                history.append(_ended(decode_page(page), status))
+        self._tell(record.id, run.outcome)
+        self._enqueue(settled.children)
+        return None
+
+
+def _ended(page: Page, status: Status) -> Found:
+    (job,) = page.jobs
+    started = None if job.started is None else job.started + page.epoch
+    return Found(job.record.id, status, job.record, page.worker, started, finished=job, page=page)
+
+
+def _additions(flat: Sequence[Argument]) -> Iterator[tuple[Record, bool, bool]]:
+    """The records that an `Addition` tells of, each with whether the script answers for it alone, and whether its id
+    was given by a user. When they are due does not matter: nobody wants to wait for a test."""
+    parts = iter(cast("Sequence[Any]", flat))
+    for kind in parts:
+        if kind == "group":
+            next(parts), next(parts)
+            for _ in range(next(parts)):
+                yield decode_record(next(parts)), False, False
+            continue
+        given, _, payload, encoded = next(parts), next(parts), next(parts), next(parts)
+        record = decode_record(encoded)
+        if flag(record, "p"):
+            record = msgspec.structs.replace(without_payload(record), payload=Raw(payload))
+        yield record, True, bool(given)
+
+
+def _a_loop_runs() -> bool:
+    """Whether an event loop runs in this thread."""
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        return True
+    return False
+
+
+def _refusal(why: str) -> InvalidOptions:
+    return InvalidOptions(f"this manager runs jobs inline, at once: {why}; use a pool for this test (tempotask_pool)")
