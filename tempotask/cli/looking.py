@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 @everywhere
 def queues(db: str | None, namespace: str, as_json: bool) -> None:
     """Lists the queues."""
-    from tempotask.store import look
+    from tempotask.store import lists
 
     with opened(db, namespace) as store:
-        rows = look.queues(store)
+        rows = lists.queues(store)
     if as_json:
         for row in rows:
             output.print_json(row)
         return
-    numbers = look.QueueRow.__struct_fields__[2:]
-    names = [field.removesuffix("_seconds") for field in look.QueueRow.__struct_fields__]
+    numbers = lists.QueueRow.__struct_fields__[2:]
+    names = [field.removesuffix("_seconds") for field in lists.QueueRow.__struct_fields__]
     output.print_table(names, [[getattr(row, field) for field in row.__struct_fields__] for row in rows], numbers)
     say_if_empty(rows, "queues", store)
 
@@ -49,10 +49,10 @@ def jobs(
     cursor: str | None,
 ) -> None:
     """Lists jobs, the newest first."""
-    from tempotask.store import look
+    from tempotask.store import lists, look
 
     with opened(db, namespace) as store:
-        listed, following = look.jobs(store, queue, status, name, limit, cursor)
+        listed, following = lists.jobs(store, queue, status, name, limit, cursor)
         rows = [look.row(found) for found in listed]
     if as_json:
         for row in rows:

@@ -1,32 +1,16 @@
-"""Looking at a namespace, for people: one job, many jobs, the queues. Nothing changes.
+"""Looking for one job, wherever it is, and what is shown of it. Nothing changes.
 
-All is read in bounded steps, so that a look never holds the server up, and a namespace at work changes while it is
-read: lists are as true as they can be in that case. Only `find` promises more, since others build on its "nowhere".
+All is read in bounded steps, so that a look never holds the server up. A job may move meanwhile; `find` finds it all
+the same, since others build on its "nowhere". Many jobs at once, and the queues: lists.py.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
 
-from tempotask.errors import InvalidOptions
-from tempotask.store.reading import (
-    STEP,
-    claims,
-    decode_head,
-    histories,
-    open_turns,
-    pages,
-    pipe,
-    present,
-    queue_keys,
-    queue_names,
-    scored,
-    workers,
-)
+from tempotask.store.reading import STEP, histories, open_turns, pages, present, queue_keys, queue_names, workers
 from tempotask.store.records import (
     FINISHED,
     Failure,
@@ -39,14 +23,14 @@ from tempotask.store.records import (
     decode_page,
     decode_record,
     flag,
+    payload_key,
     plain,
 )
+from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
 LOOKS = 100
 """A job that moves away so many times in a row counts as not found."""
-WINDOW = 200
-"""How far from their place records may stand in a list that is shown newest first."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
@@ -68,6 +52,10 @@ class Found(NamedTuple):
     page: Page | None = None
     """The page of history that `finished` stands on: worker, host and epoch."""
     outcome: Outcome | None = None
+    paused: bool = False
+    """Whether the job is paused on its own."""
+    place: tuple[Argument, ...] = ()
+    """Where `find` saw one that has not finished, in the words of act.lua; empty for a finished one."""
 
     @property
     def at(self) -> float:
@@ -102,21 +90,6 @@ class JobRow(msgspec.Struct, kw_only=True):
     result: Any = None
 
 
-class QueueRow(msgspec.Struct, kw_only=True):
-    """A queue as one line of a list. The last three are counted since the queue exists."""
-
-    name: str
-    paused: bool = False
-    waiting: int = 0
-    delayed: int = 0
-    processing: int = 0
-    completed: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    oldest_seconds: float | None = None
-    """How long the first in line has been there; None when nothing waits."""
-
-
 # -- one job
 
 
@@ -140,30 +113,33 @@ def find(store: Store, id: str) -> Found | None:
 
 
 def _unfinished(store: Store, id: str) -> Found | None:
-    """Looks at queues, claims, delayed records in this order: moves the other way change the mark that `find` set."""
+    """Looks at queues, claims, delayed and paused jobs in this order: moves the other way change `find`'s mark."""
     given = store.read("HGET", "ids", id)
     keys = queue_keys(store, [given.decode()] if given else queue_names(store))
     # One that is empty now gets this job only by a move that changes the mark.
     for key in present(store, keys):
-        if record := _in_list(store, id, key):
-            return Found(id, "waiting", decode_record(record))
+        if found := _in_list(store, id, key):
+            return found
     if found := _in_claims(store, id):
         return found
     for name in ("due", "retries"):
         for first in range(0, store.read("ZCARD", name) + STEP, STEP):
             if record := store.run("find", id, "set", name, first, first + STEP - 1):
-                due = store.read("ZSCORE", name, record)
-                # Without a score it has just moved on; the mark knows.
-                return Found(id, "delayed", decode_record(record), due=float(due) / 1000) if due is not None else None
-    return None
+                score = store.read("ZSCORE", name, record)
+                if score is None:
+                    return None  # it has just moved on; the mark knows
+                place = ("set", name, max(0, first - STEP))
+                return Found(id, "delayed", decode_record(record), due=float(score) / 1000, place=place)
+    stored = store.read("HGET", "parked", id)
+    return parked(id, stored) if stored else None
 
 
-def _in_list(store: Store, id: str, key: str) -> bytes | None:
+def _in_list(store: Store, id: str, key: str) -> Found | None:
     """From the tail, since heads are popped and tails appended; until the list ends before the next page."""
     seen = 0
     while seen == 0 or seen < store.read("LLEN", key):
         if record := store.run("find", id, "list", key, -seen - STEP, -seen - 1):
-            return cast(bytes, record)
+            return Found(id, "waiting", decode_record(record), place=("list", key, seen))
         seen += STEP
     return None
 
@@ -174,13 +150,21 @@ def _in_claims(store: Store, id: str) -> Found | None:
         before = open_turns(store, names)
         for worker, turn in zip(names, before, strict=True):
             if turn and (record := store.run("find", id, "list", f"claims:{worker}:{turn}", 0, -1)):
-                return Found(id, "processing", decode_record(record), worker)
+                return Found(id, "processing", decode_record(record), worker, place=("claims", worker))
         # What was left of a batch is delivered again under the name of the next turn, maybe just behind our back.
         after = open_turns(store, names)
         names = [name for name, old, new in zip(names, before, after, strict=True) if new and new != old]
         if not names:
             return None
     return None
+
+
+def parked(id: str, stored: bytes) -> Found:
+    """A job that is paused on its own, as `parked` keeps it: a letter, the time if it was delayed, the record."""
+    when, _, record = stored.partition(b" ")
+    status: Status = "waiting" if when.startswith(b"W") else "delayed"
+    due = float(when[1:]) / 1000 if status == "delayed" else None
+    return Found(id, status, decode_record(record), due=due, paused=True, place=("parked",))
 
 
 def _ended(store: Store, id: str) -> Found | None:
@@ -204,14 +188,14 @@ def _in_history(store: Store, id: str, key: str) -> Found | None:
             page = decode_page(stored)
             for job in reversed(page.jobs):
                 if job.record.id == id:
-                    return _finished(job, page, key)
+                    return finished(job, page, cast(Status, key.rpartition(":")[2]))
     return None
 
 
-def _finished(job: Finished, page: Page, key: str) -> Found:
-    status = cast(Status, key.rpartition(":")[2])
-    started = job.started + page.epoch
-    return Found(job.record.id, status, job.record, page.worker, started=started, finished=job, page=page)
+def finished(job: Finished, page: Page, status: Status) -> Found:
+    """A finished job, as a page of history tells of it."""
+    started = None if job.started is None else job.started + page.epoch
+    return Found(job.record.id, status, job.record, page.worker or None, started, finished=job, page=page)
 
 
 def row(found: Found) -> JobRow:
@@ -227,6 +211,7 @@ def row(found: Found) -> JobRow:
         name=record.name if record else outcome.name if outcome else "",
         queue=record.queue if record else outcome.queue if outcome else "",
         status=found.status,
+        paused=found.paused,
         started_at=found.started,
         worker=found.worker,
         error=(f"{failure.type}: {failure.message}" if failure.message else failure.type) if failure else None,
@@ -234,16 +219,19 @@ def row(found: Found) -> JobRow:
     )
     if record is not None:
         shown.priority = int(record.priority)
-        shown.tries = record.tries + (found.status in (*FINISHED, "processing"))
+        # One that was cancelled while it waited was never begun.
+        begun = found.status == "processing" or (job is not None and job.started is not None)
+        shown.tries = record.tries + begun
         shown.enqueued_at = record.enqueued_at
         shown.parent = record.parent
     if job is not None and page is not None and record is not None:
         shown.finished_at = job.ended + page.epoch
-        shown.wait_seconds = max(0.0, job.started + page.epoch - record.enqueued_at)
-        shown.run_seconds = max(0.0, job.ended - job.started)
+        if job.started is not None:
+            shown.wait_seconds = max(0.0, job.started + page.epoch - record.enqueued_at)
+            shown.run_seconds = max(0.0, job.ended - job.started)
         shown.cpu_seconds = job.cpu_seconds
         shown.peak_memory_bytes = job.peak_memory_bytes
-        shown.host = page.host
+        shown.host = page.host or None
     return shown
 
 
@@ -257,133 +245,5 @@ def data(store: Store, record: Record) -> Any:
     """The payload of a job as plain data; None as well when it has been let go."""
     if not flag(record, "p"):
         return plain(record.payload)
-    outside = store.read("GET", f"payload:{record.id}")
+    outside = store.read("GET", payload_key(record))
     return None if outside is None else msgspec.msgpack.decode(outside)
-
-
-# -- many jobs
-
-
-def jobs(
-    store: Store,
-    queue: str | None = None,
-    status: str | None = None,
-    name: str | None = None,
-    limit: int = 50,
-    cursor: str | None = None,
-) -> tuple[list[Found], str | None]:
-    """The newest jobs, finished ones by when they ended, the others by when they were added; and where to go on.
-
-    `cursor` is what an earlier call returned. A job that moves between two calls may be shown twice, or not.
-    Raises `InvalidOptions`, `ServerUnavailable`.
-    """
-    if status is not None and status not in STATUSES:
-        raise InvalidOptions(f"there is no status {status!r}; there are {', '.join(STATUSES)}")
-    before = _read_cursor(cursor) if cursor is not None else None
-    names = queue_names(store) if queue is None else [queue]
-    wanted, sources = frozenset(names), _sources(store, names, status)
-    shown: list[Found] = []
-    for found in heapq.merge(*map(_newest_first, sources), key=_place, reverse=True):
-        if before is not None and _place(found) >= before:
-            continue
-        record = found.record
-        if record is None or (name is not None and record.name != name) or record.queue not in wanted:
-            continue
-        if len(shown) == limit:
-            return shown, f"{shown[-1].at!r}/{shown[-1].id}" if shown else None
-        shown.append(found)
-    return shown, None
-
-
-def _place(found: Found) -> tuple[float, str]:
-    return found.at, found.id
-
-
-def _read_cursor(cursor: str) -> tuple[float, str]:
-    at, _, id = cursor.partition("/")
-    try:
-        return float(at), id
-    except ValueError:
-        raise InvalidOptions(f"cursor={cursor!r}: give what the call before returned as its cursor") from None
-
-
-def _sources(store: Store, queues: Sequence[str], status: str | None) -> list[Iterator[Found]]:
-    """Where jobs of that status are, each roughly newest first."""
-    sources: list[Iterator[Found]] = []
-    if status in (None, "waiting"):
-        sources += [_waiting(store, key) for key in present(store, queue_keys(store, queues))]
-    if status in (None, "delayed"):
-        sources += [_delayed(store, name) for name in ("due", "retries")]
-    if status in (None, "processing"):
-        sources.append(_processing(store))
-    ended = [status] if status in FINISHED else FINISHED if status is None else []
-    return sources + [_history(store, key) for key in histories(store, queues, ended)]
-
-
-def _newest_first(source: Iterator[Found]) -> Iterator[Found]:
-    """Puts what stands a little out of place where it belongs."""
-    ahead: list[tuple[float, int, Found]] = []
-    for number, found in enumerate(source):
-        heapq.heappush(ahead, (-found.at, number, found))
-        if len(ahead) > WINDOW:
-            yield heapq.heappop(ahead)[2]
-    while ahead:
-        yield heapq.heappop(ahead)[2]
-
-
-def _waiting(store: Store, key: str) -> Iterator[Found]:
-    for record in map(decode_record, _backwards(store, key)):
-        yield Found(record.id, "waiting", record)
-
-
-def _backwards(store: Store, key: str) -> Iterator[bytes]:
-    """The elements of a list from its tail, without holes."""
-    seen, step = 0, 2 * WINDOW
-    while records := store.read("LRANGE", key, -seen - step, -seen - 1):
-        yield from filter(None, reversed(records))
-        seen, step = seen + step, STEP
-
-
-def _delayed(store: Store, name: Literal["due", "retries"]) -> Iterator[Found]:
-    for stored, score in scored(store, name):
-        record = decode_record(stored)
-        yield Found(record.id, "delayed", record, due=score / 1000)
-
-
-def _processing(store: Store) -> Iterator[Found]:
-    for worker, _, records in claims(store):
-        for record in map(decode_record, records):
-            yield Found(record.id, "processing", record, worker)
-
-
-def _history(store: Store, key: str) -> Iterator[Found]:
-    for page in map(decode_page, pages(store, key)):
-        for job in reversed(page.jobs):
-            yield _finished(job, page, key)
-
-
-# -- queues
-
-
-def queues(store: Store) -> list[QueueRow]:
-    """Every queue that ever had a job, by name. Raises `ServerUnavailable`."""
-    rows = {name: QueueRow(name=name) for name in queue_names(store)}
-    now = store.now()
-    for shown, counts in zip(rows.values(), pipe(store, [("HGETALL", f"counts:{name}") for name in rows]), strict=True):
-        for field in ("delayed", *FINISHED):
-            setattr(shown, field, int(counts.get(field.encode(), 0)))
-    keys = queue_keys(store, list(rows))
-    lengths = pipe(store, [("LLEN", key) for key in keys])
-    for key, length, first in zip(keys, lengths, pipe(store, [("LINDEX", key, 0) for key in keys]), strict=True):
-        shown = rows[key.split(":", 2)[2]]
-        shown.waiting += length
-        if first:
-            shown.oldest_seconds = max(shown.oldest_seconds or 0.0, now - decode_head(first).enqueued_at)
-    for stored, _ in scored(store, "retries"):
-        if row_ := rows.get(decode_head(stored).queue):
-            row_.delayed += 1
-    for _, _, records in claims(store):
-        for record in records:
-            if row_ := rows.get(decode_head(record).queue):
-                row_.processing += 1
-    return list(rows.values())

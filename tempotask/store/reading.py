@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from tempotask.store.records import Finished, Page
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
@@ -31,6 +32,41 @@ class Head(msgspec.Struct, array_like=True, gc=False):
 
 
 decode_head = msgspec.msgpack.Decoder(Head).decode
+
+
+class RawPage(msgspec.Struct, array_like=True, gc=False):
+    """A page of history whose jobs are decoded one by one, as far as they are needed."""
+
+    worker: str
+    host: str
+    epoch: float
+    jobs: list[msgspec.Raw]
+
+
+_decode_raw_page = msgspec.msgpack.Decoder(RawPage).decode
+decode_finished = msgspec.msgpack.Decoder(Finished).decode
+
+
+class Leaf(NamedTuple):
+    """A page of history as it is stored: what scripts read of it, and the page."""
+
+    keys: list[str]
+    """Those that go when the page goes, without prefix."""
+    page: RawPage
+
+    def jobs(self) -> Iterator[Finished]:
+        """Newest first."""
+        return map(decode_finished, reversed(self.page.jobs))
+
+    def about(self) -> Page:
+        """The page without its jobs."""
+        return Page(self.page.worker, self.page.host, self.page.epoch, [])
+
+
+def decode_leaf(stored: bytes) -> Leaf:
+    """The reverse of `encode_page`, not further than needed."""
+    length = int.from_bytes(stored[2:6], "big")
+    return Leaf(stored[6 : 6 + length].decode().split(), _decode_raw_page(memoryview(stored)[6 + length :]))
 
 
 def pipe(store: Store, commands: Sequence[Command]) -> list[Any]:
@@ -61,23 +97,33 @@ def queue_names(store: Store) -> list[str]:
     return sorted(name.decode() for name in store.read("SMEMBERS", "queues"))
 
 
-def scored(store: Store, name: str) -> Iterator[tuple[bytes, float]]:
-    """The members of a sorted set, highest first, with their scores."""
-    first = 0
-    while members := store.read("ZREVRANGE", name, first, first + STEP - 1, "WITHSCORES"):
-        # Flat, or in pairs: the client library decides by the command's name.
-        pairs = members if isinstance(members[0], tuple | list) else zip(members[::2], members[1::2], strict=True)
-        for member, score in pairs:
-            yield member, float(score)
-        first += STEP
+def scores(members: Sequence[Any]) -> Iterator[tuple[bytes, float]]:
+    """Members and scores of a reply to ZREVRANGE: flat, or in pairs; the client library decides by the command."""
+    if members and not isinstance(members[0], list | tuple):
+        members = list(zip(members[::2], members[1::2], strict=True))
+    for member, score in members:
+        yield member, float(score)
 
 
-def claims(store: Store) -> Iterator[tuple[str, str, list[bytes]]]:
-    """What the workers hold: worker, open turn, records without holes."""
+def claims(store: Store) -> Iterator[tuple[str, list[bytes]]]:
+    """What the workers hold: worker, records without holes."""
     names = workers(store)
-    for worker, turn in zip(names, open_turns(store, names), strict=True):
-        if turn:
-            yield worker, turn, [r for r in store.read("LRANGE", f"claims:{worker}:{turn}", 0, -1) if r]
+    held = [(worker, turn) for worker, turn in zip(names, open_turns(store, names), strict=True) if turn]
+    lists = pipe(store, [("LRANGE", f"claims:{worker}:{turn}", 0, -1) for worker, turn in held])
+    for (worker, _), records in zip(held, lists, strict=True):
+        yield worker, [record for record in records if record]
+
+
+def scanned(store: Store, name: str) -> Iterator[tuple[str, bytes]]:
+    """The fields of a hash and their values, in no order."""
+    cursor = b"0"
+    while True:
+        cursor, flat = store.read("HSCAN", name, cursor, "COUNT", STEP)
+        pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+        for field, value in pairs:
+            yield field.decode(), value
+        if int(cursor) == 0:
+            return
 
 
 def queue_keys(store: Store, queues: Sequence[str]) -> list[str]:

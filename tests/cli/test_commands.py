@@ -79,7 +79,7 @@ def run(bare: Run, server_url: str, namespace: str) -> Run:
 def finish(store: Store, status: Any = "completed", result: object = "out.png") -> None:
     """Runs the job that waits, as a worker would."""
     store.register("s1", 60, b"registration", ["w1"])
-    reply = store.run("turn", "w1", 1, 1, 1 << 20, *store.limits, "", 0, 0, 0, *Settlement().arguments())
+    reply = store.run("turn", "w1", 1, 1, 1 << 20, *store.limits, "", "", 0, 0, 0, *Settlement().arguments())
     batch = decode_batch(reply[1])
     (record,) = batch.records
     encoded = Raw(msgspec.msgpack.encode(result))
@@ -91,7 +91,7 @@ def finish(store: Store, status: Any = "completed", result: object = "out.png") 
         endings={60_000: [record.id, encode(Outcome(status, record.queue, record.name, encoded, failure))]},
         pages=[record.queue, status, 1, 200, page],
     )
-    store.run("turn", "w1", 2, 0, 1 << 20, *store.limits, batch.turn, 0, 1, 0, *settlement.arguments())
+    store.run("turn", "w1", 2, 0, 1 << 20, *store.limits, "", batch.turn, 0, 1, 0, *settlement.arguments())
 
 
 def test_a_job_is_added_with_its_options_and_its_id_is_printed(run: Run, store: Store) -> None:

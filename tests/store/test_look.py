@@ -11,7 +11,7 @@ from msgspec import Raw
 from play import HOUR, completed, enqueue, failed, hire, new_job, results_of, tried_again, turn
 
 from tempotask.errors import InvalidOptions
-from tempotask.store import look
+from tempotask.store import lists, look
 from tempotask.store.records import Failure, Finished, Outcome, Page, Record, TryError, encode, encode_page
 from tempotask.store.store import Settlement, Store
 
@@ -33,7 +33,7 @@ def finish(store: Store, record: Record, status: Any = "completed", ended: float
         endings={keep: [record.id, encode(Outcome(status, record.queue, record.name, result, failure_or_none))]},
         pages=[record.queue, status, 1, 200, encode_page(Page(worker, "host", EPOCH, [job]))],
     )
-    flat = (*store.limits, batch.turn, 0, 1, 0)
+    flat = (*store.limits, "", batch.turn, 0, 1, 0)
     store.run("turn", worker, 2, 0, 1 << 20, *flat, *settlement.arguments())
 
 
@@ -213,7 +213,7 @@ def fill(store: Store) -> None:
 
 
 def ids(store: Store, **wanted: Any) -> list[str]:
-    return [found.id for found in look.jobs(store, **wanted)[0]]
+    return [found.id for found in lists.jobs(store, **wanted)[0]]
 
 
 def test_jobs_are_listed_newest_first_wherever_they_are(store: Store) -> None:
@@ -238,14 +238,14 @@ def test_pages_of_a_list_hold_each_job_once(store: Store) -> None:
     listed: list[str] = []
     cursor = None
     while True:
-        page, cursor = look.jobs(store, limit=2, cursor=cursor)
+        page, cursor = lists.jobs(store, limit=2, cursor=cursor)
         assert len(page) <= 2
         listed += [found.id for found in page]
         if cursor is None:
             break
     assert listed == ["90", "80", "70", "60", "50", "40", "30", "20", "10"]
     with pytest.raises(InvalidOptions, match="cursor"):
-        look.jobs(store, cursor="x")
+        lists.jobs(store, cursor="x")
 
 
 def test_queues_tell_how_many_jobs_of_each_status_they_have(store: Store) -> None:
@@ -254,7 +254,7 @@ def test_queues_tell_how_many_jobs_of_each_status_they_have(store: Store) -> Non
     assert batch is None
     enqueue(store, "again", queue="c", enqueued_at=store.now() - 60)
     hire(store, "other")
-    (a, b, c) = look.queues(store)
+    (a, b, c) = lists.queues(store)
     assert [row.name for row in (a, b, c)] == ["a", "b", "c"]
     assert (a.waiting, a.delayed, a.processing, a.completed, a.failed) == (1, 1, 1, 0, 0)
     assert (b.waiting, b.delayed, b.processing, b.completed, b.failed, b.cancelled) == (2, 1, 0, 2, 1, 0)
@@ -267,7 +267,7 @@ def test_a_try_that_is_to_be_repeated_counts_as_delayed(store: Store) -> None:
     batch = turn(store, "w", 1).batch
     assert batch is not None
     turn(store, "w", 2, 0, results_of(batch, how=lambda record: tried_again(record, 60_000)))
-    (row,) = look.queues(store)
+    (row,) = lists.queues(store)
     assert (row.waiting, row.delayed, row.processing) == (0, 1, 0)
 
 
@@ -279,5 +279,5 @@ def test_finished_jobs_are_counted_however_they_ended(store: Store) -> None:
     batch = turn(store, "w", 2, 1, results_of(batch, how=failed)).batch
     assert batch is not None
     turn(store, "w", 3, 1, results_of(batch, how=completed))
-    (row,) = look.queues(store)
+    (row,) = lists.queues(store)
     assert (row.completed, row.failed, row.oldest_seconds) == (1, 1, None)
