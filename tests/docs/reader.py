@@ -4,7 +4,7 @@
   open: see `session.py`.
 - A ```sh block is typed line by line. What does not end by itself (a supervisor, a line with `&` at its end) goes on
   in another terminal until the page is read; `# exits with 1` says that a command is meant to.
-- A ```text block is what the block before it prints: see `shape.py`.
+- A ```text block is what the block before it prints: see `shape.py`. One without a language is a picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from docs.shape import looks_like
 LONG = 60.0
 """Seconds that nothing takes, on however busy a machine."""
 BIN = Path(sys.executable).parent
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"# ([\w/]+\.py)\n")
 STATUS = re.compile(r"\s+# exits with (\d)$")
 
@@ -60,23 +60,19 @@ class Reader:
     _prompt: subprocess.Popen[str] | None = None
 
     def read(self, text: str) -> None:
-        """Does what the blocks say. Raises `AssertionError` at the first that does not work as it is written."""
+        """Does what the blocks say, to the end. Raises `AssertionError` for all that does not work as it is written."""
+        wrong: list[str] = []
         seen: str | Terminal | None = None
         for match in BLOCK.finditer(text):
-            language, code = match.groups()
-            if language == "text":
-                seen = self._compare(seen, code)
-            elif language == "sh":
-                seen = self._type(code)
-            elif language == "python" and (named := FILE.match(code)):
-                (self.folder / named[1]).write_text(code)
+            try:
+                seen = self._do(*match.groups(), seen)
+            except AssertionError as error:
                 seen = None
-            elif language == "python":
-                self._ask(code)
-                seen = "prompt"
+                wrong.append(str(error))
         for terminal in self.terminals:
             if terminal.promised is not None:
                 terminal.wait_for(terminal.promised)
+        assert not wrong, "\n\n".join(wrong)
 
     def close(self) -> None:
         """Leaves the prompt and stops what still runs, gently; all must end well."""
@@ -99,7 +95,7 @@ class Reader:
                 process.wait()
 
     def _compare(self, seen: str | Terminal | None, promised: str) -> str | Terminal | None:
-        assert seen is not None, f"nothing prints {promised}"
+        assert seen is not None, f"nobody prints {promised}"
         if isinstance(seen, Terminal):
             seen.promised = promised
         elif seen == "prompt":
@@ -107,6 +103,19 @@ class Reader:
         else:
             assert looks_like(seen, promised), f"printed is\n{seen}\nand not\n{promised}"
         return seen
+
+    def _do(self, language: str, code: str, seen: str | Terminal | None) -> str | Terminal | None:
+        """What the block prints, or who is going to; `seen` is that of the block before."""
+        if language == "text":
+            return self._compare(seen, code)
+        if language == "sh":
+            return self._type(code)
+        if language == "python" and (named := FILE.match(code)):
+            (self.folder / named[1]).write_text(code)
+        elif language == "python":
+            self._ask(code)
+            return "prompt"
+        return None
 
     # -- the shell
 

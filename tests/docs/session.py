@@ -30,16 +30,18 @@ class Session:
         self._loop = asyncio.Runner()
 
     def run(self, code: str) -> None:
-        """Runs a snippet, statement by statement. Raises what it raises, and `AssertionError` for a wrong value."""
-        lines = code.splitlines()
+        """Runs a snippet, statement by statement. Raises what it raises; else `AssertionError` for all wrong values."""
+        lines, wrong = code.splitlines(), []
         for node in ast.parse(code).body:
             _, arrow, promised = lines[(node.end_lineno or 0) - 1].partition(ARROW)
             if arrow:
                 assert isinstance(node, ast.Expr), f"only an expression has a value: {ast.unparse(node)}"
                 seen = self._seen(node)
-                assert looks_like(seen, promised), f"{ast.unparse(node)} is {seen}, not {promised}"
+                if not looks_like(seen, promised):
+                    wrong.append(f"{ast.unparse(node)} is {seen}, not {promised}")
             else:
                 self._do(compile(ast.Module([node], []), "<page>", "exec", AWAITING))
+        assert not wrong, "\n".join(wrong)
 
     def _seen(self, node: ast.Expr) -> str:
         try:
