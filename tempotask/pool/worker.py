@@ -27,11 +27,15 @@ import msgspec
 import redis
 
 from tempotask.pool.batch import BUSY, IDLE, STATE, STOP, STOP_SIGNAL, VERDICT_SIGNAL, ControlBlock
+from tempotask.pool.early import Early
 from tempotask.pool.report import WorkerSpec
-from tempotask.pool.run import Hand
+from tempotask.pool.run import Hand, Told
 from tempotask.pool.runner import Runner
+from tempotask.pool.saying import Said
 from tempotask.pool.settling import Settling
-from tempotask.store.records import Registration, decode_batch
+from tempotask.store.records import Registration, decode_batch, encode
+from tempotask.store.said import KEPT, LINES, Live
+from tempotask.store.script import Argument
 from tempotask.store.store import Settlement
 from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Lost, Wire
 
@@ -44,8 +48,9 @@ MOST = 1000
 """The largest batch: larger ones gain nothing any more."""
 ROOM = 1 << 20
 """Bytes of a batch."""
-EARLY = 0.05
-"""Seconds after which what is finished is settled, though the batch has not ended."""
+LISTENED = 10.0
+"""Seconds for which results bring their events after it was seen that somebody listens."""
+
 
 class Gone(Exception):
     """The server does not know this worker any more: what it holds has been given to others."""
@@ -92,7 +97,8 @@ class Worker:
         self._number = 0
         self._hand: Hand | None = None
         self._turning = threading.Lock()
-        self._busy = threading.Event()
+        self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell)
+        self._listened = -LISTENED
         self._waiting = False
         self._elsewhere: tuple[float, set[tuple[str, str]]] = (0.0, set())
 
@@ -101,7 +107,7 @@ class Worker:
         signal.signal(STOP_SIGNAL, self._on_stop)
         signal.signal(VERDICT_SIGNAL, self._runner.on_verdict)
         os.register_at_fork(after_in_child=self._forked)
-        threading.Thread(target=self._settle_early, name="tempotask-early", daemon=True).start()
+        self._early.start()
         self._words[STATE] = BUSY
         self._wake_supervisor()
         try:
@@ -134,7 +140,7 @@ class Worker:
                 with self._turning:
                     reply = self._send_turn(want)
                     kind = reply[0]
-                    if kind in (b"jobs", b"idle", b"settled"):
+                    if kind in (b"jobs", b"idle", b"settled", b"again"):
                         self._hand = None
             except (Lost, redis.ResponseError) as error:
                 if isinstance(error, redis.ResponseError):
@@ -153,6 +159,10 @@ class Worker:
             if kind == b"refused":
                 assert self._hand is not None
                 self._hand.missing.update(int(index) for index in reply[1:])
+            elif kind == b"listened":
+                self._listened = time.monotonic()
+            elif kind == b"again":
+                continue
             elif kind == b"stale":
                 self._number = max(self._number, int(reply[1]))
             else:
@@ -162,24 +172,29 @@ class Worker:
         self._number += 1
         hand = self._hand
         if hand is None or hand.acknowledged == len(hand.runs):
-            results, settlement = ("", 0, 0, 0), EMPTY
+            results = NO_RESULTS
         else:
-            results, settlement = self._results(hand, len(hand.runs))
-        limits = self._store.limits
-        return self._wire.run("turn", self.id, self._number, want, ROOM, *limits, *results, *settlement)
+            results = self._results(hand, len(hand.runs))
+        return self._wire.run("turn", self.id, self._number, want, ROOM, *self._store.limits, *results)
 
-    def _results(self, hand: Hand, stop: int) -> tuple[Any, Any]:
+    def _results(self, hand: Hand, stop: int) -> list[Argument]:
         first = hand.acknowledged
+        for index, told in hand.told.items():
+            if first <= index < stop:
+                hand.runs[index].told = told
         runs = hand.runs[first:stop]
         missing = [index for index in sorted(hand.missing) if first <= index < stop]
         for index in reversed(missing):
             del runs[index - first]
-        settlement = self._settling.settlement(runs)
-        return (hand.batch.turn, first, stop, len(missing), *missing), settlement.arguments()
+        events = time.monotonic() - self._listened < LISTENED
+        settlement = self._settling.settlement(runs, events)
+        return ["1" if events else "", hand.batch.turn, first, stop, len(missing), *missing, *settlement.arguments()]
 
     def _take_in_hand(self, hand: Hand) -> Hand:
         turn, _, handed = hand.batch.turn.partition("@")
         self._block.begin(int(turn), len(hand.batch.records), int(handed or 0))
+        if hand.batch.listened:
+            self._listened = time.monotonic()
         self._hand = hand
         return hand
 
@@ -187,12 +202,12 @@ class Worker:
 
     def _work_off(self, hand: Hand) -> None:
         if len(hand.batch.records) > 1:
-            # A job alone has nothing behind it that could be stolen, and nothing before it to be settled early.
+            # A job alone has nothing behind it that could be stolen.
             self._wake_supervisor()
-            self._busy.set()
-        began = time.monotonic()
+        hand.began = time.monotonic()
+        self._early.wake()
         self._runner.run_batch(hand, lambda: self._settle(hand, len(hand.runs)))
-        self._pace.took(len(hand.runs), time.monotonic() - began, hand.size)
+        self._pace.took(len(hand.runs), time.monotonic() - hand.began, hand.size)
 
     # -- 3. settling before the end of the batch
 
@@ -201,34 +216,50 @@ class Worker:
         with self._turning:
             if self._hand is not hand or hand.acknowledged >= stop:
                 return
-            self._number += 1
-            results, settlement = self._results(hand, stop)
             with contextlib.suppress(Lost, redis.ResponseError):
-                reply = self._wire.run("turn", self.id, self._number, 0, 0, *self._store.limits, *results, *settlement)
+                while True:
+                    self._number += 1
+                    results = self._results(hand, stop)
+                    reply = self._wire.run("turn", self.id, self._number, 0, 0, *self._store.limits, *results)
+                    if reply[0] != b"listened":
+                        break
+                    self._listened = time.monotonic()
                 if reply[0] == b"settled":
                     hand.acknowledged = stop
 
-    def _settle_early(self) -> None:
-        """A thread: when one job outlasts two looks, what was finished before it is settled."""
-        seen: tuple[Hand | None, int] = (None, -1)
-        while True:
-            self._busy.wait()
-            time.sleep(EARLY)
-            hand = self._hand
-            if hand is None:
-                continue
-            finished = len(hand.runs)
-            if seen == (hand, finished) and hand.acknowledged < finished < len(hand.batch.records):
-                with contextlib.suppress(Exception):
-                    self._settle(hand, finished)
-            seen = (hand, finished)
+    def _tell(self, hand: Hand, index: int, said: Said) -> None:
+        """Tells what a job that runs long has said."""
+        record, saying = hand.batch.records[index], self._runner.saying
+        began = time.time() - time.monotonic() + (hand.runs[index - 1].ended if index else hand.began)
+        attempt = record.tries + 1
+        known = encode(Live(self.id, attempt, began, said.progress))
+        with self._turning:
+            if self._hand is not hand:
+                return
+            told = hand.told.setdefault(index, Told())
+            started, progress = self._settling.started(record, began), b""
+            if said.progress not in (None, told.progress):
+                progress = self._settling.progressed(record, time.time(), said.progress)
+            told.logged, told.sure = told.logged or bool(said.lines), False
+            before, told.started = told.started, True
+            try:
+                reply = self._wire.run(
+                    "say", self.id, hand.batch.turn, index, record.id, started, progress, known,
+                    LINES, int(KEPT * 1000), *said.lines,
+                )  # fmt: skip
+            except (Lost, redis.ResponseError):
+                # Whether it took effect is not known: it is told again, if the job still runs then.
+                return
+            told.sure, told.started = True, before or reply == 2
+            if reply:
+                told.progress = said.progress
+                saying.told(said)
 
     # -- 4. waiting
 
     def _wait(self) -> Hand | None:
         """Blocks until a batch is handed over. None: take a turn instead, never wait again under the same number."""
         words = self._words
-        self._busy.clear()
         words[STATE] = IDLE
         try:
             self._waiting = True
@@ -240,7 +271,8 @@ class Worker:
         finally:
             self._waiting = False
         words[STATE] = BUSY
-        return None if message is None else self._take_in_hand(Hand(decode_batch(message), len(message)))
+        # Nothing, or a nudge: what was handed over was taken back.
+        return self._take_in_hand(Hand(decode_batch(message), len(message))) if message else None
 
     def _wake_supervisor(self) -> None:
         """It looks at its workers only while there may be something to do about one: to be called when that begins."""
@@ -274,7 +306,7 @@ class Worker:
         return (queue, name) in declared
 
 
-EMPTY = Settlement({}, [], [], []).arguments()
+NO_RESULTS: list[Argument] = ["", "", 0, 0, 0, *Settlement().arguments()]
 
 
 def work(manager: QueueManager[Any], spec: WorkerSpec, block: ControlBlock) -> int:

@@ -8,6 +8,7 @@ the rest. Everything else is decoded in Python, typed.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -30,6 +31,7 @@ class RunOptions(msgspec.Struct, omit_defaults=True, frozen=True):
     max_retry_delay: float | UnsetType = UNSET
     timeout: float | UnsetType | None = UNSET
     kill_after: float | UnsetType = UNSET
+    cancel_grace: float | UnsetType = UNSET
     max_crashes: int | UnsetType = UNSET
     keep_result: float | UnsetType = UNSET
 
@@ -49,7 +51,8 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     """A job that has not finished. `flags` come first, so that scripts find them at a fixed place."""
 
     flags: str
-    """`c2` two crashes, `h1` one lost host, `p` the payload lives outside; several follow each other."""
+    """`c2` two crashes, `h1` one lost host, `p17` the payload lives outside, as `payload:17:<id>`; several follow each
+    other. The number of an outside payload is of this run: two runs of one id do not share it."""
     id: str
     queue: str
     priority: str
@@ -63,6 +66,8 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     options: RunOptions | None = None
     parent: str | None = None
     errors: list[TryError] | None = None
+    children: list[str] | None = None
+    """Ids of jobs that earlier tries added."""
 
 
 class Batch(msgspec.Struct, array_like=True, gc=False):
@@ -73,6 +78,8 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
     token: int
     records: list[Record]
     payloads: dict[int, bytes]
+    listened: bool = False
+    """Whether somebody listened to events when it was claimed."""
 
 
 class Registration(msgspec.Struct, array_like=True, frozen=True):
@@ -86,6 +93,8 @@ class Registration(msgspec.Struct, array_like=True, frozen=True):
     tasks: list[tuple[str, str]]
     """Queue and name of the tasks that it declares."""
     workers: int
+    schedules: list[str] = []
+    """Ids of the schedules that it declares."""
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):
@@ -110,14 +119,19 @@ class Finished(msgspec.Struct, array_like=True, gc=False):
     """A finished job as lists show it. Times are seconds on the page's own clock: see `Page`."""
 
     record: Record
-    started: float
+    started: float | None
+    """None for one that never started, as far as is known."""
     ended: float
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None
     result: Raw = NIL
     failure: Failure | None = None
     lines: list[Raw] | None = None
-    """What this try logged: each Unix seconds and a message."""
+    """What this try logged and has not told before: each Unix seconds and a message."""
+    progress: tuple[float, float | None, str | None] | None = None
+    """How far it said it was: done, total, a note."""
+    children: list[str] | None = None
+    """Ids of the jobs that this try added."""
 
 
 class Page(msgspec.Struct, array_like=True, gc=False):
@@ -142,20 +156,21 @@ decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _decode_page = msgspec.msgpack.Decoder(Page).decode
 
 
-def encode_page(page: Page) -> bytes:
+def encode_page(page: Page, logs: Iterable[str] = ()) -> bytes:
     """A page behind what scripts read to trim by rank.
 
-    Two bytes say how many jobs it holds, two how long the list of ids is whose payload stays outside with them, then
-    comes that list, separated by spaces.
+    Two bytes say how many jobs it holds, four how long the list is of keys that go when the page goes (payloads outside,
+    logs), then comes that list, separated by spaces.
     """
-    outside = " ".join([job.record.id for job in page.jobs if job.record.flags and "p" in job.record.flags]).encode()
-    return len(page.jobs).to_bytes(2, "big") + len(outside).to_bytes(2, "big") + outside + encode(page)
+    payloads = [payload_key(job.record) for job in page.jobs if "p" in job.record.flags]
+    outside = " ".join([*payloads, *logs]).encode()
+    return len(page.jobs).to_bytes(2, "big") + len(outside).to_bytes(4, "big") + outside + encode(page)
 
 
 def decode_page(stored: bytes) -> Page:
     """The reverse of `encode_page`."""
-    outside = int.from_bytes(stored[2:4], "big")
-    return _decode_page(memoryview(stored)[4 + outside :])
+    outside = int.from_bytes(stored[2:6], "big")
+    return _decode_page(memoryview(stored)[6 + outside :])
 
 
 _FLAG = re.compile(r"([a-z])(\d*)")
@@ -167,6 +182,11 @@ def flag(record: Record, letter: str) -> int:
         if name == letter:
             return int(number or 1)
     return 0
+
+
+def payload_key(record: Record) -> str:
+    """The key of a payload outside, without prefix."""
+    return f"payload:{flag(record, 'p')}:{record.id}"
 
 
 def raised_flag(flags: str, letter: str) -> str:

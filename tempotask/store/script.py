@@ -40,7 +40,9 @@ SCRIPTS = {
     name: load(name)
     for name in (
         *("enqueue", "turn", "give_back", "sweep"),
-        *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend"),
+        *("schedule", "fire", "firings"),
+        *("say", "listen"),
+        *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend", "pause"),
     )
 }
 

@@ -18,7 +18,7 @@ import redis
 
 from tempotask.store import keys
 from tempotask.store.connect import Server
-from tempotask.store.records import NIL, Record, encode, raised_flag
+from tempotask.store.records import NIL, Record, encode
 from tempotask.store.script import Argument, packed
 from tempotask.store.wire import Lost, Wire
 
@@ -58,8 +58,16 @@ class Settlement(msgspec.Struct):
     """milliseconds from now, record, ..."""
     pages: list[Argument] = []
     """queue, status, number of jobs, limit of the history, page, ..."""
-    payloads: list[Argument] = []
-    """ids whose payload outside is let go."""
+    outside: list[Argument] = []
+    """keys that are let go: payloads outside."""
+    children: list[Argument] = []
+    """jobs that are added because these ended well: `Addition.body`."""
+    events: list[Argument] = []
+    """kind, event, ..."""
+    said: list[Argument] = []
+    """id, number of lines, lines, ... that tries which are not the last have logged."""
+    logs: int = 0
+    """How many ids `said` has."""
 
     def arguments(self) -> list[Argument]:
         """As the scripts read them."""
@@ -71,8 +79,11 @@ class Settlement(msgspec.Struct):
         flat += self.retries
         flat.append(len(self.pages) // 5)
         flat += self.pages
-        flat.append(len(self.payloads))
-        flat += self.payloads
+        for part, size in ((self.outside, 1), (self.children, 1), (self.events, 2)):
+            flat.append(len(part) // size)
+            flat += part
+        flat.append(self.logs)
+        flat += self.said
         return flat
 
 
@@ -85,7 +96,7 @@ class Addition:
         """Positions of the jobs that the script answers for one by one."""
         self.number = 0
         """Of jobs; who appends to a group sets it before the next `add`, and at the end."""
-        self._flat: list[Argument] = [call, int(call[:9], 36) // 1000, REMEMBER_MS]
+        self._flat: list[Argument] = []
         self._groups: dict[tuple[str, str], list[Argument]] = {}
 
     def group(self, queue: str, priority: str) -> list[Argument]:
@@ -104,7 +115,8 @@ class Addition:
             payload = b""
             if job.large:
                 payload = bytes(record.payload)
-                record = msgspec.structs.replace(record, flags=raised_flag(record.flags, "p"), payload=NIL)
+                # A number of this run's own: another run of this id keeps its payload elsewhere.
+                record = msgspec.structs.replace(record, flags=f"{record.flags}p{secrets.randbits(48)}", payload=NIL)
             due = "" if job.due is None else str(int(job.due * 1000))
             self._flat += ("single", record.id if job.given_id else "", due, payload, encode(record))
             self.singles.append(self.number)
@@ -113,6 +125,10 @@ class Addition:
 
     def arguments(self) -> list[Argument]:
         """All of it."""
+        return [self.call, int(self.call[:9], 36) // 1000, REMEMBER_MS, *self.body()]
+
+    def body(self) -> list[Argument]:
+        """The jobs alone, as settle.lua reads them too."""
         self._close_groups()
         return self._flat
 
@@ -270,6 +286,16 @@ class Store:
         """The open turn of a worker, and its claims in the order of the batch; holes are empty."""
         turn = (self.read("HGET", f"worker:{worker}", "open") or b"").decode()
         return turn, self.read("LRANGE", f"claims:{worker}:{turn}", 0, -1) if turn else []
+
+    # -- queues
+
+    def pause_queue(self, queue: str) -> bool:
+        """Nothing of this queue is claimed any more. Returns whether that changed anything."""
+        return bool(self.run("pause", "pause", queue))
+
+    def resume_queue(self, queue: str) -> bool:
+        """The reverse of `pause_queue`."""
+        return bool(self.run("pause", "resume", queue))
 
     # -- outcomes
 

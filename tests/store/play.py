@@ -19,6 +19,7 @@ from tempotask.store.records import (
     decode_batch,
     encode,
     encode_page,
+    payload_key,
     raised,
 )
 from tempotask.store.store import NewJob, Settlement, Store
@@ -80,7 +81,7 @@ def settlement(endings: Sequence[Ending], limit: int = 200) -> Settlement:
         told.endings.setdefault(ending.keep, []).extend((record.id, ending.outcome))
         pages.setdefault((record.queue, ending.status), []).append(Finished(record, 0.0, 0.0))
         if ending.status == "completed" and "p" in record.flags:
-            told.payloads.append(record.id)
+            told.outside.append(payload_key(record))
     for (queue, status), jobs in pages.items():
         told.pages += (queue, status, len(jobs), limit, encode_page(Page("w", "h", 0.0, jobs)))
     return told
@@ -127,10 +128,11 @@ def turn(
     *,
     room: int = ROOM,
     limit: int = 200,
+    told: bool = False,
 ) -> Reply:
-    """One turn of a worker."""
+    """One turn of a worker; `told` if its results bring their events."""
     results = results or Results()
-    flat = (*store.limits, results.turn, results.first, results.stop, len(results.missing), *results.missing)
+    flat = (*store.limits, "1" if told else "", results.turn, results.first, results.stop, len(results.missing), *results.missing)
     reply = store.once("turn", worker, number, want, room, *flat, *settlement(results.endings, limit).arguments())
     kind = reply[0].decode()
     if kind == "jobs":

@@ -21,27 +21,49 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- flags, id, queue and priority of a record, and where what follows begins.
-local function head(record)
-  local fields, at = {}, 2
-  for i = 1, 4 do
-    local length = byte(record, at)
-    if length == 0xd9 then
-      length, at = byte(record, at + 1), at + 2
-    elseif length == 0xda then
-      length, at = byte(record, at + 1) * 256 + byte(record, at + 2), at + 3
-    else
-      length, at = length - 0xa0, at + 1
-    end
-    fields[i], at = sub(record, at, at + length - 1), at + length
-  end
-  return fields[1], fields[2], fields[3], fields[4]
+-- Where the text of a MessagePack string begins, and where the value after it does.
+local function span(bytes, at)
+  local length = byte(bytes, at)
+  if length == 0xd9 then return at + 2, at + 2 + byte(bytes, at + 1) end
+  if length == 0xda then return at + 3, at + 3 + byte(bytes, at + 1) * 256 + byte(bytes, at + 2) end
+  return at + 1, at + 1 + length - 0xa0
 end
 
--- Reads arguments one after the other.
-local function reader(at)
+-- flags, id, queue and priority of a record, and where its name begins.
+local function head(record)
+  local fields, from, at = {}, nil, 2
+  for i = 1, 4 do
+    from, at = span(record, at)
+    fields[i] = sub(record, from, at - 1)
+  end
+  return fields[1], fields[2], fields[3], fields[4], at
+end
+
+-- The key of a payload outside, without prefix.
+local function payload_key(flags, id)
+  return 'payload:' .. string.match(flags, 'p(%d+)') .. ':' .. id
+end
+
+-- Events are recorded only while somebody listens (listen.lua).
+local function listened() return call('EXISTS', P .. 'listeners') == 1 end
+
+-- `r`: a record cut behind its name; `b`: what Python made.
+local function emit(kind, field, blob)
+  call('XADD', P .. 'events', 'MAXLEN', '~', 100000, '*', 'k', kind, field, blob)
+  call('PEXPIRE', P .. 'events', 90000)
+end
+
+local function emit_record(kind, record)
+  local _, _, _, _, at = head(record)
+  local _, stop = span(record, at)
+  emit(kind, 'r', '\149' .. sub(record, 2, stop - 1))
+end
+
+-- Reads arguments one after the other; nil from `stop` on.
+local function reader(at, stop)
   return function(count)
     at = at + (count or 1)
+    if stop and at > stop then return nil, at end
     return ARGV[at - 1], at
   end
 end

@@ -67,7 +67,7 @@ local function store_outcomes(list, from, to, keep, now, most, most_bytes)
 end
 
 -- Ends jobs, given as id, outcome, id, outcome in list[from .. to]: tells who waits, keeps the outcomes, lets go of
--- the ids that users gave.
+-- the ids that users gave, and of what the jobs said while they ran.
 local function end_jobs(list, from, to, keep, now, most, most_bytes)
   local told = {}
   if call('EXISTS', P .. 'waiters') == 1 then
@@ -78,8 +78,10 @@ local function end_jobs(list, from, to, keep, now, most, most_bytes)
       end
     end
   end
-  if call('EXISTS', P .. 'ids') == 1 then
-    for i = from, to, 2 do call('HDEL', P .. 'ids', list[i]) end
+  for _, hash in ipairs({ 'ids', 'live' }) do
+    if call('EXISTS', P .. hash) == 1 then
+      for i = from, to, 2 do call('HDEL', P .. hash, list[i]) end
+    end
   end
   if keep > 0 then
     store_outcomes(list, from, to, keep, now, most, most_bytes)
@@ -89,51 +91,33 @@ local function end_jobs(list, from, to, keep, now, most, most_bytes)
   end
 end
 
+-- Lets go of keys that belong to finished jobs: payloads outside, logs.
+local function let_go(name)
+  -- An id that a user gave may be in use again, its log with it.
+  local id = string.match(name, '^log:(.*)')
+  if not id or call('HEXISTS', P .. 'ids', id) == 0 then call('UNLINK', P .. name) end
+end
+
+-- What stands before a page: how many jobs it holds, how long the list is of keys that go with it, and that list.
+local function page_head(page)
+  local stop = 6 + byte(page, 3) * 16777216 + byte(page, 4) * 65536 + byte(page, 5) * 256 + byte(page, 6)
+  return byte(page, 1) * 256 + byte(page, 2), sub(page, 7, stop)
+end
+
 -- Puts a page of finished jobs in front of a queue's history and trims it by rank. Readers show no more than the
--- limit, so whole pages are let go, at constant cost. A page begins with how many jobs it holds and how long the
--- list is of those whose payload stays outside with them (records.py, encode_page).
+-- limit, so whole pages are let go, at constant cost (records.py, encode_page).
 local function remember(queue, status, number, limit, page)
   local counts = P .. 'counts:' .. queue
   call('HINCRBY', counts, status, number)
   if page == '' then return end
   local key, kept = P .. 'history:' .. queue .. ':' .. status, status .. ':kept'
   call('LPUSH', key, page)
-  local total = call('HINCRBY', counts, kept, byte(page, 1) * 256 + byte(page, 2))
+  local total = call('HINCRBY', counts, kept, (page_head(page)))
   while total > limit do
-    local last = call('LINDEX', key, -1)
-    local jobs = byte(last, 1) * 256 + byte(last, 2)
+    local jobs, outside = page_head(call('LINDEX', key, -1))
     if total - jobs < limit then break end
     call('RPOP', key)
-    for id in string.gmatch(sub(last, 5, 4 + byte(last, 3) * 256 + byte(last, 4)), '%S+') do
-      -- A user's id may be in use again, its payload with it.
-      if call('HEXISTS', P .. 'ids', id) == 0 then call('UNLINK', P .. 'payload:' .. id) end
-    end
+    for name in string.gmatch(outside, '%S+') do let_go(name) end
     total = call('HINCRBY', counts, kept, -jobs)
   end
-end
-
--- How jobs ended, as store.py's `Settlement.arguments` writes it: endings by how long they are kept, retries with
--- their time, pages of history, payloads that are let go. Returns whether something waits that did not before.
-local function settle(take, now, most, most_bytes)
-  for _ = 1, tonumber((take())) do
-    local keep, number = tonumber((take())), tonumber((take()))
-    local _, after = take(2 * number)
-    end_jobs(ARGV, after - 2 * number, after - 1, keep, now, most, most_bytes)
-  end
-  local waiting = false
-  for _ = 1, tonumber((take())) do
-    local pause, record = tonumber((take())), take()
-    if pause > 0 then
-      delay('retries', record, now + pause)
-    else
-      push_one('RPUSH', record)
-      waiting = true
-    end
-  end
-  for _ = 1, tonumber((take())) do
-    local queue, status, number, limit, page = take(), take(), take(), take(), take()
-    remember(queue, status, tonumber(number), tonumber(limit), page)
-  end
-  for _ = 1, tonumber((take())) do call('UNLINK', P .. 'payload:' .. take()) end
-  return waiting
 end

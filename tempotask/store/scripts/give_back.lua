@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: queues endings
+-- include: queues adding endings settle
 --
 -- Returns claimed jobs that did not start to the front of their queues: after a steal, a death, a shutdown, a sweep.
 --
@@ -20,12 +20,15 @@ local function forget_worker(worker, idle)
   call('ZREM', P .. 'idle', worker)
   call('DEL', P .. 'worker:' .. worker)
   if idle then call('DEL', P .. 'wake:' .. worker .. ':' .. idle) end
+  if listened() then emit('worker', 'b', cmsgpack.pack({ worker, 'gone' })) end
 end
 
 local worker, mode, front = ARGV[1], ARGV[2], 0
 local me = P .. 'worker:' .. worker
 if call('EXISTS', me) == 0 then
-  forget_worker(worker)
+  call('HDEL', P .. 'workers', worker)
+  call('HDEL', P .. 'lost', worker)
+  call('ZREM', P .. 'idle', worker)
   return { -1 }
 end
 local state = call('HMGET', me, 'open', 'idle')
@@ -68,6 +71,7 @@ if counts then
   for _ = 1, tonumber((take())) do
     local index, record = tonumber((take())) + 1, take()
     records[index] = record
+    if listened() then emit_record('stalled', record) end
   end
   settle(take, now_ms(), most, most_bytes)
 end

@@ -21,11 +21,13 @@ local function size(queue, used)
   return sum
 end
 
+local function paused(queue) return call('SISMEMBER', P .. 'paused', queue) == 1 end
+
 -- Puts records of one queue and priority at its front (LPUSH, the last of them first in line) or back (RPUSH), and
--- the queue on the ring: it is there if and only if something waits in it.
+-- the queue on the ring: it is there if and only if its lists are not empty and it is not paused.
 local function push(command, queue, priority, records, from, to)
   local used = priorities(queue)
-  if size(queue, used) == 0 then call('RPUSH', KEYS[1], queue) end
+  if size(queue, used) == 0 and not paused(queue) then call('RPUSH', KEYS[1], queue) end
   if used or priority ~= '0' then
     local key = P .. 'priorities:' .. queue
     if not used and call('EXISTS', queue_key(queue, '0')) == 1 then call('ZADD', key, 0, '0') end
@@ -63,16 +65,29 @@ local function pop(queue, used, count)
   return records
 end
 
+-- What `counts:<queue>` calls those that are in each of the sorted sets.
+local COUNTED = { due = 'delayed', retries = 'retries' }
+
+local function count(queue, field, by)
+  call('HINCRBY', P .. 'counts:' .. queue, field, by)
+end
+
+local function order(supervisor, what)
+  call('RPUSH', P .. 'orders:' .. supervisor, what)
+  call('PEXPIRE', P .. 'orders:' .. supervisor, 60000)
+end
+
+local function order_all(what)
+  for _, supervisor in ipairs(call('HKEYS', P .. 'supervisors')) do order(supervisor, what) end
+end
+
 -- Tells the supervisors when this record is the first that will be due: with all workers idle nobody else looks.
 local function delay(name, record, due)
-  local _, id = head(record)
+  local _, id, queue = head(record)
   moved(id)
   call('ZADD', P .. name, due, record)
-  if call('ZRANGE', P .. name, 0, 0)[1] ~= record then return end
-  for _, supervisor in ipairs(call('HKEYS', P .. 'supervisors')) do
-    call('RPUSH', P .. 'orders:' .. supervisor, 'due ' .. text(due))
-    call('PEXPIRE', P .. 'orders:' .. supervisor, 60000)
-  end
+  count(queue, COUNTED[name], 1)
+  if call('ZRANGE', P .. name, 0, 0)[1] == record then order_all('due ' .. text(due)) end
 end
 
 -- Delayed records and retries that are due go to the back of their queues, a bounded number a call.
@@ -81,12 +96,12 @@ local function promote(now)
   local any = false
   for _, name in ipairs({ 'due', 'retries' }) do
     local due = call('ZRANGEBYSCORE', P .. name, '-inf', now, 'LIMIT', 0, 200)
+    local told = #due > 0 and listened()
     for _, record in ipairs(due) do
+      if told then emit_record('waiting', record) end
       push_one('RPUSH', record)
-      if name == 'due' then
-        local _, _, queue = head(record)
-        call('HINCRBY', P .. 'counts:' .. queue, 'delayed', -1)
-      end
+      local _, _, queue = head(record)
+      count(queue, COUNTED[name], -1)
     end
     if #due > 0 then
       call('ZREM', P .. name, unpack(due))
@@ -110,27 +125,82 @@ local function level(sizes, count)
 end
 
 -- Cuts what a queue gave to what may run together: a job that crashed or was on a lost host runs alone, and a batch
--- has room for so many bytes. Returns how many records stay, the room left, and whether the batch ends here.
+-- has room for so many bytes. Holes are let go. Returns how many records stay, as the first ones; how many elements
+-- that took; the room left; and whether the batch ends here.
 local function fitting(records, before, room, payloads)
+  local kept = 0
   for i, record in ipairs(records) do
-    local bytes, alone, id = #record, false, nil
+    -- A plain record: no flags, and no hole.
+    local bytes, alone, payload, hole = #record, false, nil, false
     if byte(record, 2) ~= 0xa0 then
-      local flags
-      flags, id = head(record)
-      alone = string.find(flags, '[ch]') ~= nil
-      if string.find(flags, 'p', 1, true) then bytes = bytes + call('STRLEN', P .. 'payload:' .. id) else id = nil end
+      hole = record == ''
+      if not hole then
+        local flags, id = head(record)
+        alone = string.find(flags, '[ch]') ~= nil
+        if string.find(flags, 'p', 1, true) then
+          payload = payload_key(flags, id)
+          bytes = bytes + call('STRLEN', P .. payload)
+        end
+      end
     end
-    local first = before == 0 and i == 1
-    if (alone or bytes > room) and not first then return i - 1, room, true end
-    room = room - bytes
-    if id then payloads[#payloads + 1] = { record, id } end
-    if alone then return 1, room, true end
+    if not hole then
+      if (alone or bytes > room) and before + kept > 0 then return kept, i - 1, room, true end
+      kept = kept + 1
+      records[kept] = record
+      room = room - bytes
+      if payload then payloads[#payloads + 1] = { record, payload } end
+      if alone then return kept, i, room, true end
+    end
   end
-  return #records, room, false
+  return kept, #records, room, false
+end
+
+-- Lets go of the holes at the front of a queue, a bounded number a call; returns how many.
+local function drop_holes(queue, used)
+  local dropped = 0
+  for _, priority in ipairs(used or { '0' }) do
+    local key, holes = queue_key(queue, priority), 100
+    while holes == 100 and dropped < 2000 do
+      local some = call('LRANGE', key, 0, 99)
+      holes = 0
+      while some[holes + 1] == '' do holes = holes + 1 end
+      if holes > 0 then call('LTRIM', key, holes, -1) end
+      dropped = dropped + holes
+    end
+    if call('EXISTS', key) == 1 then break end
+    if used then call('ZREM', P .. 'priorities:' .. queue, priority) end
+  end
+  return dropped
+end
+
+-- Takes up to `share` records off the front of a queue; what does not fit stays there.
+-- Returns them, how many elements are left, the room left, and whether the batch ends here.
+local function take_part(queue, used, share, waiting, before, room, payloads)
+  local part = pop(queue, used, math.min(share, waiting))
+  local kept, gone, ended
+  kept, gone, room, ended = fitting(part, before, room, payloads)
+  local holes = gone - kept
+  for i = #part, gone + 1, -1 do
+    local record = part[i]
+    if record == '' then
+      holes = holes + 1
+    else
+      local _, _, _, priority = head(record)
+      call('LPUSH', queue_key(queue, priority), record)
+      if used then call('ZADD', P .. 'priorities:' .. queue, priority, priority) end
+    end
+  end
+  for i = #part, kept + 1, -1 do part[i] = nil end
+  if holes > 0 then
+    holes = holes + drop_holes(queue, used)
+    count(queue, 'holes', -holes)
+  end
+  return part, waiting - kept - holes, room, ended
 end
 
 -- Claims a batch for a worker, round-robin over the ring, and stores it under the name of its turn.
--- Returns the records, which of them have a payload outside, and whether more waits; nil when nothing did.
+-- Returns the records (none: there were only holes), which of them have a payload outside, and whether more waits;
+-- nil when the ring is empty.
 local function claim(worker, turn, want, room)
   local ring = KEYS[1]
   local names = call('LRANGE', ring, 0, QUEUES_A_BATCH - 1)
@@ -143,39 +213,33 @@ local function claim(worker, turn, want, room)
   end
   if #names == QUEUES_A_BATCH then backlog = backlog * call('LLEN', ring) / #names end
   -- Never more than the fair part of the backlog, or the last batch would keep others waiting for its owner.
-  local count = 1
+  local most = 1
   if backlog > 1 then
     local fair = floor(backlog / (2 * call('HLEN', P .. 'workers')))
-    count = math.max(1, math.min(want, MOST_A_BATCH, fair))
+    most = math.max(1, math.min(want, MOST_A_BATCH, fair))
   end
-  local taken = math.min(#names, count)
+  local taken = math.min(#names, most)
   for i = #names, taken + 1, -1 do sizes[i] = nil end
-  local share = level(sizes, count)
+  local share = level(sizes, most)
 
   local parts, total, longest, payloads, more = {}, 0, 0, {}, #names > taken
   for i = 1, taken do
     local queue = names[i]
-    local part = pop(queue, used[i], math.min(share, sizes[i]))
-    local kept, ended
-    kept, room, ended = fitting(part, total, room, payloads)
-    for j = #part, kept + 1, -1 do
-      local _, _, _, priority = head(part[j])
-      call('LPUSH', queue_key(queue, priority), part[j])
-      if used[i] then call('ZADD', P .. 'priorities:' .. queue, priority, priority) end
-      part[j] = nil
-    end
+    local part, left, ended
+    part, left, room, ended = take_part(queue, used[i], share, sizes[i], total, room, payloads)
     call('LPOP', ring)
-    if sizes[i] > kept then
+    if left > 0 then
       -- A batch that ended before this queue's turn was over leaves the cursor on it, else it would starve.
       call((ended and total > 0) and 'LPUSH' or 'RPUSH', ring, queue)
       more = true
     end
-    parts[i], total, longest = part, total + kept, math.max(longest, kept)
+    parts[i], total, longest = part, total + #part, math.max(longest, #part)
     if ended then
       more = more or i < #names
       break
     end
   end
+  if total == 0 then return {}, payloads, more end
 
   local batch = parts[1]
   if #parts > 1 then
@@ -201,24 +265,25 @@ end
 -- Payloads go as binary, which cmsgpack can't write.
 local function message(turn, batch, payloads)
   local token = call('INCRBY', P .. 'tokens', #batch) - #batch + 1
-  local parts = { '\148', cmsgpack.pack(turn), cmsgpack.pack(token), '\221', count32(#batch), concat(batch) }
+  local parts = { '\149', cmsgpack.pack(turn), cmsgpack.pack(token), '\221', count32(#batch), concat(batch) }
   parts[#parts + 1] = '\223' .. count32(#payloads)
   if #payloads > 0 then
     local index = {}
     for i, record in ipairs(batch) do index[record] = i - 1 end
     for _, entry in ipairs(payloads) do
-      local bytes = call('GET', P .. 'payload:' .. entry[2]) or '\192'
+      local bytes = call('GET', P .. entry[2]) or '\192'
       parts[#parts + 1] = cmsgpack.pack(index[entry[1]]) .. '\198' .. count32(#bytes)
       parts[#parts + 1] = bytes
     end
   end
+  parts[#parts + 1] = listened() and '\195' or '\194'
   return concat(parts)
 end
 
 -- Hands one plain record, which is in no list yet, straight to an idle worker when nothing else waits: what `push`
 -- and `hand_over` would come to, with half the commands. Returns whether there was such a worker.
-local function hand_directly(record)
-  if call('EXISTS', KEYS[1]) == 1 then return false end
+local function hand_directly(queue, record)
+  if call('EXISTS', KEYS[1]) == 1 or paused(queue) then return false end
   local longest = call('ZPOPMIN', P .. 'idle')
   if #longest == 0 then return false end
   local worker = longest[1]
@@ -247,7 +312,14 @@ local function hand_over(more)
       local turn = state[1] .. '@' .. text(now_ms())
       local batch, payloads
       batch, payloads, more = claim(worker, turn, tonumber(state[2]), tonumber(state[3]))
-      call('RPUSH', P .. 'wake:' .. worker .. ':' .. state[1], message(turn, batch, payloads))
+      if batch and #batch > 0 then
+        call('RPUSH', P .. 'wake:' .. worker .. ':' .. state[1], message(turn, batch, payloads))
+      elseif more then
+        -- Nothing but holes so far: a nudge, so that this worker takes a turn and goes on.
+        call('RPUSH', P .. 'wake:' .. worker .. ':' .. state[1], '')
+      else
+        call('ZADD', P .. 'idle', longest[2], worker)
+      end
     end
   end
 end

@@ -5,7 +5,7 @@
 --
 -- KEYS  the ring
 -- ARGV  supervisor, length of the lease in milliseconds, '1' to promote what is due and let go of what is old as well
--- reply {'swept'}, or {'renewed', now, time the next delayed record is due or '', supervisor, lease, supervisor, ...}
+-- reply {'swept'}, or {'renewed', now, time the next delayed record or schedule is due or '', supervisor, lease, supervisor, ...}
 --
 -- A lease that ran out and that nobody has swept may be renewed.
 
@@ -19,7 +19,7 @@ call('HSET', P .. 'leases', ARGV[1], text(now + tonumber(ARGV[2])))
 local next_due = ''
 if ARGV[3] == '1' then
   if promote(now) then hand_over() end
-  for _, name in ipairs({ 'due', 'retries' }) do
+  for _, name in ipairs({ 'due', 'retries', 'firings' }) do
     local first = call('ZRANGE', P .. name, 0, 0, 'WITHSCORES')[2]
     if first and (next_due == '' or tonumber(first) < tonumber(next_due)) then next_due = first end
   end

@@ -1,16 +1,18 @@
 #!lua flags=allow-oom
--- include: queues endings
+-- include: queues adding endings settle
 --
 -- A worker's turn: settle the finished batch, promote what is due, claim the next one. One round trip a batch.
 --
 -- KEYS  the ring
 -- ARGV  worker, number of this sending, want (most jobs; 0: settle only), room (bytes), most outcomes, most bytes of
---       them, then the results: turn whose claims they are of ('' for none), first index, end (exclusive), how many
+--       them, '1' if the results bring their events else '', then the results: turn whose claims they are of ('' for none), first index, end (exclusive), how many
 --       between them are known to be taken away and their indices, then as `settle` reads it
 -- reply {'jobs', batch}      claimed, or delivered again: what was left in the worker's claims (see claim)
+--       {'again'}            there were only holes so far: take another turn
 --       {'idle'}             nothing waits: the worker is on the idle list, and blocks on wake:<worker>:<number>
 --       {'settled'}          want was 0
 --       {'refused', i, ...}  nothing was done: these results are of claims that were taken away; send without them
+--       {'listened'}         nothing was done: somebody listens to events; send again and bring them
 --       {'stale', number}    nothing was done: a later sending was here before; send again under a higher number
 --       {'gone'}             the worker is not registered (any more): it ends, and its results count for nothing
 --
@@ -20,7 +22,8 @@
 
 local worker, number, want, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local most, most_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
-local turn, first, stop, missing = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local told = ARGV[7]
+local turn, first, stop, missing = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local me = P .. 'worker:' .. worker
 
 local state = call('HMGET', me, 'supervisor', 'turn', 'open', 'holes', 'idle')
@@ -32,7 +35,7 @@ local claims = P .. 'claims:' .. worker .. ':' .. open
 local mine = turn ~= '' and turn == open
 if mine and (holes > 0 or missing > 0 or call('LLEN', claims) < stop) then
   local known, taken, records = {}, { 'refused' }, call('LRANGE', claims, first, stop - 1)
-  for i = 1, missing do known[tonumber(ARGV[10 + i])] = true end
+  for i = 1, missing do known[tonumber(ARGV[11 + i])] = true end
   for i = first, stop - 1 do
     if (records[i - first + 1] or '') == '' and not known[i] then taken[#taken + 1] = i end
   end
@@ -44,6 +47,7 @@ if mine and (holes > 0 or missing > 0 or call('LLEN', claims) < stop) then
 end
 
 call('HSET', me, 'turn', number)
+if mine and told == '' and listened() then return { 'listened' } end
 if idle then
   call('HDEL', me, 'idle', 'want', 'room')
   call('ZREM', P .. 'idle', worker)
@@ -52,7 +56,7 @@ end
 
 local now, waiting = now_ms(), false
 if mine then
-  waiting = settle(reader(11 + missing), now, most, most_bytes)
+  waiting = settle(reader(12 + missing), now, most, most_bytes)
 elseif turn ~= '' then
   call('INCRBY', P .. 'refused', stop - first - missing)
 end
@@ -92,12 +96,20 @@ if #left > 0 then
   call('HSET', me, 'open', name)
   for _, record in ipairs(left) do
     local flags, id = head(record)
-    if string.find(flags, 'p', 1, true) then payloads[#payloads + 1] = { record, id } end
+    if string.find(flags, 'p', 1, true) then payloads[#payloads + 1] = { record, payload_key(flags, id) } end
   end
 else
-  batch, payloads = claim(worker, name, want, room)
+  local more = true
+  for _ = 1, 10 do
+    batch, payloads, more = claim(worker, name, want, room)
+    if not batch or #batch > 0 or not more then break end
+  end
+  if more and batch and #batch == 0 then
+    if waiting then hand_over(true) end
+    return { 'again' }
+  end
 end
-if batch then
+if batch and #batch > 0 then
   if waiting then hand_over() end
   return { 'jobs', message(name, batch, payloads) }
 end

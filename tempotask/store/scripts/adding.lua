@@ -1,0 +1,67 @@
+-- What the scripts share that add jobs. Included by those that say so, behind `queues`.
+
+-- The outcome of an earlier run must not be taken for that of the one that begins.
+local function forget_outcome(id)
+  for _, name in ipairs(call('ZRANGE', P .. 'buckets', 0, -1)) do
+    local key = P .. 'outcomes:' .. name
+    local bytes = call('HSTRLEN', key, id)
+    if call('HDEL', key, id) == 1 then
+      for _, field in ipairs({ 'n', 'n:' .. name }) do call('HINCRBY', P .. 'results', field, -1) end
+      for _, field in ipairs({ 'b', 'b:' .. name }) do call('HINCRBY', P .. 'results', field, -bytes) end
+    end
+  end
+end
+
+-- Adds records whose ids nobody else can have, in ARGV[from .. to], to a queue. `alone`: they are the whole call, so
+-- that nothing which comes with them may be more urgent. Returns whether something waits now.
+local function add_group(queue, priority, from, to, alone)
+  call('SADD', P .. 'queues', queue)
+  if listened() then
+    for i = from, to do emit_record('waiting', ARGV[i]) end
+  end
+  if alone and from == to and hand_directly(queue, ARGV[from]) then return false end
+  push('RPUSH', queue, priority, ARGV, from, to)
+  return true
+end
+
+-- Adds one job: `id` is what the user gave ('' for none), `due` the milliseconds from which it may run ('' for now),
+-- `payload` what is kept outside ('' for none). Returns whether it was created, and whether something waits now.
+local function add_single(id, due, payload, record)
+  if id ~= '' and call('HEXISTS', P .. 'ids', id) == 1 then return false, false end
+  local flags, made, queue = head(record)
+  call('SADD', P .. 'queues', queue)
+  if id ~= '' then
+    call('HSET', P .. 'ids', id, queue)
+    call('UNLINK', P .. 'log:' .. id)
+    forget_outcome(id)
+  end
+  if payload ~= '' then call('SET', P .. payload_key(flags, made), payload) end
+  if due ~= '' then
+    delay('due', record, tonumber(due))
+    return true, false
+  end
+  if listened() then emit_record('waiting', record) end
+  push_one('RPUSH', record)
+  return true, true
+end
+
+-- Adds the jobs in ARGV[first .. stop - 1], in the form that enqueue.lua tells. Returns for each single one '1' created
+-- or '0', and whether something waits now.
+local function add_jobs(first, stop, alone)
+  local take, created, waiting = reader(first, stop), {}, false
+  local kind = take()
+  while kind do
+    if kind == 'group' then
+      local queue, priority, number = take(), take(), tonumber((take()))
+      local _, after = take(number)
+      waiting = add_group(queue, priority, after - number, after - 1, alone and after == stop) or waiting
+    else
+      local id, due, payload, record = take(), take(), take(), take()
+      local new, waits = add_single(id, due, payload, record)
+      created[#created + 1] = new and '1' or '0'
+      waiting = waiting or waits
+    end
+    kind = take()
+  end
+  return concat(created), waiting
+end

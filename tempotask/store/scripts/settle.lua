@@ -1,0 +1,49 @@
+-- What `turn` and `give_back` share: how jobs ended. Included behind `queues`, `adding` and `endings`.
+
+-- Reads what store.py's `Settlement.arguments` writes: endings by how long they are kept, retries with their time,
+-- pages of history, keys that are let go, jobs that are added because these ended well, events, lines that were
+-- logged by tries which are not the last. Returns whether something waits that did not before.
+local function settle(take, now, most, most_bytes)
+  for _ = 1, tonumber((take())) do
+    local keep, number = tonumber((take())), tonumber((take()))
+    local _, after = take(2 * number)
+    end_jobs(ARGV, after - 2 * number, after - 1, keep, now, most, most_bytes)
+  end
+  local waiting = false
+  for _ = 1, tonumber((take())) do
+    local pause, record = tonumber((take())), take()
+    if pause > 0 then
+      delay('retries', record, now + pause)
+    else
+      push_one('RPUSH', record)
+      waiting = true
+    end
+  end
+  for _ = 1, tonumber((take())) do
+    local queue, status, number, limit, page = take(), take(), take(), take(), take()
+    remember(queue, status, tonumber(number), tonumber(limit), page)
+  end
+  for _ = 1, tonumber((take())) do call('UNLINK', P .. take()) end
+  local children = tonumber((take()))
+  if children > 0 then
+    local _, after = take(children)
+    local _, waits = add_jobs(after - children, after)
+    waiting = waiting or waits
+  end
+  local events = tonumber((take()))
+  if events > 0 then
+    local told = listened()
+    for _ = 1, events do
+      local kind, blob = take(), take()
+      if told then emit(kind, 'b', blob) end
+    end
+  end
+  for _ = 1, tonumber((take())) do
+    local key, lines = P .. 'log:' .. take(), tonumber((take()))
+    local _, after = take(lines)
+    call('RPUSH', key, unpack(ARGV, after - lines, after - 1))
+    call('LTRIM', key, -1000, -1)
+    call('PEXPIRE', key, 604800000)
+  end
+  return waiting
+end
