@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
@@ -14,18 +15,21 @@ from msgspec import UNSET, UnsetType
 
 from tempotask.errors import InvalidOptions
 from tempotask.names import check_id
+from tempotask.schedule.repeat import Repeat, checked
 from tempotask.store.records import FINISHED, RunOptions
 
 Duration = float | timedelta
 """Seconds, or a `timedelta`."""
 Backoff = Literal["fixed", "exponential"]
+ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
+"""One type of exceptions, or several."""
 
 LONGEST = 100 * 365 * 86400.0
 """No duration is longer than this many seconds: a hundred years."""
 
 
-class JobFields(TypedDict, total=False):
-    """The options of a job as keyword arguments: see `JobOptions`."""
+class CallFields(TypedDict, total=False):
+    """The options of a job that is added, as keyword arguments: see `JobOptions`."""
 
     id: str
     priority: int
@@ -37,8 +41,17 @@ class JobFields(TypedDict, total=False):
     max_retry_delay: Duration
     timeout: Duration | None
     kill_after: Duration
+    cancel_grace: Duration
     max_crashes: int
     keep_result: Duration
+    repeat: Repeat | str
+
+
+class JobFields(CallFields, total=False):
+    """The options of a task as keyword arguments: those of a job, and what only its registration says."""
+
+    retry_on: ErrorTypes
+    fail_on: ErrorTypes
 
 
 class InitFields(TypedDict, total=False):
@@ -51,9 +64,12 @@ class InitFields(TypedDict, total=False):
     connect_timeout: Duration
     lease: Duration
     grace: Duration
+    max_memory: int | str | None
+    max_jobs_per_worker: int | None
 
 
-def _duration(name: str, value: object, *, zero: bool = True) -> float:
+def duration(name: str, value: object, *, zero: bool = True) -> float:
+    """An option that is a duration, as seconds; `InvalidOptions` if it is none."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
     if not number or not (0 <= seconds <= LONGEST) or (seconds == 0 and not zero):  # type: ignore[operator]
@@ -75,11 +91,11 @@ def whole(least: int, most: int = 2**53) -> Callable[[str, object], int]:
 
 
 def _positive(name: str, value: object) -> float:
-    return _duration(name, value, zero=False)
+    return duration(name, value, zero=False)
 
 
 def _time_limit(name: str, value: object) -> float | None:
-    return None if value is None else _duration(name, value, zero=False)
+    return None if value is None else duration(name, value, zero=False)
 
 
 def _moment(name: str, value: object) -> datetime:
@@ -94,6 +110,33 @@ def _backoff(name: str, value: object) -> str:
     if value not in ("fixed", "exponential"):
         raise InvalidOptions(f'{name}={value!r}: give "fixed" or "exponential"')
     return str(value)
+
+
+_SIZES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([A-Za-z]*)")
+
+
+def _memory(name: str, value: object) -> int | None:
+    """Bytes, from a number or from text with a unit."""
+    size = value
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())) and match[2].upper() in _SIZES:
+        size = int(float(match[1]) * _SIZES[match[2].upper()])
+    if size is None:
+        return None
+    if not isinstance(size, int) or isinstance(size, bool) or not 2**20 <= size < 2**60:
+        raise InvalidOptions(f'{name}={value!r}: give bytes, at least 1 MiB, or text as in "500MiB"')
+    return size
+
+
+def _jobs(name: str, value: object) -> int | None:
+    return None if value is None else whole(1)(name, value)
+
+
+def _error_types(name: str, value: object) -> tuple[type[BaseException], ...]:
+    types = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    if not all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
+        raise InvalidOptions(f"{name}={value!r}: give an exception type, or a tuple of them, as in {name}=(OSError,)")
+    return types
 
 
 def _by_status(name: str, value: object) -> dict[str, int]:
@@ -168,24 +211,32 @@ class JobOptions(_Checked):
     max_retry_delay: float | UnsetType = UNSET
     timeout: float | UnsetType | None = UNSET
     kill_after: float | UnsetType = UNSET
+    cancel_grace: float | UnsetType = UNSET
     max_crashes: int | UnsetType = UNSET
     keep_result: float | UnsetType = UNSET
+    repeat: Repeat | UnsetType = UNSET
+    retry_on: tuple[type[BaseException], ...] | UnsetType = UNSET
+    fail_on: tuple[type[BaseException], ...] | UnsetType = UNSET
 
     _checks = {  # noqa: RUF012
         "id": lambda name, value: check_id(value),
         "priority": whole(-1_000_000, 1_000_000),
-        "delay": _duration,
+        "delay": duration,
         "delay_until": _moment,
         "attempts": whole(1),
-        "retry_delay": _duration,
+        "retry_delay": duration,
         "backoff": _backoff,
-        "max_retry_delay": _duration,
+        "max_retry_delay": duration,
         "timeout": _time_limit,
-        "kill_after": _duration,
+        "kill_after": duration,
+        "cancel_grace": duration,
         "max_crashes": whole(1),
-        "keep_result": _duration,
+        "keep_result": duration,
+        "repeat": checked,
+        "retry_on": _error_types,
+        "fail_on": _error_types,
     }
-    _later = ("retry_on", "fail_on", "cancel_grace", "repeat")
+    _later = ()
 
     def __init__(self, **options: Unpack[JobFields]) -> None:
         self._take(options)
@@ -196,6 +247,13 @@ class JobOptions(_Checked):
         """The part that a job needs when it runs, as far as it was given."""
         given = {name: value for name in RunOptions.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
         return RunOptions(**given) if given else None
+
+    def for_a_call(self) -> Self:
+        """These options, if a job that is added can have them: what it runs under is then known without any code."""
+        for name in ("retry_on", "fail_on"):
+            if getattr(self, name) is not UNSET:
+                raise InvalidOptions(f"{name} belongs to the task, as in @tempotask.task(…, {name}=…), not to a call")
+        return self
 
     def given(self) -> dict[str, Any]:
         """The options that were given, by name."""
@@ -213,6 +271,7 @@ DEFAULTS = RunOptions(
     max_retry_delay=3600.0,
     timeout=None,
     kill_after=0.2,
+    cancel_grace=0.2,
     max_crashes=3,
     keep_result=3600.0,
 )
@@ -238,6 +297,9 @@ class Options(_Checked):
     `connect_timeout`: seconds that a server which is away is waited for.
     `lease`: seconds after which a host that is not heard of counts as lost.
     `grace`: seconds that a stop waits for what runs.
+    `max_memory`: bytes (RSS), or text as in "500MiB". A worker that holds more ends after the job that it runs, and
+    another takes its place; at twice as much it is killed, and the job that ran is blamed for a crash. None: no limit.
+    `max_jobs_per_worker`: how many jobs a worker runs until another takes its place. None: no limit.
 
     Raises:
         InvalidOptions: an option that does not exist, or a value that makes no sense.
@@ -250,17 +312,21 @@ class Options(_Checked):
     connect_timeout: float
     lease: float
     grace: float
+    max_memory: int | None
+    max_jobs_per_worker: int | None
 
     _checks = {  # noqa: RUF012
         "max_jobs_per_status": _by_status,
         "max_results": whole(0),
         "max_results_bytes": whole(0),
         "max_payload_bytes": whole(1, 256 * 2**20),
-        "connect_timeout": _duration,
+        "connect_timeout": duration,
         "lease": _positive,
-        "grace": _duration,
+        "grace": duration,
+        "max_memory": _memory,
+        "max_jobs_per_worker": _jobs,
     }
-    _later = ("max_memory", "max_jobs_per_worker", "durability")
+    _later = ("durability",)
     _defaults: ClassVar[InitFields] = {
         "max_jobs_per_status": _KEPT,
         "max_results": 1_000_000,
@@ -269,6 +335,8 @@ class Options(_Checked):
         "connect_timeout": 10.0,
         "lease": 10.0,
         "grace": 30.0,
+        "max_memory": None,
+        "max_jobs_per_worker": None,
     }
 
     def __init__(self, **options: Unpack[InitFields]) -> None:

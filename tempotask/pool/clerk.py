@@ -60,7 +60,7 @@ class Clerk:
         while self._answers:
             self._answers.popleft()()
 
-    def listen(self, supervisor: str, then: Callable[[str], None]) -> None:
+    def listen(self, supervisor: str, then: Callable[[bytes], None]) -> None:
         """Listens for the orders of that supervisor, from now on for no other; `then` gets each, in the loop."""
         if self._orders_for == supervisor:
             return
@@ -103,7 +103,7 @@ class Clerk:
             return answer
         return None
 
-    def _listen(self, supervisor: str, then: Callable[[str], None]) -> None:
+    def _listen(self, supervisor: str, then: Callable[[bytes], None]) -> None:
         # One of its own: whoever listened for another id may still be blocked.
         wire, pause = Wire(self.store.server, self.store.namespace, ANSWER_WITHIN), threading.Event()
         while not self._ended and self._orders_for == supervisor:
@@ -113,8 +113,7 @@ class Clerk:
                 pause.wait(1.0)
                 continue
             if order is not None and self._orders_for == supervisor:
-                text = order.decode(errors="replace")
-                self._answer(lambda text=text: then(text))  # type: ignore[misc]
+                self._answer(lambda order=order: then(order))  # type: ignore[misc]
 
 
 def _nothing(answer: object) -> None:

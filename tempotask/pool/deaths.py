@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from tempotask.options import DEFAULTS, merged
 from tempotask.pool.failure import ended_badly
+from tempotask.pool.report import TaskReport
 from tempotask.pool.run import Run
 from tempotask.pool.settling import Settling
 from tempotask.store.records import Failure, Record, RunOptions, decode_record, encode, flag, raised
@@ -27,6 +28,10 @@ class Cause(enum.Enum):
     """Of itself: the job's crash count goes up."""
     TIMEOUT = "timeout"
     """Killed for the time limit of its job: that try failed."""
+    CANCEL = "cancel"
+    """Killed because its job was cancelled, and so is no job of the server's any more."""
+    MEMORY = "memory"
+    """Killed for the memory that its job took: counts as a crash."""
     BEREFT = "bereft"
     """It went with its nursery: one of the jobs that ran may have killed that, and nobody knows which."""
     STOP = "stop"
@@ -44,6 +49,8 @@ class Death(NamedTuple):
     """When that turn was first seen, by the monotonic clock."""
     how: str
     """For the log and for whoever asks: "was killed by SIGKILL"."""
+    job: Record | None = None
+    """The job that ran, where the server does not hold it any more."""
 
 
 class Findings(NamedTuple):
@@ -58,13 +65,12 @@ class Findings(NamedTuple):
 
 
 class Coroner:
-    """Gives back what dead workers held. `options` are the declared run options by queue and name."""
+    """Gives back what dead workers held. `tasks` are those that the application declares."""
 
-    def __init__(
-        self, store: Store, options: Mapping[tuple[str, str], RunOptions], limits: Mapping[str, int]
-    ) -> None:
+    def __init__(self, store: Store, tasks: Collection[TaskReport], limits: Mapping[str, int]) -> None:
         self._store = store
-        self._options = options
+        self._options = {(task.queue, task.name): decode_options(task.options) for task in tasks}
+        self._final = {(task.queue, task.name) for task in tasks if task.time_outs_final}
         self._limits = limits
 
     def bury(self, death: Death) -> Findings:
@@ -76,24 +82,25 @@ class Coroner:
         held = claims[death.running] if turn == death.turn and death.running < len(claims) else b""
         if not held:
             given_back, _ = self._store.give_back_all(death.worker)
-            return Findings(None, "", given_back)
+            return Findings(death.job, "was cancelled" if death.job else "", given_back)
         record = decode_record(held)
-        if death.cause is Cause.STOP:
+        if death.cause in (Cause.STOP, Cause.CANCEL):
             given_back, _ = self._store.give_back_all(death.worker)
             return Findings(record, "runs again, unmarked", given_back - 1)
-        options = self._options_of(record)
+        options = self.options_of(record)
         if death.cause is Cause.TIMEOUT:
             failure = Failure("JobTimeout", f"the time of this try was over, and its process {death.how}")
-            run = ended_badly(record, options, failure, death.since)
+            final = (record.queue, record.name) in self._final
+            run = ended_badly(record, options, failure, death.since, final=final)
             return self._settle(death, run, "failed as JobTimeout" if run.status else "is tried again")
-        letter, most = ("c", 1) if death.cause is Cause.CRASH else ("h", 2)
+        letter, most = ("h", 2) if death.cause is Cause.BEREFT else ("c", 1)
         most *= int(options.max_crashes or 1)
         blamed = raised(record, letter)
         count = flag(blamed, letter)
         if count < most:
             replaced = [(death.running, encode(blamed))]
             given_back, _ = self._store.give_back_all(death.worker, turn, [death.running], replaced)
-            what = "crash" if death.cause is Cause.CRASH else "lost with its nursery"
+            what = "lost with its nursery" if death.cause is Cause.BEREFT else "crash"
             return Findings(record, f"runs again, alone ({what} {count} of {most})", given_back - 1)
         failure = Failure("WorkerCrashed", f"its process {death.how}, for the {_nth(count)} time")
         run = ended_badly(record, options, failure, death.since, final=True)
@@ -117,16 +124,17 @@ class Coroner:
                 continue
             judged.append(index)
             record = raised(decode_record(held), "h")
-            hosts, most = flag(record, "h"), 2 * int(self._options_of(record).max_crashes or 1)
+            hosts, most = flag(record, "h"), 2 * int(self.options_of(record).max_crashes or 1)
             if hosts < most:
                 replaced.append((index, encode(record)))
                 continue
             failure = Failure("WorkerCrashed", f"its host was lost while it was there, for the {_nth(hosts)} time")
-            runs.append(ended_badly(record, self._options_of(record), failure, time.monotonic(), final=True))
+            runs.append(ended_badly(record, self.options_of(record), failure, time.monotonic(), final=True))
         settlement = Settling(worker, self._limits).settlement(runs)
         self._store.give_back_all(worker, turn, judged, replaced, settlement)
 
-    def _options_of(self, record: Record) -> RunOptions:
+    def options_of(self, record: Record) -> RunOptions:
+        """What holds for a job: what its call gave, else what its task declares."""
         return merged(record.options, self._options.get((record.queue, record.name), DEFAULTS))
 
 

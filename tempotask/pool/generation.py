@@ -12,6 +12,7 @@ from collections.abc import Callable
 from tempotask.pool.batch import BUSY, IDLE, STARTING
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.deaths import Cause, Coroner, Death, Findings
+from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import Born, Died, Dying, UnifiedWorkerPool
 from tempotask.pool.report import AppReport, ExitStatus, WorkerSpec
 from tempotask.pool.watch import Watch
@@ -67,10 +68,11 @@ class Generation:
         times = [when for watch in self._watches.values() if (when := watch.next_deadline()) is not None]
         return [*times, self._not_before] if self._not_before > time.monotonic() else times
 
-    def holdings(self) -> dict[str, tuple[int, str]]:
-        """Which turn each worker has in hand: its number, and its name."""
-        held = {name: (look.turn, look.name) for name, look in ((n, w.peek()) for n, w in self._watches.items())}
-        return held | dict.fromkeys(self._ordered, (0, ""))
+    def holdings(self) -> dict[str, tuple[int, str, int | None]]:
+        """Which turn each worker has in hand, its number and its name, and which index of it runs."""
+        looks = {name: watch.peek() for name, watch in self._watches.items()}
+        held = {name: (look.turn, look.name, look.running) for name, look in looks.items()}
+        return held | dict.fromkeys(self._ordered, (0, "", None))
 
     # -- what is done with it
 
@@ -85,6 +87,19 @@ class Generation:
         """Looks at every worker."""
         for watch in self._watches.values():
             watch.tick(now)
+
+    def cancel(self, worker: str, order: Cancel) -> None:
+        """Has a job of a worker end, or not start. One that another generation has is passed over."""
+        watch = self._watches.get(worker)
+        if watch is not None:
+            what = order.job.id if order.job else f"{order.index} of turn {order.turn}"
+            log.debug("job %s of worker %s is cancelled", what, worker)
+            watch.cancel(order)
+
+    def steal(self) -> None:
+        """Has every worker give back what it has not started."""
+        for watch in self._watches.values():
+            watch.steal()
 
     def retire(self) -> None:
         """Has every worker end after the job that it runs."""
@@ -146,7 +161,7 @@ class Generation:
     def _pause_after(self, watch: Watch, death: Death) -> str:
         """Has the next worker wait if this one died of its start; says so."""
         age = time.monotonic() - watch.born_at
-        if death.cause in (Cause.STOP, Cause.BEREFT):
+        if death.cause not in (Cause.CRASH, Cause.TIMEOUT):
             return ""
         if watch.last_state != STARTING and (age >= SHORT_LIFE or death.running is not None):
             self.failures = 0

@@ -3,7 +3,7 @@
 In its life a housekeeper
  1. registers the supervisor, and again when its tasks have changed;
  2. renews its lease, in time, and has lost hosts swept (leases.py);
- 3. has delayed jobs promoted when they are due and no worker takes a turn;
+ 3. has schedules fire, and delayed jobs promoted, when they are due;
  4. compares, after an outage and now and then, what the server holds for the workers with what they hold.
 """
 
@@ -15,11 +15,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from tempotask.options import DEFAULTS
 from tempotask.pool.clerk import Clerk
-from tempotask.pool.deaths import Coroner, decode_options
+from tempotask.pool.deaths import Coroner
 from tempotask.pool.leases import Leases, register
+from tempotask.pool.orders import Cancel, read_cancel
 from tempotask.pool.report import AppReport
-from tempotask.store.store import Renewal
+from tempotask.schedule import declared, firing
+from tempotask.store.schedules import Schedule
+from tempotask.store.store import Renewal, Store
 
 log = logging.getLogger("tempotask")
 
@@ -30,8 +34,8 @@ TIDY = 10.0
 RECONCILE = 60.0
 """Seconds between two comparisons."""
 
-Holdings = Mapping[str, tuple[int, str]]
-"""Worker -> number and name of the turn that it has in hand."""
+Holdings = Mapping[str, tuple[int, str, int | None]]
+"""Worker -> number and name of the turn that it has in hand, and the index that runs."""
 
 
 class House(Protocol):
@@ -46,6 +50,15 @@ class House(Protocol):
     def swept(self) -> None:
         """The lease was taken for lost."""
 
+    def cancel(self, worker: str, order: Cancel) -> None:
+        """A job that a worker holds was cancelled."""
+
+    def steal(self) -> None:
+        """All that has not started is to be given back."""
+
+    def show_stacks(self, key: str) -> None:
+        """Whoever waits at that list is to get the workers' stacks."""
+
 
 class Housekeeper:
     """Keeps one supervisor registered, under the id of `supervisor`; see the module's page."""
@@ -59,6 +72,7 @@ class Housekeeper:
         self._clerk = clerk
         self._house = house
         self._leases: Leases
+        self._schedules: list[Schedule] = []
         self._renewed = self._tidied = 0.0
         self._due: float | None = None
         self._outages = 0
@@ -66,11 +80,13 @@ class Housekeeper:
     def register(self, report: AppReport, kept: Mapping[str, int], workers: int) -> None:
         """Makes the supervisor known, or what has changed of it. In the clerk's thread."""
         tasks = [(task.queue, task.name) for task in report.tasks]
-        declared = {(task.queue, task.name): decode_options(task.options) for task in report.tasks}
         store = self._clerk.store
-        self.coroner = Coroner(store, declared, kept)
+        self.coroner = Coroner(store, report.tasks, kept)
         self._leases = Leases(store, self.supervisor, self.lease, self.coroner)
-        register(store, self.supervisor, self.lease, tasks, workers)
+        self._schedules = declared.decode(report.schedules)
+        ids = [schedule.id for schedule in self._schedules]
+        register(store, self.supervisor, self.lease, tasks, workers, ids)
+        firing.declare(store, self._schedules)
 
     def begin(self) -> None:
         """Begins to renew and to compare."""
@@ -85,9 +101,15 @@ class Housekeeper:
     # -- the lease
 
     def renew(self, *, tidy: bool = True) -> None:
-        """Renews the lease; `tidy` promotes what is due and lets go of what is old too."""
+        """Renews the lease; `tidy` fires and promotes what is due, and lets go of what is old, too."""
         tidy = tidy or time.monotonic() - self._tidied > TIDY
-        self._clerk.ask(lambda: self._leases.renew(tidy=tidy), lambda answer: self._has_renewed(tidy, *answer))
+        self._clerk.ask(lambda: self._fire_and_renew(tidy), lambda answer: self._has_renewed(tidy, *answer))
+
+    def _fire_and_renew(self, tidy: bool) -> tuple[Renewal | None, list[str]]:
+        if tidy:
+            # First: the renewal then tells what is due next.
+            firing.fire(self._clerk.store)
+        return self._leases.renew(tidy=tidy)
 
     def _has_renewed(self, tidied: bool, renewal: Renewal | None, swept: list[str]) -> None:
         now = time.monotonic()
@@ -109,11 +131,22 @@ class Housekeeper:
 
     # -- what is due
 
-    def obey(self, order: str) -> None:
-        """What other processes tell this supervisor."""
-        what, _, value = order.partition(" ")
-        if what == "due":
-            self._promote_at(time.monotonic() + float(value) / 1000 - self._clerk.store.now())
+    def obey(self, order: bytes) -> None:
+        """What other processes tell this supervisor: see orders.py."""
+        what, _, value = order.partition(b" ")
+        match what:
+            case b"due":
+                self._promote_at(time.monotonic() + float(value) / 1000 - self._clerk.store.now())
+            case b"cancel":
+                worker, turn, index, job = read_cancel(order)
+                grace = float(self.coroner.options_of(job).cancel_grace or 0)
+                self._house.cancel(worker, Cancel(turn, index, grace, job))
+            case b"steal":
+                self._house.steal()
+            case b"stacks":
+                self._house.show_stacks(value.decode())
+            case _:
+                log.warning("an order that this version does not know is passed over: %r", order[:80])
 
     def _promote_at(self, when: float) -> None:
         if self._due is not None and self._due <= when:
@@ -135,23 +168,37 @@ class Housekeeper:
 
     def _compare(self) -> None:
         """After a restart with an older state the server may hold jobs for workers that do not have them, or are dead:
-        gives these back."""
-        store, supervisor, holdings = self._clerk.store, self.supervisor, self._house.holdings()
+        gives these back. A job that runs and is not held was cancelled, and the order was lost."""
+        # The older state may lack schedules as well.
+        self._clerk.ask(lambda: firing.declare(self._clerk.store, self._schedules))
+        supervisor, holdings = self.supervisor, self._house.holdings()
         if holdings is None:
             return
 
-        def compare() -> None:
-            for name, owner in store.read("HGETALL", "workers").items():
-                worker = name.decode()
-                if owner.decode() != supervisor:
-                    continue
-                if worker not in holdings:
-                    store.give_back_all(worker)
-                    continue
-                number, turn = holdings[worker]
-                open_turn, _ = store.opened(worker)
-                # A turn later than that in hand may be on its way to the worker.
-                if open_turn and open_turn != turn and int(open_turn.partition("@")[0]) <= number:
-                    store.give_back_tail(worker, open_turn, 0)
+        def found(cancelled: list[tuple[str, Cancel]]) -> None:
+            for worker, order in cancelled:
+                self._house.cancel(worker, order)
 
-        self._clerk.ask(compare)
+        self._clerk.ask(lambda: compare(self._clerk.store, supervisor, holdings), found)
+
+
+def compare(store: Store, supervisor: str, holdings: Holdings) -> list[tuple[str, Cancel]]:
+    """Gives back what the server holds for workers of a supervisor and they do not have. Returns the jobs that they
+    run, or ran a moment ago, and that were taken away: those that have ended need no more than a look."""
+    cancelled = []
+    for name, owner in store.read("HGETALL", "workers").items():
+        worker = name.decode()
+        if owner.decode() != supervisor:
+            continue
+        if worker not in holdings:
+            store.give_back_all(worker)
+            continue
+        number, turn, running = holdings[worker]
+        open_turn, claims = store.opened(worker)
+        if open_turn == turn:
+            if running is not None and running < len(claims) and not claims[running]:
+                cancelled.append((worker, Cancel(turn, running, float(DEFAULTS.cancel_grace or 0))))
+        # A turn later than that in hand may be on its way to the worker.
+        elif open_turn and int(open_turn.partition("@")[0]) <= number:
+            store.give_back_tail(worker, open_turn, 0)
+    return cancelled

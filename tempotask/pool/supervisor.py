@@ -32,6 +32,7 @@ from tempotask.pool.clerk import Clerk
 from tempotask.pool.generations import Generations
 from tempotask.pool.housekeeper import Holdings, Housekeeper
 from tempotask.pool.linux import become_subreaper
+from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import UnifiedWorkerPool
 from tempotask.pool.report import AppReport
 from tempotask.store.connect import resolve
@@ -311,7 +312,7 @@ class Supervisor:
         """Which turn each worker has in hand; None while jobs of dead ones are being given back."""
         if any(generation.burying for generation in self._generations):
             return None
-        held: dict[str, tuple[int, str]] = {}
+        held: dict[str, tuple[int, str, int | None]] = {}
         for generation in self._generations:
             held |= generation.holdings()
         return held
@@ -327,6 +328,19 @@ class Supervisor:
         # At once, whatever is being imported: a lease that nobody renews would be lost again.
         self._clerk.ask(lambda: self._register(self._report), lambda _: self._housekeeper.renew())
         self._generations.import_application()
+
+    def cancel(self, worker: str, order: Cancel) -> None:
+        """A job that one of the workers has was cancelled."""
+        for generation in self._generations:
+            generation.cancel(worker, order)
+
+    def steal(self) -> None:
+        """A queue was paused: what has not started goes back."""
+        for generation in self._generations:
+            generation.steal()
+
+    def show_stacks(self, key: str) -> None:
+        """Pushes the workers' stacks to that list, in a moment."""
 
     # -- 6. stopping
 

@@ -1,20 +1,42 @@
-"""What the supervisor does about a worker that takes long: steals back what has not started, keeps the time limit.
+"""What the supervisor does about a worker that takes long, or whose job is cancelled.
 
 It peeks at the control block first, which costs nothing. Only when there is something to do is the worker stopped,
-looked at, its batch shrunk, and let go on.
+looked at, its batch shrunk, and let go on. In a worker's life its watch
+ 1. steals back what waits behind a long job;
+ 2. keeps the time limit of the job that runs, and has a cancelled one end: first it tells the worker, then it kills;
+ 3. has the worker end, gently or at once;
+ 4. says, when the worker is dead, whose fault that was.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import psutil
 
-from tempotask.pool.batch import IDLE, STARTING, STATE, STOP, STOP_SIGNAL, VERDICT, VERDICT_INDEX, VERDICT_SIGNAL, Look
+from tempotask.pool.batch import (
+    CANCEL,
+    IDLE,
+    OVERDUE,
+    SETTLED,
+    SPENT,
+    STARTING,
+    STATE,
+    STOP,
+    STOP_SIGNAL,
+    VERDICT,
+    VERDICT_HANDED,
+    VERDICT_INDEX,
+    VERDICT_SIGNAL,
+    VERDICT_TURN,
+    Look,
+)
 from tempotask.pool.deaths import Cause, Death
+from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import WorkerProcess
+from tempotask.store.records import Record
 
 PATIENCE = 0.05
 """Seconds after which a batch that has not ended is shrunk: it was to take 0.02."""
@@ -23,14 +45,28 @@ AGAIN = 0.02
 goes on, does not wake it."""
 DEAF = 1.0
 """Seconds after which an idle worker that was told to end is killed: a handler made it deaf to signals."""
+STEALING = 0.1
+"""Seconds for which all is stolen back when a queue was paused: what was claimed before may still be on its way."""
+SPARE = 0.2
+"""Seconds that a cancelled job's process lives on so that it can settle what it had finished before, which would be
+run again otherwise. A worker needs a millisecond, and for ever when its handler holds the interpreter."""
+SOON, SLOWLY = 0.001, 1.0
+"""Seconds between two looks at a worker that settles, and, at most, at one that has not got to a cancelled job."""
 
 
-class Sentence(NamedTuple):
-    """A job whose time is over: killed at `kill_at` (monotonic), unless its handler has ended by then."""
+@dataclass(frozen=True)
+class Sentence:
+    """A job that is to end: its process is killed at `kill_at` (monotonic), unless its handler has ended by then."""
 
+    cause: Cause
     turn: str
-    job: int
+    index: int
     kill_at: float
+    spare_until: float = 0.0
+    """Until then what was finished before it may be settled first."""
+    job: Record | None = None
+    how: str = ""
+    """In words, where the signal does not tell."""
 
 
 class Watch:
@@ -38,19 +74,26 @@ class Watch:
 
     def __init__(self, worker: WorkerProcess, give_back: Callable[[str, str, int], None]) -> None:
         self.worker = worker
+        self.asked_at = time.monotonic()
         self.born_at = worker.born_at
+        self.ready_at = 0.0
+        """When it was first seen to be through its start; 0.0: it has not been."""
         self.pid = 0
         self.last_state = STARTING
         """What the worker said of itself last, for when its block is gone."""
+        self.leaving = False
+        """Whether its place is another one's already."""
         self._give_back = give_back
         self._turn = ""
         self._since = worker.born_at
+        self._cancels: list[Cancel] = []
+        self._cancels_since = self._obeyed = self._stealing_until = 0.0
         self._sentence: Sentence | None = None
         self._executed: Sentence | None = None
         self._killed = False
         self._retired = 0.0
         self._told = 0.0
-        """When the worker was told last to end, or that its job's time is over."""
+        """When the worker was told last to end, or that its job is to end."""
 
     def peek(self) -> Look:
         """The control block as it is, while the worker runs: its words need not belong together."""
@@ -58,9 +101,14 @@ class Watch:
 
     @property
     def state(self) -> int:
-        """STARTING, IDLE or BUSY."""
+        """STARTING, IDLE, BUSY or SPENT."""
         self.last_state = self.worker.block.words[STATE]
         return self.last_state
+
+    @property
+    def retired(self) -> bool:
+        """Whether it was told to end."""
+        return self.worker.block.words[STOP] != 0
 
     def tick(self, now: float) -> None:
         """Looks once; `now` is of the monotonic clock. Called every few milliseconds while the worker is busy."""
@@ -68,29 +116,169 @@ class Watch:
         if not self.worker.pid or self.worker.state == "ending":
             return
         peek = self.peek()
+        if not self.ready_at and peek.state != STARTING:
+            self.ready_at = now
         if peek.name != self._turn:
             self._turn, self._since = peek.name, now
-        if self.worker.block.words[STOP] and peek.state == IDLE and now - self._told >= AGAIN:
+        if self.retired and peek.state in (IDLE, SPENT) and now - self._told >= AGAIN:
             if now - self._retired >= DEAF:
                 self.kill()
             self._tell(STOP_SIGNAL)
+        if self._cancels and now >= self._next_obedience():
+            self._obey(now)
         if self._sentence is not None:
             self._execute(now, peek)
         elif peek.running is None:
             return
         elif peek.deadline_index == peek.started and now * 1e9 >= peek.deadline_ns:
             self._time_is_over()
-        elif now - self._since > PATIENCE and peek.unstarted:
+        elif peek.unstarted and (now - self._since > PATIENCE or now < self._stealing_until):
             self._steal()
 
     def next_deadline(self) -> float | None:
         """When the next tick must not be missed (monotonic)."""
-        if self._sentence is not None:
-            return self._sentence.kill_at
+        if self.worker.state == "ending":
+            return None
+        times = [self._next_obedience()] if self._cancels else []
         peek = self.peek()
-        if self.worker.block.words[STOP] and peek.state == IDLE and self.worker.state != "ending":
-            return self._told + AGAIN
-        return peek.deadline_ns / 1e9 if peek.running is not None and peek.deadline_index == peek.started else None
+        if self._sentence is not None:
+            # What is late waits for the worker to settle.
+            times.append(max(self._sentence.kill_at, time.monotonic() + SOON))
+        elif peek.running is not None and peek.deadline_index == peek.started:
+            times.append(peek.deadline_ns / 1e9)
+        if self.retired and peek.state in (IDLE, SPENT):
+            times.append(self._told + AGAIN)
+        return min(times, default=None)
+
+    # -- taking away
+
+    def steal(self) -> None:
+        """Takes away what has not started, and what comes in a moment."""
+        self._stealing_until = time.monotonic() + STEALING
+        self._steal()
+
+    def _steal(self) -> None:
+        """Stops the worker, takes away what has not started, and lets it go on."""
+        with self.worker.look() as look:
+            if look is None:
+                return
+            taken = self.worker.block.shrink()
+        if taken:
+            self._give_back(self.worker.id, look.name, taken.start)
+
+    # -- cancelling
+
+    def cancel(self, order: Cancel) -> None:
+        """Has a job end, or not start. An order for a turn that the worker has not got to yet is kept until it has."""
+        if self.worker.state == "ending":
+            return
+        newest = max([order.number, *(kept.number for kept in self._cancels)])
+        # The server opens a turn when all before it have ended: orders for those are past.
+        self._cancels = [each for each in (*self._cancels, order) if each.number == newest]
+        self._cancels_since = time.monotonic()
+        self._obey(self._cancels_since)
+
+    def _next_obedience(self) -> float:
+        """Often at first. The turn may never come, when its batch was taken back from a worker that is idle."""
+        return self._obeyed + min(SLOWLY, max(AGAIN / 2, self._obeyed - self._cancels_since))
+
+    def _obey(self, now: float) -> None:
+        """Takes what is cancelled out of the batch in hand; the one that runs is told to end."""
+        self._obeyed = now
+        with self.worker.look() as look:
+            if look is None:
+                return
+            here = [order for order in self._cancels if order.turn == look.name]
+            self._cancels = [order for order in self._cancels if order.number > look.turn]
+            running = next((order for order in here if order.index == look.running), None)
+            ahead = [order.index for order in here if order.index in look.unstarted]
+            taken = range(0)
+            if running is not None or ahead:
+                taken = self.worker.block.shrink(0 if running is not None else min(ahead))
+            if running is not None:
+                self._sentence_to_end(running, look, now)
+        if self._sentence is not None and running is not None:
+            self._tell(VERDICT_SIGNAL)
+        if taken:
+            self._give_back(self.worker.id, look.name, taken.start)
+
+    def _sentence_to_end(self, order: Cancel, look: Look, now: float) -> None:
+        """In a stopped worker: the job that runs is cancelled."""
+        sentence = Sentence(Cause.CANCEL, look.name, order.index, now + order.grace, now + SPARE, order.job)
+        if not order.grace and self._has_settled(sentence):
+            self._carry_out(sentence)
+            return
+        self._sentence = sentence
+        self._write_verdict(CANCEL, look)
+
+    # -- ending the job that runs
+
+    def _time_is_over(self) -> None:
+        """Asks the handler to end, and sets the time at which it is ended otherwise."""
+        with self.worker.look() as look:
+            if look is None or look.running is None or look.deadline_index != look.started:
+                return
+            if time.monotonic_ns() < look.deadline_ns:
+                return
+            taken = self.worker.block.shrink()
+            self._write_verdict(OVERDUE, look)
+        # Not while it stands still: the kernel would leave the signal to any of its threads. Should the job have ended
+        # by now, the signal finds no verdict on the one that runs.
+        self._tell(VERDICT_SIGNAL)
+        kill_at = (look.deadline_ns + look.kill_after_ns) / 1e9
+        self._sentence = Sentence(Cause.TIMEOUT, look.name, look.started, kill_at)
+        if taken:
+            self._give_back(self.worker.id, look.name, taken.start)
+
+    def _write_verdict(self, verdict: int, look: Look) -> None:
+        words = self.worker.block.words
+        words[VERDICT_INDEX], words[VERDICT_TURN], words[VERDICT_HANDED] = look.started, look.turn, look.handed
+        words[VERDICT] = verdict
+
+    def _execute(self, now: float, peek: Look) -> None:
+        sentence = self._sentence
+        assert sentence is not None
+        if (peek.name, peek.running) != (sentence.turn, sentence.index):
+            # It has ended in time. What it started must have ended too.
+            self._sentence = None
+            if self._has_children():
+                self._carry_out(sentence)
+        elif now >= sentence.kill_at and (now >= sentence.spare_until or self._has_settled(sentence)):
+            with self.worker.look() as look:
+                if look is None or (look.name, look.running) != (sentence.turn, sentence.index):
+                    return
+                self._carry_out(sentence)
+        elif self.worker.block.words[VERDICT] and now - self._told >= AGAIN:
+            self._tell(VERDICT_SIGNAL)
+
+    def _has_settled(self, sentence: Sentence) -> bool:
+        """Whether all that was finished before that job is settled."""
+        return self.worker.block.words[SETTLED] >= sentence.index
+
+    def end_running_job(self, cause: Cause, how: str) -> bool:
+        """Kills the worker at once, because of the job that runs. False if none does, or the worker did not stop."""
+        with self.worker.look() as look:
+            if look is None or look.running is None:
+                return False
+            self._carry_out(Sentence(cause, look.name, look.running, 0.0, how=how))
+            return True
+
+    def _tell(self, number: int) -> None:
+        self._told = time.monotonic()
+        self.worker.signal(number)
+
+    def _carry_out(self, sentence: Sentence) -> None:
+        self._executed, self._sentence = sentence, None
+        self.worker.kill_group()
+
+    def _has_children(self) -> bool:
+        try:
+            children = psutil.Process(self.worker.pid).children()
+            return any(child.status() != psutil.STATUS_ZOMBIE for child in children)
+        except psutil.Error:
+            return False
+
+    # -- ending the worker
 
     def retire(self) -> None:
         """Has the worker end after the job that it runs."""
@@ -106,68 +294,10 @@ class Watch:
 
     def death(self, how: str, *, bereft: bool = False) -> Death:
         """What is known of this worker's end, now that it is dead; `bereft` if it went with its nursery."""
-        look = self.peek()
+        look, done = self.peek(), self._executed
         self.last_state = look.state
-        if self._executed is not None:
-            return Death(self.worker.id, Cause.TIMEOUT, self._executed.turn, self._executed.job, self._since, how)
-        stopped = self._killed or (self.worker.block.words[STOP] != 0 and look.running is None)
+        if done is not None:
+            return Death(self.worker.id, done.cause, done.turn, done.index, self._since, done.how or how, done.job)
+        stopped = self._killed or (self.retired and look.running is None)
         cause = Cause.STOP if stopped else Cause.BEREFT if bereft else Cause.CRASH
         return Death(self.worker.id, cause, look.name, look.running, self._since, how)
-
-    def _steal(self) -> None:
-        """Stops the worker, takes away what has not started, and lets it go on."""
-        with self.worker.look() as look:
-            if look is None:
-                return
-            taken = self.worker.block.shrink()
-        if taken:
-            self._give_back(self.worker.id, look.name, taken.start)
-
-    def _time_is_over(self) -> None:
-        """Asks the handler to end, and sets the time at which it is ended otherwise."""
-        with self.worker.look() as look:
-            if look is None or look.running is None or look.deadline_index != look.started:
-                return
-            if time.monotonic_ns() < look.deadline_ns:
-                return
-            taken = self.worker.block.shrink()
-            words = self.worker.block.words
-            words[VERDICT_INDEX] = look.started
-            words[VERDICT] = 1
-        # Not while it stands still: the kernel would leave the signal to any of its threads. Should the job have ended
-        # by now, the signal finds no verdict on the one that runs.
-        self._tell(VERDICT_SIGNAL)
-        self._sentence = Sentence(look.name, look.started, (look.deadline_ns + look.kill_after_ns) / 1e9)
-        if taken:
-            self._give_back(self.worker.id, look.name, taken.start)
-
-    def _execute(self, now: float, peek: Look) -> None:
-        sentence = self._sentence
-        assert sentence is not None
-        if (peek.name, peek.running) != (sentence.turn, sentence.job):
-            # It has ended in time. What it started must have ended too.
-            self._sentence = None
-            if self._has_children():
-                self._carry_out(sentence)
-        elif now >= sentence.kill_at:
-            with self.worker.look() as look:
-                if look is None or (look.name, look.running) != (sentence.turn, sentence.job):
-                    return
-                self._carry_out(sentence)
-        elif self.worker.block.words[VERDICT] and now - self._told >= AGAIN:
-            self._tell(VERDICT_SIGNAL)
-
-    def _tell(self, number: int) -> None:
-        self._told = time.monotonic()
-        self.worker.signal(number)
-
-    def _carry_out(self, sentence: Sentence) -> None:
-        self._executed = sentence
-        self.worker.kill_group()
-
-    def _has_children(self) -> bool:
-        try:
-            children = psutil.Process(self.worker.pid).children()
-            return any(child.status() != psutil.STATUS_ZOMBIE for child in children)
-        except psutil.Error:
-            return False

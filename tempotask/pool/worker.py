@@ -26,7 +26,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import redis
 
-from tempotask.pool.batch import BUSY, IDLE, STATE, STOP, STOP_SIGNAL, VERDICT_SIGNAL, ControlBlock
+from tempotask.pool.batch import (
+    BUSY,
+    CANCEL,
+    IDLE,
+    JOBS,
+    SETTLED,
+    SPENT,
+    STATE,
+    STOP,
+    STOP_SIGNAL,
+    VERDICT,
+    VERDICT_SIGNAL,
+    ControlBlock,
+)
 from tempotask.pool.early import Early
 from tempotask.pool.report import WorkerSpec
 from tempotask.pool.run import Hand, Told
@@ -94,6 +107,8 @@ class Worker:
         self._pid = os.getpid()
         self._wake_fd = spec.wake_fd
         self._pace = Pace()
+        self._max_jobs = manager.options.max_jobs_per_worker
+        self._weighed = manager.options.max_memory is not None
         self._number = 0
         self._hand: Hand | None = None
         self._turning = threading.Lock()
@@ -105,14 +120,17 @@ class Worker:
     def run(self) -> int:
         """Works until told to end. Returns the exit code."""
         signal.signal(STOP_SIGNAL, self._on_stop)
-        signal.signal(VERDICT_SIGNAL, self._runner.on_verdict)
+        signal.signal(VERDICT_SIGNAL, self._on_verdict)
         os.register_at_fork(after_in_child=self._forked)
         self._early.start()
         self._words[STATE] = BUSY
         self._wake_supervisor()
         try:
             while not self._words[STOP]:
-                hand = self._take_turn(self._pace.want()) or self._wait()
+                want = self._want()
+                if not want:
+                    self._end_spent()
+                hand = self._take_turn(want) or self._wait()
                 if hand is not None and not self._words[STOP]:
                     self._work_off(hand)
             if self._hand is not None:
@@ -168,6 +186,11 @@ class Worker:
             else:
                 raise Gone
 
+    def _want(self) -> int:
+        """How many jobs the next turn asks for; 0 when this worker has run as many as it may."""
+        want = self._pace.want()
+        return want if self._max_jobs is None else min(want, self._max_jobs - self._words[JOBS])
+
     def _send_turn(self, want: int) -> Any:
         self._number += 1
         hand = self._hand
@@ -201,13 +224,14 @@ class Worker:
     # -- 2. running
 
     def _work_off(self, hand: Hand) -> None:
-        if len(hand.batch.records) > 1:
+        if self._weighed or len(hand.batch.records) > 1:
             # A job alone has nothing behind it that could be stolen.
             self._wake_supervisor()
         hand.began = time.monotonic()
         self._early.wake()
         self._runner.run_batch(hand, lambda: self._settle(hand, len(hand.runs)))
         self._pace.took(len(hand.runs), time.monotonic() - hand.began, hand.size)
+        self._words[JOBS] += len(hand.runs)
 
     # -- 3. settling before the end of the batch
 
@@ -225,7 +249,12 @@ class Worker:
                         break
                     self._listened = time.monotonic()
                 if reply[0] == b"settled":
-                    hand.acknowledged = stop
+                    hand.acknowledged = self._words[SETTLED] = stop
+
+    def _on_verdict(self, number: int, frame: object) -> None:
+        if self._words[VERDICT] == CANCEL:
+            self._early.hurry()
+        self._runner.on_verdict(number, frame)
 
     def _tell(self, hand: Hand, index: int, said: Said) -> None:
         """Tells what a job that runs long has said."""
@@ -292,6 +321,16 @@ class Worker:
         if self._waiting:
             self._waiting = False
             raise Stopping
+
+    def _end_spent(self) -> None:
+        """Settles what is left, and waits for its end: the supervisor sees to it that another worker is there."""
+        self._take_turn(0)
+        self._words[STATE] = SPENT
+        self._wake_supervisor()
+        self._waiting = True
+        while not self._words[STOP]:
+            time.sleep(IDLE_SECONDS)
+        raise Stopping
 
     def _declared_elsewhere(self, queue: str, name: str) -> bool:
         """Whether another live supervisor declares a task that this application does not."""

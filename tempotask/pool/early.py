@@ -1,0 +1,89 @@
+"""What a worker does before the end of its batch, when one job takes long: its second thread, asleep otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+
+from tempotask.pool.run import Hand
+from tempotask.pool.saying import Said, Saying
+
+EARLY = 0.05
+"""Seconds between two looks; a job that runs at two of them takes long."""
+
+
+class Early:
+    """Looks at the batch in hand.
+
+    1. settles what was finished before a long job;
+    2. tells that it runs, and from then on what it says.
+
+    `hand` gives the batch in hand, `settle` and `tell` talk to the server. While a handler holds the interpreter, this
+    thread waits too.
+    """
+
+    def __init__(
+        self,
+        hand: Callable[[], Hand | None],
+        saying: Saying,
+        settle: Callable[[Hand, int], None],
+        tell: Callable[[Hand, int, Said], None],
+    ) -> None:
+        self._hand = hand
+        self._saying = saying
+        self._settle = settle
+        self._tell = tell
+        self._busy = threading.Event()
+        # Its `put` may be called by a signal handler, at any moment.
+        self._hurry: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def start(self) -> None:
+        """Begins; it sleeps until it is woken."""
+        threading.Thread(target=self._watch, name="tempotask-early", daemon=True).start()
+
+    def wake(self) -> None:
+        """To be called when a batch has been taken in hand. Cheap while it is awake."""
+        if not self._busy.is_set():
+            self._busy.set()
+
+    def hurry(self) -> None:
+        """Settles now what is finished: the process may be killed in a moment. Safe in a signal handler."""
+        self._hurry.put(None)
+
+    def _is_hurried(self) -> bool:
+        """Pauses between two looks. Returns whether the pause was cut short."""
+        with contextlib.suppress(queue.Empty):
+            self._hurry.get(timeout=EARLY)
+            return True
+        return False
+
+    def _watch(self) -> None:
+        seen: tuple[Hand | None, int] = (None, -1)
+        while True:
+            self._busy.wait()
+            hurried = self._is_hurried()
+            hand = self._hand()
+            if hand is None:
+                self._busy.clear()
+                # One that was taken in hand just now has found us awake.
+                if self._hand() is not None:
+                    self._busy.set()
+                continue
+            finished = len(hand.runs)
+            if (hurried or seen == (hand, finished)) and finished < len(hand.batch.records):
+                # Whatever goes wrong here, the next turn carries it again.
+                with contextlib.suppress(Exception):
+                    self._one_takes_long(hand, finished)
+            seen = (hand, finished)
+
+    def _one_takes_long(self, hand: Hand, index: int) -> None:
+        if hand.acknowledged < index:
+            self._settle(hand, index)
+        said = self._saying.look()
+        if said is None or said.job.token != hand.batch.token + index:
+            return
+        told = hand.told.get(index)
+        if told is None or not told.sure or said.lines or said.progress != told.progress:
+            self._tell(hand, index, said)
