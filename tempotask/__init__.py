@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tempotask.job import Context, Job
     from tempotask.manager import QueueManager
     from tempotask.options import JobOptions, Options
+    from tempotask.retry import Retry
     from tempotask.task import Task
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Options",
     "QueueManager",
     "ResultExpired",
+    "Retry",
     "ServerFull",
     "ServerUnavailable",
     "Task",
@@ -65,6 +67,7 @@ _WHERE = {
     "JobOptions": "options",
     "Options": "options",
     "QueueManager": "manager",
+    "Retry": "retry",
     "Task": "task",
     "as_completed": "handle",
 }

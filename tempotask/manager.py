@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 import msgspec
 import redis
+from msgspec import UNSET
 
 from tempotask import later, launch
 from tempotask.client import Client
 from tempotask.declaration import AsyncHandler, Declaration, Handler, check_fields, context_factory
-from tempotask.errors import DuplicateTask, InvalidName, InvalidOptions, NotImportable, TempoTaskError
+from tempotask.errors import DuplicateTask, InvalidName, InvalidOptions, JobTimeout, NotImportable, TempoTaskError
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.info import JobInfo
 from tempotask.job import Context
 from tempotask.names import check_name
 from tempotask.options import JobFields, JobOptions, Options, whole
 from tempotask.producer import Producer
+from tempotask.schedule import declared
 from tempotask.task import Task
 
 if TYPE_CHECKING:
@@ -160,6 +162,8 @@ class QueueManager(Generic[A]):
             raise InvalidOptions(f"{task!r} belongs to another manager; make a Task for each")
         # Both are made now, so that a type that can't be sent is refused where it is declared.
         _ = task.decoder, task.result_decoder
+        if task.options.repeat is not UNSET:
+            declared.check(task, self.tasks.values())
         task.manager = self
         self.tasks[key] = task
         return task
@@ -364,10 +368,11 @@ class QueueManager(Generic[A]):
             concurrency=self.concurrency,
             options=self.options.encode(),
             tasks=[
-                TaskReport(task.queue, task.name, msgspec.msgpack.encode(task.run), task.where)
-                for task in self.tasks.values()
+                TaskReport(t.queue, t.name, msgspec.msgpack.encode(t.run), t.where, not t.tries_again(JobTimeout))
+                for t in self.tasks.values()
             ],
             why_not_handed_over=(server.why_not_handed_over or None) if server is not None else None,
+            schedules=declared.encode(self.tasks.values()),
         )
 
     def work(self, spec: WorkerSpec, block: ControlBlock) -> int | None:

@@ -15,10 +15,12 @@ from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable, Temp
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.names import check_name
 from tempotask.options import JobOptions, unknown
+from tempotask.schedule.repeat import Repeat
+from tempotask.store import schedules
 from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, RunOptions, encode
+from tempotask.store.schedules import Schedule
 from tempotask.store.script import Argument
 from tempotask.store.store import Addition, NewJob
-from tempotask.store.stream import Stream
 from tempotask.task import Task
 
 THOUSAND = 1000
@@ -59,17 +61,32 @@ class Producer:
     def enqueue(
         self, queue: str, name: str, data: object, options: GivenOptions = None, parent: str | None = None
     ) -> JobHandle[Any]:
-        """Adds one job."""
-        kind = self._kind_of_one(queue, name, options)
-        encoded = payload.encode(data, self._largest)
-        call, now = self._client.store.new_call(), self._client.store.now()
-        job = _new_job(kind, f"{call}-0", queue, name, encoded, now, parent)
-        return self._send(call, [job])[0]
+        """Adds one job, or a schedule if it is to be repeated."""
+        if options is not None:
+            options = JobOptions.of(options)
+            if options.repeat is not UNSET:
+                return self._schedule(queue, name, data, options, options.repeat, parent)
+        return self._send(*self.one(queue, name, data, options, parent))[0]
 
     def publish(
         self, queues: Iterable[str], name: str, data: object, options: GivenOptions = None, parent: str | None = None
     ) -> JobHandles[Any]:
         """Adds one copy of a job to each of the queues, all or none."""
+        return self._send(*self.copies(queues, name, data, options, parent))
+
+    def one(
+        self, queue: str, name: str, data: object, options: GivenOptions = None, parent: str | None = None
+    ) -> tuple[str, list[NewJob]]:
+        """A call that adds one job: its id, and the job. Nothing is sent."""
+        kind = self._kind_of_one(queue, name, options)
+        encoded = payload.encode(data, self._largest)
+        call, now = self._client.store.new_call(), self._client.store.now()
+        return call, [_new_job(kind, f"{call}-0", queue, name, encoded, now, parent)]
+
+    def copies(
+        self, queues: Iterable[str], name: str, data: object, options: GivenOptions = None, parent: str | None = None
+    ) -> tuple[str, list[NewJob]]:
+        """A call that adds a copy of a job to each of the queues: its id, and the jobs. Nothing is sent."""
         queues = _distinct(queues)
         given = JobOptions.of(options)
         kinds = []
@@ -78,19 +95,21 @@ class Producer:
             kinds.append(self._kind(queue, name, own))
         encoded = payload.encode(data, self._largest)
         call, now = self._client.store.new_call(), self._client.store.now()
-        return self._send(
-            call,
-            [
-                _new_job(kind, f"{call}-{n}", queue, name, encoded, now, parent)
-                for n, (kind, queue) in enumerate(zip(kinds, queues, strict=True))
-            ],
-        )
+        return call, [
+            _new_job(kind, f"{call}-{n}", queue, name, encoded, now, parent)
+            for n, (kind, queue) in enumerate(zip(kinds, queues, strict=True))
+        ]
+
+    def handles(self, jobs: Iterable[NewJob]) -> JobHandles[Any]:
+        """Handles to jobs, as if all of them were created."""
+        records = (job.record for job in jobs)
+        return JobHandles(JobHandle(record.id, record.queue, record.name, True, self._client) for record in records)
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]], parent: str | None = None) -> JobHandles[Any]:
         """Adds jobs by the thousand, each thousand all or none. On an error, `.handles` are those that are in."""
         handles: JobHandles[Any] = JobHandles()
         remaining, made = iter(jobs), 0
-        stream, under_way = Stream(self._client.store), list[JobHandle[Any]]()
+        stream, under_way = self._client.stream(), list[JobHandle[Any]]()
         try:
             while thousand := list(itertools.islice(remaining, THOUSAND)):
                 addition, following = self._addition(thousand, made, parent)
@@ -110,13 +129,25 @@ class Producer:
         return handles
 
     def _send(self, call: str, jobs: Sequence[NewJob]) -> JobHandles[Any]:
-        client = self._client
-        created = client.store.enqueue(call, jobs)
-        records = [job.record for job in jobs]
-        handles: list[JobHandle[Any]] = [
-            JobHandle(record.id, record.queue, record.name, True, client) for record in records
-        ]
-        return JobHandles(_told(handles, created))
+        created = self._client.store.enqueue(call, jobs)
+        handles = self.handles(jobs)
+        _told(handles, created)
+        return handles
+
+    def _schedule(
+        self, queue: str, name: str, data: object, options: JobOptions, repeat: Repeat, parent: str | None
+    ) -> JobHandle[Any]:
+        # Everything but when it runs is as with a job, which is made for that, and is not sent.
+        once = JobOptions(**{name: value for name, value in options.given().items() if name != "repeat"})
+        _, (job,) = self.one(queue, name, data, once, parent)
+        record, client = job.record, self._client
+        schedule = Schedule(
+            *(record.id, queue, name, repeat, record.priority),
+            *(record.payload, record.options, parent, record.enqueued_at),
+        )
+        created = schedules.add(client.store, schedule, job.due)
+        # As if this process had not seen it being added: who waits for a schedule is told at once that it has no end.
+        return JobHandle(record.id, queue, name, created, client, _known=False)
 
     def _addition(
         self, items: list[Mapping[str, Any]], first: int, parent: str | None
@@ -182,7 +213,9 @@ class Producer:
         """Checks what jobs of a kind share. What the call leaves open, the task says, if this process declares it."""
         check_name("queue", queue)
         check_name("task", name)
-        given = _NOTHING if options is None else JobOptions.of(options)
+        given = _NOTHING if options is None else JobOptions.of(options).for_a_call()
+        if given.repeat is not UNSET:
+            raise InvalidOptions("repeat makes a schedule and not a job; give it to enqueue, for one at a time")
         task = self._tasks.get((queue, name))
         own = _NOTHING if task is None else task.options
         id = own.id if given.id is UNSET else given.id

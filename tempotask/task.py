@@ -12,11 +12,12 @@ from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 import msgspec
+from msgspec import UNSET
 
 from tempotask.errors import InvalidOptions
 from tempotask.job import Context, Job, JobHandle
 from tempotask.names import check_name
-from tempotask.options import DEFAULTS, JobFields, JobOptions, merged
+from tempotask.options import DEFAULTS, CallFields, JobOptions, merged
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
@@ -87,11 +88,17 @@ class Task(Generic[D, R]):
         """Decodes and validates the result."""
         return msgspec.msgpack.Decoder(self.types[1])
 
-    def enqueue(self, data: D = LEFT_OUT, **options: Unpack[JobFields]) -> JobHandle[R]:
+    def tries_again(self, kind: type[BaseException]) -> bool:
+        """Whether a try that ended with this type of error is followed by another, if attempts are left."""
+        if self.options.fail_on is not UNSET and issubclass(kind, self.options.fail_on):
+            return False
+        return self.options.retry_on is UNSET or issubclass(kind, self.options.retry_on)
+
+    def enqueue(self, data: D = LEFT_OUT, **options: Unpack[CallFields]) -> JobHandle[R]:
         """Adds a job of this task: `QueueManager.enqueue`, typed."""
         return self._registered()._producer.enqueue(self.queue, self.name, data, options or None)
 
-    async def aenqueue(self, data: D = LEFT_OUT, **options: Unpack[JobFields]) -> JobHandle[R]:
+    async def aenqueue(self, data: D = LEFT_OUT, **options: Unpack[CallFields]) -> JobHandle[R]:
         """`enqueue`, to be awaited."""
         manager = self._registered()
         return await manager._client.apart(manager._producer.enqueue, self.queue, self.name, data, options or None)

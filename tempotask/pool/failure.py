@@ -9,6 +9,7 @@ import traceback
 
 import msgspec
 
+from tempotask.children import SHOWN
 from tempotask.errors import InvalidPayload, JobTimeout
 from tempotask.pool.run import Run
 from tempotask.store.records import NIL, Failure, Outcome, Record, RunOptions, TryError, encode
@@ -27,26 +28,35 @@ def ended_badly(
     options: RunOptions,
     failure: Failure,
     started: float,
+    children: list[str] | None = None,
     *,
     final: bool = False,
+    endless: bool = False,
+    after: float | None = None,
 ) -> Run:
-    """A try that failed: another one follows while there are attempts left, unless it is `final`."""
+    """A try that failed: another one follows while there are attempts left, unless it is `final`.
+
+    `children`: what this try added. `endless`: another one follows in any case. `after`: in how many seconds, where
+    the options do not say.
+    """
     ended, attempt = time.monotonic(), record.tries + 1
-    if attempt < int(options.attempts or 1) and not final:
+    if endless or (attempt < int(options.attempts or 1) and not final):
         errors = [*(record.errors or []), TryError(attempt, time.time(), *msgspec.structs.astuple(failure))]
-        again = msgspec.structs.replace(record, tries=attempt, errors=errors[-ERRORS:])
-        pause = math.ceil(retry_delay(options, attempt) * 1000)
-        return Run(record, started, ended, b"", 0, None, failure=failure, retry=(pause, encode(again)))
+        kept = [*(record.children or []), *(children or [])][:SHOWN] or None
+        again = msgspec.structs.replace(record, tries=attempt, errors=errors[-ERRORS:], children=kept)
+        pause = math.ceil((retry_delay(options, attempt) if after is None else after) * 1000)
+        retry = (pause, encode(again))
+        return Run(record, started, ended, b"", 0, None, failure=failure, retry=retry, children=children)
     outcome = encode(Outcome("failed", record.queue, record.name, NIL, failure))
     keep = math.ceil(float(options.keep_result or 0) * 1000)
-    return Run(record, started, ended, outcome, keep, "failed", NIL, failure)
+    return Run(record, started, ended, outcome, keep, "failed", NIL, failure, children=children)
 
 
 def describe(error: BaseException) -> Failure:
     """An exception as text: its type as tracebacks print it, its message, its traceback without our own frames."""
     kind = type(error)
     name = kind.__qualname__
-    if kind.__module__ not in ("builtins", "__main__", "__mp_main__", "tempotask.errors"):
+    if kind.__module__ not in ("builtins", "__main__", "__mp_main__", "tempotask.errors", "tempotask.retry"):
         name = f"{kind.__module__}.{name}"
     try:
         message = str(error.message if isinstance(error, JobTimeout) else error)

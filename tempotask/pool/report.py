@@ -9,19 +9,24 @@ import msgspec
 
 
 class TaskReport(msgspec.Struct, array_like=True):
-    """One task that the application declares. `options` is MessagePack; `where` is the place that declares it."""
+    """One task that the application declares. `options` is MessagePack; `where` is the place that declares it.
+
+    `time_outs_final`: a try whose time was over is the last one, whatever attempts are left.
+    """
 
     queue: str
     name: str
     options: bytes
     where: str
+    time_outs_final: bool = False
 
 
 class AppReport(msgspec.Struct, array_like=True):
     """What a supervisor has to know about an application, which it never imports itself.
 
-    `options` is MessagePack. `threads` (the nursery fills it in) names the Python threads that the import left
-    running; `why_not_handed_over` names what keeps the application's server from being handed to other processes.
+    `options` is MessagePack, and so are `schedules` (schedule/declared.py). `threads` (the nursery fills it in) names
+    the Python threads that the import left running; `why_not_handed_over` names what keeps the application's server
+    from being handed to other processes.
     """
 
     db: str | None
@@ -31,6 +36,7 @@ class AppReport(msgspec.Struct, array_like=True):
     tasks: list[TaskReport]
     threads: list[str] = []
     why_not_handed_over: str | None = None
+    schedules: bytes = b""
 
 
 class WorkerSpec(msgspec.Struct, array_like=True):

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from tempotask.store.records import NIL, Batch, Failure, Record, Status
+from tempotask.store.script import Argument
 
 
 class Run(msgspec.Struct, gc=False):
@@ -29,13 +30,19 @@ class Run(msgspec.Struct, gc=False):
     lines: list[Raw] | None = None
     """What it logged and has not been told before."""
     progress: tuple[float, float | None, str | None] | None = None
-    live: Live | None = None
+    children: list[str] | None = None
+    """Ids of the jobs that it added."""
+    held: list[Argument] | None = None
+    """Children that are added with its success: `Addition.body`."""
+    told: Told | None = None
     """What was told of it while it ran, if it ran long."""
 
 
-class Live(msgspec.Struct):
+class Told(msgspec.Struct):
     """What the server has been told of a job while it ran."""
 
+    sure: bool = False
+    """Whether it has answered to the last of it."""
     logged: bool = False
     """Whether lines of it may be there already."""
     started: bool = False
@@ -57,7 +64,7 @@ class Hand:
         """So many of them, from the first on, are settled."""
         self.began = 0.0
         """When its first job started, by the monotonic clock."""
-        self.live: dict[int, Live] = {}
+        self.told: dict[int, Told] = {}
         """What was told of those that ran long, by index."""
         self.missing: set[int] = set()
         """Indices that were taken away although they ran: they count for nothing."""

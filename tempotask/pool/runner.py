@@ -16,25 +16,33 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from tempotask import payload
 from tempotask.errors import InvalidPayload, JobTimeout, UnknownTask
 from tempotask.job import Job
 from tempotask.options import DEFAULTS, merged
 from tempotask.pool.batch import (
+    CANCEL,
     DEADLINE_INDEX,
     DEADLINE_NS,
+    HANDED,
     KILL_AFTER_NS,
     LIMIT,
+    NONE,
+    OVERDUE,
     STARTED,
+    TURN,
     VERDICT,
+    VERDICT_HANDED,
     VERDICT_INDEX,
+    VERDICT_TURN,
     ControlBlock,
 )
 from tempotask.pool.failure import describe, ended_badly, misfit
 from tempotask.pool.run import Hand, Run
 from tempotask.pool.saying import Saying
+from tempotask.retry import Retry
 from tempotask.store.records import NIL, Record, RunOptions, encode
 from tempotask.task import Task
 
@@ -59,8 +67,13 @@ class Lane:
         self.is_async = task.is_async
         self.options = task.run
         self.keep_ms = math.ceil(float(task.run.keep_result or 0) * 1000)
-        self.plain = not task.is_async and task.run.timeout is None
-        """Whether nothing but the call is needed: no event loop, no time limit."""
+        self.plain = not task.is_async
+        """Whether nothing but the call is needed: no event loop."""
+        self.timeout = float(task.run.timeout or 0)
+        """Seconds; 0: no time limit."""
+        self.kill_after_ns = int(float(task.run.kill_after or 0) * 1e9)
+        self.endless = task.options.attempts is UNSET
+        """Whether a handler that asks for another try gets one, however many there were."""
         tail = encode(task.queue) + encode(task.name)
         self.completed = b"\x94" + encode("completed") + tail
         """An `Outcome` up to its result."""
@@ -86,7 +99,8 @@ class Runner:
         self.saying = Saying(self.context)
         self._mark = 0.0
         self._pid = os.getpid()
-        self._handling = self._looping = self._overdue = False
+        self._looping = False
+        self._verdict = NONE
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.Runner | None = None
 
@@ -100,7 +114,8 @@ class Runner:
             self._words, self.lanes, self.context, hand.runs.append, self.saying, time.monotonic,
         )  # fmt: skip
         records, payloads, token, largest = hand.batch.records, hand.batch.payloads, hand.batch.token, self._largest
-        held_back = 0
+        children, alone, held_back = context._children.ids, len(records) == 1, 0
+        words[DEADLINE_INDEX] = -1
         started = clock()
         self._mark = time.process_time() - started
         for index, record in enumerate(records):
@@ -111,17 +126,25 @@ class Runner:
             if lane is None or not lane.plain or record.options is not None or record.flags:
                 run = self._run(lane, index, record, payloads.pop(index, None), token + index, started)
             else:
+                if timeout := lane.timeout:
+                    words[DEADLINE_NS] = int((started + timeout) * 1e9)
+                    words[KILL_AFTER_NS] = lane.kill_after_ns
+                    words[DEADLINE_INDEX] = index
+                    if alone:
+                        self._watched()
                 try:
                     data = lane.decode(record.payload)
                 except BaseException as error:
                     run = self._failed(lane, record, lane.options, started, misfit(error))
                 else:
-                    context._job = job = Job(
-                        record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
-                        record.parent, token + index, False, record.enqueued_at, saying,
-                    )  # fmt: skip
                     try:
+                        # From here until it is taken away again, a verdict can strike.
+                        context._job = job = Job(
+                            record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
+                            record.parent, token + index, False, record.enqueued_at, saying,
+                        )  # fmt: skip
                         value = lane.handler(job, context)
+                        context._job = None
                         if value is None:
                             result, outcome = NIL, lane.nothing
                         else:
@@ -129,18 +152,21 @@ class Runner:
                             result, outcome = Raw(encoded), lane.completed + encoded
                             held_back += len(outcome)
                     except BaseException as error:
+                        # Nothing is called before this, so that no signal is looked at before it.
+                        context._job = None
                         run = self._failed(lane, record, lane.options, started, error)
                     else:
                         run = Run(record, started, clock(), outcome, lane.keep_ms, "completed", result)
-                        if saying.news:
-                            run.lines, run.progress = saying.take()
+                        if saying.news or children:
+                            held_back += self._take(run)
             append(run)
             if run.ended - started > MEASURED:
                 self._measure(run)
             started = run.ended
             if held_back > PILE:
                 full()
-                held_back = 0
+                held_back, started = 0, clock()
+                self._mark = time.process_time() - started
         words[STARTED] = len(records)
 
     def _run(
@@ -159,32 +185,35 @@ class Runner:
                 record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
                 record.parent, token, False, record.enqueued_at, self.saying,
             )  # fmt: skip
-            self.context._job = job
-            value = self._call(index, lane, job, options.timeout or None, float(options.kill_after or 0))
+            if options.timeout:
+                self._set_deadline(index, options)
+            value = self._call(lane, job)
             encoded = payload.encode(value, self._largest, "result")
         except BaseException as error:
-            self._end_if_child(error)
-            # Once more: a verdict can be raised on the very lines that end the handling.
-            self._handling = False
-            self._words[DEADLINE_INDEX] = -1
             return self._failed(lane, record, options, started, error)
         keep = math.ceil(float(options.keep_result or 0) * 1000)
         run = Run(record, started, time.monotonic(), lane.completed + encoded, keep, "completed", Raw(encoded))
-        run.lines, run.progress = self.saying.take()
+        self._take(run)
         return run
 
     def on_verdict(self, number: int, frame: object) -> None:
-        """The supervisor's signal that the time of the running job is over; raises in the handler, nowhere else."""
-        words = self._words
-        if not self._handling or words[VERDICT_INDEX] != words[DEADLINE_INDEX] or not words[VERDICT]:
+        """The supervisor's signal: the time of the running job is over, or it was cancelled. Raises in the handler,
+        nowhere else."""
+        words, job = self._words, self.context._job
+        # Not (yet) the job that is meant: while the verdict stands and its job is there, the signal comes again.
+        if job is None or words[VERDICT_INDEX] != words[STARTED]:
             return
-        words[VERDICT] = 0
-        if self._looping:
+        if words[VERDICT_TURN] != words[TURN] or words[VERDICT_HANDED] != words[HANDED]:
+            return
+        verdict, words[VERDICT] = words[VERDICT], NONE
+        if verdict == CANCEL:
+            job.cancelled = True
+        if self._looping and verdict:
             # Raised inside the loop, it would hit whatever the loop does just then.
-            self._overdue = True
+            self._verdict = verdict
             if self._task is not None:
                 self._task.get_loop().call_soon_threadsafe(self._task.cancel)
-        else:
+        elif verdict == OVERDUE:
             raise JobTimeout(message="the time of this try is over")
 
     def close(self) -> None:
@@ -192,24 +221,24 @@ class Runner:
         if self._loop is not None:
             self._loop.close()
 
-    def _call(self, index: int, lane: Lane, job: Job[Any], timeout: float | None, kill_after: float) -> Any:
+    def _set_deadline(self, index: int, options: RunOptions) -> None:
         words = self._words
-        if timeout:
-            words[VERDICT] = 0
-            words[DEADLINE_NS] = time.monotonic_ns() + int(timeout * 1e9)
-            words[KILL_AFTER_NS] = int(kill_after * 1e9)
-            words[DEADLINE_INDEX] = index
-            self._watched()
+        words[DEADLINE_NS] = time.monotonic_ns() + int(float(options.timeout or 0) * 1e9)
+        words[KILL_AFTER_NS] = int(float(options.kill_after or 0) * 1e9)
+        words[DEADLINE_INDEX] = index
+        self._watched()
+
+    def _call(self, lane: Lane, job: Job[Any]) -> Any:
+        context = self.context
+        self._verdict, self._looping = NONE, lane.is_async
         try:
-            self._overdue, self._looping = False, lane.is_async
-            self._handling = True
+            context._job = job
             if not lane.is_async:
-                return lane.handler(job, self.context)
+                return lane.handler(job, context)
             return self._run_in_loop(lane, job)
         finally:
-            self._handling = False
-            if timeout:
-                words[DEADLINE_INDEX] = -1
+            context._job = None
+            self._looping = False
 
     def _run_in_loop(self, lane: Lane, job: Job[Any]) -> Any:
         if self._loop is None:
@@ -218,7 +247,7 @@ class Runner:
         async def call() -> Any:
             self._task = asyncio.current_task()
             try:
-                if self._overdue:
+                if self._verdict:
                     raise asyncio.CancelledError
                 return await lane.handler(job, self.context)
             finally:
@@ -232,7 +261,7 @@ class Runner:
         try:
             return self._loop.run(call())
         except asyncio.CancelledError:
-            if self._overdue:
+            if self._verdict == OVERDUE:
                 raise JobTimeout(message="the time of this try is over") from None
             raise
 
@@ -246,10 +275,21 @@ class Runner:
 
     def _failed(self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException) -> Run:
         self._end_if_child(error)
-        final = isinstance(error, InvalidPayload)
-        run = ended_badly(record, options, describe(error), started, final=final)
+        children, _, _ = self.context._children.take(completed=False)
+        if isinstance(error, Retry):
+            endless = lane.endless and (record.options is None or record.options.attempts is UNSET)
+            run = ended_badly(record, options, describe(error), started, children, endless=endless, after=error.after)
+        else:
+            final = isinstance(error, InvalidPayload) or not lane.task.tries_again(type(error))
+            run = ended_badly(record, options, describe(error), started, children, final=final)
         run.lines, run.progress = self.saying.take()
         return run
+
+    def _take(self, run: Run) -> int:
+        """Adds to a completed run what its handler said, and its children. Returns the bytes of those held back."""
+        run.lines, run.progress = self.saying.take()
+        run.children, run.held, size = self.context._children.take(completed=True)
+        return size
 
     def _end_if_child(self, error: BaseException) -> None:
         """Ends a child that a handler forked and that came out of it: the job is its parent's."""

@@ -1,0 +1,66 @@
+"""Children: the jobs that one try of a job adds, at once or with its success."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tempotask.errors import InvalidOptions, InvalidPayload
+from tempotask.store.script import Argument
+from tempotask.store.store import Addition, NewJob
+
+MOST = 1000
+"""Children of a job that can depend on its success."""
+MOST_BYTES = 64 * 2**20
+"""What their payloads can have together."""
+SHOWN = 100
+"""Ids of children that are kept with their parent."""
+
+
+class Children:
+    """What the running job has added so far. One object serves all jobs of a worker, one after the other."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        """Of all of them, as far as they are shown. Always the same list: not empty means that there are children."""
+        self._held: list[NewJob] = []
+        self._bytes = 0
+
+    def note(self, ids: Iterable[str]) -> None:
+        """These have been added."""
+        self.ids += list(ids)[: SHOWN - len(self.ids)]
+
+    def hold(self, jobs: Sequence[NewJob]) -> None:
+        """These are to be added with the success of their parent.
+
+        Raises:
+            InvalidOptions: more than 1,000 of them.
+            InvalidPayload: more than 64 MiB of them.
+        """
+        size = self._bytes + sum(len(job.record.payload) for job in jobs)
+        if len(self._held) + len(jobs) > MOST:
+            raise InvalidOptions(
+                f"a job can have {MOST:,} children with on_success; have one of them add the rest with enqueue_many"
+            )
+        if size > MOST_BYTES:
+            raise InvalidPayload(
+                f"the children with on_success have {size:,} bytes of data, and a job's can have {MOST_BYTES:,}; "
+                "store the data elsewhere and send its place"
+            )
+        self._held += jobs
+        self._bytes = size
+        self.note(job.record.id for job in jobs)
+
+    def take(self, *, completed: bool) -> tuple[list[str] | None, list[Argument] | None, int]:
+        """The ids of this try's children, and, if it completed, what adds those that were held and their bytes."""
+        ids, held, size = self.ids[:], self._held, self._bytes
+        self.ids.clear()
+        self._held, self._bytes = [], 0
+        if not held:
+            return ids or None, None, 0
+        if not completed:
+            never = {job.record.id for job in held}
+            return [id for id in ids if id not in never] or None, None, 0
+        addition = Addition("")
+        for job in held:
+            addition.add(job)
+        return ids, addition.body(), size
