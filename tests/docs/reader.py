@@ -4,7 +4,8 @@
   open: see `session.py`.
 - A ```sh block is typed line by line. What does not end by itself (a supervisor, a line with `&` at its end) goes on
   in another terminal until the page is read; `# exits with 1` says that a command is meant to.
-- A ```text block is what the block before it prints: see `shape.py`. One without a language is a picture.
+- A ```text block is what the block before it prints, and what it says of its mistake: see `shape.py`.
+- A block without a language is a picture.
 """
 
 from __future__ import annotations
@@ -133,11 +134,12 @@ class Reader:
         status = STATUS.search(line)
         ended = subprocess.run(
             ["sh", "-c", line], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LONG, check=False,
+            capture_output=True, text=True, timeout=LONG, check=False,
         )  # fmt: skip
         expected = int(status[1]) if status else 0
-        assert ended.returncode == expected, f"{line} exits with {ended.returncode}:\n{ended.stdout}"
-        return ended.stdout
+        both = ended.stdout + ended.stderr
+        assert ended.returncode == expected, f"{line} exits with {ended.returncode}:\n{both}"
+        return both if status else ended.stdout
 
     def _begin(self, line: str) -> Terminal:
         output = self.folder / f"terminal-{len(self.terminals)}.log"

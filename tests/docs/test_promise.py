@@ -1,0 +1,206 @@
+"""Every name that users were promised is there; what is still to come is refused by name."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from typing import Any
+
+import click
+import pytest
+
+import tempotask as package
+from tempotask import (
+    Context,
+    Event,
+    Job,
+    JobHandle,
+    JobHandles,
+    JobInfo,
+    JobOptions,
+    Options,
+    QueueInfo,
+    QueueManager,
+    Repeat,
+    Retry,
+    Task,
+)
+from tempotask.cli.main import cli
+from tempotask.cli.supervisor import command as supervisor
+
+PUBLIC = """
+    QueueManager Task Job Context JobHandle JobHandles JobInfo QueueInfo JobOptions Options Repeat Retry Event
+    as_completed TempoTaskError DuplicateTask UnknownTask InvalidPayload InvalidOptions InvalidName NotImportable ServerUnavailable
+    ServerFull JobFailed JobTimeout WorkerCrashed JobCancelled JobNotFound ResultExpired
+"""
+ERRORS = {
+    "TempoTaskError": "DuplicateTask UnknownTask InvalidPayload InvalidOptions InvalidName NotImportable "
+    "ServerUnavailable ServerFull JobFailed JobCancelled JobNotFound ResultExpired",
+    "JobFailed": "JobTimeout WorkerCrashed",
+}
+TALKING = {
+    QueueManager: """
+        enqueue enqueue_many publish close
+        get_queues_list get_jobs get_job_by_id get_sorted_jobs
+        pause_queue resume_queue pause_job_by_id resume_job_by_id toggle_pause_job_by_id
+        retry_job_by_id retry_jobs cancel_job_by_id delete_job_by_id
+        delete_all_jobs_by_queue delete_all_jobs_by_status delete_all_jobs delete_jobs
+    """,
+    Task: "enqueue",
+    JobHandle: "status info logs result cancel",
+    JobHandles: "results",
+    Context: "enqueue publish",
+}
+"""What talks to the server, and has an awaitable twin."""
+OTHERS = {
+    QueueManager: "init task register_job handle get_jobs_list on start join stop run __aenter__ __aexit__ __enter__",
+    JobHandle: "id queue name created wait __await__",
+    Job: "id name queue data attempt priority enqueued_at parent token cancelled logger progress",
+    Context: "app",
+    Event: "event id queue name at",
+    JobInfo: """
+        id name queue status paused priority tries enqueued_at started_at finished_at wait_seconds run_seconds
+        cpu_seconds peak_memory_bytes worker host parent error result data logs progress errors children
+    """,
+    QueueInfo: "name paused stats jobs",
+}
+AWAITED = {QueueManager: "start join stop", JobHandle: "wait"}
+PARAMETERS = {
+    QueueManager.init: "db ctx concurrency options namespace inline",
+    QueueManager.enqueue: "name queue data options",
+    QueueManager.publish: "name queues data options",
+    QueueManager.join: "delayed",
+    QueueManager.get_jobs: "queue status name limit cursor",
+    QueueManager.get_sorted_jobs: "max_jobs_per_status",
+    QueueManager.retry_jobs: "queue status name",
+    QueueManager.delete_jobs: "queue status name",
+    QueueManager.on: "event callback queue name",
+    Context.enqueue: "name queue data options on_success",
+    Context.publish: "name queues data options on_success",
+    Task: "name queue handler options description",
+    JobHandle.result: "timeout",
+    JobHandle.wait: "timeout",
+    JobHandles.results: "timeout",
+    package.as_completed: "handles timeout",
+    Repeat: "pattern every tz limit jitter overlap catch_up",
+    Retry: "after reason",
+    Job.progress: "done total note",
+}
+OF_A_JOB = """
+    id priority delay delay_until attempts retry_on fail_on retry_delay backoff max_retry_delay timeout kill_after
+    cancel_grace max_crashes keep_result repeat
+"""
+OF_AN_APPLICATION = """
+    max_jobs_per_status max_results max_results_bytes max_payload_bytes connect_timeout lease grace max_memory
+    max_jobs_per_worker
+"""
+STATUSES = "waiting delayed processing completed failed cancelled"
+EVENTS = "waiting started progress completed failed retrying cancelled stalled worker"
+COMMANDS = {
+    "enqueue": "--data --id --priority --delay --delay-until --attempts --retry-delay --backoff --max-retry-delay"
+    " --timeout --kill-after --cancel-grace --max-crashes --keep-result --repeat",
+    "publish": "--data",
+    "queues": "",
+    "jobs": "--queue --status --name --limit --cursor",
+    "job": "",
+    "logs": "--follow",
+    "schedules": "",
+    "events": "",
+    "pause": "--job",
+    "resume": "--job",
+    "retry": "--queue --status --name",
+    "cancel": "--queue --status --name",
+    "delete": "--queue --status --name --all --yes",
+    "check": "--repair",
+    "server": "",
+    "stacks": "",
+    "run-here": "",
+}
+OF_EVERY_COMMAND = "--db --namespace --json"
+OF_THE_SUPERVISOR = "--db --namespace --concurrency --drain --lease --grace --log-format"
+TO_COME = ("map", "top")
+
+
+def each(names: dict[Any, str]) -> list[Any]:
+    """A parameter for each owner and each of its names."""
+    return [
+        pytest.param(owner, name, id=f"{getattr(owner, '__qualname__', owner)}-{name}")
+        for owner, some in names.items()
+        for name in some.split()
+    ]
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {name for parameter in command.params for name in parameter.opts}
+
+
+@pytest.mark.parametrize("name", PUBLIC.split())
+def test_the_package_has_every_public_name(name: str) -> None:
+    assert name in package.__all__
+    assert getattr(package, name).__doc__
+
+
+@pytest.mark.parametrize(("base", "name"), each(ERRORS))
+def test_every_error_is_of_its_kind(base: str, name: str) -> None:
+    assert issubclass(getattr(package, name), getattr(package, base))
+
+
+@pytest.mark.parametrize(("owner", "name"), each(TALKING))
+def test_whatever_talks_to_the_server_has_an_awaitable_twin(owner: Any, name: str) -> None:
+    plain, twin = getattr(owner, name), getattr(owner, f"a{name}")
+    assert not inspect.iscoroutinefunction(plain)
+    assert inspect.iscoroutinefunction(twin)
+    assert list(inspect.signature(plain).parameters) == list(inspect.signature(twin).parameters)
+    assert plain.__doc__
+    assert twin.__doc__
+
+
+@pytest.mark.parametrize(("owner", "name"), each(OTHERS))
+def test_every_other_method_and_field_is_there(owner: Any, name: str) -> None:
+    assert hasattr(owner, name)
+
+
+@pytest.mark.parametrize(("owner", "name"), each(AWAITED))
+def test_what_is_awaited_has_no_other_form(owner: Any, name: str) -> None:
+    assert inspect.iscoroutinefunction(getattr(owner, name))
+
+
+@pytest.mark.parametrize(("call", "name"), each(PARAMETERS))
+def test_every_parameter_is_there(call: Any, name: str) -> None:
+    assert name in inspect.signature(call).parameters
+
+
+def test_the_options_of_a_job_are_those_promised() -> None:
+    assert {field.name for field in fields(JobOptions)} == set(OF_A_JOB.split())
+
+
+def test_the_options_of_an_application_are_those_promised() -> None:
+    assert {field.name for field in fields(Options)} == set(OF_AN_APPLICATION.split())
+
+
+@pytest.mark.parametrize("status", STATUSES.split())
+def test_jobs_can_be_asked_for_by_every_status(server_url: str, namespace: str, status: str) -> None:
+    with QueueManager.init(server_url, namespace=namespace) as manager:
+        assert manager.get_jobs(status=status) == []
+
+
+@pytest.mark.parametrize("event", EVENTS.split())
+def test_every_event_can_be_subscribed_to(server_url: str, namespace: str, event: str) -> None:
+    with QueueManager.init(server_url, namespace=namespace) as manager:
+        manager.on(event, print).close()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_there_with_its_options(name: str) -> None:
+    assert options_of(cli.commands[name]) >= {*COMMANDS[name].split(), *OF_EVERY_COMMAND.split()}
+
+
+def test_the_supervisor_has_its_options() -> None:
+    assert options_of(supervisor) >= set(OF_THE_SUPERVISOR.split())
+
+
+@pytest.mark.parametrize("name", TO_COME)
+def test_what_is_still_to_come_says_so(name: str) -> None:
+    with pytest.raises(click.UsageError, match=f"{name} is not built yet"):
+        cli.main([name], standalone_mode=False)
+    assert name not in cli.commands
