@@ -98,7 +98,7 @@ class Settling:
             Finished(
                 run.record if not run.record.flags else _kept(run.record, run.status), run.started, run.ended,
                 run.cpu_seconds, run.peak_memory, run.result, run.failure, run.lines, run.progress,
-                run.progress, run.children,
+                run.children,
             )
             for run in runs
         ]  # fmt: skip
