@@ -9,11 +9,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from tempotask.pool.batch import BUSY, IDLE, STARTING
+from tempotask.options import Options
+from tempotask.pool.batch import BUSY, IDLE, SPENT, STARTING
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.deaths import Cause, Coroner, Death, Findings
 from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import Born, Died, Dying, UnifiedWorkerPool
+from tempotask.pool.recycling import Recycling
 from tempotask.pool.report import AppReport, ExitStatus, WorkerSpec
 from tempotask.pool.watch import Watch
 
@@ -38,6 +40,7 @@ class Generation:
         self._clerk = clerk
         self._coroner = coroner
         self._wake_fd = wake_fd
+        self._recycling = Recycling(Options.decode(report.options))
         self._watches: dict[str, Watch] = {}
         self._ordered: set[str] = set()
         self._not_before = 0.0
@@ -57,7 +60,7 @@ class Generation:
 
     def idle(self) -> bool:
         """Whether all workers wait for work."""
-        return not self.burying and all(watch.state == IDLE for watch in self._watches.values())
+        return not self.burying and all(watch.state in (IDLE, SPENT) for watch in self._watches.values())
 
     def busy(self) -> bool:
         """Whether a worker has to be looked at."""
@@ -77,16 +80,19 @@ class Generation:
     # -- what is done with it
 
     def fill(self, supervisor: str, lease: float, count: int) -> None:
-        """Has workers registered and forked until there are `count`."""
+        """Has workers registered and forked until there are `count`, not counting those that leave."""
         if self.retiring or time.monotonic() < self._not_before:
             return
-        for _ in range(count - len(self.pool.workers) - len(self._ordered)):
+        staying = sum(not watch.leaving for watch in self._watches.values())
+        for _ in range(count - staying - len(self._ordered)):
             self._spawn(supervisor, lease)
 
     def tick(self, now: float) -> None:
         """Looks at every worker."""
         for watch in self._watches.values():
             watch.tick(now)
+        if not self.retiring:
+            self._recycling.tick(self._watches.values(), bool(self._ordered), now)
 
     def cancel(self, worker: str, order: Cancel) -> None:
         """Has a job of a worker end, or not start. One that another generation has is passed over."""

@@ -15,6 +15,7 @@ from pathlib import Path
 _LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PAGE = os.sysconf("SC_PAGESIZE")
 _PIDFD_SIGNAL_THREAD = 1
 _PIDFD_SIGNAL_PROCESS_GROUP = 4
 
@@ -77,6 +78,24 @@ def state(pid: int) -> str:
     except (FileNotFoundError, ProcessLookupError):
         return ""
     return chr(stat[stat.rindex(b")") + 2])  # the name, in parentheses, may hold anything
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds (RSS), what it shares with others too; 0 when there is none of that pid."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
+            return int(file.read(128).split()[1]) * _PAGE
+    except (FileNotFoundError, ProcessLookupError):
+        if _LINUX:
+            return 0
+    except IndexError:  # a process that is just ending
+        return 0
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def group(pid: int) -> int:

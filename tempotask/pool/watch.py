@@ -82,7 +82,10 @@ class Watch:
         self.last_state = STARTING
         """What the worker said of itself last, for when its block is gone."""
         self.leaving = False
-        """Whether its place is another one's already."""
+        """Whether its place is another one's already: see recycling.py."""
+        self.weight = 0
+        """Bytes that it was seen to hold before its first job."""
+        self.last_weighed_state = STARTING
         self._give_back = give_back
         self._turn = ""
         self._since = worker.born_at

@@ -1,0 +1,124 @@
+"""Recycling: which workers another is to take the place of, one at a time.
+
+A worker leaves when it holds more than `max_memory`, or has run `max_jobs_per_worker` jobs. Its successor is forked
+while it still works:
+
+    jobs      ── runs ── nearly spent ── runs its last jobs ── SPENT ── ends
+                            └── successor starts ──────────┴── runs
+    memory    ── runs ── over it ── ends after the job that runs
+                            └── successor starts ── runs
+
+so that no capacity is lost but what the successor's start takes longer. A worker that is spent does nothing, so it may
+go before its successor is there; one that is too large would only grow. Meanwhile the others have to wait: were all of
+them to leave at once, nobody would be left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+
+from tempotask.options import Options
+from tempotask.pool import linux
+from tempotask.pool.batch import BUSY, JOBS, SPENT, STARTING
+from tempotask.pool.deaths import Cause
+from tempotask.pool.watch import Watch
+
+log = logging.getLogger("tempotask")
+
+WEIGHED = 0.05
+"""Seconds between two looks at the memory of a busy worker."""
+FIRST_START = 0.1
+"""Seconds that a worker is taken to need for its start, as long as none has been seen."""
+MARGIN = 1.5
+"""So many times the last start is the next one given."""
+
+
+class Recycling:
+    """Of the workers of one generation; `options` are the application's."""
+
+    def __init__(self, options: Options, weigh: Callable[[int], int] = linux.resident) -> None:
+        self._max_memory = options.max_memory
+        self._max_jobs = options.max_jobs_per_worker
+        self._weigh = weigh
+        self._start = FIRST_START
+        self._weighed: dict[Watch, float] = {}
+
+    def tick(self, watches: Collection[Watch], starting: bool, now: float) -> None:
+        """Looks at all workers. `starting` says whether one was asked for that is not there yet."""
+        if self._max_memory is None and self._max_jobs is None:
+            return
+        for watch in watches:
+            starting |= watch.state == STARTING
+            if watch.ready_at:
+                self._start = watch.ready_at - watch.asked_at
+        for watch in watches:
+            if self._max_memory is not None:
+                starting |= self._look_at_memory(watch, starting, now)
+            if self._max_jobs is not None:
+                starting |= self._look_at_jobs(watch, starting, now)
+        for gone in self._weighed.keys() - set(watches):
+            del self._weighed[gone]
+
+    def _look_at_memory(self, watch: Watch, starting: bool, now: float) -> bool:
+        """Returns whether the worker leaves now."""
+        most = self._max_memory
+        before, state = watch.last_weighed_state, watch.state
+        watch.last_weighed_state = state
+        # Once more when it has become idle: it may stay so, with all that its last job left.
+        due = now - self._weighed.get(watch, 0.0) >= WEIGHED if state == BUSY else before == BUSY
+        if most is None or not due or not watch.pid or watch.worker.state == "ending":
+            return False
+        self._weighed[watch] = now
+        held = self._weigh(watch.pid)
+        if not watch.peek().turn:
+            watch.weight = max(watch.weight, held)
+        if watch.weight > most:
+            self._give_up(watch.weight)
+            return False
+        if held > 2 * most:
+            how = f"was killed with {_size(held)} of memory, more than twice max_memory ({_size(most)})"
+            if watch.end_running_job(Cause.MEMORY, how):
+                return False
+        if held <= most or watch.retired or starting:
+            return False
+        log.info("worker %s holds %s, more than max_memory (%s): another takes its place",
+                 watch.worker.id, _size(held), _size(most))  # fmt: skip
+        watch.leaving = True
+        watch.retire()
+        return True
+
+    def _give_up(self, weight: int) -> None:
+        log.error(
+            "max_memory (%s) is less than what a worker holds before its first job (%s): it is not kept; raise it",
+            _size(self._max_memory or 0), _size(weight),
+        )  # fmt: skip
+        self._max_memory = None
+
+    def _look_at_jobs(self, watch: Watch, starting: bool, now: float) -> bool:
+        """Returns whether the worker leaves now."""
+        if watch.state == SPENT and watch.leaving and not watch.retired:
+            watch.retire()
+        if starting or watch.leaving or watch.retired or not self._is_nearly_spent(watch, now):
+            return False
+        log.debug("worker %s has run nearly %d jobs: another takes its place", watch.worker.id, self._max_jobs)
+        watch.leaving = True
+        if watch.state == SPENT:
+            watch.retire()
+        return True
+
+    def _is_nearly_spent(self, watch: Watch, now: float) -> bool:
+        """Whether it will have run all its jobs by the time that another could start."""
+        assert self._max_jobs is not None
+        if watch.state == SPENT:
+            return True
+        peek, jobs = watch.peek(), watch.worker.block.words[JOBS]
+        in_hand = peek.limit if peek.running is not None else 0
+        if jobs + in_hand >= self._max_jobs:
+            return True
+        seconds_each = (now - watch.ready_at) / jobs if jobs and watch.ready_at else 0.0
+        return jobs > 0 and (self._max_jobs - jobs) * seconds_each < self._start * MARGIN
+
+
+def _size(bytes: int) -> str:
+    return f"{bytes / 2**20:.0f} MiB"
