@@ -51,8 +51,8 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     """A job that has not finished. `flags` come first, so that scripts find them at a fixed place."""
 
     flags: str
-    """`c2` two crashes, `h1` one lost host, `p17` the payload lives outside, as `payload:17:<id>`; several follow each
-    other. The number of an outside payload is of this run: two runs of one id do not share it."""
+    """`c2` two crashes, `h1` one lost host, `p17` the payload lives outside, as `payload:17:<id>`, `g` it has been
+    let go; several follow each other. The number of an outside payload is of this run: two runs of one id do not share it."""
     id: str
     queue: str
     priority: str
@@ -202,8 +202,8 @@ def raised(record: Record, letter: str) -> Record:
 
 
 def without_payload(record: Record) -> Record:
-    """The same record, its payload outside let go."""
-    return msgspec.structs.replace(record, flags=re.sub(r"p\d*", "", record.flags))
+    """The same record, its payload outside let go: the flag `g` tells so."""
+    return msgspec.structs.replace(record, flags=re.sub(r"p\d*", "g", record.flags))
 
 
 def plain(raw: Raw) -> Any:

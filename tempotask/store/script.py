@@ -42,7 +42,7 @@ SCRIPTS = {
         *("enqueue", "turn", "give_back", "sweep"),
         *("schedule", "fire", "firings"),
         *("say", "listen"),
-        *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend", "pause"),
+        *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend", "pause", "act", "revise"),
     )
 }
 

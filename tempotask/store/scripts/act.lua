@@ -1,0 +1,240 @@
+#!lua flags=allow-oom
+-- include: queues adding endings
+--
+-- Acts on jobs that have not finished, where they are: cancels, deletes, pauses or resumes those that fit.
+--
+-- KEYS  the ring
+-- ARGV  'cancel' | 'delete' | 'pause' | 'resume', id, queue, name (each '' for any), most outcomes, most bytes of them,
+--       how long a cancelled job's outcome is kept, how many cancelled jobs a queue's history keeps, then what is
+--       written around records: outcome begin, outcome end (an `Outcome` but for queue and name), page begin (a `Page`
+--       up to its jobs), job begin, job end (a `Finished` but for its record), then the place:
+--       'list', key, elements passed from the tail, elements to look at
+--       'set', 'due' | 'retries', members passed from the last, members to look at
+--       'parked', cursor ('' with an id), how many, kinds: of `W`, `D` and `R` those that count
+--       'claims', worker
+-- reply number of jobs, where to go on ('' at the end)
+--
+-- waiting, delayed, parked, claimed -> cancelled, or gone; waiting, delayed <-> parked. Twice does no harm: the second
+-- finds nothing. A job that waits leaves a hole, so that nothing moves under those who look (find.lua). Of a claimed
+-- job the claim is taken away in this very step, so its result will be refused; the supervisor is told which job of
+-- which turn it was, and ends it if it runs.
+
+local action, id, queue, name = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local most, most_bytes, keep, limit = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local outcome_begin, outcome_end, page_begin, job_begin, job_end = unpack(ARGV, 9, 13)
+
+-- A call acts on so many jobs at most: finding a place in the middle of a list takes a while.
+local MOST = 100
+
+local function fits(record)
+  if record == '' or (id ~= '' and not string.find(record, id, 1, true)) then return false end
+  local _, own, own_queue, _, at = head(record)
+  if (id ~= '' and own ~= id) or (queue ~= '' and own_queue ~= queue) then return false end
+  if name == '' then return true end
+  local from, stop = span(record, at)
+  return sub(record, from, stop - 1) == name
+end
+
+-- Queue and name of a record, as they stand there.
+local function queue_and_name(record)
+  local stops, at, _ = {}, 2, nil
+  for i = 1, 5 do
+    _, at = span(record, at)
+    stops[i] = at
+  end
+  return sub(record, stops[2], stops[3] - 1) .. sub(record, stops[4], stops[5] - 1)
+end
+
+-- The keys that go with a job.
+local function belongings(record)
+  local flags, own = head(record)
+  local names = {}
+  if string.find(flags, 'p', 1, true) then names[1] = payload_key(flags, own) end
+  if call('EXISTS', P .. 'log:' .. own) == 1 then names[#names + 1] = 'log:' .. own end
+  return names
+end
+
+local function page_of(records)
+  local jobs, outside = {}, {}
+  for i = math.max(1, #records - limit + 1), #records do
+    jobs[#jobs + 1] = job_begin .. records[i] .. job_end
+    for _, key in ipairs(belongings(records[i])) do outside[#outside + 1] = key end
+  end
+  local keys = concat(outside, ' ')
+  return struct.pack('>I2I4', #jobs, #keys) .. keys .. page_begin .. '\221' .. count32(#jobs) .. concat(jobs)
+end
+
+-- What was taken out of its place ends: who waits is told, and a cancelled job is remembered.
+local function finish(records)
+  local endings, by_queue, told = {}, {}, listened()
+  for _, record in ipairs(records) do
+    local _, own, own_queue = head(record)
+    endings[#endings + 1] = own
+    endings[#endings + 1] = outcome_begin .. queue_and_name(record) .. outcome_end
+    by_queue[own_queue] = by_queue[own_queue] or {}
+    table.insert(by_queue[own_queue], record)
+    if told then emit_record('cancelled', record) end
+  end
+  if #records > 0 then end_jobs(endings, 1, #endings, action == 'cancel' and keep or 0, now_ms(), most, most_bytes) end
+  if action == 'cancel' then
+    for own_queue, some in pairs(by_queue) do
+      remember(own_queue, 'cancelled', #some, limit, limit > 0 and page_of(some) or '')
+    end
+  else
+    for _, record in ipairs(records) do
+      for _, key in ipairs(belongings(record)) do call('UNLINK', P .. key) end
+    end
+  end
+end
+
+local function park(kind, due, record)
+  local _, own = head(record)
+  call('HSET', P .. 'parked', own, kind .. due .. ' ' .. record)
+end
+
+local places = {}
+
+-- Holes at the end of a list are not needed. Returns how many went.
+local function drop_last_holes(key)
+  local dropped = 0
+  while dropped < 2000 and call('LINDEX', key, -1) == '' do
+    call('RPOP', key)
+    dropped = dropped + 1
+  end
+  return dropped
+end
+
+-- After elements went, what refers to the list goes with the last of them.
+local function tidy_list(key, priority, own_queue)
+  if call('EXISTS', key) == 1 then return end
+  call('ZREM', P .. 'priorities:' .. own_queue, priority)
+  if size(own_queue, priorities(own_queue)) == 0 then call('LREM', KEYS[1], 1, own_queue) end
+end
+
+function places.list(name_of_key, passed, number)
+  local key, priority, own_queue = P .. name_of_key, string.match(name_of_key, '^queue:([^:]*):(.*)$')
+  passed, number = tonumber(passed), tonumber(number)
+  local taken, looked, holes, dropped = {}, 0, 0, 0
+  if id == '' and name == '' and action ~= 'pause' and passed == 0 then
+    -- All of them: from the end, without a look.
+    for _, record in ipairs(call('RPOP', key, number) or {}) do
+      if record == '' then dropped = dropped + 1 else taken[#taken + 1] = record end
+    end
+    holes = -dropped
+  else
+    local records = call('LRANGE', key, -passed - number, -passed - 1)
+    for i = #records, 1, -1 do
+      if #taken == MOST then break end
+      looked = looked + 1
+      if fits(records[i]) then
+        taken[#taken + 1] = records[i]
+        call('LSET', key, -passed - looked, '')
+      end
+    end
+    if #taken > 0 then
+      dropped = drop_last_holes(key)
+      holes = #taken - dropped - drop_holes(own_queue, priorities(own_queue))
+    end
+  end
+  if holes ~= 0 then count(own_queue, 'holes', holes) end
+  if action == 'pause' then
+    for _, record in ipairs(taken) do park('W', '', record) end
+    count(own_queue, 'parked', #taken)
+  else
+    finish(taken)
+  end
+  tidy_list(key, priority, own_queue)
+  local following = math.max(0, passed + looked - dropped)
+  return #taken, following < call('LLEN', key) and following or ''
+end
+
+function places.set(name_of_key, passed, number)
+  local key = P .. name_of_key
+  passed, number = tonumber(passed), tonumber(number)
+  local members, taken, looked = call('ZREVRANGE', key, passed, passed + number - 1), {}, 0
+  for _, record in ipairs(members) do
+    if #taken == MOST then break end
+    looked = looked + 1
+    if fits(record) then
+      taken[#taken + 1] = record
+      if action == 'pause' then
+        park(name_of_key == 'due' and 'D' or 'R', text(call('ZSCORE', key, record)), record)
+      else
+        local _, _, own_queue = head(record)
+        count(own_queue, COUNTED[name_of_key], -1)
+      end
+    end
+  end
+  if #taken > 0 then call('ZREM', key, unpack(taken)) end
+  if action ~= 'pause' then finish(taken) end
+  local following = passed + looked - #taken
+  return #taken, following < call('ZCARD', key) and following or ''
+end
+
+local COUNTED_PARKED = { W = 'parked', D = 'delayed', R = 'retries' }
+
+-- Back to where it came from, but behind what has come meanwhile.
+local function resume(kind, due, record)
+  if kind == 'W' then
+    if listened() then emit_record('waiting', record) end
+    push_one('RPUSH', record)
+  else
+    delay(kind == 'D' and 'due' or 'retries', record, tonumber(due))
+  end
+end
+
+function places.parked(cursor, number, kinds)
+  local key, entries, following = P .. 'parked', {}, '0'
+  if id ~= '' then
+    entries = { id, call('HGET', key, id) or nil }
+  else
+    local reply = call('HSCAN', key, cursor, 'COUNT', number)
+    following, entries = reply[1], reply[2]
+  end
+  local ended, acted = {}, 0
+  for i = 2, #entries, 2 do
+    local kind, due, record = string.match(entries[i], '^(%a)(%d*) (.*)$')
+    -- Of many fields with the same hash one may come twice.
+    if string.find(kinds, kind, 1, true) and fits(record) and call('HDEL', key, entries[i - 1]) == 1 then
+      local _, _, own_queue = head(record)
+      count(own_queue, COUNTED_PARKED[kind], -1)
+      acted = acted + 1
+      if action == 'resume' then resume(kind, due, record) else ended[#ended + 1] = record end
+    end
+  end
+  finish(ended)
+  if action == 'resume' and acted > 0 then hand_over() end
+  return acted, following ~= '0' and following or ''
+end
+
+function places.claims(worker)
+  local me = P .. 'worker:' .. worker
+  local state = call('HMGET', me, 'open', 'supervisor', 'idle')
+  local open, supervisor, idle = state[1] or '', state[2], state[3]
+  if open == '' then return 0, '' end
+  local claims, taken = P .. 'claims:' .. worker .. ':' .. open, {}
+  local wake = P .. 'wake:' .. worker .. ':' .. (idle or '')
+  local handed = idle and call('EXISTS', wake) == 1
+  for i, record in ipairs(call('LRANGE', claims, 0, -1)) do
+    if fits(record) then
+      taken[#taken + 1] = record
+      call('LSET', claims, i - 1, '')
+      if supervisor and not handed then
+        order(supervisor, 'cancel ' .. worker .. ' ' .. open .. ' ' .. (i - 1) .. ' ' .. record)
+      end
+    end
+  end
+  if #taken > 0 then
+    call('HINCRBY', me, 'holes', #taken)
+    if handed then
+      -- Nobody has seen it yet: instead a nudge, and the turn that follows delivers what is left.
+      call('DEL', wake)
+      call('RPUSH', wake, '')
+    end
+    finish(taken)
+  end
+  return #taken, ''
+end
+
+local acted, following = places[ARGV[14]](unpack(ARGV, 15))
+return { acted, tostring(following) }
