@@ -12,8 +12,8 @@ from tempotask.store.records import encode
 if TYPE_CHECKING:
     from tempotask.job import Context, Job
 
-LINES = 1000
-"""Log lines that are kept between two flushes."""
+LINES, ROOM = 1000, 1 << 20
+"""Log lines, and bytes of them, that are kept until they are flushed: of more, the first."""
 
 Progress = tuple[float, float | None, str | None]
 """Done, total, a note."""
@@ -24,16 +24,16 @@ class Said(NamedTuple):
 
     job: Job[Any]
     lines: list[Raw]
-    """The list itself, to which more is appended: what has been told is to be taken away from its front."""
-    number: int
-    """So many lines it had."""
     progress: Progress | None
+    source: list[Raw]
+    """Where the lines are from; more may have been appended since."""
 
 
 class Saying:
     """Keeps what a handler says until its job is settled, or until the worker's second thread flushes it.
 
-    A handler may say something from any of its threads; the lists are only appended to, so no lock is needed.
+    A handler may say something from any of its threads: lists are appended to at one end and cut at the other, each
+    in one step of the interpreter, so no lock is needed.
     """
 
     def __init__(self, context: Context[Any]) -> None:
@@ -42,6 +42,7 @@ class Saying:
         """Whether the job that runs has said anything."""
         self._lines: list[Raw] = []
         self._progress: Progress | None = None
+        self._room = ROOM
         self._last = 0.0
 
     def log(self, id: str, line: bytes) -> None:
@@ -50,7 +51,8 @@ class Saying:
             return
         # No two lines of a job are the same: so readers know one that was sent twice.
         self._last = now = max(time.time(), self._last + 1e-6)
-        if len(self._lines) < LINES:
+        self._room -= len(line)
+        if len(self._lines) < LINES and self._room > 0:
             self._lines.append(Raw(encode((now, Raw(line)))))
         self.news = True
 
@@ -66,7 +68,7 @@ class Saying:
             return None, None
         self.news = False
         lines, progress = self._lines, self._progress
-        self._lines, self._progress = [], None
+        self._lines, self._progress, self._room = [], None, ROOM
         return lines or None, progress
 
     def look(self) -> Said | None:
@@ -74,10 +76,15 @@ class Saying:
         job = self._context._job
         if job is None:
             return None
-        lines, progress = self._lines, self._progress
-        said = Said(job, lines, len(lines), progress)
-        # Between the two looks at the job the lines can only have become those of none.
+        source = self._lines
+        said = Said(job, source[:], self._progress, source)
+        # Between the two looks at the job, what it had said can only have become nothing.
         return said if self._context._job is job else None
+
+    def told(self, said: Said) -> None:
+        """The server knows these lines. Its job may have ended meanwhile, and its run hold the rest."""
+        del said.source[: len(said.lines)]
+        self._room = ROOM
 
     def _is_over(self, id: str) -> bool:
         job = self._context._job
