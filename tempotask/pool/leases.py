@@ -29,10 +29,19 @@ def boot_id() -> str:
     return f"{socket.gethostname()}-{int(psutil.boot_time())}"
 
 
-def register(store: Store, supervisor: str, lease: float, tasks: list[tuple[str, str]], workers: int) -> None:
-    """Makes this process known as a supervisor."""
+def register(
+    store: Store,
+    supervisor: str,
+    lease: float,
+    tasks: list[tuple[str, str]],
+    workers: int,
+    schedules: list[str],
+) -> None:
+    """Makes this process known as a supervisor, which declares these tasks, and schedules by their ids."""
     process = psutil.Process()
-    registration = Registration(socket.gethostname(), boot_id(), process.pid, process.create_time(), tasks, workers)
+    registration = Registration(
+        *(socket.gethostname(), boot_id(), process.pid, process.create_time(), tasks, workers, schedules)
+    )
     store.register(supervisor, lease, msgspec.msgpack.encode(registration))
 
 

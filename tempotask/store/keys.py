@@ -13,6 +13,8 @@ TABLE = {
     "priorities:<queue>": "sorted set: priorities in use, only for queues that use others than 0",
     "due": "sorted set: delayed records, by the millisecond from which they may run",
     "retries": "sorted set: records between two tries, likewise",
+    "schedules": "hash: id -> a schedule: version, next, fired, last, when that was, definition (schedules.py)",
+    "firings": "sorted set: ids of schedules, by the millisecond at which they are to be looked at",
     "claims:<worker>:<turn>": "list: records as claimed, in the order of the batch; a hole is an empty element",
     "worker:<worker>": "hash: supervisor, turn (last number), open (turn of the open claims), holes; idle, want, room",
     "workers": "hash: worker -> supervisor",

@@ -1,0 +1,110 @@
+"""What a supervisor does for schedules, in its clerk's thread.
+
+1. declares those of its application, and ends those that no live supervisor declares any more;
+2. fires what is due, when its housekeeper renews the lease: each firing once, as the server compares and sets;
+3. of the firings that were missed, while no supervisor lived or none got to it, lets the latest take place, or all,
+   one after the other, where `catch_up` is set.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tempotask.errors import ServerFull
+from tempotask.schedule.repeat import Repeat
+from tempotask.store import schedules
+from tempotask.store.records import Registration
+from tempotask.store.schedules import Planned, Policy, Schedule
+from tempotask.store.store import Store
+
+log = logging.getLogger("tempotask")
+
+CAUGHT_UP = 1000
+"""Firings at most that `catch_up` makes good; the oldest of more are let go."""
+MISSED = 1000
+"""Milliseconds late from which a firing counts as missed, and not as one that falls into the run before it."""
+AGAIN, STRANGE = 1.0, 60.0
+"""Seconds after which a schedule is looked at again: if the server is full; if its definition can't be read."""
+
+
+def declare(store: Store, declared: Sequence[Schedule]) -> None:
+    """Puts the schedules of an application, after its supervisor was registered with them; ends those that nobody
+    declares. What is as it was keeps its next time, so that a firing that was missed takes place."""
+    for schedule in declared:
+        try:
+            if not schedules.declare(store, schedule):
+                log.error("schedule %s is not put: one that was added is called so; cancel that", schedule.id)
+        except ServerFull:
+            log.error("schedule %s is not put: the server is full", schedule.id)
+    _remove_undeclared(store, [planned for planned in schedules.every(store) if not planned.added])
+
+
+def fire(store: Store) -> None:
+    """Fires what is due: some of it, if it is much; the rest is due again at once."""
+    now, due = schedules.due(store)
+    if any(not planned.added for planned in due):
+        gone = _remove_undeclared(store, [planned for planned in due if not planned.added])
+        due = [planned for planned in due if planned.id not in gone]
+    for planned in due:
+        try:
+            _fire(store, planned, now)
+        except ServerFull:
+            log.error("schedule %s does not fire: the server is full", planned.id)
+            schedules.look_later(store, planned, AGAIN)
+
+
+def _fire(store: Store, planned: Planned, now: int) -> None:
+    if planned.schedule is None:
+        log.error("schedule %s can't be read: another version of TempoTask put it", planned.id)
+        schedules.look_later(store, planned, STRANGE)
+        return
+    repeat = planned.schedule.repeat
+    firing = _oldest(repeat, planned.next, now) if repeat.catch_up else repeat.latest(planned.next, now)
+    policy: Policy = "overlap" if repeat.overlap else "skip"
+    if repeat.catch_up and not repeat.overlap and now - firing >= MISSED:
+        policy = "wait"
+    delay = random.uniform(0.0, float(repeat.jitter)) if repeat.jitter else 0.0  # type: ignore[arg-type]
+    schedules.fire(store, planned, firing, repeat.after(firing), policy, delay=delay)
+
+
+def _oldest(repeat: Repeat, first: int, now: int) -> int:
+    """The first of the firings up to now that are to be made good."""
+
+    def too_many(since: int) -> bool:
+        missed = itertools.takewhile(lambda firing: firing <= now, repeat.following(since))
+        return sum(1 for _ in itertools.islice(missed, CAUGHT_UP + 1)) > CAUGHT_UP
+
+    low, high = first - 1, now
+    if not too_many(low):
+        return first
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if too_many(middle) else (low, middle)
+    return repeat.after(high) or first
+
+
+def _remove_undeclared(store: Store, candidates: Sequence[Planned]) -> set[str]:
+    """Ends those of these schedules that no live supervisor declares. Returns which of them none declares."""
+    registrations = store.registrations()
+    declared = _declared(registrations)
+    gone = [planned for planned in candidates if planned.id not in declared]
+    for planned in gone:
+        if schedules.remove_undeclared(store, planned, registrations):
+            log.info("schedule %s ends: no application declares it any more", planned.id)
+    return {planned.id for planned in gone}
+
+
+def _declared(registrations: Mapping[str, bytes]) -> set[str]:
+    found: set[str] = set()
+    for told in registrations.values():
+        try:
+            found.update(msgspec.msgpack.decode(told, type=Registration).schedules)
+        except msgspec.MsgspecError:
+            # Of another version: it looks after its own.
+            continue
+    return found

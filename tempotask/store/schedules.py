@@ -1,0 +1,188 @@
+"""Schedules, as they are stored.
+
+A schedule is one field of the hash `schedules`: its state, five short words that scripts read and write, and its
+definition, which they only compare. `firings` says when each is to be looked at next. As soon as a firing takes place
+its job is one like any other, called `<id>@<unix time>`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from tempotask.schedule.repeat import Repeat
+from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, RunOptions
+from tempotask.store.script import Argument
+from tempotask.store.store import Addition, NewJob, Store
+
+Firing = Literal["fired", "skipped", "waits", "early", "gone"]
+Policy = Literal["overlap", "skip", "wait"]
+STEP = 100
+"""Schedules in one answer, roughly."""
+
+_STATE = re.compile(rb"(\S+) (\d+) (\d+) (\d+) (\d+) ", re.DOTALL)
+
+
+class Schedule(msgspec.Struct, array_like=True, frozen=True):
+    """What fires, and when: the definition, which never changes. What jobs need travels with it."""
+
+    id: str
+    queue: str
+    name: str
+    repeat: Repeat
+    priority: str = "0"
+    payload: Raw = NIL
+    options: RunOptions | None = None
+    parent: str | None = None
+    added_at: float | None = None
+    """Unix seconds; None for one that an application declares."""
+
+    def record(self, id: str, at: float) -> Record:
+        """The record of a job of this schedule, that is added at that time."""
+        return Record("", id, self.queue, self.priority, self.name, at, 0, self.payload, self.options, self.parent)
+
+
+class Planned(NamedTuple):
+    """A schedule as it stands. Times are milliseconds since 1970."""
+
+    id: str
+    version: str
+    next: int
+    fired: int
+    """How many firings took place."""
+    last: int
+    """The firing that took place last; 0: none yet."""
+    schedule: Schedule | None
+    """None: a definition that this version of TempoTask can't read."""
+
+    @property
+    def added(self) -> bool:
+        """Whether a producer added it, and no application declares it."""
+        return self.version.startswith("a")
+
+
+def job_id(id: str, firing: int) -> str:
+    """What the job of that firing is called."""
+    seconds, rest = divmod(firing, 1000)
+    return f"{id}@{seconds}.{rest:03}" if rest else f"{id}@{seconds}"
+
+
+def moment(store: Store) -> int:
+    """Now, by the server's clock."""
+    seconds, micros = store.server.patiently(lambda: store.server.client().time())
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def add(store: Store, schedule: Schedule, not_before: float | None = None) -> bool:
+    """Adds a schedule; False if one, or a job that has not finished, has this id.
+
+    `not_before`: Unix seconds, before which it does not fire. Raises `ServerUnavailable`, `ServerFull`.
+    """
+    return _put(store, schedule, "a", not_before) == b"new"
+
+
+def declare(store: Store, schedule: Schedule) -> bool:
+    """Declares a schedule: one that is new, or has changed, begins; else it keeps its next time. False if an added one
+    has its id. Raises `ServerUnavailable`, `ServerFull`."""
+    return _put(store, schedule, "d") != b"taken"
+
+
+def _put(store: Store, schedule: Schedule, kind: str, not_before: float | None = None) -> bytes:
+    begins = moment(store)
+    if not_before is not None:
+        # One that falls exactly on that time takes place.
+        begins = max(begins, int(not_before * 1000) - 1)
+    first = schedule.repeat.after(begins)
+    if first is None:
+        # Checked when it was written, so it was its last time in this moment.
+        return b"new"
+    encoded = msgspec.msgpack.encode(schedule)
+    version = kind + secrets.token_hex(6)
+    answer: bytes = store.run("schedule", schedule.id, schedule.queue, version, first, encoded)
+    return answer
+
+
+def due(store: Store, most: int = STEP) -> tuple[int, list[Planned]]:
+    """Now, and schedules that are to fire by now, the first first; at most so many."""
+    now, *told = store.run("firings", "due", most)
+    return int(now), [_read(id, state) for id, state in zip(told[::2], told[1::2], strict=True)]
+
+
+def fire(
+    store: Store, planned: Planned, firing: int, following: int | None, policy: Policy, *, delay: float = 0.0
+) -> Firing:
+    """Has the job of that firing added, `delay` seconds late, and the schedule go on with the firing that follows.
+
+    Raises `ServerUnavailable`, `ServerFull`.
+    """
+    schedule = planned.schedule
+    assert schedule is not None
+    limit = schedule.repeat.limit
+    job = Addition("")
+    record = schedule.record(job_id(planned.id, firing), store.now())
+    job.add(NewJob(record, given_id=True, large=len(bytes(schedule.payload)) > OUTSIDE_BYTES))
+    answer: bytes = store.run(
+        "fire",
+        *(planned.id, planned.version, planned.next, firing, "" if following is None else following),
+        "1" if limit is not None and planned.fired + 1 >= limit else "",
+        *(policy, job_id(planned.id, planned.last) if planned.last else "", int(delay * 1000) or ""),
+        *job.body(),
+    )
+    return answer.decode()  # type: ignore[return-value]
+
+
+def look_later(store: Store, planned: Planned, seconds: float) -> None:
+    """A schedule that can't fire now is looked at again after so many seconds."""
+    store.run("firings", "later", planned.id, planned.version, int(seconds * 1000))
+
+
+def remove(store: Store, id: str) -> bool:
+    """Ends a schedule; jobs that it made stay. False if there is none of this id."""
+    return bool(store.run("firings", "remove", id, "") == b"1")
+
+
+def remove_undeclared(store: Store, planned: Planned, registrations: Mapping[str, bytes]) -> bool:
+    """Ends a schedule that none of these supervisors declares; False if it is not that one any more, or they have
+    changed."""
+    # There is always one, the one that asks: without any the script would not compare.
+    seen: list[Argument] = list(itertools.chain.from_iterable(registrations.items()))
+    return bool(store.run("firings", "remove", planned.id, planned.version, *seen) == b"1")
+
+
+def get(store: Store, id: str) -> Planned | None:
+    """A schedule, or None."""
+    state = store.read("HGET", "schedules", id)
+    return None if state is None else _read(id.encode(), state)
+
+
+def every(store: Store) -> Iterator[Planned]:
+    """All schedules, in no order; one that is put or goes meanwhile may be there or not."""
+    cursor: int | bytes = 0
+    seen: set[bytes] = set()
+    while True:
+        cursor, told = store.read("HSCAN", "schedules", cursor, "COUNT", STEP)
+        for id, state in told.items():
+            if id not in seen:
+                seen.add(id)
+                yield _read(id, state)
+        if int(cursor) == 0:
+            return
+
+
+def _read(id: bytes, state: bytes) -> Planned:
+    match = _STATE.match(state)
+    if match is None:
+        return Planned(id.decode(), "", 0, 0, 0, None)
+    version, *numbers = match.groups()
+    next, fired, last, _ = map(int, numbers)
+    try:
+        schedule = msgspec.msgpack.decode(state[match.end() :], type=Schedule)
+    except msgspec.MsgspecError:
+        schedule = None
+    return Planned(id.decode(), version.decode(), next, fired, last, schedule)
