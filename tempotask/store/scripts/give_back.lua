@@ -35,7 +35,7 @@ local state = call('HMGET', me, 'open', 'idle')
 local open, idle = state[1] or '', state[2]
 local claims = P .. 'claims:' .. worker .. ':' .. open
 
--- The last one first, so that they stand in their old order.
+-- The last one first, so that they stand in their old order. Returns how many were holes.
 local function to_front(records)
   for i = #records, 1, -1 do
     if records[i] ~= '' then
@@ -43,17 +43,19 @@ local function to_front(records)
       front = front + 1
     end
   end
+  return #records - front
 end
 
 if mode == 'tail' then
   local turn, from = ARGV[3], tonumber(ARGV[4])
   if open == '' or open ~= turn then return { 0, '0' } end
-  to_front(call('LRANGE', claims, from, -1))
+  local holes = to_front(call('LRANGE', claims, from, -1))
   if from == 0 then
     call('DEL', claims)
     call('HSET', me, 'open', '', 'holes', 0)
   else
     call('LTRIM', claims, 0, from - 1)
+    if holes > 0 then call('HINCRBY', me, 'holes', -holes) end
   end
   hand_over()
   return { front, '0' }
