@@ -5,7 +5,7 @@
 --
 -- KEYS  the ring
 -- ARGV  queue, status, the page as it was read, the page as it is to be ('' takes it out), by how many jobs it gets
---       shorter, then each behind its number: ids whose outcomes are forgotten, keys that are let go (payloads outside,
+--       shorter (an empty old page: none is touched), then each behind its number: ids whose outcomes are forgotten, keys that are let go (payloads outside,
 --       logs), records that wait again, each behind '1' if a user gave its id, else ''
 -- reply {1}, {0} when there is no such page (any more): look again; {-1, id} when that id is in use again: leave that
 --       job where it is. Nothing was done in these cases.
@@ -24,8 +24,8 @@ local first_id, last_id = several(1)
 local first_key, last_key = several(1)
 local first_record, last_record = several(2)
 
-local index = call('LPOS', key, old)
-if not index then return { 0 } end
+local index = old ~= '' and call('LPOS', key, old)
+if old ~= '' and not index then return { 0 } end
 for i = first_record, last_record, 2 do
   if ARGV[i] == '1' then
     local _, id = head(ARGV[i + 1])
@@ -33,14 +33,14 @@ for i = first_record, last_record, 2 do
   end
 end
 
-if new ~= '' then
+if index and new ~= '' then
   call('LSET', key, index, new)
-else
+elseif index then
   -- Lists let go by value: one that nothing else has.
   call('LSET', key, index, 'gone')
   call('LREM', key, 1, 'gone')
 end
-count(queue, status .. ':kept', -fewer)
+if fewer > 0 then count(queue, status .. ':kept', -fewer) end
 for i = first_id, last_id do forget_outcome(ARGV[i]) end
 for i = first_key, last_key do let_go(ARGV[i]) end
 local told = listened()
