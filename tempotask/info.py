@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tempotask.store import look
+from tempotask.store import lists, look
 from tempotask.store.records import Status
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ class ErrorInfo(msgspec.Struct, frozen=True):
     type: str
     message: str
     traceback: str
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a job says it is."""
+
+    done: float
+    total: float | None = None
+    note: str | None = None
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,38 +65,67 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     result: Any
     data: Any
     logs: list[LogEntry]
+    progress: Progress | None
     errors: list[ErrorInfo]
     """Of all tries so far that failed."""
+    children: list[str]
+    """Ids of the jobs that its tries added."""
+
+
+class JobInfos(list[JobInfo]):
+    """Some of the jobs that were asked for, newest first."""
+
+    cursor: str | None = None
+    """What to give to the next call, for those that follow; None when there are none."""
+
+
+class QueueInfo(msgspec.Struct, frozen=True):
+    """A queue, and its newest jobs."""
+
+    name: str
+    paused: bool
+    stats: dict[str, int]
+    """How many jobs there are now, by status, and in all as `total`; finished ones as far as history keeps them."""
+    jobs: dict[str, list[JobInfo]]
+    """By status, newest first."""
 
 
 def info_of(store: Store, found: look.Found) -> JobInfo:
     """A job as the store found it."""
+    return infos_of(store, [found])[0]
+
+
+def infos_of(store: Store, found: Sequence[look.Found]) -> list[JobInfo]:
+    """Jobs as the store found them."""
+    return [_info(one, details) for one, details in zip(found, look.details(store, found), strict=True)]
+
+
+def queue_infos_of(store: Store, queues: Sequence[lists.QueueJobs]) -> list[QueueInfo]:
+    """Queues as the store counted them, with the jobs that it found."""
+    found = [job for queue in queues for jobs in queue.jobs.values() for job in jobs]
+    made = iter(infos_of(store, found))
+    infos = []
+    for queue in queues:
+        stats = {str(status): number for status, number in queue.stats.items()}
+        stats["total"] = sum(stats.values())
+        jobs = {str(status): [next(made) for _ in some] for status, some in queue.jobs.items()}
+        infos.append(QueueInfo(queue.name, queue.paused, stats, jobs))
+    return infos
+
+
+def _info(found: look.Found, details: look.Details) -> JobInfo:
     fields = msgspec.structs.asdict(look.row(found))
     for name in ("enqueued_at", "started_at", "finished_at"):
         if fields[name] is not None:
             fields[name] = _time(fields[name])
-    record = found.record
     return JobInfo(
         **fields,
-        data=None if record is None else look.data(store, record),
-        logs=[LogEntry(_time(at), message) for at, message in look.logs(found)],
-        errors=_errors(found, fields["finished_at"]),
+        data=details.data,
+        logs=[LogEntry(_time(at), message) for at, message in details.lines],
+        progress=None if details.progress is None else Progress(*details.progress),
+        errors=[ErrorInfo(e.attempt, _time(e.at), e.type, e.message, e.traceback) for e in look.errors(found)],
+        children=look.children(found),
     )
-
-
-def _errors(found: look.Found, finished_at: datetime | None) -> list[ErrorInfo]:
-    """Those that the record carries from try to try, and that of the last, which ended the job."""
-    record = found.record
-    if record is None:
-        return []
-    errors = [
-        ErrorInfo(error.attempt, _time(error.at), error.type, error.message, error.traceback)
-        for error in record.errors or ()
-    ]
-    last = found.finished.failure if found.finished is not None else None
-    if last is not None and finished_at is not None:
-        errors.append(ErrorInfo(record.tries + 1, finished_at, last.type, last.message, last.traceback))
-    return errors
 
 
 def _time(seconds: float) -> datetime:

@@ -21,9 +21,14 @@ def check_id(value: object) -> str:
     """`value`, if a user may call a job so; else `InvalidName`."""
     if not (isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable() and " " not in value):
         raise InvalidName(f"id {_short(value)}: an id is a str of 1 to 200 printable characters without spaces")
-    if _AUTOMATIC.fullmatch(value):
+    if is_automatic(value):
         raise InvalidName(f"id {value!r} looks like an automatic one; put a word in front of it")
     return value
+
+
+def is_automatic(id: str) -> bool:
+    """Whether an id was made by us: users may not give such."""
+    return _AUTOMATIC.fullmatch(id) is not None
 
 
 def _short(value: object) -> str:

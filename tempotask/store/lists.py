@@ -80,6 +80,20 @@ class Counted(NamedTuple):
     keys: list[str]
     """Of its lists, those of higher priorities first; empty lists too."""
 
+    def stats(self) -> dict[Status, int]:
+        """How many jobs there are now, finished ones as far as history keeps them."""
+        row = self.row
+        return {"waiting": row.waiting, "delayed": row.delayed, "processing": row.processing, **self.kept}
+
+
+class QueueJobs(NamedTuple):
+    """A queue with its newest jobs."""
+
+    name: str
+    paused: bool
+    stats: dict[Status, int]
+    jobs: dict[Status, list[Found]]
+
 
 def status_of(status: object) -> Status:
     """`status`, if there is one of this name; else `InvalidOptions`."""
@@ -122,18 +136,18 @@ def jobs(
     return shown, None
 
 
-def newest(store: Store, most: int) -> dict[str, dict[Status, list[Found]]]:
-    """By queue and status, the newest jobs, at most so many of each."""
-    counted = counts(store)
-    found: dict[str, dict[Status, list[Found]]] = {one.row.name: {status: [] for status in STATUSES} for one in counted}
+def newest(store: Store, most: int) -> list[QueueJobs]:
+    """All queues, by name, each with its newest jobs, at most so many of each status."""
+    counted = measured(store)
+    queues = {one.row.name: QueueJobs(one.row.name, one.row.paused, one.stats(), _nothing()) for one in counted}
 
     def put(jobs: Iterable[Found]) -> None:
         for job in jobs:
-            if job.record is not None and (by_status := found.get(job.record.queue)) is not None:
-                by_status[job.status].append(job)
+            if job.record is not None and (queue := queues.get(job.record.queue)) is not None:
+                queue.jobs[job.status].append(job)
 
     if most > 0:
-        for source in _waiting(store, [key for one in counted for key in one.keys], most):
+        for source in _waiting(store, [key for one in counted for key in one.keys], min(most, STEP)):
             put(islice(source, most))
         put(_processing(store))
         for source in (*_delayed(store), _parked(store)):
@@ -141,10 +155,14 @@ def newest(store: Store, most: int) -> dict[str, dict[Status, list[Found]]]:
             put(islice(source, max(10 * STEP, most)))
         for source in _histories(store, _kept(counted, FINISHED)):
             put(islice(source, most))
-    for by_status in found.values():
-        for status, some in by_status.items():
-            by_status[status] = sorted(some, key=_at, reverse=True)[:most]
-    return found
+    for queue in queues.values():
+        for status, some in queue.jobs.items():
+            queue.jobs[status] = sorted(some, key=_at, reverse=True)[:most]
+    return list(queues.values())
+
+
+def _nothing() -> dict[Status, list[Found]]:
+    return {status: [] for status in STATUSES}
 
 
 def _at(found: Found) -> float:

@@ -6,11 +6,24 @@ the same, since others build on its "nowhere". Many jobs at once, and the queues
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
 
-from tempotask.store.reading import STEP, histories, open_turns, pages, present, queue_keys, queue_names, workers
+from tempotask.store import schedules
+from tempotask.store.reading import (
+    COUNT,
+    STEP,
+    histories,
+    open_turns,
+    pages,
+    pipe,
+    present,
+    queue_keys,
+    queue_names,
+    workers,
+)
 from tempotask.store.records import (
     FINISHED,
     Failure,
@@ -19,6 +32,7 @@ from tempotask.store.records import (
     Page,
     Record,
     Status,
+    TryError,
     decode_outcome,
     decode_page,
     decode_record,
@@ -27,8 +41,11 @@ from tempotask.store.records import (
     plain,
 )
 from tempotask.store.script import Argument
+from tempotask.store.schedules import Planned
 from tempotask.store.store import Store
 
+SCHEDULE = ("schedule",)
+"""The place of what is no job: a schedule."""
 LOOKS = 100
 """A job that moves away so many times in a row counts as not found."""
 
@@ -55,7 +72,7 @@ class Found(NamedTuple):
     paused: bool = False
     """Whether the job is paused on its own."""
     place: tuple[Argument, ...] = ()
-    """Where `find` saw one that has not finished, in the words of act.lua; empty for a finished one."""
+    """Where `find` saw it: in the words of act.lua, or `page` and that page of history as it is stored."""
 
     @property
     def at(self) -> float:
@@ -114,6 +131,9 @@ def find(store: Store, id: str) -> Found | None:
 
 def _unfinished(store: Store, id: str) -> Found | None:
     """Looks at queues, claims, delayed and paused jobs in this order: moves the other way change `find`'s mark."""
+    scheduled = schedules.get(store, id)
+    if scheduled is not None and scheduled.added:
+        return _scheduled(scheduled)
     given = store.read("HGET", "ids", id)
     keys = queue_keys(store, [given.decode()] if given else queue_names(store))
     # One that is empty now gets this job only by a move that changes the mark.
@@ -128,10 +148,20 @@ def _unfinished(store: Store, id: str) -> Found | None:
                 score = store.read("ZSCORE", name, record)
                 if score is None:
                     return None  # it has just moved on; the mark knows
-                place = ("set", name, max(0, first - STEP))
+                place = ("set", name, max(0, first - STEP), COUNT)
                 return Found(id, "delayed", decode_record(record), due=float(score) / 1000, place=place)
     stored = store.read("HGET", "parked", id)
-    return parked(id, stored) if stored else None
+    if stored:
+        return parked(id, stored)
+    # One that is declared is called like its task, as a job may be too.
+    return _scheduled(scheduled) if scheduled is not None else None
+
+
+def _scheduled(planned: Planned) -> Found | None:
+    if planned.schedule is None:
+        return None
+    record = planned.schedule.record(planned.id, planned.schedule.added_at or 0.0)
+    return Found(planned.id, "delayed", record, due=planned.next / 1000, place=SCHEDULE)
 
 
 def _in_list(store: Store, id: str, key: str) -> Found | None:
@@ -139,7 +169,7 @@ def _in_list(store: Store, id: str, key: str) -> Found | None:
     seen = 0
     while seen == 0 or seen < store.read("LLEN", key):
         if record := store.run("find", id, "list", key, -seen - STEP, -seen - 1):
-            return Found(id, "waiting", decode_record(record), place=("list", key, seen))
+            return Found(id, "waiting", decode_record(record), place=("list", key, seen, COUNT))
         seen += STEP
     return None
 
@@ -164,7 +194,7 @@ def parked(id: str, stored: bytes) -> Found:
     when, _, record = stored.partition(b" ")
     status: Status = "waiting" if when.startswith(b"W") else "delayed"
     due = float(when[1:]) / 1000 if status == "delayed" else None
-    return Found(id, status, decode_record(record), due=due, paused=True, place=("parked",))
+    return Found(id, status, decode_record(record), due=due, paused=True, place=("parked", "", COUNT))
 
 
 def _ended(store: Store, id: str) -> Found | None:
@@ -188,7 +218,8 @@ def _in_history(store: Store, id: str, key: str) -> Found | None:
             page = decode_page(stored)
             for job in reversed(page.jobs):
                 if job.record.id == id:
-                    return finished(job, page, cast(Status, key.rpartition(":")[2]))
+                    found = finished(job, page, cast(Status, key.rpartition(":")[2]))
+                    return found._replace(place=("page", stored))
     return None
 
 
@@ -235,10 +266,50 @@ def row(found: Found) -> JobRow:
     return shown
 
 
+class Details(NamedTuple):
+    """What lists do not show of a job."""
+
+    data: Any
+    """The payload as plain data; None as well when it has been let go."""
+    lines: list[tuple[float, Any]]
+    """What it logged: Unix seconds and message, oldest first."""
+    progress: tuple[float, float | None, str | None] | None
+    """How far it says it is: done, total, a note."""
+
+
+def details(store: Store, found: Sequence[Found]) -> list[Details]:
+    """What lists do not show of some jobs, read at once."""
+    outside = {one.id: payload_key(one.record) for one in found if one.record is not None and flag(one.record, "p")}
+    payloads = dict(zip(outside, pipe(store, [("GET", key) for key in outside.values()]), strict=True))
+    told = []
+    for one in found:
+        payload = payloads.get(one.id) if one.id in outside else None if one.record is None else one.record.payload
+        data = None if payload is None else msgspec.msgpack.decode(payload)
+        told.append(Details(data, logs(one), one.finished.progress if one.finished is not None else None))
+    return told
+
+
 def logs(found: Found) -> list[tuple[float, Any]]:
     """What the last try of a finished job logged: Unix seconds and message, oldest first."""
     lines = found.finished.lines if found.finished else None
     return [(at, message) for at, message in map(plain, lines or ())]
+
+
+def errors(found: Found) -> list[TryError]:
+    """Those that the record carries from try to try, and that of the last, which ended the job."""
+    record, job, page = found.record, found.finished, found.page
+    if record is None:
+        return []
+    told = list(record.errors or ())
+    if found.status == "failed" and job is not None and page is not None and (last := job.failure) is not None:
+        told.append(TryError(record.tries + 1, job.ended + page.epoch, last.type, last.message, last.traceback))
+    return told
+
+
+def children(found: Found) -> list[str]:
+    """The ids of the jobs that its tries added."""
+    before = found.record.children if found.record is not None else None
+    return [*(before or ()), *((found.finished.children if found.finished is not None else None) or ())]
 
 
 def data(store: Store, record: Record) -> Any:

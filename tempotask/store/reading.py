@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tempotask.store.records import Finished, Page
+from tempotask.store.records import Finished, Page, encode
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
 STEP = 2000
 """Records that one command reads at most."""
+COUNT = 1000
+"""Elements that act.lua looks at in one go."""
 PAGES = 16
 """Pages of history that one command reads at most: they hold results."""
 
@@ -67,6 +69,12 @@ def decode_leaf(stored: bytes) -> Leaf:
     """The reverse of `encode_page`, not further than needed."""
     length = int.from_bytes(stored[2:6], "big")
     return Leaf(stored[6 : 6 + length].decode().split(), _decode_raw_page(memoryview(stored)[6 + length :]))
+
+
+def encode_leaf(keys: Sequence[str], page: RawPage) -> bytes:
+    """As `encode_page` writes it."""
+    outside = " ".join(keys).encode()
+    return len(page.jobs).to_bytes(2, "big") + len(outside).to_bytes(4, "big") + outside + encode(page)
 
 
 def pipe(store: Store, commands: Sequence[Command]) -> list[Any]:

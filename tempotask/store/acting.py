@@ -1,0 +1,197 @@
+"""Acting on jobs: cancel, delete, pause, resume, try again; one by its id, or all that a filter means.
+
+A job that has not finished is looked for and acted on where it is, by one script, which does both in one step
+(act.lua). Finished jobs stand on pages of history, which are written anew (revise.lua). Many are acted on in bounded
+steps, so that the server is never held long; those that move meanwhile are met at the next pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tempotask.store import look, schedules
+from tempotask.store.lists import Filter, counts
+from tempotask.store.look import Found
+from tempotask.store.reading import COUNT, workers
+from tempotask.store.records import FINISHED, NIL, Failure, Finished, Outcome, Page, Record, encode
+from tempotask.store.revising import GONE, IN_USE, Revising
+from tempotask.store.script import Argument
+from tempotask.store.store import Store
+
+LOOKS = 100
+"""A job that moves away so many times in a row is left alone."""
+PASSES = 3
+"""As often are all places gone through, at most: jobs move from one that is still to be seen to one that was."""
+KEEP_MS = 3_600_000
+"""How long it is known that a job was cancelled."""
+
+Place = tuple[Argument, ...]
+
+
+class Acting:
+    """Acts on the jobs of one namespace."""
+
+    def __init__(self, store: Store, kept: int) -> None:
+        self._store = store
+        self._kept = kept
+        """How many cancelled jobs the history of a queue keeps."""
+        self._revising = Revising(store)
+
+    # -- queues
+
+    def pause_queue(self, queue: str) -> bool:
+        """A paused queue starts nothing. Whether that changed anything."""
+        return self._store.pause_queue(queue)
+
+    def resume_queue(self, queue: str) -> bool:
+        """The reverse. Whether that changed anything."""
+        return self._store.resume_queue(queue)
+
+    # -- one job
+
+    def cancel(self, id: str) -> bool:
+        """Whether it will not run, or run no further; a finished one stays as it is."""
+        return self._act_on("cancel", id)
+
+    def pause(self, id: str) -> bool:
+        """Whether that changed anything: a waiting or delayed job then stays so until it is resumed."""
+        return self._act_on("pause", id)
+
+    def resume(self, id: str) -> bool:
+        """Whether that changed anything."""
+        return self._act_on("resume", id)
+
+    def toggle(self, id: str) -> bool:
+        """Pauses or resumes a job; whether it is paused now."""
+        found = look.find(self._store, id)
+        if found is not None and found.paused:
+            return not self.resume(id)
+        return self.pause(id)
+
+    def delete(self, id: str) -> bool:
+        """Whether there was such a job. Nobody knows it any more, and who waits for it is told that it is cancelled."""
+        gone = self._act_on("delete", id)
+        for _ in range(LOOKS):
+            # Earlier runs of this id too, which would be found otherwise.
+            found = look.find(self._store, id)
+            if found is None or found.status not in FINISHED:
+                break
+            gone = self._revising.one(found, again=False) not in (GONE, IN_USE) or gone
+        return gone
+
+    def retry(self, id: str) -> bool:
+        """Whether it waits again, with fresh tries: a finished job does, as long as history keeps it."""
+        tried = False
+        for _ in range(LOOKS):
+            found = look.find(self._store, id)
+            if found is None or found.status not in FINISHED:
+                # Seen finished before, its page gone since: the reply was lost, or somebody else was faster.
+                return tried and found is not None
+            answer = self._revising.one(found, again=True)
+            if answer != GONE:
+                return answer != IN_USE
+            tried = True
+        return False
+
+    def _act_on(self, action: str, id: str) -> bool:
+        """Acts on a job that has not finished, where it is; as often as it moves away."""
+        tried = False
+        for _ in range(LOOKS):
+            found = look.find(self._store, id)
+            if tried and _is_done(action, found):
+                # The reply was lost, or somebody else was faster.
+                return True
+            if found is None or found.record is None or not _concerns(action, found):
+                return False
+            if not found.place:
+                return action in ("cancel", "delete") and schedules.remove(self._store, id)
+            if self._walk(action, found.place, Filter(found.record.queue), id) > 0:
+                return True
+            tried = True
+        return False
+
+    # -- many jobs
+
+    def cancel_all(self, wanted: Filter) -> int:
+        """Cancels all such jobs that have not finished; how many."""
+        return self._sweep("cancel", wanted)
+
+    def delete_all(self, wanted: Filter) -> int:
+        """Deletes all such jobs; how many."""
+        return self._sweep("delete", wanted) + self._revising.all(wanted, again=False)
+
+    def retry_all(self, wanted: Filter) -> int:
+        """Has all such jobs that are finished wait again, with fresh tries; how many."""
+        return self._revising.all(wanted, again=True)
+
+    def delete_everything(self) -> int:
+        """Deletes all jobs, and the schedules that were added as jobs are; how many."""
+        added = [planned.id for planned in schedules.every(self._store) if planned.added]
+        return sum(schedules.remove(self._store, id) for id in added) + self.delete_all(Filter())
+
+    def _sweep(self, action: str, wanted: Filter) -> int:
+        total = 0
+        for _ in range(PASSES):
+            acted = sum(self._walk(action, place, wanted) for place in self._places(wanted))
+            total += acted
+            if acted == 0:
+                break
+        return total
+
+    def _places(self, wanted: Filter) -> Iterator[Place]:
+        """Where such jobs may be, in the order in which most of them move."""
+        if wanted.any_of("delayed"):
+            yield "set", "due", 0, COUNT
+            yield "set", "retries", 0, COUNT
+        if wanted.any_of("waiting", "delayed"):
+            kinds = ("W" if wanted.any_of("waiting") else "") + ("DR" if wanted.any_of("delayed") else "")
+            yield "parked", 0, COUNT, kinds
+        if wanted.any_of("waiting"):
+            for one in counts(self._store, None if wanted.queue is None else [wanted.queue]):
+                for key in one.keys:
+                    yield "list", key, 0, COUNT
+        if wanted.any_of("processing"):
+            for worker in workers(self._store):
+                yield "claims", worker
+
+    def _walk(self, action: str, place: Place, wanted: Filter, id: str = "") -> int:
+        """Goes through one place to its end, or until that one job has been acted on; how many were."""
+        acted = 0
+        while True:
+            terms = (action, id, wanted.queue or "", wanted.name or "", *self._store.limits, KEEP_MS, self._kept)
+            number, following = self._store.run("act", *terms, *_around(action, self._store.now()), *place)
+            acted += int(number)
+            if following == b"" or (id and acted):
+                return acted
+            # What to replace by where to go on: a set and a list are named before it.
+            at = 1 if place[0] == "parked" else 2
+            place = (*place[:at], following, *place[at + 1 :])
+
+
+def _concerns(action: str, found: Found) -> bool:
+    if action == "pause":
+        return found.status in ("waiting", "delayed") and not found.paused
+    if action == "resume":
+        return found.paused
+    return found.status not in FINISHED
+
+
+def _is_done(action: str, found: Found | None) -> bool:
+    if action == "delete":
+        return found is None
+    if found is None:
+        return False
+    return found.status == "cancelled" if action == "cancel" else found.paused == (action == "pause")
+
+
+def _around(action: str, now: float) -> tuple[bytes, ...]:
+    """What the script puts around a record to make an outcome and a page of history of it: what stands before queue
+    and name in an outcome, and behind them; a page up to its list of jobs; what stands before a record in a finished
+    job, and behind it."""
+    failure = Failure("JobCancelled", "it was deleted") if action == "delete" else None
+    outcome = encode(Outcome("cancelled", "", "", failure=failure))
+    start = len(outcome) - len(encode("")) * 2 - len(encode(NIL)) - len(encode(failure))
+    record = Record("", "", "", "", "", 0.0)
+    job = encode(Finished(record, None, now, failure=failure))
+    page = encode(Page("", "", 0.0, []))
+    return outcome[:start], outcome[start + 2 :], page[:-1], job[:1], job[1 + len(encode(record)) :]
