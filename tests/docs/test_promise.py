@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
@@ -30,8 +32,8 @@ from tempotask.cli.supervisor import command as supervisor
 
 PUBLIC = """
     QueueManager Task Job Context JobHandle JobHandles JobInfo QueueInfo JobOptions Options Repeat Retry Event
-    as_completed TempoTaskError DuplicateTask UnknownTask InvalidPayload InvalidOptions InvalidName NotImportable ServerUnavailable
-    ServerFull JobFailed JobTimeout WorkerCrashed JobCancelled JobNotFound ResultExpired
+    as_completed TempoTaskError DuplicateTask UnknownTask InvalidPayload InvalidOptions InvalidName NotImportable
+    ServerUnavailable ServerFull JobFailed JobTimeout WorkerCrashed JobCancelled JobNotFound ResultExpired
 """
 ERRORS = {
     "TempoTaskError": "DuplicateTask UnknownTask InvalidPayload InvalidOptions InvalidName NotImportable "
@@ -130,6 +132,33 @@ def each(names: dict[Any, str]) -> list[Any]:
     ]
 
 
+DOCS = Path(__file__).parents[2] / "docs"
+TYPED = "\n".join(
+    block
+    for page in DOCS.glob("*.md")
+    for block in re.findall(r"^```(?:python|sh)\n(.*?)^```", page.read_text(), re.M | re.S)
+)
+"""All that the pages for readers show, which `test_pages.py` runs."""
+SHOWN = [
+    *TALKING[QueueManager].replace("close", "aclose").split(),
+    *"init task register_job handle get_jobs_list on start join stop run".split(),
+    *(*OTHERS[JobHandle].replace("__await__", "await").split(), *TALKING[JobHandle].split(), "results", "as_completed"),
+    *(f"{name}=" for name in (*OF_A_JOB.split(), "db", "ctx", "concurrency", "options", "namespace", "inline")),
+    *(f"{name}=" for call in (Repeat, Retry) for name in PARAMETERS[call].split()),
+    *(f'"{name}"' for name in (*OF_AN_APPLICATION.split(), *EVENTS.split(), *STATUSES.split())),
+    *(
+        "job.progress",
+        "job.logger",
+        "job.cancelled",
+        "job.attempt",
+        "job.data",
+        "ctx.app",
+        "ctx.enqueue",
+        "on_success=",
+    ),
+]
+
+
 def options_of(command: click.Command) -> set[str]:
     return {name for parameter in command.params for name in parameter.opts}
 
@@ -197,6 +226,19 @@ def test_every_command_is_there_with_its_options(name: str) -> None:
 
 def test_the_supervisor_has_its_options() -> None:
     assert options_of(supervisor) >= set(OF_THE_SUPERVISOR.split())
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_function_and_option_has_an_example_that_runs(name: str) -> None:
+    assert re.search(rf"(?<![\w]){re.escape(name)}(?!\w)" if name[-1] != "=" else rf"\b{name}", TYPED)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_each_of_its_options_has_an_example_that_runs(name: str) -> None:
+    lines = [line for line in TYPED.replace("\\\n", " ").splitlines() if f"tempotask {name} " in f"{line} "]
+    assert lines
+    for option in COMMANDS[name].split():
+        assert any(f" {option} " in f"{line} " for line in lines), option
 
 
 @pytest.mark.parametrize("name", TO_COME)
