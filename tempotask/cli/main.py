@@ -13,11 +13,11 @@ from typing import NoReturn
 
 import click
 
-from tempotask.cli import adding, command, looking, mistakes, output
+from tempotask.cli import adding, command, looking, mistakes, output, stacks
 
 LATER = (
-    *("logs", "schedules", "events", "pause", "resume", "retry", "cancel", "delete"),
-    *("map", "top", "stacks", "run-here"),
+    *("logs", "events", "pause", "resume", "retry", "cancel", "delete"),
+    *("map", "top", "run-here"),
 )
 """Commands that are promised and not built yet."""
 
@@ -50,7 +50,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(looking.queues, looking.jobs, looking.job, looking.check, looking.server),
+    *(looking.queues, looking.jobs, looking.job, looking.check, looking.server, stacks.stacks),
     *(adding.enqueue, adding.publish),
 ):
     cli.add_command(_command)

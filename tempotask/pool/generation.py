@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tempotask.options import Options
 from tempotask.pool.batch import BUSY, IDLE, SPENT, STARTING
@@ -101,6 +101,11 @@ class Generation:
             what = order.job.id if order.job else f"{order.index} of turn {order.turn}"
             log.debug("job %s of worker %s is cancelled", what, worker)
             watch.cancel(order)
+
+    @property
+    def watches(self) -> Iterable[Watch]:
+        """The eyes on its workers."""
+        return self._watches.values()
 
     def steal(self) -> None:
         """Has every worker give back what it has not started."""

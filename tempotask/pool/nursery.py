@@ -45,6 +45,7 @@ from tempotask.pool.report import (
     WorkerDied,
     WorkerSpec,
 )
+from tempotask.pool.stacks import write_on_signal
 
 FAILED = 70  # a worker's exit code for an exception that it should not have raised (EX_SOFTWARE)
 NOT_BORN = 71  # and for one that the system could not start (EX_OSERR)
@@ -282,9 +283,11 @@ def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[
         deaf_to_stops()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         setproctitle(f"tempotask: worker {spec.worker}")
+        block = ControlBlock.attach(block_fd)
+        write_on_signal(block)
         manager = prepare()
         os.register_at_fork(before=_hold_stops, after_in_parent=_let_stops_go, after_in_child=_default_signals)
-        code = manager.work(spec, ControlBlock.attach(block_fd)) or 0
+        code = manager.work(spec, block) or 0
     except SystemExit as exit:
         code = exit.code if isinstance(exit.code, int) else 0 if exit.code is None else 1
     except application.LoadError as error:

@@ -35,6 +35,7 @@ from tempotask.pool.linux import become_subreaper
 from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import UnifiedWorkerPool
 from tempotask.pool.report import AppReport
+from tempotask.pool.stacks import Stacks
 from tempotask.store.connect import resolve
 from tempotask.store.store import Limits, Store
 
@@ -89,6 +90,7 @@ class Supervisor:
         self._report: AppReport
         self._clerk: Clerk
         self._housekeeper: Housekeeper
+        self._stacks: Stacks
 
     # -- the loop
 
@@ -263,6 +265,7 @@ class Supervisor:
         self._generations.begin(pool, report, self._clerk, house.coroner, self._wake_end)
         if not self._stopping:
             self._begun = True
+            self._stacks = Stacks(house.supervisor, self._clerk, self.after)
             self._clerk.listen(house.supervisor, house.obey)
         self.keep_up()
 
@@ -341,6 +344,7 @@ class Supervisor:
 
     def show_stacks(self, key: str) -> None:
         """Pushes the workers' stacks to that list, in a moment."""
+        self._stacks.show(key, [watch for generation in self._generations for watch in generation.watches])
 
     # -- 6. stopping
 

@@ -24,6 +24,7 @@ TABLE = {
     "supervisors": "hash: supervisor -> its registration (host, boot, process, tasks)",
     "leases": "hash: supervisor -> the millisecond its lease runs out, or `swept`",
     "orders:<supervisor>": "list: what a supervisor is told",
+    "stacks:<question>": "list: what supervisors answer to `tempotask stacks`, for a minute",
     "ids": "hash: ids that users gave, of jobs that have not finished -> queue",
     "calls:<second>": "hash: enqueue calls of that second -> their answers",
     "payload:<id>": "string: a payload over 4 KiB",

@@ -1,0 +1,82 @@
+"""`tempotask stacks`: where every worker is in its code right now."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from tempotask.cli import output
+from tempotask.cli.command import end, everywhere, opened, say
+
+if TYPE_CHECKING:
+    from tempotask.pool.stacks import Answer, Stack
+    from tempotask.store.store import Store
+
+PATIENCE = 2.0
+"""Seconds for which supervisors are waited for."""
+OWN_CODE = "/tempotask/pool/runner.py"
+"""Below it a stack is ours, and the same for every job."""
+
+
+@click.command()
+@everywhere
+def stacks(db: str | None, namespace: str, as_json: bool) -> None:
+    """Shows where every worker is in its code, the innermost call first."""
+    with opened(db, namespace) as store:
+        supervisors = sorted(store.registrations())
+        if not supervisors:
+            end(1, f"no supervisor works in namespace {namespace} at {store.server.label}")
+        answers = ask(store, supervisors)
+    for answer in answers:
+        for stack in answer.workers:
+            if as_json:
+                output.print_json({"supervisor": answer.supervisor, "host": answer.host, **_fields(stack)})
+            else:
+                _show(answer, stack)
+    silent = set(supervisors) - {answer.supervisor for answer in answers}
+    for supervisor in sorted(silent):
+        say(f"supervisor {supervisor} did not answer within {PATIENCE:.0f} s; `tempotask server` shows its lease")
+    if silent:
+        raise click.exceptions.Exit(1)
+
+
+def ask(store: Store, supervisors: list[str], patience: float = PATIENCE) -> list[Answer]:
+    """Asks all supervisors. Returns the answers that came in so many seconds."""
+    import msgspec
+
+    from tempotask.pool.stacks import KEPT_MS, Answer
+
+    key = f"stacks:{secrets.token_hex(8)}"
+    client = store.server.client()
+    with client.pipeline(transaction=True) as pipeline:
+        for supervisor in supervisors:
+            pipeline.rpush(f"{store.prefix}orders:{supervisor}", f"stacks {key}")
+            pipeline.pexpire(f"{store.prefix}orders:{supervisor}", KEPT_MS)
+        pipeline.execute()
+    answers, until = list[Answer](), time.monotonic() + patience
+    while len(answers) < len(supervisors) and (left := until - time.monotonic()) > 0:
+        told = client.blpop([store.prefix + key], timeout=max(0.01, min(0.5, left)))
+        if told:
+            answers.append(msgspec.msgpack.decode(cast(bytes, told[1]), type=Answer))
+    client.delete(store.prefix + key)
+    return sorted(answers, key=lambda answer: answer.supervisor)
+
+
+def _fields(stack: Stack) -> dict[str, object]:
+    return {name: getattr(stack, name) for name in stack.__struct_fields__}
+
+
+def _show(answer: Answer, stack: Stack) -> None:
+    job = f"job {stack.id} ({stack.queue}/{stack.name})" if stack.id else stack.state
+    output.print_line(f"worker {stack.worker} (pid {stack.pid} on {answer.host}): {job}")
+    if stack.stack is None:
+        output.print_line("  it could not be asked: it is starting, or it does not run")
+        return
+    if stack.state != "idle":
+        for line in stack.stack.splitlines()[1:]:
+            if stack.id and OWN_CODE in line:
+                break
+            output.print_line(line)

@@ -1,0 +1,162 @@
+"""Where every worker is in its code right now, also one in an endless loop or in C code that holds the interpreter.
+
+    tempotask stacks ── order ──► supervisor ── STACK_SIGNAL ──► worker
+           ▲                         ▲                             │ faulthandler, in the signal handler itself
+           └───── pushed, by host ───┴── the block's file, behind its page ◄──┘
+
+The worker writes to the file of its control block, which both hold, behind the page that both have mapped. Only the
+main thread's stack: it is the one that runs jobs, and it stands still meanwhile, while other threads' frames may change
+under whoever reads them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import mmap
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from tempotask.pool.batch import BUSY, IDLE, SPENT, STACK_SIGNAL, STACKS, STARTING, ControlBlock
+from tempotask.pool.clerk import Clerk
+from tempotask.pool.watch import Watch
+from tempotask.store.records import Record, decode_record
+from tempotask.store.store import Store
+
+STATES = {STARTING: "starting", IDLE: "idle", BUSY: "busy", SPENT: "spent"}
+PAUSE, PATIENCE = 0.01, 1.0
+"""Seconds between two looks whether a stack is written; how long one is waited for."""
+QUIET = 3
+"""After so many looks that found nothing new, a stack is taken to be written: there is no mark at its end."""
+KEPT_MS = 60_000
+"""How long an answer waits for whoever asked."""
+
+
+class Stack(msgspec.Struct):
+    """Where one worker is. `stack` is as `faulthandler` writes it; None for one that could not be asked."""
+
+    worker: str
+    pid: int
+    state: str
+    stack: str | None
+    id: str | None = None
+    """Of the job that it runs."""
+    queue: str | None = None
+    name: str | None = None
+
+
+class Answer(msgspec.Struct):
+    """What a supervisor answers."""
+
+    supervisor: str
+    host: str
+    pid: int
+    workers: list[Stack]
+
+
+def write_on_signal(block: ControlBlock) -> None:
+    """In a worker: from now on its stack can be asked for."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        faulthandler.register(STACK_SIGNAL, file=block.fd, all_threads=False)
+        block.words[STACKS] = 1
+
+
+@dataclass
+class _Asked:
+    """A worker whose stack is awaited, and what it did when it was asked."""
+
+    watch: Watch
+    state: str
+    turn: str
+    running: int | None
+    able: bool
+    size: int = 0
+    quiet: int = 0
+    text: str | None = None
+
+    def look(self) -> bool:
+        """Whether nothing more is to be expected of it."""
+        if self.text is not None or not self.able or self.watch.worker.state == "ending":
+            return True
+        fd = self.watch.worker.block.fd
+        size = os.fstat(fd).st_size - mmap.PAGESIZE
+        self.quiet = self.quiet + 1 if size == self.size else 0
+        self.size = size
+        if size and self.quiet >= QUIET:
+            self.text = os.pread(fd, size, mmap.PAGESIZE).decode(errors="replace")
+        return self.text is not None
+
+
+class Stacks:
+    """Answers for one supervisor, one question after the other; `after` calls in the loop, some seconds later."""
+
+    def __init__(self, supervisor: str, clerk: Clerk, after: Callable[[float, Callable[[], None]], None]) -> None:
+        self._supervisor = supervisor
+        self._clerk = clerk
+        self._after = after
+        self._keys: list[str] = []
+        self._asked: list[_Asked] = []
+        self._until = 0.0
+
+    def show(self, key: str, watches: Iterable[Watch]) -> None:
+        """Has the stacks of these workers pushed to that list. Who asks meanwhile gets the same answer."""
+        self._keys.append(key)
+        if len(self._keys) > 1:
+            return
+        self._until = time.monotonic() + PATIENCE
+        self._asked = [_ask(watch) for watch in watches]
+        self._look()
+
+    def _look(self) -> None:
+        awaited = [asked for asked in self._asked if not asked.look()]
+        if awaited and time.monotonic() < self._until:
+            self._after(PAUSE, self._look)
+            return
+        keys, asked, store = self._keys, self._asked, self._clerk.store
+        self._keys, self._asked = [], []
+
+        def answer() -> None:
+            workers = [_stack(store, one) for one in asked]
+            told = msgspec.msgpack.encode(Answer(self._supervisor, socket.gethostname(), os.getpid(), workers))
+            store.server.patiently(lambda: _push(store, keys, told))
+
+        self._clerk.ask(answer)
+
+
+def _ask(watch: Watch) -> _Asked:
+    worker, look = watch.worker, watch.peek()
+    able = bool(worker.pid and worker.block.words[STACKS])
+    if able:
+        os.ftruncate(worker.block.fd, mmap.PAGESIZE)
+        # The worker's descriptor is a copy of ours: the two have one position.
+        os.lseek(worker.block.fd, mmap.PAGESIZE, os.SEEK_SET)
+        worker.signal(STACK_SIGNAL)
+    return _Asked(watch, STATES.get(look.state, "?"), look.name, look.running, able)
+
+
+def _stack(store: Store, asked: _Asked) -> Stack:
+    """In the clerk's thread: with the job, which the server knows."""
+    worker, job = asked.watch.worker, None
+    if asked.running is not None:
+        turn, claims = store.opened(worker.id)
+        if turn == asked.turn and asked.running < len(claims) and claims[asked.running]:
+            job = decode_record(claims[asked.running])
+    stack = Stack(worker.id, asked.watch.pid, asked.state, asked.text)
+    return stack if job is None else _with_job(stack, job)
+
+
+def _with_job(stack: Stack, job: Record) -> Stack:
+    return msgspec.structs.replace(stack, id=job.id, queue=job.queue, name=job.name)
+
+
+def _push(store: Store, keys: list[str], told: bytes) -> None:
+    with store.server.client().pipeline(transaction=True) as pipeline:
+        for key in keys:
+            pipeline.rpush(store.prefix + key, told)
+            pipeline.pexpire(store.prefix + key, KEPT_MS)
+        pipeline.execute()
