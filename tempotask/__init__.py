@@ -22,11 +22,12 @@ if TYPE_CHECKING:
         WorkerCrashed,
     )
     from tempotask.handle import JobHandle, JobHandles, as_completed
-    from tempotask.info import JobInfo
+    from tempotask.info import JobInfo, QueueInfo
     from tempotask.job import Context, Job
     from tempotask.manager import QueueManager
     from tempotask.options import JobOptions, Options
     from tempotask.retry import Retry
+    from tempotask.schedule.repeat import Repeat
     from tempotask.task import Task
 
 __all__ = [
@@ -46,7 +47,9 @@ __all__ = [
     "JobTimeout",
     "NotImportable",
     "Options",
+    "QueueInfo",
     "QueueManager",
+    "Repeat",
     "ResultExpired",
     "Retry",
     "ServerFull",
@@ -66,7 +69,9 @@ _WHERE = {
     "JobInfo": "info",
     "JobOptions": "options",
     "Options": "options",
+    "QueueInfo": "info",
     "QueueManager": "manager",
+    "Repeat": "schedule.repeat",
     "Retry": "retry",
     "Task": "task",
     "as_completed": "handle",

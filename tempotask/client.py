@@ -22,10 +22,13 @@ from tempotask.errors import (
     ResultExpired,
     WorkerCrashed,
 )
+from tempotask.events import Events
 from tempotask.info import JobInfo, LogEntry, info_of
 from tempotask.options import Options
-from tempotask.store import look
+from tempotask.store import lists, look
+from tempotask.store.acting import Acting
 from tempotask.store.connect import Server, resolve
+from tempotask.store.lists import Filter
 from tempotask.store.outcomes import Ending, Outcomes
 from tempotask.store.records import FINISHED, Outcome, Status, decode_outcome
 from tempotask.store.store import Limits, Store
@@ -67,6 +70,7 @@ class Client:
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._outcomes: Outcomes | None = None
+        self._events: Events | None = None
         self._executor: ThreadPoolExecutor | None = None
 
     def _in_this_process(self) -> threading.RLock:
@@ -100,6 +104,14 @@ class Client:
             return self._outcomes
 
     @property
+    def events(self) -> Events:
+        """Who in this process is told what happens."""
+        with self._in_this_process():
+            if self._events is None:
+                self._events = Events(self.server, self.store)
+            return self._events
+
+    @property
     def executor(self) -> ThreadPoolExecutor:
         """Threads for what would block an event loop."""
         with self._in_this_process():
@@ -119,8 +131,10 @@ class Client:
     def close(self) -> None:
         """Lets go of connections and threads."""
         with self._in_this_process():
-            store, outcomes, executor = self._store, self._outcomes, self._executor
-            self._store = self._outcomes = self._executor = None
+            store, outcomes, executor, events = self._store, self._outcomes, self._executor, self._events
+            self._store = self._outcomes = self._executor = self._events = None
+        if events is not None:
+            events.close()
         if outcomes is not None:
             outcomes.close()
         if executor is not None:
@@ -139,6 +153,19 @@ class Client:
         """A job, wherever it is."""
         found = self.found(id)
         return None if found is None else info_of(self.store, found)
+
+    def listed(self, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[look.Found], str | None]:
+        """The newest of such jobs, and where to go on."""
+        return lists.jobs(self.store, *wanted, limit, cursor)
+
+    def newest(self, most: int) -> list[lists.QueueJobs]:
+        """All queues with their newest jobs, at most so many of each status."""
+        return lists.newest(self.store, most)
+
+    @property
+    def acting(self) -> Acting:
+        """What acts on jobs."""
+        return Acting(self.store, self._options.max_jobs_per_status["cancelled"])
 
     def info(self, id: str) -> JobInfo:
         """`find`, or `JobNotFound`."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from tempotask import later
 from tempotask.store.records import decode_outcome
 
 if TYPE_CHECKING:
@@ -73,6 +72,15 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             (ending,) = self._client.outcomes.in_order([self.id], timeout, self._known)
         return self._value(ending)
 
+    def cancel(self) -> bool:
+        """Cancels the job; whether it will be cancelled. One that has not started never does; one that runs is ended.
+        A finished job stays as it is. Of a schedule: it makes no more jobs."""
+        return self._client.acting.cancel(self.id)
+
+    async def acancel(self) -> bool:
+        """`cancel`, to be awaited."""
+        return await self._client.apart(self.cancel)
+
     async def astatus(self) -> Status:
         """`status`, to be awaited."""
         return await self._client.apart(self.status)
@@ -105,11 +113,6 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         (ending,) = [one async for one in self._client.outcomes.ain_order([self.id], timeout, self._known)]
         self._seen = ending
         return await self._client.apart(self._client.final_status, self.id, ending)
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            raise later.missing("a handle", name, later.HANDLE)
 
     def _taken(self) -> Ending | None:
         ending, self._seen = self._seen, None

@@ -16,9 +16,10 @@ from tempotask import later, launch
 from tempotask.client import Client
 from tempotask.declaration import AsyncHandler, Declaration, Handler, check_fields, context_factory
 from tempotask.errors import DuplicateTask, InvalidName, InvalidOptions, JobTimeout, NotImportable, TempoTaskError
+from tempotask.events import Callback, Subscription
 from tempotask.handle import JobHandle, JobHandles
-from tempotask.info import JobInfo
 from tempotask.job import Context
+from tempotask.jobs import Jobs
 from tempotask.names import check_name
 from tempotask.options import JobFields, JobOptions, Options, whole
 from tempotask.producer import Producer
@@ -39,7 +40,7 @@ FIRST_LOOK, LONGEST_LOOK = 0.005, 0.1
 """Seconds between two looks of `join`: at first, and at last."""
 
 
-class QueueManager(Generic[A]):
+class QueueManager(Jobs, Generic[A]):
     """An application: its tasks, its server, its pool. `A` is the type of the application's own context.
 
     Made with `QueueManager.init`.
@@ -228,26 +229,21 @@ class QueueManager(Generic[A]):
             raise InvalidName(f"id {id!r}: give the id of a job, a str")
         return JobHandle(id, "", "", False, self._client, _known=False)
 
-    def get_job_by_id(self, id: str) -> JobInfo | None:
-        """All that is known of a job, or None."""
-        return self._client.find(id)
+    def on(
+        self, event: str, callback: Callback, queue: str | None = None, name: str | None = None
+    ) -> Subscription:
+        """Calls `callback` with each `Event` of that kind from now on, of one queue and one task if they are given.
 
-    def get_queues_list(self) -> list[str]:
-        """The names of the queues known to the server or declared here, sorted."""
-        known = (name.decode() for name in self._client.store.read("SMEMBERS", "queues"))
-        return sorted({*known, *(queue for queue, _ in self.tasks)})
+        Events: `waiting, started, progress, completed, failed, retrying, cancelled, stalled, worker`. Calls come one
+        after the other, in a thread of this process, which need not run jobs; an `async def` is awaited there. What a
+        call raises is logged, and the subscription goes on until it is closed. Events are recorded only while someone
+        is subscribed; one who is cut off for up to a minute gets what it missed.
 
-    def get_jobs_list(self) -> list[str]:
-        """The names of the tasks declared here, sorted."""
-        return sorted({name for _, name in self.tasks})
-
-    async def aget_job_by_id(self, id: str) -> JobInfo | None:
-        """`get_job_by_id`, to be awaited."""
-        return await self._client.apart(self.get_job_by_id, id)
-
-    async def aget_queues_list(self) -> list[str]:
-        """`get_queues_list`, to be awaited."""
-        return await self._client.apart(self.get_queues_list)
+        Raises:
+            InvalidOptions, InvalidName: an event that does not exist, or what is not spelt right.
+            ServerUnavailable: the server can't be reached.
+        """
+        return self._client.events.on(event, callback, queue, name)
 
     # -- running
 

@@ -103,8 +103,10 @@ class Acting:
                 return True
             if found is None or found.record is None or not _concerns(action, found):
                 return False
-            if not found.place:
-                return action in ("cancel", "delete") and schedules.remove(self._store, id)
+            if found.schedule is not None:
+                # One that a task declares lives while a supervisor declares it.
+                ends = action in ("cancel", "delete") and found.schedule.added
+                return ends and schedules.remove(self._store, id)
             if self._walk(action, found.place, Filter(found.record.queue), id) > 0:
                 return True
             tried = True
