@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         UnknownTask,
         WorkerCrashed,
     )
+    from tempotask.events import Event, Subscription
     from tempotask.handle import JobHandle, JobHandles, as_completed
     from tempotask.info import JobInfo, QueueInfo
     from tempotask.job import Context, Job
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Context",
     "DuplicateTask",
+    "Event",
     "InvalidName",
     "InvalidOptions",
     "InvalidPayload",
@@ -54,6 +56,7 @@ __all__ = [
     "Retry",
     "ServerFull",
     "ServerUnavailable",
+    "Subscription",
     "Task",
     "TempoTaskError",
     "UnknownTask",
@@ -63,6 +66,7 @@ __all__ = [
 
 _WHERE = {
     "Context": "job",
+    "Event": "events",
     "Job": "job",
     "JobHandle": "handle",
     "JobHandles": "handle",
@@ -73,6 +77,7 @@ _WHERE = {
     "QueueManager": "manager",
     "Repeat": "schedule.repeat",
     "Retry": "retry",
+    "Subscription": "events",
     "Task": "task",
     "as_completed": "handle",
 }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-MANAGER = frozenset({"on"})
-PACKAGE = frozenset({"Backoff", "Event"})
+PACKAGE = frozenset({"Backoff"})
 
 
 def missing(owner: str, name: str, promised: frozenset[str]) -> AttributeError:

@@ -12,7 +12,7 @@ import msgspec
 import redis
 from msgspec import UNSET
 
-from tempotask import later, launch
+from tempotask import launch
 from tempotask.client import Client
 from tempotask.declaration import AsyncHandler, Declaration, Handler, check_fields, context_factory
 from tempotask.errors import DuplicateTask, InvalidName, InvalidOptions, JobTimeout, NotImportable, TempoTaskError
@@ -296,11 +296,6 @@ class QueueManager(Jobs, Generic[A]):
             started.stop()
         if status not in (0, 1):
             raise TempoTaskError(f"the pool has ended with status {status}; see its log above")
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            raise later.missing("the manager", name, later.MANAGER)
 
     async def __aenter__(self) -> Self:
         await self.start()

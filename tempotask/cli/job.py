@@ -17,8 +17,11 @@ def report(store: Store, found: Found) -> dict[str, Any]:
     told = msgspec.structs.asdict(look.row(found))
     record = found.record
     told["due_at"] = found.due
-    told["data"] = look.data(store, record) if record is not None else None
-    told["logs"] = [{"at": at, "message": message} for at, message in look.logs(found)]
+    (details,) = look.details(store, [found])
+    told["started_at"] = told["started_at"] or details.started
+    told["data"] = details.data
+    told["progress"] = dict(zip(("done", "total", "note"), details.progress, strict=True)) if details.progress else None
+    told["logs"] = [{"at": at, "message": message} for at, message in details.lines]
     told["errors"] = [
         {name: getattr(error, name) for name in error.__struct_fields__} for error in (record and record.errors) or ()
     ]
@@ -33,6 +36,9 @@ def fields(store: Store, found: Found) -> dict[str, Any]:
     logs, errors = told.pop("logs"), told.pop("errors")
     for name in ("enqueued_at", "due_at", "started_at", "finished_at"):
         told[name] = output.moment(told[name])
+    if progress := told["progress"]:
+        done, total, note = (output.text(part) for part in progress.values())
+        told["progress"] = f"{done} of {total} {note}" if total else f"{done} {note}"
     shown = {name: value for name, value in told.items() if value is not None and value != ""}
     if not shown["paused"]:
         del shown["paused"]

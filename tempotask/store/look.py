@@ -40,12 +40,11 @@ from tempotask.store.records import (
     payload_key,
     plain,
 )
-from tempotask.store.script import Argument
+from tempotask.store.said import lines_of, live_of
 from tempotask.store.schedules import Planned
+from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
-SCHEDULE = ("schedule",)
-"""The place of what is no job: a schedule."""
 LOOKS = 100
 """A job that moves away so many times in a row counts as not found."""
 
@@ -69,6 +68,8 @@ class Found(NamedTuple):
     page: Page | None = None
     """The page of history that `finished` stands on: worker, host and epoch."""
     outcome: Outcome | None = None
+    schedule: Planned | None = None
+    """What is called so, when that is a schedule and no job."""
     paused: bool = False
     """Whether the job is paused on its own."""
     place: tuple[Argument, ...] = ()
@@ -161,7 +162,7 @@ def _scheduled(planned: Planned) -> Found | None:
     if planned.schedule is None:
         return None
     record = planned.schedule.record(planned.id, planned.schedule.added_at or 0.0)
-    return Found(planned.id, "delayed", record, due=planned.next / 1000, place=SCHEDULE)
+    return Found(planned.id, "delayed", record, due=planned.next / 1000, schedule=planned)
 
 
 def _in_list(store: Store, id: str, key: str) -> Found | None:
@@ -194,7 +195,7 @@ def parked(id: str, stored: bytes) -> Found:
     when, _, record = stored.partition(b" ")
     status: Status = "waiting" if when.startswith(b"W") else "delayed"
     due = float(when[1:]) / 1000 if status == "delayed" else None
-    return Found(id, status, decode_record(record), due=due, paused=True, place=("parked", "", COUNT))
+    return Found(id, status, decode_record(record), due=due, paused=True, place=("parked", "", COUNT, "WDR"))
 
 
 def _ended(store: Store, id: str) -> Found | None:
@@ -272,27 +273,30 @@ class Details(NamedTuple):
     data: Any
     """The payload as plain data; None as well when it has been let go."""
     lines: list[tuple[float, Any]]
-    """What it logged: Unix seconds and message, oldest first."""
+    """What all its tries logged: Unix seconds and message, oldest first."""
     progress: tuple[float, float | None, str | None] | None
     """How far it says it is: done, total, a note."""
+    started: float | None = None
+    """When the try began that runs now, in Unix seconds; known when it takes long."""
 
 
 def details(store: Store, found: Sequence[Found]) -> list[Details]:
     """What lists do not show of some jobs, read at once."""
     outside = {one.id: payload_key(one.record) for one in found if one.record is not None and flag(one.record, "p")}
     payloads = dict(zip(outside, pipe(store, [("GET", key) for key in outside.values()]), strict=True))
+    logs = pipe(store, [("LRANGE", f"log:{one.id}", 0, -1) for one in found])
+    running = [one.id for one in found if one.status == "processing"]
+    live = dict(zip(running, pipe(store, [("HGET", "live", id) for id in running]), strict=True))
     told = []
-    for one in found:
+    for one, log in zip(found, logs, strict=True):
         payload = payloads.get(one.id) if one.id in outside else None if one.record is None else one.record.payload
         data = None if payload is None else msgspec.msgpack.decode(payload)
-        told.append(Details(data, logs(one), one.finished.progress if one.finished is not None else None))
+        attempt = 1 if one.record is None else one.record.tries + 1
+        now, last = live_of(live.get(one.id), one.worker, attempt), one.finished
+        progress = last.progress if last is not None else now.progress if now is not None else None
+        lines = lines_of(log, last.lines if last is not None else None)
+        told.append(Details(data, lines, progress, now.started if now is not None else None))
     return told
-
-
-def logs(found: Found) -> list[tuple[float, Any]]:
-    """What the last try of a finished job logged: Unix seconds and message, oldest first."""
-    lines = found.finished.lines if found.finished else None
-    return [(at, message) for at, message in map(plain, lines or ())]
 
 
 def errors(found: Found) -> list[TryError]:

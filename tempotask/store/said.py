@@ -5,12 +5,11 @@ A job that runs long is told of while it runs, in `live` and `log:<id>`; what it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-
-from tempotask.store.look import Found
-from tempotask.store.store import Store
+from msgspec import Raw
 
 LINES = 1000
 """Lines of a job that are kept; the newest."""
@@ -34,30 +33,21 @@ class Live(msgspec.Struct, array_like=True, frozen=True, gc=False):
 _decode_live = msgspec.msgpack.Decoder(Live).decode
 
 
-def live(store: Store, found: Found) -> Live | None:
-    """What is known of a job while it is processing; None of others, and of one that has not run for long."""
-    if found.status != "processing":
-        return None
-    stored = store.read("HGET", "live", found.id)
+def live_of(stored: bytes | None, worker: str | None, attempt: int) -> Live | None:
+    """What `live` holds of a job, if it is of the try that this worker runs now."""
     if not stored:
         return None
     told = _decode_live(stored.partition(b"\n")[2])
-    tries = found.record.tries if found.record is not None else 0
-    return told if told.worker == found.worker and told.attempt == tries + 1 else None
+    return told if (told.worker, told.attempt) == (worker, attempt) else None
 
 
-def progress(store: Store, found: Found) -> Progress | None:
-    """How far a job says it is, or was at its end."""
-    if found.finished is not None:
-        return found.finished.progress
-    told = live(store, found)
-    return told.progress if told is not None else None
+def is_started(stored: bytes | None, worker: str, turn: str, index: int) -> bool:
+    """Whether those who listen have been told of this start, by what `live` holds of the job (say.lua)."""
+    return stored is not None and stored.startswith(f"2{worker} {turn} {index}\n".encode())
 
 
-def logs(store: Store, found: Found) -> list[tuple[float, Any]]:
-    """What all tries of a job logged so far, as far as it has been told: Unix seconds and message, oldest first."""
-    lines = store.read("LRANGE", f"log:{found.id}", 0, -1)
-    if found.finished is not None and found.finished.lines:
-        lines += [bytes(line) for line in found.finished.lines]
+def lines_of(stored: Sequence[bytes], last: Sequence[Raw] | None) -> list[tuple[float, Any]]:
+    """What a job logged, from its log and what came with its end: Unix seconds and message, oldest first."""
     # One that was sent twice, because nobody knew whether it had arrived, is one: it carries its time.
-    return [(at, message) for at, message in map(msgspec.msgpack.decode, dict.fromkeys(lines))][-LINES:]
+    lines = dict.fromkeys([*stored, *map(bytes, last or ())])
+    return [(at, message) for at, message in map(msgspec.msgpack.decode, lines)][-LINES:]

@@ -107,7 +107,7 @@ def test_a_finished_job_is_found_with_all_that_its_worker_said(store: Store) -> 
     assert (row.status, row.worker, row.host, row.error) == ("failed", "w12.0", "host", "ValueError: no")
     assert (row.started_at, row.finished_at, row.wait_seconds, row.run_seconds) == (EPOCH + 10, EPOCH + 12, 3.0, 2.0)
     assert (row.cpu_seconds, row.peak_memory_bytes, row.tries) == (0.5, 4096, 1)
-    assert look.logs(found) == [(EPOCH + 11, "half"), (EPOCH + 12, [1, b"x"])]
+    assert look.details(store, [found])[0].lines == [(EPOCH + 11, "half"), (EPOCH + 12, [1, b"x"])]
     assert found.record is not None
     assert look.data(store, found.record) == {"path": "a.png"}
 
