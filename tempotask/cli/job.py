@@ -15,30 +15,30 @@ from tempotask.store.store import Store
 def report(store: Store, found: Found) -> dict[str, Any]:
     """All that is known of a job, times as Unix seconds."""
     told = msgspec.structs.asdict(look.row(found))
-    record = found.record
-    told["due_at"] = found.due
     (details,) = look.details(store, [found])
-    told["started_at"] = told["started_at"] or details.started
+    told["due_at"] = found.due
     told["data"] = details.data
-    told["progress"] = dict(zip(("done", "total", "note"), details.progress, strict=True)) if details.progress else None
     told["logs"] = [{"at": at, "message": message} for at, message in details.lines]
-    told["errors"] = [
-        {name: getattr(error, name) for name in error.__struct_fields__} for error in (record and record.errors) or ()
-    ]
-    if (failure := _failure(found)) is not None:
-        told["traceback"] = failure.traceback
+    told["progress"] = None
+    if details.progress is not None:
+        told["progress"] = dict(zip(("done", "total", "note"), details.progress, strict=True))
+    told["errors"] = [{name: getattr(error, name) for name in error.__struct_fields__} for error in look.errors(found)]
+    told["children"] = look.children(found)
+    if found.record is None and found.outcome is not None and found.outcome.failure is not None:
+        # All that is left of its errors.
+        told["traceback"] = found.outcome.failure.traceback
     return told
 
 
 def fields(store: Store, found: Found) -> dict[str, Any]:
     """The same for people: only what there is."""
     told = report(store, found)
-    logs, errors = told.pop("logs"), told.pop("errors")
+    logs, errors, progress = told.pop("logs"), told.pop("errors"), told.pop("progress")
     for name in ("enqueued_at", "due_at", "started_at", "finished_at"):
         told[name] = output.moment(told[name])
-    if progress := told["progress"]:
-        done, total, note = (output.text(part) for part in progress.values())
-        told["progress"] = f"{done} of {total} {note}" if total else f"{done} {note}"
+    told["children"] = " ".join(told["children"])
+    if progress is not None:
+        told["progress"] = _how_far(**progress)
     shown = {name: value for name, value in told.items() if value is not None and value != ""}
     if not shown["paused"]:
         del shown["paused"]
@@ -51,7 +51,6 @@ def fields(store: Store, found: Found) -> dict[str, Any]:
     return shown
 
 
-def _failure(found: Found) -> Any:
-    if found.finished is not None:
-        return found.finished.failure
-    return found.outcome.failure if found.outcome is not None else None
+def _how_far(done: float, total: float | None, note: str | None) -> str:
+    told = output.text(float(done)) + (f" of {output.text(float(total))}" if total is not None else "")
+    return f"{told}  {note}" if note else told

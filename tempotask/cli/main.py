@@ -13,10 +13,10 @@ from typing import NoReturn
 
 import click
 
-from tempotask.cli import adding, command, looking, mistakes, output, stacks
+from tempotask.cli import acting, adding, command, looking, mistakes, output, schedules, stacks
 
 LATER = (
-    *("logs", "events", "pause", "resume", "retry", "cancel", "delete"),
+    *("logs", "events"),
     *("map", "top", "run-here"),
 )
 """Commands that are promised and not built yet."""
@@ -43,7 +43,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tempotask", prog_name="tempotask", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Looks at the jobs of TempoTask, and adds some.
+    """Looks at the jobs of TempoTask, adds some, and acts on them.
 
     Jobs are run by tempotask-supervisor.
     """
@@ -51,7 +51,9 @@ def cli() -> None:
 
 for _command in (
     *(looking.queues, looking.jobs, looking.job, looking.check, looking.server, stacks.stacks),
+    schedules.schedules,
     *(adding.enqueue, adding.publish),
+    *(acting.pause, acting.resume, acting.retry, acting.cancel, acting.delete),
 ):
     cli.add_command(_command)
 
