@@ -4,7 +4,7 @@
 2. a queue is on the ring if and only if something waits in it, once;
 3. claims are held under the open turn of a worker that is registered, or whose host was lost; no idle worker has any;
 4. counters equal what they count;
-5. ids, payloads and waiters refer to jobs that exist;
+5. ids, payloads and waiters refer to jobs that exist, or ids to schedules; every schedule has a next time;
 6. there are no keys but ours, and what should expire will.
 
 A namespace that is at work changes while it is read. What was read at one moment (snapshot.py) is true; of the rest
@@ -100,8 +100,8 @@ class Proof:
         """All of them, but those that a change while reading may explain."""
         rules = (
             *(self._records, self._ring, self._priorities, self._supervisors, self._workers),
-            *(self._claims, self._idle, self._wakes, self._counts, self._results, self._ids, self._payloads),
-            *(self._waiters, self._expiries),
+            *(self._claims, self._idle, self._wakes, self._counts, self._results),
+            *(self._ids, self._schedules, self._payloads, self._waiters, self._expiries),
         )
         found = [*self._foreign, *(violation for rule in rules for violation in rule())]
         changed = self.snapshot.changed
@@ -310,8 +310,10 @@ class Proof:
     # -- what refers to jobs
 
     def _ids(self) -> Iterator[Violation]:
-        given = self.snapshot.pairs("ids")
+        given, scheduled = self.snapshot.pairs("ids"), self.snapshot.pairs("schedules")
         for id, queue in given.items():
+            if scheduled.get(id, "").startswith("a"):
+                continue
             place = self.places.get(id)
             if place is None:
                 yield Violation("ids", f"has {id}, a job that has finished or never was", job=id, mend=("id", id))
@@ -321,6 +323,17 @@ class Proof:
             if id not in given and not AUTOMATIC.fullmatch(id):
                 mend = ("given", id, place.queue)
                 yield Violation("ids", f"does not have {id}, a job that has not finished", (place.key,), mend=mend)
+
+    def _schedules(self) -> Iterator[Violation]:
+        scheduled, firings = self.snapshot.pairs("schedules"), self.snapshot.pairs("firings")
+        given, about = self.snapshot.pairs("ids"), ("schedules",)
+        for id in scheduled.keys() - firings.keys():
+            yield Violation("firings", f"does not have {id}, a schedule, which therefore never fires", about)
+        for id in firings.keys() - scheduled.keys():
+            yield Violation("firings", f"has {id}, which is no schedule", about)
+        for id, state in scheduled.items():
+            if state.startswith("a") and id not in given:
+                yield Violation("ids", f"does not have {id}, a schedule that was added", about)
 
     def _payloads(self) -> Iterator[Violation]:
         in_history = set()

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, cast
 import redis
 from redis.connection import AbstractConnection
 
-from tempotask.errors import JobNotFound, ResultExpired, ServerUnavailable, TempoTaskError
+from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired, ServerUnavailable, TempoTaskError
 from tempotask.store import look
 from tempotask.store.records import FINISHED
 
@@ -374,6 +374,10 @@ class Outcomes:
 
     def _is_lost(self, id: str) -> bool:
         found = self._find(id)
+        if found is not None and found.schedule is not None:
+            self._deliver([(id, InvalidOptions(f"{id} is a schedule, and has no result; ask for those of its jobs"))])
+            self._unwait([id])
+            return False
         if found is not None and found.status not in FINISHED:
             return False
         (ending,) = self._store.ask(self._client, [id])

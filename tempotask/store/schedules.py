@@ -143,7 +143,7 @@ def look_later(store: Store, planned: Planned, seconds: float) -> None:
 
 
 def remove(store: Store, id: str) -> bool:
-    """Ends a schedule; jobs that it made stay. False if there is none of this id."""
+    """Ends a schedule that was added; jobs that it made stay. False if there is none of this id."""
     return bool(store.run("firings", "remove", id, "") == b"1")
 
 

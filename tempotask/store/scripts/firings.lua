@@ -4,7 +4,8 @@
 -- KEYS  the ring
 -- ARGV  'due', how many                       those that are to fire by now
 --       'later', id, version, milliseconds    is looked at again after so many
---       'remove', id, version ('' any), and maybe, for each supervisor, its id and its registration as they were seen
+--       'remove', id, version ('' any that was added), and maybe, for each supervisor, its id and its registration as
+--                 they were seen
 -- reply due: {now, id, state, id, state, ...}; later: '1', or '0' if it is not that schedule any more; remove: likewise,
 --       or 'again' if the supervisors are others than were seen: one of them may declare it
 --
@@ -28,6 +29,8 @@ end
 local state = call('HGET', P .. 'schedules', id)
 local version = state and string.match(state, '^%S+')
 if not state or (ARGV[3] ~= '' and ARGV[3] ~= version) then return '0' end
+-- One that is declared would come back.
+if ARGV[3] == '' and sub(version, 1, 1) ~= 'a' then return '0' end
 if what == 'later' then
   call('ZADD', P .. 'firings', now_ms() + tonumber(ARGV[4]), id)
   return '1'
