@@ -1,0 +1,285 @@
+"""Cancelling: what has not started never does, what runs is ended, and never is another job hit."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from pool.running import LONG, Bench, wait_until
+from store import play
+
+from tempotask import JobCancelled
+from tempotask.pool.batch import CANCEL, LIMIT, STARTED, VERDICT, VERDICT_INDEX, VERDICT_TURN
+from tempotask.pool.housekeeper import compare
+from tempotask.pool.orders import Cancel
+from tempotask.pool.pool import WorkerProcess
+from tempotask.pool.report import WorkerSpec
+from tempotask.pool.watch import Watch
+from tempotask.store.connect import Server
+from tempotask.store.store import Store
+
+APP = "ending:tempotask"
+
+
+# -- real workers
+
+
+@pytest.mark.parametrize("how", ["loop", "C"])
+def test_a_handler_that_gets_no_grace_is_ended_and_its_slot_works_again(bench: Bench, how: str) -> None:
+    supervisor = bench.start(app=APP, workers=1)
+    handle = bench.manager.enqueue(name="stay", queue="q", data=how)
+    _, _, pid = bench.hear()
+    began = time.monotonic()
+    assert handle.cancel()
+    after = bench.manager.enqueue(name="who", queue="q").result(timeout=LONG)
+    assert time.monotonic() - began < 20, "it was waited for"
+    assert after != int(pid)
+    assert not psutil.pid_exists(int(pid))
+    with pytest.raises(JobCancelled):
+        handle.result(timeout=LONG)
+    assert handle.status() == "cancelled"
+    assert not handle.cancel(), "it has ended"
+    assert supervisor.stop() == 0
+    (line,) = supervisor.about("SIGKILL")
+    assert handle.id in line
+    assert "was cancelled" in line
+
+
+def test_a_cancelled_handler_sees_it_and_may_end_by_itself(bench: Bench) -> None:
+    supervisor = bench.start(app=APP, workers=1)
+    handle = bench.manager.enqueue(name="heed", queue="q")
+    _, _, pid = bench.hear()
+    assert handle.cancel()
+    assert bench.hear() == ["cleaned", handle.id]
+    assert handle.status() == "cancelled"
+    assert bench.manager.enqueue(name="who", queue="q").result(timeout=LONG) == int(pid)
+    assert supervisor.stop() == 0
+    assert not supervisor.about("SIGKILL")
+
+
+def test_a_cancelled_coroutine_is_cancelled_and_cleans_up(bench: Bench) -> None:
+    supervisor = bench.start(app=APP, workers=1)
+    handle = bench.manager.enqueue(name="linger", queue="q")
+    _, _, pid = bench.hear()
+    assert handle.cancel()
+    assert bench.hear() == ["cleaned", handle.id]
+    assert bench.manager.enqueue(name="who", queue="q").result(timeout=LONG) == int(pid)
+    assert handle.status() == "cancelled"
+    assert supervisor.stop() == 0
+
+
+def test_a_handler_that_does_not_heed_is_ended_after_its_grace(bench: Bench) -> None:
+    bench.start(app=APP, workers=1)
+    handle = bench.manager.enqueue(name="stay", queue="q", data="loop", options={"cancel_grace": 0.3})
+    _, _, pid = bench.hear()
+    began = time.monotonic()
+    assert handle.cancel()
+    psutil.wait_procs([psutil.Process(int(pid))], timeout=LONG)
+    assert time.monotonic() - began >= 0.25, "it got no grace"
+    assert bench.manager.enqueue(name="who", queue="q").result(timeout=LONG) != int(pid)
+
+
+@pytest.mark.parametrize("how", ["child", "child that is left"])
+def test_what_a_cancelled_handler_started_ends_with_it(bench: Bench, how: str) -> None:
+    bench.start(app=APP, workers=1)
+    grace = 0 if how == "child" else 30
+    handle = bench.manager.enqueue(name="stay", queue="q", data=how, options={"cancel_grace": grace})
+    child = bench.hear()[3]
+    assert handle.cancel()
+    wait_until(lambda: not psutil.pid_exists(int(child)), "its child lives on")
+    assert bench.manager.enqueue(name="echo", queue="q", data=1).result(timeout=LONG) == 1
+
+
+def test_neighbours_in_the_batch_of_a_cancelled_job_run_once(bench: Bench) -> None:
+    """Those that were finished before it are settled before its process is killed."""
+    bench.start(app=APP, workers=1)
+    bench.manager.enqueue_many({"name": "echo", "queue": "q"} for _ in range(500)).results(timeout=LONG)
+    jobs = [{"name": "enter", "queue": "q", "data": 0.0} for _ in range(20)]
+    jobs.insert(10, {"name": "stay", "queue": "q", "data": "loop"})
+    handles = bench.manager.enqueue_many(jobs)
+    assert bench.hear()[:2] == ["runs", handles[10].id]
+    assert handles[10].cancel()
+    others = [handle for handle in handles if handle is not handles[10]]
+    for handle in others:
+        handle.result(timeout=LONG)
+    starts = Counter(id for id, what, _ in bench.entries() if what == "start")
+    assert starts == {handle.id: 1 for handle in others}
+
+
+def test_what_is_cancelled_in_a_batch_before_it_starts_never_does(bench: Bench) -> None:
+    bench.start(app=APP, workers=1)
+    bench.manager.enqueue_many({"name": "echo", "queue": "q"} for _ in range(500)).results(timeout=LONG)
+    jobs = [{"name": "enter", "queue": "q", "data": 0.0} for _ in range(20)]
+    handles = bench.manager.enqueue_many([{"name": "hold", "queue": "q"}, *jobs])
+    bench.hear()
+    assert all(handle.cancel() for handle in handles[5:10])
+    bench.open_gate()
+    for handle in (*handles[:5], *handles[10:]):
+        handle.result(timeout=LONG)
+    assert not {id for id, *_ in bench.entries()} & {handle.id for handle in handles[5:10]}
+    assert {handle.status() for handle in handles[5:10]} == {"cancelled"}
+
+
+def test_no_job_is_hit_but_the_one_meant_while_cancels_race_with_starts_and_ends(bench: Bench) -> None:
+    """Every second job has no grace, so that its process is killed; the others are told."""
+    supervisor = bench.start(app=APP, workers=2)
+    jobs = [
+        {
+            "name": "enter",
+            "queue": "q",
+            "data": random.choice((0.0, 0.001, 0.005)),
+            "options": {"cancel_grace": n % 2 * 30},
+        }
+        for n in range(600)
+    ]
+    handles = bench.manager.enqueue_many(jobs)
+    cancelled: set[str] = set()
+
+    def cancel(some: list[int]) -> None:
+        for n in some:
+            if handles[n].cancel():
+                cancelled.add(handles[n].id)
+
+    meant = [n for n in range(600) if n % 3]
+    threads = [threading.Thread(target=cancel, args=(meant[part::3],)) for part in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    for handle in handles:
+        if handle.id in cancelled:
+            with pytest.raises(JobCancelled):
+                handle.result(timeout=LONG)
+        else:
+            handle.result(timeout=LONG)
+    assert supervisor.stop() == 0
+    written = Counter((id, what) for id, what, _ in bench.entries())
+    for handle in handles:
+        if handle.id in cancelled:
+            assert handle.status() == "cancelled"
+        else:
+            found = [written[handle.id, what] for what in ("start", "end", "told")]
+            assert found == [1, 1, 0], "another job was hit"
+
+
+# -- a watch on its own
+
+
+class Watched:
+    """A process that stands for a worker, whose control block the test writes to."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(["sleep", "600"], process_group=0)
+        self.worker = WorkerProcess(WorkerSpec("w", "s", "", "", b""))
+        self.worker.pid, self.worker.state = self.process.pid, "running"
+        self.block = self.worker.block
+        self.given_back: list[tuple[str, str, int]] = []
+        self.watch = Watch(self.worker, lambda *what: self.given_back.append(what))
+
+    def take(self, turn: int, size: int, started: int, handed: int = 0) -> None:
+        self.block.begin(turn, size, handed)
+        self.block.words[STARTED] = started
+
+    @property
+    def lives(self) -> bool:
+        try:
+            self.process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    made = Watched()
+    yield made
+    made.process.kill()
+    made.process.wait()
+    made.worker.close()
+
+
+def test_an_order_for_a_turn_that_is_still_on_its_way_is_kept_until_it_is_there(watched: Watched) -> None:
+    watched.take(3, 5, 5)
+    watched.watch.cancel(Cancel("4", 1, 0.0))
+    assert watched.lives
+    watched.take(4, 5, 0)
+    until = watched.watch.next_deadline()
+    assert until is not None
+    watched.watch.tick(until)
+    assert watched.block.words[LIMIT] == 1
+    assert watched.given_back == [("w", "4", 1)]
+
+
+def test_an_order_for_a_turn_that_is_past_hits_nobody(watched: Watched) -> None:
+    watched.take(5, 5, 1)
+    watched.watch.cancel(Cancel("4", 1, 0.0))
+    assert watched.lives
+    assert watched.block.words[LIMIT] == 5
+    assert watched.watch.next_deadline() is None
+
+
+def test_an_order_for_a_turn_of_the_same_number_that_was_handed_over_otherwise_hits_nobody(watched: Watched) -> None:
+    watched.take(4, 5, 1, handed=1000)
+    watched.watch.cancel(Cancel("4@1001", 1, 0.0))
+    watched.watch.cancel(Cancel("4", 1, 0.0))
+    assert watched.lives
+    assert watched.block.words[LIMIT] == 5
+
+
+def test_an_order_for_a_job_that_has_ended_hits_nobody(watched: Watched) -> None:
+    watched.take(4, 5, 2)
+    watched.watch.cancel(Cancel("4", 1, 0.0))
+    assert watched.lives
+    assert watched.block.words[LIMIT] == 5
+
+
+def test_a_job_that_runs_without_grace_is_killed_at_once_when_nothing_before_it_is_to_be_settled(
+    watched: Watched,
+) -> None:
+    watched.take(4, 5, 0)
+    watched.watch.cancel(Cancel("4", 0, 0.0))
+    assert not watched.lives
+    assert watched.given_back == [("w", "4", 1)]
+
+
+def test_a_job_that_runs_gets_a_verdict_with_its_turn(watched: Watched) -> None:
+    watched.take(4, 5, 2)
+    # What stands for the worker knows no signals: it must not be told.
+    watched.worker.signal = lambda number: None  # type: ignore[method-assign]
+    watched.watch.cancel(Cancel("4", 2, 60.0))
+    words = watched.block.words
+    assert (words[VERDICT], words[VERDICT_TURN], words[VERDICT_INDEX]) == (CANCEL, 4, 2)
+    assert words[LIMIT] == 3
+    assert watched.given_back == [("w", "4", 3)]
+    assert watched.lives
+
+
+def test_of_several_orders_for_one_batch_none_is_lost(watched: Watched) -> None:
+    watched.take(4, 9, 1)
+    for index in (7, 3, 5):
+        watched.watch.cancel(Cancel("4", index, 0.0))
+    assert watched.block.words[LIMIT] == 3
+    assert watched.given_back == [("w", "4", 7), ("w", "4", 3)]
+
+
+# -- an order that is lost
+
+
+def test_a_lost_order_is_found_by_comparing_what_runs_with_what_is_held(server_url: str, namespace: str) -> None:
+    store = Store(Server(server_url), namespace)
+    play.hire(store, "w")
+    play.enqueue(store, *"abcdef")
+    batch = play.turn(store, "w", 1).batch
+    assert batch is not None
+    assert len(batch.records) >= 2
+    assert compare(store, "s", {"w": (1, "1", 1)}) == []
+    store.server.client().lset(f"{store.prefix}claims:w:1", 1, "")
+    assert compare(store, "s", {"w": (1, "1", 1)}) == [("w", Cancel("1", 1, 0.2))]
+    assert compare(store, "s", {"w": (1, "1", 0)}) == []
+    store.close()
