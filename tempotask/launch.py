@@ -103,16 +103,19 @@ class Launch:
         if self._child is not None:
             self._child.send_signal(number)
 
-    def stop(self) -> int:
-        """Stops the pool gently, harder when that takes longer than it may; the child's exit status."""
+    def stop(self, patience: float | None = None) -> int:
+        """Stops the pool gently, harder when that takes longer than it may; the child's exit status.
+
+        `patience`: seconds, if not what the application's `grace` needs.
+        """
         child = self._child
         if child is None:
             return 0
         with self._lock:
-            for number, patience in ((signal.SIGTERM, self._grace + PATIENCE), (signal.SIGTERM, PATIENCE)):
-                child.send_signal(number)
+            for seconds in (self._grace + PATIENCE if patience is None else patience, PATIENCE):
+                child.send_signal(signal.SIGTERM)
                 try:
-                    child.wait(patience)
+                    child.wait(seconds)
                     break
                 except subprocess.TimeoutExpired:
                     continue
