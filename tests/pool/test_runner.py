@@ -1,0 +1,238 @@
+"""Verdicts on the job that runs: what the signal does, and to whom. A runner alone, with real signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tempotask import Context, Job, QueueManager
+from tempotask.pool.batch import (
+    CANCEL,
+    HANDED,
+    NONE,
+    OVERDUE,
+    TURN,
+    VERDICT,
+    VERDICT_HANDED,
+    VERDICT_INDEX,
+    VERDICT_SIGNAL,
+    VERDICT_TURN,
+    ControlBlock,
+)
+from tempotask.pool.run import Hand, Run
+from tempotask.pool.runner import Runner
+from tempotask.store.records import Batch, Record, RunOptions
+
+Handler = Callable[[Job[Any], Context[Any]], Any]
+
+
+class Stage:
+    """A runner with two tasks, `plain` and `limited`, that call what the test gives; and the supervisor's half."""
+
+    def __init__(self) -> None:
+        self.manager = QueueManager.init()
+        self.handler: Handler = lambda job, ctx: None
+        for name, options in (("plain", {}), ("limited", {"timeout": 600})):
+            self.manager.register_job(
+                name=name, queue="q", handler=lambda job, ctx: self.handler(job, ctx), options=options
+            )
+        self.watched = 0
+        self.block = ControlBlock.create()
+        self.runner: Runner | None = None
+        self.turn = 0
+
+    def register(self, handler: Handler) -> None:
+        self.manager.register_job(name="coroutine", queue="q", handler=handler)
+
+    def run(self, names: list[str], *, options: RunOptions | None = None, handed: int = 0) -> list[Run]:
+        """Runs a batch of these tasks; the data of each job is its index."""
+        if self.runner is None:
+            self.runner = Runner(self.manager, self.block, lambda queue, name: False, self._watched)
+            signal.signal(VERDICT_SIGNAL, self.runner.on_verdict)
+        self.turn += 1
+        records = [
+            Record("", f"{self.turn}-{n}", "q", "0", name, 0.0, 0, options=options) for n, name in enumerate(names)
+        ]
+        hand = Hand(Batch(str(self.turn), 100, records, {}), 0)
+        self.block.begin(self.turn, len(records), handed)
+        self.runner.run_batch(hand, lambda: None)
+        return hand.runs
+
+    def sentence(self, verdict: int, index: int, turn: int | None = None, handed: int = 0) -> None:
+        """What the supervisor does in a stopped worker, and the signal after it."""
+        words = self.block.words
+        words[VERDICT_INDEX], words[VERDICT_TURN], words[VERDICT_HANDED] = index, turn or words[TURN], handed
+        words[VERDICT] = verdict
+        os.kill(os.getpid(), VERDICT_SIGNAL)
+
+    def _watched(self) -> None:
+        self.watched += 1
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    before = signal.getsignal(VERDICT_SIGNAL)
+    stage = Stage()
+    yield stage
+    signal.signal(VERDICT_SIGNAL, before)
+    if stage.runner is not None:
+        stage.runner.close()
+    stage.manager.close()
+
+
+@pytest.mark.parametrize("name", ["plain", "limited"])
+@pytest.mark.parametrize("options", [None, RunOptions(timeout=600), RunOptions(attempts=2)])
+def test_a_plain_handler_sees_that_its_job_is_cancelled_and_is_not_interrupted(
+    stage: Stage, name: str, options: RunOptions | None
+) -> None:
+    seen = []
+
+    def handler(job: Job[Any], ctx: Context[Any]) -> str:
+        seen.append(job.cancelled)
+        if job.token == 101:
+            stage.sentence(CANCEL, 1)
+        seen.append(job.cancelled)
+        return "to its end"
+
+    stage.handler = handler
+    runs = stage.run([name] * 3, options=options)
+    assert seen == [False, False, False, True, False, False]
+    assert [run.status for run in runs] == ["completed"] * 3
+    assert stage.block.words[VERDICT] == NONE
+
+
+@pytest.mark.parametrize("verdict", [CANCEL, OVERDUE])
+def test_a_coroutine_is_cancelled_and_may_clean_up(stage: Stage, verdict: int) -> None:
+    seen: list[object] = []
+
+    async def handler(job: Job[Any], ctx: Context[Any]) -> str:
+        if job.token != 101:
+            return "undisturbed"
+        try:
+            stage.sentence(verdict, 1)
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.01)
+            seen.append(job.cancelled)
+            raise
+        return "never"
+
+    stage.register(handler)
+    runs = stage.run(["coroutine"] * 3)
+    assert [run.status for run in runs] == ["completed", "failed", "completed"]
+    assert seen == [verdict == CANCEL]
+    assert runs[1].failure is not None
+    assert runs[1].failure.type == ("asyncio.exceptions.CancelledError" if verdict == CANCEL else "JobTimeout")
+
+
+@pytest.mark.parametrize("name", ["plain", "limited"])
+@pytest.mark.parametrize("options", [None, RunOptions(timeout=600)])
+def test_the_end_of_its_time_is_raised_in_the_handler(stage: Stage, name: str, options: RunOptions | None) -> None:
+    def handler(job: Job[Any], ctx: Context[Any]) -> None:
+        if job.token == 101:
+            stage.sentence(OVERDUE, 1)
+            time.sleep(600)
+
+    stage.handler = handler
+    runs = stage.run([name] * 3, options=options)
+    assert [run.failure and run.failure.type for run in runs] == [None, "JobTimeout", None]
+
+
+@pytest.mark.parametrize("verdict", [CANCEL, OVERDUE])
+@pytest.mark.parametrize("wrong", [{"index": 0}, {"index": 2}, {"turn": 2}, {"handed": 1000}])
+def test_a_verdict_on_another_job_does_nothing_and_stands(stage: Stage, verdict: int, wrong: dict[str, int]) -> None:
+    seen = []
+
+    def handler(job: Job[Any], ctx: Context[Any]) -> None:
+        if job.token == 101:
+            stage.sentence(verdict, **{"index": 1, **wrong})
+        seen.append(job.cancelled)
+
+    stage.handler = handler
+    runs = stage.run(["plain", "limited", "plain"])
+    assert [run.status for run in runs] == ["completed"] * 3
+    assert seen == [False] * 3
+    assert stage.block.words[VERDICT] == verdict
+
+
+def test_the_verdict_on_a_job_that_was_handed_over_names_when(stage: Stage) -> None:
+    def handler(job: Job[Any], ctx: Context[Any]) -> bool:
+        assert stage.block.words[HANDED] == 1234
+        stage.sentence(CANCEL, 0, handed=1234)
+        return job.cancelled
+
+    stage.handler = handler
+    (run,) = stage.run(["plain"], handed=1234)
+    assert bytes(run.result) == b"\xc3"  # true
+
+
+@pytest.mark.parametrize("verdict", [CANCEL, OVERDUE])
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize("target", [500, 501, 502])
+def test_a_storm_of_signals_hits_the_job_that_is_meant_and_no_other(
+    stage: Stage, verdict: int, raises: bool, target: int
+) -> None:
+    """The alarm comes all the time, at any line of the runner, and renews the verdict on one job each time."""
+    struck, cancelled = 0, set()
+
+    def alarm(number: int, frame: object) -> None:
+        nonlocal struck
+        struck += 1
+        words = stage.block.words
+        words[VERDICT_INDEX], words[VERDICT_TURN], words[VERDICT_HANDED] = target, words[TURN], 0
+        words[VERDICT] = verdict
+        assert stage.runner is not None
+        stage.runner.on_verdict(number, frame)
+
+    def handler(job: Job[Any], ctx: Context[Any]) -> None:
+        index = job.token - 100
+        if index == target:
+            for _ in range(200):
+                pass
+        if job.cancelled:
+            cancelled.add(index)
+        if raises:
+            raise ValueError(str(index))
+
+    async def coroutine(job: Job[Any], ctx: Context[Any]) -> None:
+        await asyncio.sleep(0)
+        handler(job, ctx)
+
+    stage.handler = handler
+    stage.register(coroutine)
+    names = ["plain", "limited", "coroutine"] * 200
+    meant = ("JobTimeout",) if verdict == OVERDUE else ("asyncio.exceptions.CancelledError",)
+    stage.run(names[:1])
+    before = signal.signal(signal.SIGALRM, alarm)
+    hit = False
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.00005)
+        end = time.monotonic() + 1
+        while time.monotonic() < end or not hit:
+            runs = stage.run(names)
+            assert len(runs) == len(names)
+            struck_down = {index for index, run in enumerate(runs) if run.failure and run.failure.type in meant}
+            assert struck_down <= {target}
+            hit = hit or bool(struck_down or cancelled)
+            ends = {run.status for index, run in enumerate(runs) if index not in struck_down}
+            assert ends == {"failed" if raises else "completed"}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert struck > 100
+    assert cancelled <= {target}
+
+
+def test_a_job_alone_that_has_a_time_limit_has_the_supervisor_look(stage: Stage) -> None:
+    stage.run(["plain"])
+    assert stage.watched == 0
+    stage.run(["limited"])
+    assert stage.watched == 1
+    stage.run(["limited", "limited"])
+    assert stage.watched == 1
