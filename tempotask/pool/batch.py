@@ -43,6 +43,7 @@ VERDICT_HANDED = 12  # the supervisor's: what HANDED said of it
 JOBS = 13  # how many jobs the worker has run, as of its last batch
 SETTLED = 14  # all before this index of the batch in hand is settled
 STACKS = 15  # not 0 when STACK_SIGNAL has the worker write its stack
+WEIGHT = 16  # bytes that the worker held before its first job; 0 if nobody wants to know
 
 STARTING, IDLE, BUSY, SPENT = 0, 1, 2, 3  # what STATE says; SPENT: it has run as many jobs as it may
 

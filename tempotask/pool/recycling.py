@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection
 
 from tempotask.options import Options
 from tempotask.pool import linux
-from tempotask.pool.batch import BUSY, JOBS, SPENT, STARTING
+from tempotask.pool.batch import BUSY, JOBS, SPENT, STARTING, WEIGHT
 from tempotask.pool.deaths import Cause
 from tempotask.pool.watch import Watch
 
@@ -71,10 +71,8 @@ class Recycling:
             return False
         self._weighed[watch] = now
         held = self._weigh(watch.pid)
-        if not watch.peek().turn:
-            watch.weight = max(watch.weight, held)
-        if watch.weight > most:
-            self._give_up(watch.weight)
+        if (weight := watch.worker.block.words[WEIGHT]) > most:
+            self._give_up(weight)
             return False
         if held > 2 * most:
             how = f"was killed with {_size(held)} of memory, more than twice max_memory ({_size(most)})"

@@ -83,8 +83,6 @@ class Watch:
         """What the worker said of itself last, for when its block is gone."""
         self.leaving = False
         """Whether its place is another one's already: see recycling.py."""
-        self.weight = 0
-        """Bytes that it was seen to hold before its first job."""
         self.last_weighed_state = STARTING
         self._give_back = give_back
         self._turn = ""

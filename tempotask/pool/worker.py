@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import redis
 
+from tempotask.pool import linux
 from tempotask.pool.batch import (
     BUSY,
     CANCEL,
@@ -38,6 +39,7 @@ from tempotask.pool.batch import (
     STOP_SIGNAL,
     VERDICT,
     VERDICT_SIGNAL,
+    WEIGHT,
     ControlBlock,
 )
 from tempotask.pool.early import Early
@@ -46,6 +48,7 @@ from tempotask.pool.run import Hand, Told
 from tempotask.pool.runner import Runner
 from tempotask.pool.saying import Said
 from tempotask.pool.settling import Settling
+from tempotask.pool.voice import speak_for
 from tempotask.store.records import Registration, decode_batch, encode
 from tempotask.store.said import KEPT, LINES, Live
 from tempotask.store.script import Argument
@@ -122,7 +125,11 @@ class Worker:
         signal.signal(STOP_SIGNAL, self._on_stop)
         signal.signal(VERDICT_SIGNAL, self._on_verdict)
         os.register_at_fork(after_in_child=self._forked)
+        context = self._runner.context
+        speak_for(lambda: context._job)
         self._early.start()
+        if self._weighed:
+            self._words[WEIGHT] = linux.resident(self._pid)
         self._words[STATE] = BUSY
         self._wake_supervisor()
         try:
@@ -138,7 +145,7 @@ class Worker:
         except Stopping:
             pass
         except Gone:
-            print(f"tempotask: worker {self.id} is not known any more and ends", file=sys.stderr)
+            print(f"tempotask: worker {self.id} is not known any more and ends", file=sys.__stderr__)
             return 0
         except BaseException:
             if os.getpid() != self._pid:
@@ -162,7 +169,7 @@ class Worker:
                         self._hand = None
             except (Lost, redis.ResponseError) as error:
                 if isinstance(error, redis.ResponseError):
-                    print(f"tempotask: the server refuses a turn of worker {self.id}: {error}", file=sys.stderr)
+                    print(f"tempotask: the server refuses a turn of worker {self.id}: {error}", file=sys.__stderr__)
                 if self._words[STOP] and self._hand is None:
                     return None
                 # Whether it took effect is not known: the next one, under a higher number, will show.
@@ -289,6 +296,8 @@ class Worker:
     def _wait(self) -> Hand | None:
         """Blocks until a batch is handed over. None: take a turn instead, never wait again under the same number."""
         words = self._words
+        # What a thread says from now on, that a handler has left behind, is of no job.
+        self._runner.context._job = None
         words[STATE] = IDLE
         try:
             self._waiting = True

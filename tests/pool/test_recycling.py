@@ -1,0 +1,118 @@
+"""Recycling: workers that have run their jobs, or hold too much memory, are replaced without anything being lost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import psutil
+import pytest
+from pool.running import LONG, Bench, Supervisor, wait_until
+
+from tempotask import JobHandle, WorkerCrashed
+
+APP = "ending:tempotask"
+MIB = 1 << 20
+
+
+def start(bench: Bench, patch: pytest.MonkeyPatch, workers: int = 2, **options: Any) -> Supervisor:
+    patch.setenv("TEST_OPTIONS", json.dumps(options))
+    return bench.start(app=APP, workers=workers)
+
+
+def memory_of_a_worker(bench: Bench, patch: pytest.MonkeyPatch) -> int:
+    """Bytes that a worker of this application holds before it has done anything."""
+    supervisor = start(bench, patch, workers=1)
+    (worker,) = supervisor.workers()
+    held = int(worker.memory_info().rss)
+    assert supervisor.stop() == 0
+    return held
+
+
+@pytest.mark.parametrize("most", [1, 7])
+def test_a_worker_runs_exactly_as_many_jobs_as_it_may(bench: Bench, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    supervisor = start(bench, monkeypatch, workers=2, max_jobs_per_worker=most)
+    number = 20 * most
+    pids = bench.manager.enqueue_many({"name": "who", "queue": "q"} for _ in range(number)).results(timeout=LONG)
+    ran = Counter(pids)
+    assert max(ran.values()) <= most
+    assert len(ran) >= 20
+    assert supervisor.stop() == 0
+    assert not supervisor.about("SIGKILL")
+
+
+def test_a_pool_of_one_worker_goes_on_when_it_is_replaced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = start(bench, monkeypatch, workers=1, max_jobs_per_worker=50)
+    (first,) = supervisor.workers()
+    pids = bench.manager.enqueue_many({"name": "who", "queue": "q"} for _ in range(1000)).results(timeout=LONG)
+    assert Counter(pids)[first.pid] == 50, "it runs all that it may"
+    assert max(Counter(pids).values()) == 50
+    assert supervisor.stop() == 0
+
+
+def test_a_drain_ends_though_workers_are_spent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_OPTIONS", '{"max_jobs_per_worker": 5}')
+    handles = bench.manager.enqueue_many({"name": "who", "queue": "q"} for _ in range(40))
+    supervisor = bench.begin("--drain", app=APP, workers=2)
+    assert supervisor.end() == 0
+    assert {handle.status() for handle in handles} == {"completed"}
+
+
+def test_a_worker_that_holds_too_much_ends_after_its_job_and_nobody_is_blamed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = memory_of_a_worker(bench, monkeypatch)
+    supervisor = start(bench, monkeypatch, workers=1, max_memory=before + 100 * MIB)
+    handle = bench.manager.enqueue(name="hoard", queue="q", data=150, options={"max_crashes": 1})
+    pid = handle.result(timeout=LONG)
+    wait_until(lambda: not psutil.pid_exists(pid), "it was not replaced")
+    assert bench.manager.enqueue(name="who", queue="q").result(timeout=LONG) != pid
+    assert supervisor.stop() == 0
+    assert "more than max_memory" in supervisor.log
+    assert not supervisor.about("SIGKILL")
+
+
+def test_a_worker_that_grows_while_its_job_runs_is_replaced_before_that_has_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The successor works beside it; what waited behind the job is given back."""
+    before = memory_of_a_worker(bench, monkeypatch)
+    supervisor = start(bench, monkeypatch, workers=1, max_memory=before + 200 * MIB)
+    long = bench.manager.enqueue(name="gorge", queue="q", data=250)
+    _, _, pid = bench.hear()
+    assert bench.manager.enqueue(name="who", queue="q").result(timeout=LONG) != int(pid)
+    assert long.status() == "processing"
+    assert supervisor.halt() == 1
+
+
+def test_at_twice_its_memory_a_worker_is_killed_and_its_job_blamed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when a single call in C takes it."""
+    before = memory_of_a_worker(bench, monkeypatch)
+    supervisor = start(bench, monkeypatch, workers=1, max_memory=before + 20 * MIB)
+    size = before // MIB + 200
+    handle: JobHandle[None] = bench.manager.enqueue(name="gorge", queue="q", data=size, options={"max_crashes": 2})
+    others = bench.manager.enqueue_many({"name": "echo", "queue": "q", "data": n} for n in range(10))
+    with pytest.raises(WorkerCrashed) as failed:
+        handle.result(timeout=LONG)
+    assert "memory" in failed.value.message
+    assert "max_memory" in failed.value.message
+    assert others.results(timeout=LONG) == list(range(10))
+    assert [bench.hear()[1] for _ in range(2)] == [handle.id] * 2
+    assert bench.hear_no_more()
+    assert supervisor.stop() == 0
+    assert len(supervisor.about("twice max_memory")) == 2
+
+
+def test_a_limit_below_what_a_worker_needs_for_itself_is_told_and_not_kept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = start(bench, monkeypatch, workers=1, max_memory="1MiB")
+    (worker,) = supervisor.workers()
+    for _ in range(3):
+        assert bench.manager.enqueue(name="who", queue="q").result(timeout=LONG) == worker.pid
+    assert supervisor.stop() == 0
+    (line,) = supervisor.about("max_memory")
+    assert "raise it" in line
