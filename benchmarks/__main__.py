@@ -22,7 +22,8 @@ NAMES = (
     *("drain", "limit", "many_queues", "bulk_enqueue", "hidden_long_job", "fairness", "idle", "idle_latency"),
     *("kill_worker", "twenty_kills", "kill_supervisor", "host_lost"),
     *("memory_waiting", "worker_memory", "large_payloads", "results"),
-    *("priorities", "quiet_features", "c_time_limit", "cancel_running"),
+    *("delayed", "cron", "retry_delay"),
+    *("priorities", "quiet_features", "c_time_limit", "cancel_running", "cancel_race"),
 )
 """A file each, in the order of the table."""
 
