@@ -1,0 +1,191 @@
+"""The commands that act on queues and jobs, as they are typed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from test_commands import PROGRAM, Ended, Run, finish
+
+from tempotask.cli.main import main
+from tempotask.store import lists, look
+from tempotask.store.connect import Server
+from tempotask.store.store import Store
+
+
+@pytest.fixture
+def store(server_url: str, namespace: str) -> Iterator[Store]:
+    store = Store(Server(server_url), namespace)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], server_url: str, namespace: str) -> Run:
+    """Runs a command in the test's namespace."""
+
+    def run(*arguments: str) -> Ended:
+        with pytest.raises(SystemExit) as exit:
+            main([*arguments, "--db", server_url, "--namespace", namespace])
+        told = capsys.readouterr()
+        assert isinstance(exit.value.code, int)
+        return Ended(exit.value.code, told.out, told.err)
+
+    return run
+
+
+def add(run: Run, *ids: str, queue: str = "images", name: str = "shrink") -> None:
+    for id in ids:
+        assert run("enqueue", queue, name, "--id", id).status == 0
+
+
+def statuses(store: Store) -> dict[str, str]:
+    return {found.id: found.status for found in lists.jobs(store)[0]}
+
+
+def test_queues_are_paused_and_resumed(run: Run, store: Store) -> None:
+    add(run, "a")
+    assert run("pause", "images") == (0, "queue images is paused\n", "")
+    assert run("queues").out.splitlines()[1].split()[:3] == ["images", "yes", "1"]
+    assert run("pause", "images").out == "queue images was paused before\n"
+    assert store.read("EXISTS", "ring") == 0
+    assert run("resume", "images", "--json").objects == [{"queue": "images", "paused": False, "changed": True}]
+    assert store.read("LRANGE", "ring", 0, -1) == [b"images"]
+    unknown = run("pause", "imgaes")
+    assert (unknown.status, unknown.out) == (0, "queue imgaes is paused\n")
+    assert "queue imgaes has had no jobs so far" in unknown.err
+
+
+def test_no_queue_is_paused_when_one_is_not_spelt_right(run: Run, store: Store) -> None:
+    add(run, "a")
+    ended = run("pause", "images", "a b")
+    assert (ended.status, ended.out) == (2, "")
+    assert store.read("SCARD", "paused") == 0
+
+
+def test_single_jobs_are_paused_and_resumed(run: Run) -> None:
+    add(run, "a", "b", "c")
+    assert run("pause", "--job", "a", "b") == (0, "job a is paused\njob b is paused\n", "")
+    assert [told["paused"] for told in run("jobs", "--json").objects] == [False, True, True]
+    assert "waiting, paused" in run("jobs").out
+    assert "paused" in run("job", "a").out
+    again = run("pause", "--job", "a", "c")
+    assert (again.status, again.out) == (1, "job c is paused\n")
+    assert again.err == "job a was not paused: it is paused already\n"
+    assert run("resume", "--job", "a", "b", "c").status == 0
+    assert run("resume", "--job", "a").err == "job a was not resumed: it is not paused\n"
+    assert run("pause", "--job", "nope").err.startswith("job nope was not paused: nobody knows it")
+
+
+def test_jobs_are_cancelled_by_id_and_by_filter(run: Run, store: Store) -> None:
+    add(run, "a", "b", "c")
+    add(run, "d", queue="mail")
+    assert run("cancel", "a") == (0, "job a is cancelled\n", "")
+    again = run("cancel", "a", "nope", "--json")
+    assert (again.status, again.objects) == (1, [{"id": "a", "cancelled": False}, {"id": "nope", "cancelled": False}])
+    assert again.err.splitlines()[0] == "job a was not cancelled: it is cancelled"
+    assert run("cancel", "--queue", "images") == (0, "2 jobs cancelled\n", "")
+    assert statuses(store) == {"a": "cancelled", "b": "cancelled", "c": "cancelled", "d": "waiting"}
+
+
+def test_failed_jobs_are_tried_again_by_id_and_by_filter(run: Run, store: Store) -> None:
+    for id in ("a", "b", "c"):
+        add(run, id)
+        finish(store, "failed")
+        store.give_back_all("w1")
+    assert run("retry", "a") == (0, "job a is waiting again\n", "")
+    refused = run("retry", "a")
+    assert (refused.status, refused.err) == (1, "job a was not retried: it is waiting\n")
+    assert run("retry", "--queue", "images", "--name", "shrink", "--status", "failed", "--json").objects == [
+        {"retried": 2}
+    ]
+    assert set(statuses(store).values()) == {"waiting"}
+    found = look.find(store, "b")
+    assert found is not None
+    assert look.row(found).error is None
+
+
+def test_jobs_are_deleted_by_id_by_filter_and_all(run: Run, store: Store) -> None:
+    add(run, "a", "b")
+    add(run, "c", "d", queue="mail")
+    assert run("delete", "a") == (0, "job a is deleted\n", "")
+    assert run("delete", "a").status == 1
+    assert run("delete", "--queue", "mail", "--yes") == (0, "2 jobs deleted\n", "")
+    assert run("delete", "--all", "--yes") == (0, "1 job deleted\n", "")
+    assert run("jobs", "--json").out == ""
+
+
+def test_where_nobody_can_be_asked_a_delete_by_filter_needs_yes(run: Run, store: Store) -> None:
+    add(run, "a")
+    for choice in (["--all"], ["--queue", "images"]):
+        ended = run("delete", *choice)
+        assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+        assert "add --yes" in ended.err
+    assert statuses(store) == {"a": "waiting"}
+
+
+@pytest.mark.parametrize(("typed", "left"), [("y", {}), ("n", {"a": "waiting"})])
+def test_on_a_terminal_a_delete_by_filter_asks(
+    run: Run, store: Store, server_url: str, namespace: str, typed: str, left: dict[str, str]
+) -> None:
+    add(run, "a")
+    command = [*PROGRAM, "delete", "--status", "waiting", "--db", server_url, "--namespace", namespace]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as it:
+        os.close(theirs)
+        os.write(ours, f"{typed}\n".encode())
+        assert it.stdout is not None
+        assert it.stderr is not None
+        told, asked = it.stdout.read().decode(), it.stderr.read().decode()
+        assert it.wait(60) == (0 if typed == "y" else 1)
+    os.close(ours)
+    assert f"Delete all jobs of status waiting in namespace {namespace}?" in asked
+    assert told == ("1 job deleted\n" if typed == "y" else "")
+    assert statuses(store) == left
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        (["pause"], "Missing argument"),
+        (["retry"], "say which jobs"),
+        (["cancel", "a", "--queue", "q"], "give one of these, not several"),
+        (["delete", "--all", "--queue", "q", "--yes"], "give one of these, not several"),
+        (["delete"], "or --all"),
+        (["retry", "--status", "waiting"], "only finished jobs can be tried again"),
+        (["cancel", "--status", "failed"], "finished jobs can't be cancelled"),
+        (["delete", "--status", "wating", "--yes"], "there are waiting, delayed"),
+        (["delete", "--queue", "a b", "--yes"], "a name is 1 to 200 ASCII letters"),
+        (["jobs", "--cursor", "x"], "give what the call before returned"),
+    ],
+)
+def test_bad_use_ends_with_2_and_does_nothing(run: Run, store: Store, typed: list[str], answer: str) -> None:
+    add(run, "a")
+    ended = run(*typed)
+    assert (ended.status, ended.out) == (2, "")
+    assert answer in ended.err
+    assert statuses(store) == {"a": "waiting"}
+
+
+def test_a_long_list_goes_on_where_the_first_part_ended(run: Run) -> None:
+    add(run, *(f"a{n}" for n in range(5)))
+    first = run("jobs", "--limit", "3", "--json")
+    assert [told["id"] for told in first.objects] == ["a4", "a3", "a2"]
+    assert first.err.startswith("there are more: --cursor ")
+    rest = run("jobs", "--limit", "3", "--json", "--cursor", first.err.split()[-1])
+    assert ([told["id"] for told in rest.objects], rest.err) == (["a1", "a0"], "")
+
+
+def test_a_job_is_added_with_every_option(run: Run, store: Store) -> None:
+    options = {"attempts": "3", "retry-delay": "1.5", "backoff": "exponential", "max-retry-delay": "60"}
+    options |= {"timeout": "5", "kill-after": "1", "cancel-grace": "2", "max-crashes": "1", "keep-result": "7"}
+    flat = [part for name, value in options.items() for part in (f"--{name}", value)]
+    assert run("enqueue", "images", "shrink", "--id", "a", *flat).status == 0
+    found = look.find(store, "a")
+    assert found is not None
+    assert found.record is not None
+    for name, value in options.items():
+        assert str(getattr(found.record.options, name.replace("-", "_"))).removesuffix(".0") == value
