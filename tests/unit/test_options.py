@@ -31,6 +31,13 @@ def test_durations_may_be_numbers_or_timedeltas() -> None:
     assert options.given() == {"delay": 60.0, "timeout": 3.0, "retry_delay": 0.5}
 
 
+def test_errors_that_are_tried_again_may_be_one_type_or_several() -> None:
+    options = JobOptions(retry_on=[OSError, KeyError], fail_on=FileNotFoundError)
+    assert options.given() == {"retry_on": (OSError, KeyError), "fail_on": (FileNotFoundError,)}
+    assert JobOptions(retry_on=()).given() == {"retry_on": ()}
+    assert options.run() is None
+
+
 def test_only_what_a_run_needs_travels_with_the_job() -> None:
     assert JobOptions(id="a", priority=1, delay=1).run() is None
     assert JobOptions(id="a", attempts=3, timeout=None).run() == RunOptions(attempts=3, timeout=None)
@@ -41,7 +48,7 @@ def test_only_what_a_run_needs_travels_with_the_job() -> None:
     [
         ({"atempts": 3}, "there is no option 'atempts'; did you mean 'attempts'?"),
         ({"colour": 3}, "there is no option 'colour'; there are id, priority"),
-        ({"repeat": "* * * * *"}, "repeat is not built yet"),
+        ({"repeat": "61 * * * *"}, "minute: 61 is not within 0-59"),
         ({"retry_on": "ValueError"}, "give an exception type, or a tuple of them"),
         ({"fail_on": [ValueError, 5]}, "give an exception type, or a tuple of them"),
         ({"fail_on": ValueError("x")}, "give an exception type, or a tuple of them"),
@@ -113,7 +120,7 @@ def test_history_may_be_limited_for_all_statuses_or_for_some() -> None:
     [
         ({"max_result": 3}, "did you mean 'max_results'?"),
         ({"durability": "high"}, "durability is not built yet"),
-        ({"max_memory": 1}, "max_memory is not built yet"),
+        ({"max_memory": 1}, "give bytes, at least 1 MiB"),
         ({"lease": 0}, "more than 0"),
         ({"max_payload_bytes": 0}, "a whole number"),
     ],

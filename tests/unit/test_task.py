@@ -11,7 +11,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from tempotask import Context, DuplicateTask, InvalidName, InvalidOptions, Job, JobOptions, QueueManager, Task
+from tempotask import (
+    Context,
+    DuplicateTask,
+    InvalidName,
+    InvalidOptions,
+    Job,
+    JobOptions,
+    JobTimeout,
+    QueueManager,
+    Task,
+)
 from tempotask.options import DEFAULTS, merged
 from tempotask.store.records import RunOptions
 
@@ -193,3 +203,22 @@ def test_a_task_belongs_to_one_manager() -> None:
 def test_register_job_says_what_it_takes(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidOptions, match=says):
         QueueManager.init().register_job(**fields)
+
+
+@pytest.mark.parametrize(
+    ("options", "again", "final"),
+    [
+        ({}, (ValueError, KeyboardInterrupt, JobTimeout), ()),
+        ({"retry_on": OSError}, (OSError, ConnectionError), (ValueError, JobTimeout)),
+        ({"retry_on": ()}, (), (ValueError, JobTimeout)),
+        ({"fail_on": (OSError, JobTimeout)}, (ValueError,), (ConnectionError, JobTimeout)),
+        ({"retry_on": Exception, "fail_on": OSError}, (ValueError,), (ConnectionError, KeyboardInterrupt)),
+        ({"retry_on": ConnectionError, "fail_on": OSError}, (), (ConnectionError, ValueError)),
+    ],
+)
+def test_an_error_is_tried_again_if_retry_on_names_it_and_fail_on_does_not(
+    options: dict[str, Any], again: tuple[type[BaseException], ...], final: tuple[type[BaseException], ...]
+) -> None:
+    task: Task[Any, Any] = Task(name="t", queue="q", handler=untyped, options=options)
+    assert all(task.tries_again(kind) for kind in again)
+    assert not any(task.tries_again(kind) for kind in final)

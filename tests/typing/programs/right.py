@@ -15,6 +15,7 @@ from tempotask import (
     JobInfo,
     JobOptions,
     QueueManager,
+    Retry,
     Task,
     as_completed,
 )
@@ -63,6 +64,17 @@ async def resize(job: Job[Thumb], ctx: Context[App]) -> int:
     await job.logger({"width": job.data.width})
     await ctx.aenqueue(name="index", queue="search", options={"priority": 3})
     return job.data.width
+
+
+@tempotask.task(queue="images", retry_on=(OSError, TimeoutError), fail_on=FileNotFoundError, cancel_grace=5)
+def upload(job: Job[Thumb], ctx: Context[App]) -> None:
+    child = ctx.enqueue(name="index", queue="search", data={"path": job.data.path}, on_success=True)
+    assert_type(child, JobHandle[Any])
+    copies = ctx.publish(name="image.ready", queues=["notifications"], on_success=True)
+    assert_type(copies, JobHandles[Any])
+    while not job.cancelled:
+        raise Retry(after=timedelta(seconds=3), reason="the other side is busy")
+    raise Retry
 
 
 @bare.task(queue="plain")

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tempotask import Context, Job, JobOptions, QueueManager, Task
+from tempotask import Context, Job, JobOptions, QueueManager, Retry, Task
 
 
 class Thumb(msgspec.Struct):
@@ -51,6 +51,10 @@ thumbnail.enqueue(Thumb("a.png"), priority="high")  # wrong
 thumbnail.enqueue(Thumb("a.png"), prioritty=5)  # wrong
 number: int = thumbnail.enqueue(Thumb("a.png")).result()  # wrong
 text: str = resize.enqueue(Thumb("a.png")).result()  # wrong
+thumbnail.enqueue(Thumb("a.png"), retry_on=OSError)  # wrong
+tempotask.task(queue="images", retry_on="OSError")  # wrong
+tempotask.task(queue="images", fail_on=[OSError("x")])  # wrong
+Retry(after="soon")  # wrong
 JobOptions(atempts=5)  # wrong
 JobOptions(backoff="steep")  # wrong
 
