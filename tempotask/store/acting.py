@@ -14,7 +14,7 @@ from tempotask.store.lists import Filter, counts
 from tempotask.store.look import Found
 from tempotask.store.reading import COUNT, workers
 from tempotask.store.records import FINISHED, NIL, Failure, Finished, Outcome, Page, Record, encode
-from tempotask.store.revising import GONE, IN_USE, Revising
+from tempotask.store.revising import DONE, GONE, Revising
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
@@ -76,7 +76,7 @@ class Acting:
             found = look.find(self._store, id)
             if found is None or found.status not in FINISHED:
                 break
-            gone = self._revising.one(found, again=False) not in (GONE, IN_USE) or gone
+            gone = self._revising.one(found, again=False) == DONE or gone
         return gone
 
     def retry(self, id: str) -> bool:
@@ -89,7 +89,7 @@ class Acting:
                 return tried and found is not None
             answer = self._revising.one(found, again=True)
             if answer != GONE:
-                return answer != IN_USE
+                return answer == DONE
             tried = True
         return False
 
