@@ -38,7 +38,7 @@ class Settling:
                     settled.retries += run.retry
                 if run.lines:
                     # They can't stay with its end, which is still to come.
-                    settled.said += (record.id, len(run.lines), *run.lines)
+                    settled.said += (record.id, len(run.lines), *map(bytes, run.lines))
                     settled.logs += 1
                 continue
             if run.keep_ms != keep:

@@ -281,7 +281,7 @@ class Worker:
             try:
                 reply = self._wire.run(
                     "say", self.id, hand.batch.turn, index, record.id, started, progress, known,
-                    LINES, int(KEPT * 1000), *said.lines,
+                    LINES, int(KEPT * 1000), *map(bytes, said.lines),
                 )  # fmt: skip
             except (Lost, redis.ResponseError):
                 # Whether it took effect is not known: it is told again, if the job still runs then.

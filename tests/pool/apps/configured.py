@@ -1,0 +1,15 @@
+"""An application that configures `logging` in the simplest way."""
+
+import logging
+from typing import Any
+
+from tempotask import Context, Job, QueueManager
+
+logging.basicConfig(level=logging.INFO, format="at %(levelname)s: %(message)s")
+
+tempotask = QueueManager.init()
+
+
+@tempotask.task(queue="q")
+def note(job: Job[str], ctx: Context[Any]) -> None:
+    logging.info(job.data)
