@@ -24,6 +24,7 @@ NAMES = (
     *("memory_waiting", "worker_memory", "large_payloads", "results"),
     *("delayed", "cron", "retry_delay"),
     *("priorities", "quiet_features", "c_time_limit", "cancel_running", "cancel_race"),
+    *("looking", "acting"),
 )
 """A file each, in the order of the table."""
 

@@ -319,13 +319,14 @@ def counts(store: Store, names: Sequence[str] | None = None) -> list[Counted]:
         names = queue_names(store)
     commands: list[Command] = [("HGETALL", f"counts:{name}") for name in names]
     commands += [("ZREVRANGE", f"priorities:{name}", 0, -1) for name in names]
-    commands += [("SISMEMBER", "paused", name) for name in names]
+    commands.append(("SMEMBERS", "paused"))
     replies, number = pipe(store, commands), len(names)
+    paused = {name.decode() for name in replies[-1]}
     counted = []
     for i, name in enumerate(names):
         # What is no number is for `check` to tell.
         told = {field.decode(): int(value) for field, value in replies[i].items() if value.lstrip(b"-").isdigit()}
-        row = QueueRow(name=name, paused=bool(replies[2 * number + i]))
+        row = QueueRow(name=name, paused=name in paused)
         row.waiting = told.get("parked", 0) - told.get("holes", 0)
         row.delayed = told.get("delayed", 0) + told.get("retries", 0)
         for status in FINISHED:
