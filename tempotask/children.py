@@ -50,17 +50,17 @@ class Children:
         self._bytes = size
         self.note(job.record.id for job in jobs)
 
-    def take(self, *, completed: bool) -> tuple[list[str] | None, list[Argument] | None, int]:
-        """The ids of this try's children, and, if it completed, what adds those that were held and their bytes."""
-        ids, held, size = self.ids[:], self._held, self._bytes
+    def take(self, *, completed: bool) -> tuple[list[str] | None, list[Argument] | None]:
+        """The ids of this try's children, and, if it completed, what adds those that were held: `Addition.body`."""
+        ids, held = self.ids[:], self._held
         self.ids.clear()
         self._held, self._bytes = [], 0
         if not held:
-            return ids or None, None, 0
+            return ids or None, None
         if not completed:
             never = {job.record.id for job in held}
-            return [id for id in ids if id not in never] or None, None, 0
+            return [id for id in ids if id not in never] or None, None
         addition = Addition("")
         for job in held:
             addition.add(job)
-        return ids, addition.body(), size
+        return ids, addition.body()

@@ -37,6 +37,11 @@ class Run(msgspec.Struct, gc=False):
     told: Told | None = None
     """What was told of it while it ran, if it ran long."""
 
+    @property
+    def held_bytes(self) -> int:
+        """How large those children are."""
+        return sum(len(part) for part in self.held or () if isinstance(part, bytes))
+
 
 class Told(msgspec.Struct):
     """What the server has been told of a job while it ran."""

@@ -125,6 +125,7 @@ class Runner:
             lane = lanes.get((record.queue, record.name))
             if lane is None or not lane.plain or record.options is not None or record.flags:
                 run = self._run(lane, index, record, payloads.pop(index, None), token + index, started)
+                held_back += len(run.outcome) + run.held_bytes
             else:
                 if timeout := lane.timeout:
                     words[DEADLINE_NS] = int((started + timeout) * 1e9)
@@ -158,7 +159,8 @@ class Runner:
                     else:
                         run = Run(record, started, clock(), outcome, lane.keep_ms, "completed", result)
                         if saying.news or children:
-                            held_back += self._take(run)
+                            self._take(run)
+                            held_back += run.held_bytes
             append(run)
             if run.ended - started > MEASURED:
                 self._measure(run)
@@ -275,7 +277,7 @@ class Runner:
 
     def _failed(self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException) -> Run:
         self._end_if_child(error)
-        children, _, _ = self.context._children.take(completed=False)
+        children, _ = self.context._children.take(completed=False)
         if isinstance(error, Retry):
             endless = lane.endless and (record.options is None or record.options.attempts is UNSET)
             run = ended_badly(record, options, describe(error), started, children, endless=endless, after=error.after)
@@ -285,11 +287,10 @@ class Runner:
         run.lines, run.progress = self.saying.take()
         return run
 
-    def _take(self, run: Run) -> int:
-        """Adds to a completed run what its handler said, and its children. Returns the bytes of those held back."""
+    def _take(self, run: Run) -> None:
+        """Adds to a completed run what its handler said, and its children."""
         run.lines, run.progress = self.saying.take()
-        run.children, run.held, size = self.context._children.take(completed=True)
-        return size
+        run.children, run.held = self.context._children.take(completed=True)
 
     def _end_if_child(self, error: BaseException) -> None:
         """Ends a child that a handler forked and that came out of it: the job is its parent's."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tempotask import Context, Job, QueueManager
+from tempotask import Context, InvalidOptions, Job, QueueManager
 from tempotask.pool.batch import (
     CANCEL,
     HANDED,
@@ -35,14 +35,14 @@ Handler = Callable[[Job[Any], Context[Any]], Any]
 class Stage:
     """A runner with two tasks, `plain` and `limited`, that call what the test gives; and the supervisor's half."""
 
-    def __init__(self) -> None:
-        self.manager = QueueManager.init()
+    def __init__(self, url: str, namespace: str) -> None:
+        self.manager = QueueManager.init(db=url, namespace=namespace)
         self.handler: Handler = lambda job, ctx: None
         for name, options in (("plain", {}), ("limited", {"timeout": 600})):
             self.manager.register_job(
                 name=name, queue="q", handler=lambda job, ctx: self.handler(job, ctx), options=options
             )
-        self.watched = 0
+        self.watched = self.full = 0
         self.block = ControlBlock.create()
         self.runner: Runner | None = None
         self.turn = 0
@@ -61,7 +61,7 @@ class Stage:
         ]
         hand = Hand(Batch(str(self.turn), 100, records, {}), 0)
         self.block.begin(self.turn, len(records), handed)
-        self.runner.run_batch(hand, lambda: None)
+        self.runner.run_batch(hand, self._full)
         return hand.runs
 
     def sentence(self, verdict: int, index: int, turn: int | None = None, handed: int = 0) -> None:
@@ -74,11 +74,14 @@ class Stage:
     def _watched(self) -> None:
         self.watched += 1
 
+    def _full(self) -> None:
+        self.full += 1
+
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
+def stage(server_url: str, namespace: str) -> Iterator[Stage]:
     before = signal.getsignal(VERDICT_SIGNAL)
-    stage = Stage()
+    stage = Stage(server_url, namespace)
     yield stage
     signal.signal(VERDICT_SIGNAL, before)
     if stage.runner is not None:
@@ -236,3 +239,23 @@ def test_a_job_alone_that_has_a_time_limit_has_the_supervisor_look(stage: Stage)
     assert stage.watched == 1
     stage.run(["limited", "limited"])
     assert stage.watched == 1
+
+
+def test_children_that_are_held_back_count_as_results_do_towards_settling_before_the_end(stage: Stage) -> None:
+    def handler(job: Job[Any], ctx: Context[Any]) -> None:
+        ctx.enqueue(name="child", queue="q", data=bytes(300_000), on_success=True)
+
+    stage.handler = handler
+    runs = stage.run(["plain"] * 9)
+    assert stage.full == 2
+    assert all(run.held is not None and run.children is not None for run in runs)
+    stage.run(["plain"] * 9, options=RunOptions(attempts=2))
+    assert stage.full == 4
+
+
+def test_no_job_runs_in_the_context_of_the_one_before_it(stage: Stage) -> None:
+    contexts = []
+    stage.handler = lambda job, ctx: contexts.append(ctx)
+    stage.run(["plain"])
+    with pytest.raises(InvalidOptions, match="success of a running job"):
+        contexts[0].enqueue(name="child", queue="q", on_success=True)

@@ -18,7 +18,7 @@ def test_it_says_after_how_many_seconds_and_why(after: float | timedelta | None,
 
 @pytest.mark.parametrize("after", [-1, float("nan"), "soon", True, timedelta(days=-1), 1e12])
 def test_a_time_that_makes_no_sense_is_refused_where_it_is_written(after: object) -> None:
-    with pytest.raises(InvalidOptions, match="after=.*give seconds, 0 or more"):
+    with pytest.raises(InvalidOptions, match=r"after=.*give seconds, 0 or more"):
         Retry(after=after)  # type: ignore[arg-type]
 
 
