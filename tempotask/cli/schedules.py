@@ -71,6 +71,9 @@ def _row(planned: Planned, schedule: Schedule) -> ScheduleRow:
     repeat = schedule.repeat
     left = NEXT if repeat.limit is None else min(NEXT, repeat.limit - planned.fired)
     following = itertools.islice(itertools.chain([planned.next], repeat.following(planned.next)), left)
+    if not planned.next:
+        # A declared one whose limit is reached.
+        following = itertools.islice((), 0)
     return ScheduleRow(
         id=planned.id,
         queue=schedule.queue,

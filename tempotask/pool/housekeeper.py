@@ -4,7 +4,8 @@ In its life a housekeeper
  1. registers the supervisor, and again when its tasks have changed;
  2. renews its lease, in time, and has lost hosts swept (leases.py);
  3. has schedules fire, and delayed jobs promoted, when they are due;
- 4. compares, after an outage and now and then, what the server holds for the workers with what they hold.
+ 4. compares, after an outage and now and then, what the server holds for the workers with what they hold;
+ 5. reads the orders that others leave for the supervisor.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
+
+import msgspec
 
 from tempotask.options import DEFAULTS
 from tempotask.pool.clerk import Clerk
@@ -129,16 +132,22 @@ class Housekeeper:
         pause = self.lease / LOOKS_A_LEASE * (1 if self._leases.watching else 2)
         self._house.after(pause, lambda: self.renew(tidy=False) if self._renewed == now else None)
 
-    # -- what is due
+    # -- orders
 
     def obey(self, order: bytes) -> None:
-        """What other processes tell this supervisor: see orders.py."""
-        what, _, value = order.partition(b" ")
+        """Does what others leave for this supervisor: see orders.py."""
+        try:
+            self._obey(*order.partition(b" "))
+        except (ValueError, msgspec.MsgspecError) as error:
+            # Another version's, in a rolling deploy. What it meant is found by the next comparison.
+            log.warning("an order that this version can't read is passed over: %r: %s", order[:80], error)
+
+    def _obey(self, what: bytes, _: bytes, value: bytes) -> None:
         match what:
             case b"due":
                 self._promote_at(time.monotonic() + float(value) / 1000 - self._clerk.store.now())
             case b"cancel":
-                worker, turn, index, job = read_cancel(order)
+                worker, turn, index, job = read_cancel(value)
                 grace = float(self.coroner.options_of(job).cancel_grace or 0)
                 self._house.cancel(worker, Cancel(turn, index, grace, job))
             case b"steal":
@@ -146,7 +155,9 @@ class Housekeeper:
             case b"stacks":
                 self._house.show_stacks(value.decode())
             case _:
-                log.warning("an order that this version does not know is passed over: %r", order[:80])
+                raise ValueError("there is no such order")
+
+    # -- what is due
 
     def _promote_at(self, when: float) -> None:
         if self._due is not None and self._due <= when:
@@ -170,7 +181,7 @@ class Housekeeper:
         """After a restart with an older state the server may hold jobs for workers that do not have them, or are dead:
         gives these back. A job that runs and is not held was cancelled, and the order was lost."""
         # The older state may lack schedules as well.
-        self._clerk.ask(lambda: firing.declare(self._clerk.store, self._schedules))
+        self._clerk.ask(lambda: firing.declare(self._clerk.store, self._schedules, again=True))
         supervisor, holdings = self.supervisor, self._house.holdings()
         if holdings is None:
             return

@@ -32,12 +32,13 @@ AGAIN, STRANGE = 1.0, 60.0
 """Seconds after which a schedule is looked at again: if the server is full; if its definition can't be read."""
 
 
-def declare(store: Store, declared: Sequence[Schedule]) -> None:
+def declare(store: Store, declared: Sequence[Schedule], *, again: bool = False) -> None:
     """Puts the schedules of an application, after its supervisor was registered with them; ends those that nobody
-    declares. What is as it was keeps its next time, so that a firing that was missed takes place."""
+    declares. What is as it was keeps its next time, so that a firing that was missed takes place. `again`: only those
+    that are lost, since the newest version counts of those that several supervisors declare."""
     for schedule in declared:
         try:
-            if not schedules.declare(store, schedule):
+            if not schedules.declare(store, schedule, again=again):
                 log.error("schedule %s is not put: one that was added is called so; cancel that", schedule.id)
         except ServerFull:
             log.error("schedule %s is not put: the server is full", schedule.id)
@@ -60,7 +61,7 @@ def fire(store: Store) -> None:
 
 def _fire(store: Store, planned: Planned, now: int) -> None:
     if planned.schedule is None:
-        log.error("schedule %s can't be read: another version of TempoTask put it", planned.id)
+        log.error("schedule %s can't be read here: it is of another version, or in an unknown time zone", planned.id)
         schedules.look_later(store, planned, STRANGE)
         return
     repeat = planned.schedule.repeat

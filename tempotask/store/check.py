@@ -327,7 +327,8 @@ class Proof:
     def _schedules(self) -> Iterator[Violation]:
         scheduled, firings = self.snapshot.pairs("schedules"), self.snapshot.pairs("firings")
         given, about = self.snapshot.pairs("ids"), ("schedules",)
-        for id in scheduled.keys() - firings.keys():
+        over = {id for id, state in scheduled.items() if state.split(" ", 2)[1:2] == ["0"]}
+        for id in scheduled.keys() - firings.keys() - over:
             yield Violation("firings", f"does not have {id}, a schedule, which therefore never fires", about)
         for id in firings.keys() - scheduled.keys():
             yield Violation("firings", f"has {id}, which is no schedule", about)

@@ -159,7 +159,7 @@ def _unfinished(store: Store, id: str) -> Found | None:
 
 
 def _scheduled(planned: Planned) -> Found | None:
-    if planned.schedule is None:
+    if planned.schedule is None or not planned.next:
         return None
     record = planned.schedule.record(planned.id, planned.schedule.added_at or 0.0)
     return Found(planned.id, "delayed", record, due=planned.next / 1000, schedule=planned)

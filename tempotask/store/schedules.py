@@ -8,10 +8,11 @@ its job is one like any other, called `<id>@<unix time>`.
 from __future__ import annotations
 
 import itertools
-import re
 import secrets
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import msgspec
 from msgspec import Raw
@@ -25,8 +26,6 @@ Firing = Literal["fired", "skipped", "waits", "early", "gone"]
 Policy = Literal["overlap", "skip", "wait"]
 STEP = 100
 """Schedules in one answer, roughly."""
-
-_STATE = re.compile(rb"(\S+) (\d+) (\d+) (\d+) (\d+) ", re.DOTALL)
 
 
 class Schedule(msgspec.Struct, array_like=True, frozen=True):
@@ -48,18 +47,27 @@ class Schedule(msgspec.Struct, array_like=True, frozen=True):
         return Record("", id, self.queue, self.priority, self.name, at, 0, self.payload, self.options, self.parent)
 
 
-class Planned(NamedTuple):
+@dataclass(frozen=True)
+class Planned:
     """A schedule as it stands. Times are milliseconds since 1970."""
 
     id: str
     version: str
     next: int
+    """0: it does not fire any more, and is declared still."""
     fired: int
     """How many firings took place."""
     last: int
     """The firing that took place last; 0: none yet."""
-    schedule: Schedule | None
-    """None: a definition that this version of TempoTask can't read."""
+    definition: bytes
+
+    @cached_property
+    def schedule(self) -> Schedule | None:
+        """None: a definition that can't be read here: of another version of TempoTask, or in an unknown time zone."""
+        try:
+            return msgspec.msgpack.decode(self.definition, type=Schedule)
+        except msgspec.MsgspecError:
+            return None
 
     @property
     def added(self) -> bool:
@@ -84,16 +92,20 @@ def add(store: Store, schedule: Schedule, not_before: float | None = None) -> bo
 
     `not_before`: Unix seconds, before which it does not fire. Raises `ServerUnavailable`, `ServerFull`.
     """
-    return _put(store, schedule, "a", not_before) == b"new"
+    return _put(store, schedule, "a", not_before=not_before) == b"new"
 
 
-def declare(store: Store, schedule: Schedule) -> bool:
+def declare(store: Store, schedule: Schedule, *, again: bool = False) -> bool:
     """Declares a schedule: one that is new, or has changed, begins; else it keeps its next time. False if an added one
-    has its id. Raises `ServerUnavailable`, `ServerFull`."""
-    return _put(store, schedule, "d") != b"taken"
+    has its id.
+
+    `again`: only in case that it is lost; another version may have been declared since. Raises `ServerUnavailable`,
+    `ServerFull`.
+    """
+    return _put(store, schedule, "d", again=again) != b"taken"
 
 
-def _put(store: Store, schedule: Schedule, kind: str, not_before: float | None = None) -> bytes:
+def _put(store: Store, schedule: Schedule, kind: str, *, not_before: float | None = None, again: bool = False) -> bytes:
     begins = moment(store)
     if not_before is not None:
         # One that falls exactly on that time takes place.
@@ -104,7 +116,7 @@ def _put(store: Store, schedule: Schedule, kind: str, not_before: float | None =
         return b"new"
     encoded = msgspec.msgpack.encode(schedule)
     version = kind + secrets.token_hex(6)
-    answer: bytes = store.run("schedule", schedule.id, schedule.queue, version, first, encoded)
+    answer: bytes = store.run("schedule", schedule.id, schedule.queue, version, first, encoded, "1" if again else "")
     return answer
 
 
@@ -176,13 +188,5 @@ def every(store: Store) -> Iterator[Planned]:
 
 
 def _read(id: bytes, state: bytes) -> Planned:
-    match = _STATE.match(state)
-    if match is None:
-        return Planned(id.decode(), "", 0, 0, 0, None)
-    version, *numbers = match.groups()
-    next, fired, last, _ = map(int, numbers)
-    try:
-        schedule = msgspec.msgpack.decode(state[match.end() :], type=Schedule)
-    except msgspec.MsgspecError:
-        schedule = None
-    return Planned(id.decode(), version.decode(), next, fired, last, schedule)
+    version, next, fired, last, _, definition = state.split(b" ", 5)
+    return Planned(id.decode(), version.decode(), int(next), int(fired), int(last), definition)

@@ -380,6 +380,40 @@ def test_supervisors_are_told_of_an_earlier_time(manager: QueueManager[Any], sto
 # -- schedules that are declared
 
 
+def test_a_declared_schedule_whose_limit_is_reached_does_not_begin_anew(
+    manager: QueueManager[Any], store: Store
+) -> None:
+    once = declared("a", Repeat(every=0.01, limit=1))
+    register(store, "s1", once)
+    due_now(store, "a")
+    firing.fire(store)
+    register(store, "s2", once)
+    firing.declare(store, [once], again=True)
+    assert not store.read("EXISTS", "firings")
+    assert manager.get_job_by_id("a") is None
+    assert check(store) == []
+    register(store, "s1", declared("a", Repeat(every=0.01, limit=2)))
+    register(store, "s2")
+    due_now(store, "a")
+
+
+def test_of_two_versions_that_are_declared_the_newest_counts(manager: QueueManager[Any], store: Store) -> None:
+    older, newer = declared("a", Repeat(every=3600)), declared("a", Repeat(every=7200))
+    register(store, "s1", older)
+    register(store, "s2", newer)
+    firing.declare(store, [older], again=True)
+    planned = schedules.get(store, "a")
+    assert planned is not None
+    assert planned.schedule == newer
+
+
+def test_schedules_that_a_server_has_lost_are_put_again(manager: QueueManager[Any], store: Store) -> None:
+    register(store, "s1", declared("a"))
+    store.server.client().delete(f"{store.prefix}schedules", f"{store.prefix}firings")
+    firing.declare(store, [declared("a")], again=True)
+    assert schedules.get(store, "a") is not None
+
+
 def test_what_is_declared_as_it_was_keeps_its_next_time(manager: QueueManager[Any], store: Store) -> None:
     register(store, "s1", declared(repeat=Repeat("* * * * *")))
     since = missed(store, 3_600_000, "q:tick")
@@ -467,4 +501,6 @@ def test_a_definition_of_another_version_is_left_alone_and_not_asked_for_all_the
     client.zadd(f"{store.prefix}firings", {"a": 1})
     firing.fire(store)
     assert schedules.due(store)[1] == []
-    assert schedules.get(store, "a") == ("a", "d1", 1, 0, 0, None)
+    planned = schedules.get(store, "a")
+    assert planned is not None
+    assert (planned.version, planned.next, planned.schedule) == ("d1", 1, None)

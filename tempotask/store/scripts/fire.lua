@@ -36,9 +36,14 @@ elseif how == 'wait' then
 end
 
 if following == '' or (reply == 'fired' and ARGV[6] == '1') then
-  call('HDEL', P .. 'schedules', id)
   call('ZREM', P .. 'firings', id)
-  if sub(version, 1, 1) == 'a' then call('HDEL', P .. 'ids', id) end
+  if sub(version, 1, 1) == 'a' then
+    call('HDEL', P .. 'schedules', id)
+    call('HDEL', P .. 'ids', id)
+  else
+    -- It stays, or the next supervisor that declares it would have it begin anew.
+    call('HSET', P .. 'schedules', id, concat({ version, '0', fired, last, at, definition }, ' '))
+  end
 else
   call('HSET', P .. 'schedules', id, concat({ version, following, fired, last, at, definition }, ' '))
   call('ZADD', P .. 'firings', following, id)

@@ -5,7 +5,7 @@
 --
 -- KEYS  the ring
 -- ARGV  id, queue, version (random; it begins with `a` for one that is added, with `d` for a declared one),
---       milliseconds of its first firing, definition (schedules.py)
+--       milliseconds of its first firing, definition (schedules.py), '1' if one that is declared stays as it is
 -- reply 'new'; 'same' it is declared already and keeps its next time; 'taken' something else is called so
 --
 -- nothing -> scheduled. A call that is sent twice puts once. An added schedule has its id like a job that has not
@@ -18,7 +18,7 @@ if state then
   local was, _, _, last_was, at_was, old = string.match(state, '^(%S+) (%d+) (%d+) (%d+) (%d+) (.*)$')
   if was == version then return 'new' end
   if added or sub(was, 1, 1) == 'a' then return 'taken' end
-  if old == definition then return 'same' end
+  if old == definition or ARGV[6] == '1' then return 'same' end
   -- The job of the last firing may still run.
   last, at = last_was, at_was
 elseif added and call('HEXISTS', P .. 'ids', id) == 1 then
