@@ -22,6 +22,8 @@ LOOKS = 100
 """A job that moves away so many times in a row is left alone."""
 PASSES = 3
 """As often are all places gone through, at most: jobs move from one that is still to be seen to one that was."""
+POPPED = 200
+"""Elements that one script takes when it takes whatever comes."""
 KEEP_MS = 3_600_000
 """How long it is known that a job was cancelled."""
 
@@ -159,6 +161,9 @@ class Acting:
     def _walk(self, action: str, place: Place, wanted: Filter, id: str = "") -> int:
         """Goes through one place to its end, or until that one job has been acted on; how many were."""
         acted = 0
+        if place[0] == "list" and not (id or wanted.name or action == "pause"):
+            # All that are looked at are acted on, which takes longer.
+            place = (*place[:3], POPPED)
         while True:
             terms = (action, id, wanted.queue or "", wanted.name or "", *self._store.limits, KEEP_MS, self._kept)
             number, following = self._store.run("act", *terms, *_around(action, self._store.now()), *place)

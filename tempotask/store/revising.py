@@ -114,10 +114,12 @@ class _Page:
         return IN_USE if in_use and not self.acted else DONE
 
     def _send(self, new: bytes, going: Sequence[Record], keys: Sequence[str], *, again: bool) -> list[Any]:
-        ids = [record.id for record in going]
+        ids: list[str] = []
         if not again:
-            # A newer run of the same id may have ended in another way, and keeps its outcome.
-            ids = [id for id, outcome in zip(ids, self._store.ask("", ids), strict=True) if self._tells_of(outcome)]
+            # A newer run of the same id may have ended in another way, and keeps its outcome. Where one begins anew,
+            # the script forgets what there is.
+            every = [record.id for record in going]
+            ids = [id for id, told in zip(every, self._store.ask("", every), strict=True) if self._tells_of(told)]
         flat: list[Argument] = [len(ids), *ids, len(keys), *keys]
         flat.append(len(going) if again else 0)
         for record in going if again else ():
