@@ -17,6 +17,7 @@ def report(store: Store, found: Found) -> dict[str, Any]:
     told = msgspec.structs.asdict(look.row(found))
     (details,) = look.details(store, [found])
     told["due_at"] = found.due
+    told["started_at"] = told["started_at"] or details.started
     told["data"] = details.data
     told["logs"] = [{"at": at, "message": message} for at, message in details.lines]
     told["progress"] = None
@@ -38,7 +39,7 @@ def fields(store: Store, found: Found) -> dict[str, Any]:
         told[name] = output.moment(told[name])
     told["children"] = " ".join(told["children"])
     if progress is not None:
-        told["progress"] = _how_far(**progress)
+        told["progress"] = output.progress(**progress)
     shown = {name: value for name, value in told.items() if value is not None and value != ""}
     if not shown["paused"]:
         del shown["paused"]
@@ -49,8 +50,3 @@ def fields(store: Store, found: Found) -> dict[str, Any]:
         # One line too is put under its name.
         shown["logs"] = "\n".join(["", *lines, ""]) if len(logs) > 1 else next(lines)
     return shown
-
-
-def _how_far(done: float, total: float | None, note: str | None) -> str:
-    told = output.text(float(done)) + (f" of {output.text(float(total))}" if total is not None else "")
-    return f"{told}  {note}" if note else told

@@ -13,12 +13,9 @@ from typing import NoReturn
 
 import click
 
-from tempotask.cli import acting, adding, command, looking, mistakes, output, schedules, stacks
+from tempotask.cli import acting, adding, command, following, looking, mistakes, output, schedules, stacks
 
-LATER = (
-    *("logs", "events"),
-    *("map", "top", "run-here"),
-)
+LATER = ("map", "top", "run-here")
 """Commands that are promised and not built yet."""
 
 
@@ -53,6 +50,7 @@ for _command in (
     *(looking.queues, looking.jobs, looking.job, looking.check, looking.server, stacks.stacks),
     schedules.schedules,
     *(adding.enqueue, adding.publish),
+    *(following.logs, following.events),
     *(acting.pause, acting.resume, acting.retry, acting.cancel, acting.delete),
 ):
     cli.add_command(_command)

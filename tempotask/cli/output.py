@@ -102,6 +102,17 @@ def visible(line: str) -> str:
     return "".join(letter if letter.isprintable() else "�" for letter in line.expandtabs(4))
 
 
+def progress(done: float, total: float | None, note: str | None) -> str:
+    """How far a job says it is."""
+    return " ".join(text(part) for part in (done, *(() if total is None else ("of", total)), note) if part is not None)
+
+
+def flush() -> None:
+    """Has what was printed seen at once, by whoever reads it."""
+    with reader_may_leave():
+        sys.stdout.flush()
+
+
 def moment(seconds: float | None) -> str | None:
     """Unix seconds as people here read them."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

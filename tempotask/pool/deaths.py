@@ -15,9 +15,10 @@ import msgspec
 from tempotask.options import DEFAULTS, merged
 from tempotask.pool.failure import ended_badly
 from tempotask.pool.report import TaskReport
-from tempotask.pool.run import Run
+from tempotask.pool.run import Run, Told
 from tempotask.pool.settling import Settling
 from tempotask.store.records import Failure, Record, RunOptions, decode_record, encode, flag, raised
+from tempotask.store.said import is_started
 from tempotask.store.store import Store
 
 
@@ -108,7 +109,9 @@ class Coroner:
 
     def _settle(self, death: Death, run: Run, verdict: str) -> Findings:
         assert death.running is not None
-        settlement = Settling(death.worker, self._limits).settlement([run])
+        live = self._store.read("HGET", "live", run.record.id)
+        run.told = Told(started=is_started(live, death.worker, death.turn, death.running))
+        settlement = Settling(death.worker, self._limits).settlement([run], events=True)
         given_back, counted = self._store.give_back_all(
             death.worker, death.turn, [death.running], settlement=settlement
         )
@@ -130,7 +133,7 @@ class Coroner:
                 continue
             failure = Failure("WorkerCrashed", f"its host was lost while it was there, for the {_nth(hosts)} time")
             runs.append(ended_badly(record, self.options_of(record), failure, time.monotonic(), final=True))
-        settlement = Settling(worker, self._limits).settlement(runs)
+        settlement = Settling(worker, self._limits).settlement(runs, events=True)
         self._store.give_back_all(worker, turn, judged, replaced, settlement)
 
     def options_of(self, record: Record) -> RunOptions:

@@ -106,7 +106,8 @@ def handler(job: Job[Any], ctx: Context[Any]) -> None: ...
 
 def test_a_job_logs_text_and_data() -> None:
     lines: list[tuple[str, bytes]] = []
-    job = Job("id", "t", "q", None, _sink=lambda id, line: lines.append((id, line)), _enqueued=1.0)
+    sink = types.SimpleNamespace(log=lambda id, line: lines.append((id, line)))
+    job = Job("id", "t", "q", None, _sink=sink, _enqueued=1.0)
     job.logger("text")
     job.logger({"a": 1})
     assert lines == [("id", b"\xa4text"), ("id", b"\x81\xa1a\x01")]
