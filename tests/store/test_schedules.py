@@ -202,6 +202,19 @@ def test_a_large_payload_travels_with_every_firing(manager: QueueManager[Any], s
     assert all(manager.get_job_by_id(record.id).data == "x" * 10_000 for record in (first, second))  # type: ignore[union-attr]
 
 
+def test_a_payload_of_any_bytes_comes_as_it_was_given(manager: QueueManager[Any], store: Store) -> None:
+    payload = {"bytes": bytes(range(256)), "text": "a b\nc\0d", "list": [0, None]}
+    handle = manager.enqueue(name="tick", queue="q", data=payload, options={"id": "s-é", "repeat": FAST})
+    assert fire(store, due_now(store, "s-é")) == "fired"
+    finish_all(store)
+    assert fire(store, due_now(store, "s-é")) == "fired"
+    (record,) = records(store)
+    info = manager.get_job_by_id(record.id)
+    assert info is not None
+    assert info.data == payload
+    assert handle.info().data == payload
+
+
 def test_after_as_many_firings_as_its_limit_a_schedule_goes(manager: QueueManager[Any], store: Store) -> None:
     handle = manager.enqueue(name="tick", queue="q", options={"id": "s", "repeat": Repeat(every=0.01, limit=2)})
     assert fire(store, due_now(store)) == "fired"
