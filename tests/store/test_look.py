@@ -12,6 +12,7 @@ from play import HOUR, completed, enqueue, failed, hire, new_job, results_of, tr
 
 from tempotask.errors import InvalidOptions
 from tempotask.store import lists, look
+from tempotask.store.acting import Acting
 from tempotask.store.records import Failure, Finished, Outcome, Page, Record, TryError, encode, encode_page
 from tempotask.store.store import Settlement, Store
 
@@ -246,6 +247,71 @@ def test_pages_of_a_list_hold_each_job_once(store: Store) -> None:
     assert listed == ["90", "80", "70", "60", "50", "40", "30", "20", "10"]
     with pytest.raises(InvalidOptions, match="cursor"):
         lists.jobs(store, cursor="x")
+
+
+def test_pages_hold_each_job_once_when_many_were_added_at_the_same_moment(store: Store) -> None:
+    for queue in ("a", "b"):
+        for part in range(3):
+            enqueue(store, *(f"{queue}-{part}-{n}" for n in range(500)), queue=queue, enqueued_at=EPOCH + part % 2)
+    due = store.now() + 900
+    for part in range(4):
+        # The later they are due, the earlier they were added.
+        enqueue(store, *(f"late-{part}-{n}" for n in range(600)), due=due + part, enqueued_at=EPOCH - part)
+    listed: list[str] = []
+    cursor = None
+    while True:
+        page, cursor = lists.jobs(store, limit=333, cursor=cursor)
+        assert len(page) == 333 or cursor is None
+        listed += [found.id for found in page]
+        if cursor is None:
+            break
+    assert len(listed) == len(set(listed)) == 2 * 3 * 500 + 4 * 600
+
+
+def test_a_list_goes_on_where_it_ended_while_jobs_are_added(store: Store) -> None:
+    enqueue(store, *(f"old-{n}" for n in range(100)), enqueued_at=EPOCH)
+    first, cursor = lists.jobs(store, limit=60)
+    enqueue(store, *(f"new-{n}" for n in range(100)), enqueued_at=EPOCH + 1)
+    second, cursor = lists.jobs(store, limit=60, cursor=cursor)
+    assert cursor is None
+    assert sorted(found.id for found in (*first, *second)) == sorted(f"old-{n}" for n in range(100))
+
+
+def test_a_task_that_is_rare_among_many_jobs_is_found_by_its_name(store: Store) -> None:
+    for part in range(6):
+        enqueue(store, f"rare-{part}", name="rare")
+        enqueue(store, *(f"{part}-{n}" for n in range(900)), name="common")
+    assert ids(store, name="rare") == [f"rare-{part}" for part in (5, 4, 3, 2, 1, 0)]
+    assert len(ids(store, name="common", limit=10_000)) == 5400
+
+
+def test_holes_are_neither_shown_nor_counted(store: Store) -> None:
+    enqueue(store, *(f"a{n}" for n in range(10)), given_id=True)
+    acting = Acting(store, 200)
+    for n in (0, 4, 5, 9):
+        assert acting.delete(f"a{n}")
+    assert ids(store) == ["a8", "a7", "a6", "a3", "a2", "a1"]
+    (row,) = lists.queues(store)
+    assert row.waiting == 6
+    assert row.oldest_seconds is not None
+
+
+def test_the_newest_jobs_of_each_queue_and_status_are_told(store: Store) -> None:
+    fill(store)
+    a, b = lists.newest(store, 1)
+    assert {status: [found.id for found in some] for status, some in a.jobs.items() if some} == {
+        "waiting": ["90"],
+        "delayed": ["60"],
+        "processing": ["40"],
+    }
+    assert {status: [found.id for found in some] for status, some in b.jobs.items() if some} == {
+        "waiting": ["80"],
+        "delayed": ["50"],
+        "completed": ["30"],
+        "failed": ["20"],
+    }
+    assert (b.stats["waiting"], b.stats["completed"], b.paused) == (2, 2, False)
+    assert all(found == [] for queue in lists.newest(store, 0) for found in queue.jobs.values())
 
 
 def test_queues_tell_how_many_jobs_of_each_status_they_have(store: Store) -> None:
