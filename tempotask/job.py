@@ -154,7 +154,8 @@ class Context(Generic[A_co]):
         """Adds a job as a child of the one that runs. See `QueueManager.enqueue`.
 
         It is added at once; with `on_success`, in the same step in which its parent completes, and never if this try
-        fails, crashes or is cut off. Until then its handle is one of a job that nobody knows.
+        fails, crashes or is cut off. Until then its handle is one of a job that nobody knows. A `delay` counts from
+        this call all the same.
 
         Raises:
             What `QueueManager.enqueue` does; `InvalidOptions` for `on_success` where no job runs, or for more than
