@@ -108,3 +108,10 @@ def test_asking_is_no_error_that_retry_on_or_fail_on_concern_and_a_later_failure
         handle.result(timeout=LONG)
     assert [(error.attempt, error.type) for error in handle.info().errors] == [(1, "Retry"), (2, "ValueError")]
     assert handle.info().tries == 2
+
+
+def test_the_errors_of_the_latest_twenty_tries_are_kept(bench: Bench) -> None:
+    bench.start(app=APP, workers=1)
+    handle = bench.manager.enqueue(name="ask", queue="q", data=[30, 0])
+    assert handle.result(timeout=LONG) == 30
+    assert [error.attempt for error in handle.info().errors] == list(range(10, 30))
