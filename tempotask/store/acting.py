@@ -73,11 +73,14 @@ class Acting:
     def delete(self, id: str) -> bool:
         """Whether there was such a job. Nobody knows it any more, and who waits for it is told that it is cancelled."""
         gone = self._act_on("delete", id)
+        tried = False
         for _ in range(LOOKS):
             # Earlier runs of this id too, which would be found otherwise.
             found = look.find(self._store, id)
             if found is None or found.status not in FINISHED:
-                break
+                # Seen before and nowhere now: the reply was lost, or somebody else was faster.
+                return gone or (tried and found is None)
+            tried = True
             gone = self._revising.one(found, again=False) == DONE or gone
         return gone
 

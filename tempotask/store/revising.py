@@ -104,7 +104,8 @@ class _Page:
             new = encode_leaf([key for key in leaf.keys if _owner(key) not in ids], page) if kept else b""
             own = [key for key in leaf.keys if _owner(key) in ids and not (again and key.startswith("payload:"))]
             reply = self._send(new, going, own, again=again)
-            if reply[0] == 0:
+            # If it is as it should be already, the reply was lost and the call was sent once more.
+            if reply[0] == 0 and not (new and self._is_there(new)):
                 return GONE
             if reply[0] == -1:
                 in_use.add(str(reply[1], "utf-8"))
@@ -126,6 +127,9 @@ class _Page:
             flat += ("" if is_automatic(record.id) else "1", encode(_fresh(record)))
         reply: list[Any] = self._store.run("revise", self._queue, self._status, self.stored, new, len(going), *flat)
         return reply
+
+    def _is_there(self, page: bytes) -> bool:
+        return self._store.read("LPOS", f"history:{self._queue}:{self._status}", page) is not None
 
     def _tells_of(self, outcome: bytes | None) -> bool:
         return outcome is not None and decode_outcome(outcome).status == self._status

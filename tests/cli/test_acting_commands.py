@@ -189,3 +189,10 @@ def test_a_job_is_added_with_every_option(run: Run, store: Store) -> None:
     assert found.record is not None
     for name, value in options.items():
         assert str(getattr(found.record.options, name.replace("-", "_"))).removesuffix(".0") == value
+
+
+def test_a_schedule_is_added_and_cancelled_by_commands(run: Run) -> None:
+    assert run("enqueue", "images", "sweep", "--id", "nightly", "--repeat", "0 3 * * *") == (0, "nightly\n", "")
+    assert [told["id"] for told in run("schedules", "--json").objects] == ["nightly"]
+    assert run("cancel", "nightly") == (0, "job nightly is cancelled\n", "")
+    assert run("schedules", "--json").objects == []

@@ -148,3 +148,20 @@ def test_queues_tell_their_newest_jobs_by_status(bench: Bench) -> None:
     assert queue.stats["completed"] == queue.stats["total"] == 20
     assert [job.data for job in queue.jobs["completed"]] == [19, 18, 17, 16, 15]
     assert set(queue.jobs) == set(queue.stats) - {"total"}
+
+
+def test_a_schedule_that_was_enqueued_ends_when_it_is_cancelled_or_deleted(bench: Bench) -> None:
+    manager = bench.manager
+    first = manager.enqueue(name="echo", queue="q", options={"id": "first", "repeat": "0 3 * * *"})
+    manager.enqueue(name="echo", queue="q", options={"id": "second", "repeat": "0 3 * * *"})
+    manager.enqueue(name="echo", queue="q", options={"id": "third", "repeat": "0 3 * * *"})
+    assert manager.pause_job_by_id("first") is False
+    assert first.cancel() is True
+    assert first.cancel() is False
+    assert manager.get_job_by_id("first") is None
+    assert manager.delete_job_by_id("second") is True
+    assert manager.get_job_by_id("second") is None
+    assert manager.get_job_by_id("third") is not None
+    assert manager.delete_all_jobs() == 1
+    assert manager.get_job_by_id("third") is None
+    assert manager.enqueue(name="echo", queue="q", options={"id": "first"}).created is True

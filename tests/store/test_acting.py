@@ -13,8 +13,10 @@ from play import completed, enqueue, failed, hire, new_job, results_of, ring, tr
 from tempotask.store import lists, look
 from tempotask.store.acting import Acting
 from tempotask.store.check import check
+from tempotask.store.connect import Server
 from tempotask.store.lists import Filter
 from tempotask.store.records import TryError, decode_outcome, without_payload
+from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
 LARGE = "x" * 5000
@@ -322,6 +324,54 @@ def test_jobs_that_fail_again_at_once_are_tried_again_once(store: Store, acting:
         stop.set()
         thread.join()
     assert errors == []
+
+
+# -- replies that are lost
+
+
+class Forgetful(Store):
+    """Loses the first reply of each script that acts, and sends the call once more, as after a broken connection."""
+
+    def run(self, name: str, *arguments: Argument) -> Any:
+        if name in ("act", "revise", "pause"):
+            super().run(name, *arguments)
+        return super().run(name, *arguments)
+
+
+@pytest.fixture
+def forgetful(server_url: str, namespace: str) -> Iterator[Acting]:
+    store = Forgetful(Server(server_url), namespace)
+    yield Acting(store, 200)
+    store.close()
+
+
+def test_what_was_done_is_told_also_when_a_reply_is_lost(store: Store, forgetful: Acting) -> None:
+    everywhere(store)
+    assert forgetful.pause("here") is True
+    assert forgetful.resume("here") is True
+    assert forgetful.cancel("here") is True
+    assert forgetful.cancel("running") is True
+    assert forgetful.retry("bad") is True
+    assert forgetful.delete("late") is True
+    assert forgetful.delete("done") is True
+    assert forgetful.delete("nobody") is False
+    assert {id: status(store, id) for id in IDS} == {
+        **dict.fromkeys(("done", "late")),
+        **dict.fromkeys(("here", "running"), "cancelled"),
+        **dict.fromkeys(("bad", "here-paused"), "waiting"),
+        **dict.fromkeys(("retries", "late-paused"), "delayed"),
+    }
+
+
+def test_no_job_of_a_page_is_left_out_when_replies_are_lost(store: Store, forgetful: Acting) -> None:
+    add(store, *(f"a{n}" for n in range(500)))
+    hire(store, "w")
+    batch = turn(store, "w", 1, 1000).batch
+    assert batch is not None
+    assert len(batch.records) == 250
+    turn(store, "w", 2, 0, results_of(batch, how=failed), limit=1000)
+    forgetful.retry_all(Filter(status="failed"))
+    assert len(waiting(store)) == 500
 
 
 # -- delete
