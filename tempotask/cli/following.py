@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tempotask.cli import output
-from tempotask.cli.command import end, everywhere, managed
+from tempotask.cli.command import end, everywhere, managed, say
 
 if TYPE_CHECKING:
     from tempotask.events import Event
@@ -84,6 +84,7 @@ def events(
         for kind in dict.fromkeys(kinds):
             manager.on(kind, told.put, queue=of_queue, name=name)
         try:
+            say(f"following namespace {namespace} at {manager._client.server.label}; Ctrl-C ends it")
             while True:
                 _print_event(told.get(), as_json)
         except KeyboardInterrupt:
@@ -117,4 +118,4 @@ def _line(event: Event, fields: dict[str, Any]) -> str:
         parts.append(f"again in {output.text(event.delay)} s")
     if fields.get("result") is not None:
         parts.append(output.text(event.result))
-    return "  ".join(parts)
+    return " ".join(parts)

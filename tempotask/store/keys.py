@@ -37,7 +37,7 @@ TABLE = {
     "waits:<client>": "list: what a client is told: an id, a space, and the outcome if it is small",
     "wanted": "hash: id -> a mark, while somebody looks for that job",
     "history:<queue>:<status>": "list: pages of finished jobs, the newest first",
-    "live": "hash: id -> what a job that runs long tells: whether listeners know, which start it is, the rest (say.lua)",
+    "live": "hash: id -> what a job that runs long tells: do listeners know, which start it is, the rest (say.lua)",
     "log:<id>": "list: lines that a job logged before its last try ended",
     "listeners": "sorted set: who listens to events, by the millisecond until which they count",
     "events": "stream: what happens, while somebody listens",
