@@ -15,6 +15,7 @@ from tempotask.store import schedules
 from tempotask.store.reading import (
     COUNT,
     STEP,
+    Command,
     histories,
     open_turns,
     pages,
@@ -283,10 +284,14 @@ class Details(NamedTuple):
 def details(store: Store, found: Sequence[Found]) -> list[Details]:
     """What lists do not show of some jobs, read at once."""
     outside = {one.id: payload_key(one.record) for one in found if one.record is not None and flag(one.record, "p")}
-    payloads = dict(zip(outside, pipe(store, [("GET", key) for key in outside.values()]), strict=True))
-    logs = pipe(store, [("LRANGE", f"log:{one.id}", 0, -1) for one in found])
     running = [one.id for one in found if one.status == "processing"]
-    live = dict(zip(running, pipe(store, [("HGET", "live", id) for id in running]), strict=True))
+    commands: list[Command] = [("LRANGE", f"log:{one.id}", 0, -1) for one in found]
+    commands += [("GET", key) for key in outside.values()]
+    commands += [("HGET", "live", id) for id in running]
+    replies = pipe(store, commands)
+    logs, others = replies[: len(found)], iter(replies[len(found) :])
+    payloads = {id: next(others) for id in outside}
+    live = {id: next(others) for id in running}
     told = []
     for one, log in zip(found, logs, strict=True):
         payload = payloads.get(one.id) if one.id in outside else None if one.record is None else one.record.payload
