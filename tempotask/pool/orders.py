@@ -33,7 +33,7 @@ class Cancel:
         return int(self.turn.partition("@")[0])
 
 
-def read_cancel(order: bytes) -> tuple[str, str, int, Record]:
-    """Worker, turn, index and record of a `cancel`."""
-    _, worker, turn, index, record = order.split(b" ", maxsplit=4)
+def read_cancel(value: bytes) -> tuple[str, str, int, Record]:
+    """Worker, turn, index and record, from what follows `cancel`. Raises `ValueError` or msgspec's errors."""
+    worker, turn, index, record = value.split(b" ", maxsplit=3)
     return worker.decode(), turn.decode(), int(index), decode_record(record)

@@ -186,6 +186,8 @@ class Watch:
     def _obey(self, now: float) -> None:
         """Takes what is cancelled out of the batch in hand; the one that runs is told to end."""
         self._obeyed = now
+        if self.peek().turn < self._cancels[0].number:
+            return
         with self.worker.look() as look:
             if look is None:
                 return
@@ -297,6 +299,9 @@ class Watch:
         """What is known of this worker's end, now that it is dead; `bereft` if it went with its nursery."""
         look, done = self.peek(), self._executed
         self.last_state = look.state
+        if done is None and self._sentence is not None and self._sentence.cause is Cause.CANCEL:
+            # It may also end of itself when it is cancelled.
+            done = self._sentence if (look.name, look.running) == (self._sentence.turn, self._sentence.index) else None
         if done is not None:
             return Death(self.worker.id, done.cause, done.turn, done.index, self._since, done.how or how, done.job)
         stopped = self._killed or (self.retired and look.running is None)

@@ -16,6 +16,7 @@ from store import play
 
 from tempotask import JobCancelled
 from tempotask.pool.batch import CANCEL, LIMIT, STARTED, VERDICT, VERDICT_INDEX, VERDICT_TURN
+from tempotask.pool.deaths import Cause
 from tempotask.pool.housekeeper import compare
 from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import WorkerProcess
@@ -33,7 +34,7 @@ APP = "ending:tempotask"
 @pytest.mark.parametrize("how", ["loop", "C"])
 def test_a_handler_that_gets_no_grace_is_ended_and_its_slot_works_again(bench: Bench, how: str) -> None:
     supervisor = bench.start(app=APP, workers=1)
-    handle = bench.manager.enqueue(name="stay", queue="q", data=how)
+    handle = bench.manager.enqueue(name="stay", queue="q", data=how, options={"max_crashes": 1})
     _, _, pid = bench.hear()
     began = time.monotonic()
     assert handle.cancel()
@@ -266,6 +267,25 @@ def test_of_several_orders_for_one_batch_none_is_lost(watched: Watched) -> None:
         watched.watch.cancel(Cancel("4", index, 0.0))
     assert watched.block.words[LIMIT] == 3
     assert watched.given_back == [("w", "4", 7), ("w", "4", 3)]
+
+
+def test_when_a_queue_is_paused_a_worker_gives_back_at_once_what_it_has_not_started(watched: Watched) -> None:
+    watched.take(4, 9, 1)
+    watched.watch.steal()
+    assert watched.given_back == [("w", "4", 2)]
+    # What was claimed before, and comes only now.
+    watched.take(5, 9, 1)
+    watched.watch.tick(time.monotonic())
+    assert watched.given_back == [("w", "4", 2), ("w", "5", 2)]
+
+
+def test_the_death_of_a_worker_that_ended_of_itself_when_its_job_was_cancelled_is_no_crash(watched: Watched) -> None:
+    watched.take(4, 5, 0)
+    watched.worker.signal = lambda number: None  # type: ignore[method-assign]
+    watched.watch.cancel(Cancel("4", 0, 60.0))
+    assert watched.watch.death("exited with 1").cause is Cause.CANCEL
+    watched.take(5, 5, 0)
+    assert watched.watch.death("exited with 1").cause is Cause.CRASH
 
 
 # -- an order that is lost
