@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tempotask import JobOptions, Options
-from tempotask.cli.main import LATER
+from tempotask import JobOptions, Options, QueueManager
+from tempotask.cli.main import LATER, cli
 from tempotask.cli.supervisor import command as supervisor_command
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +123,8 @@ def test_what_is_refused_as_not_built_yet_is_listed_as_not_built_yet() -> None:
     listed = words(section("Not built yet"))
     for name in (*LATER, *JobOptions._later, *Options._later):
         assert name in listed, name
+    built = {*cli.commands, *(field.name for field in (*fields(JobOptions), *fields(Options))), *dir(QueueManager)}
+    assert not listed & built
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
