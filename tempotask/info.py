@@ -118,8 +118,6 @@ def _info(found: look.Found, details: look.Details) -> JobInfo:
     for name in ("enqueued_at", "started_at", "finished_at"):
         if fields[name] is not None:
             fields[name] = _time(fields[name])
-    if details.started is not None:
-        fields["started_at"] = _time(details.started)
     return JobInfo(
         **fields,
         data=details.data,

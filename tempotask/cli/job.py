@@ -17,7 +17,6 @@ def report(store: Store, found: Found) -> dict[str, Any]:
     told = msgspec.structs.asdict(look.row(found))
     (details,) = look.details(store, [found])
     told["due_at"] = found.due
-    told["started_at"] = told["started_at"] or details.started
     told["data"] = details.data
     told["logs"] = [{"at": at, "message": message} for at, message in details.lines]
     told["progress"] = None

@@ -10,14 +10,14 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, zip_longest
 from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
 
 from tempotask.errors import InvalidOptions
-from tempotask.store.look import STATUSES, Found, finished, parked
+from tempotask.store.look import STATUSES, Found, claimed, finished, parked
 from tempotask.store.reading import (
     PAGES,
     STEP,
@@ -255,9 +255,10 @@ def _parked(store: Store) -> Source:
 
 
 def _processing(store: Store) -> Source:
-    for worker, records in claims(store):
-        for record in map(decode_record, records):
-            yield Found(record.id, "processing", record, worker)
+    held = [(worker, decode_record(stored)) for worker, records in claims(store) for stored in records]
+    live = pipe(store, [("HGET", "live", record.id) for _, record in held]) if store.read("EXISTS", "live") else ()
+    for (worker, record), told in zip_longest(held, live):
+        yield claimed(record, worker, told)
 
 
 def _histories(store: Store, kept: Sequence[tuple[str, Status]]) -> list[Source]:

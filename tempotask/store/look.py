@@ -62,7 +62,7 @@ class Found(NamedTuple):
     worker: str | None = None
     """Which worker holds it, or ran it last."""
     started: float | None = None
-    """Unix seconds; known of finished jobs."""
+    """Unix seconds; known of finished jobs, and of those that have been running for a while."""
     due: float | None = None
     """Unix seconds from which a delayed one may run."""
     finished: Finished | None = None
@@ -182,13 +182,20 @@ def _in_claims(store: Store, id: str) -> Found | None:
         before = open_turns(store, names)
         for worker, turn in zip(names, before, strict=True):
             if turn and (record := store.run("find", id, "list", f"claims:{worker}:{turn}", 0, -1)):
-                return Found(id, "processing", decode_record(record), worker, place=("claims", worker))
+                return claimed(decode_record(record), worker, store.read("HGET", "live", id))
         # What was left of a batch is delivered again under the name of the next turn, maybe just behind our back.
         after = open_turns(store, names)
         names = [name for name, old, new in zip(names, before, after, strict=True) if new and new != old]
         if not names:
             return None
     return None
+
+
+def claimed(record: Record, worker: str, live: bytes | None) -> Found:
+    """A job that a worker holds; `live` is what the server has of it while it runs."""
+    told = live_of(live, worker, record.tries + 1)
+    started = told.started if told is not None else None
+    return Found(record.id, "processing", record, worker, started, place=("claims", worker))
 
 
 def parked(id: str, stored: bytes) -> Found:
@@ -257,10 +264,11 @@ def row(found: Found) -> JobRow:
         shown.tries = record.tries + begun
         shown.enqueued_at = record.enqueued_at
         shown.parent = record.parent
+        if found.started is not None:
+            shown.wait_seconds = max(0.0, found.started - record.enqueued_at)
     if job is not None and page is not None and record is not None:
         shown.finished_at = job.ended + page.epoch
         if job.started is not None:
-            shown.wait_seconds = max(0.0, job.started + page.epoch - record.enqueued_at)
             shown.run_seconds = max(0.0, job.ended - job.started)
         shown.cpu_seconds = job.cpu_seconds
         shown.peak_memory_bytes = job.peak_memory_bytes
@@ -277,8 +285,6 @@ class Details(NamedTuple):
     """What all its tries logged: Unix seconds and message, oldest first."""
     progress: tuple[float, float | None, str | None] | None
     """How far it says it is: done, total, a note."""
-    started: float | None = None
-    """When the try began that runs now, in Unix seconds; known when it takes long."""
 
 
 def details(store: Store, found: Sequence[Found]) -> list[Details]:
@@ -300,7 +306,7 @@ def details(store: Store, found: Sequence[Found]) -> list[Details]:
         now, last = live_of(live.get(one.id), one.worker, attempt), one.finished
         progress = last.progress if last is not None else now.progress if now is not None else None
         lines = lines_of(log, last.lines if last is not None else None)
-        told.append(Details(data, lines, progress, now.started if now is not None else None))
+        told.append(Details(data, lines, progress))
     return told
 
 
