@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tempotask.store import look
-from tempotask.store.check import Violation, check
+from tempotask.store.check import check, is_explained
+from tempotask.store.facts import Violation
 from tempotask.store.records import FINISHED
 from tempotask.store.store import Store
 
@@ -21,14 +22,11 @@ def repair(store: Store) -> list[str]:
 
 
 def _mend(store: Store, violation: Violation) -> str:
-    kind = violation.mend[0]
-    if violation.job:
-        # Again, since time has passed: as long as its id is taken nobody can add another job of that id.
-        found = look.find(store, violation.job)
-        if found is not None and (found.status not in FINISHED or kind == "payload"):
-            return ""
+    # Again, since time has passed: as long as its id is taken nobody can add another job of that id.
+    if violation.job and is_explained(store, violation):
+        return ""
     what: str = store.run("mend", *violation.mend).decode()
-    if kind == "given":
+    if violation.mend[0] == "given":
         id = violation.mend[1]
         found = look.find(store, id)
         if found is None or found.status in FINISHED:

@@ -22,7 +22,7 @@ class Stored(NamedTuple):
     """What is under one key; long values are cut (snapshot.lua)."""
 
     kind: str
-    """`list`, `zset`, `hash`, `set` or `string`; another, or `none`, for what is not ours or not there."""
+    """`list`, `zset`, `hash`, `set`, `stream` or `string`; another, or `none`, for what is not ours or not there."""
     expiry: int
     """Milliseconds; -1: none."""
     items: list[bytes]
@@ -39,6 +39,7 @@ class Stored(NamedTuple):
 
 
 NOTHING = Stored("none", -1, [])
+UNREAD = {"payload": Stored("string", 0, []), "log": Stored("list", 0, [])}
 
 
 class Snapshot(NamedTuple):
@@ -70,14 +71,14 @@ def take(store: Store, most: int = MOST) -> Snapshot:
         parts = iter(reply)
         return Snapshot({_text(name): _stored(*rest) for name, *rest in zip(parts, parts, parts, parts, strict=True)})
     all_names = dict.fromkeys([*names(store), *_expected(store)])
-    # There may be a million payloads, of which no more is to be known than whose they are.
-    payloads = {name: Stored("string", -1, []) for name in all_names if name.startswith("payload:")}
-    found = [name for name in all_names if name not in payloads]
+    # There may be a million payloads and logs, of which no more is to be known than whose they are.
+    unread = {name: UNREAD[first] for name in all_names if (first := name.partition(":")[0]) in UNREAD}
+    found = [name for name in all_names if name not in unread]
     # In the order in which jobs move, so that one that moves is seen at least once, as a rule.
-    order = ("queue:", "claims:", "due", "retries")
+    order = ("queue:", "claims:", "due", "retries", "parked")
     found.sort(key=lambda name: next((i for i, first in enumerate(order) if name.startswith(first)), len(order)))
     before = _sizes(store, found)
-    keys = payloads | {name: _whole(store, name) for name in found}
+    keys = unread | {name: _whole(store, name) for name in found}
     for worker, state in list(Snapshot(keys).called("worker:")):
         name = f"claims:{worker}:{state.pairs().get('open', '')}"
         if not name.endswith(":") and name not in keys:
@@ -107,7 +108,7 @@ def _scan(store: Store, cursor: int) -> tuple[int, list[bytes]]:
 
 def _expected(store: Store) -> Iterable[str]:
     """Keys that may come into being after the search for them, and are compared with others then."""
-    return [*reading.queue_keys(store, reading.queue_names(store)), "ring", "due", "retries", "ids"]
+    return [*reading.queue_keys(store, reading.queue_names(store)), "ring", "due", "retries", "parked", "ids"]
 
 
 def _sizes(store: Store, found: list[str]) -> list[bytes]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw
 
+from tempotask.store.acting import _around
 from tempotask.store.records import (
     OUTSIDE_BYTES,
     Batch,
@@ -22,6 +23,7 @@ from tempotask.store.records import (
     payload_key,
     raised,
 )
+from tempotask.store.script import Argument
 from tempotask.store.store import NewJob, Settlement, Store
 
 HOUR = 3_600_000
@@ -132,8 +134,9 @@ def turn(
 ) -> Reply:
     """One turn of a worker; `told` if its results bring their events."""
     results = results or Results()
-    flat = (*store.limits, "1" if told else "", results.turn, results.first, results.stop, len(results.missing), *results.missing)
-    reply = store.once("turn", worker, number, want, room, *flat, *settlement(results.endings, limit).arguments())
+    which = (results.turn, results.first, results.stop, len(results.missing), *results.missing)
+    rest = settlement(results.endings, limit).arguments()
+    reply = store.once("turn", worker, number, want, room, *store.limits, "1" if told else "", *which, *rest)
     kind = reply[0].decode()
     if kind == "jobs":
         return Reply(kind, batch=decode_batch(reply[1]))
@@ -144,6 +147,15 @@ def results_of(batch: Batch, first: int = 0, stop: int | None = None, how: Any =
     """All jobs of that part of a batch ended alike."""
     stop = len(batch.records) if stop is None else stop
     return Results(batch.turn, first, stop, (), tuple(how(record) for record in batch.records[first:stop]))
+
+
+def act(
+    store: Store, action: str, *place: Argument, id: str = "", queue: str = "", name: str = "", limit: int = 200
+) -> tuple[int, str]:
+    """Cancels, deletes, pauses or resumes in one place: how many jobs, and where to go on."""
+    terms = (action, id, queue, name, *store.limits, HOUR, limit, *_around(action, 0.0))
+    acted, following = store.run("act", *terms, *place)
+    return int(acted), following.decode()
 
 
 def woken(store: Store, worker: str, number: int) -> Batch | None:

@@ -6,10 +6,14 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from play import completed, enqueue, failed, hire, new_job, results_of, tried_again, turn, waiting
+from play import act, completed, enqueue, failed, hire, new_job, results_of, tried_again, turn, waiting
 
+from tempotask.schedule.repeat import Repeat
+from tempotask.store import schedules
 from tempotask.store.check import check
+from tempotask.store.records import encode
 from tempotask.store.repair import repair
+from tempotask.store.schedules import Schedule
 from tempotask.store.snapshot import MOST, head
 from tempotask.store.store import NewJob, Store
 
@@ -42,10 +46,26 @@ def fill(store: Store) -> None:
     again = new_job("again", "large", payload=LARGE, given_id=True)
     store.enqueue(store.new_call(), [again, new_job("urgent", "other", priority=7, given_id=True)])
     store.ask("client", ["late", "given-5"])
+    parked = [
+        *(new_job(f"parked-{n}", "other", given_id=True) for n in range(3)),
+        new_job("parked-late", "other", due=store.now() + 1000, given_id=True),
+    ]
+    store.enqueue(store.new_call(), parked)
+    for id in ("parked-0", "parked-1"):
+        assert act(store, "pause", "list", "queue:0:other", 0, 100, id=id)[0] == 1
+    assert act(store, "pause", "set", "due", 0, 100, id="parked-late")[0] == 1
+    assert store.pause_queue("paused")
+    enqueue(store, "stays", queue="paused", given_id=True)
+    log("late")(store)
+    command("HSET", "live", "late", "1told")(store)
+    store.run("listen", "me", 60_000)
+    assert schedules.add(store, Schedule("daily", "other", "n", Repeat("0 0 * * *")))
 
 
 def drain(store: Store) -> None:
     """Runs what waits."""
+    store.resume_queue("paused")
+    act(store, "resume", "parked", "0", 100, "WDR")
     hire(store, "drainer")
     number, batch = 1, turn(store, "drainer", 1, 100).batch
     while batch:
@@ -81,6 +101,11 @@ def moved(key: str, name: str, target: str, push: str) -> Damage:
     return damage
 
 
+def log(id: str) -> Damage:
+    """A line that a job logged."""
+    return lambda store: [command("RPUSH", f"log:{id}", "x")(store), command("EXPIRE", f"log:{id}", 1000)(store)]
+
+
 def claim(*parts: object) -> Damage:
     """A command on the claims of the worker that has some."""
     return lambda store: command(parts[0], f"claims:w1:{_open(store)}", *parts[1:])(store)
@@ -109,7 +134,20 @@ MENDED: dict[str, tuple[Damage, str]] = {
     "a wrong number of holes": (command("HINCRBY", "worker:w1", "holes", 1), "worker:w1"),
     "the id of a job that is gone": (command("HSET", "ids", "nobody", "low"), "ids"),
     "a given id that is not kept": (command("HDEL", "ids", "late"), "ids"),
-    "a payload of nobody": (command("SET", "payload:nobody", "x"), "payload:nobody"),
+    "a payload of nobody": (command("SET", "payload:1:nobody", "x"), "payload:1:nobody"),
+    "a payload of another run": (command("SET", "payload:1:again", "x"), "payload:1:again"),
+    "a log of nobody": (lambda store: log("nobody")(store), "log:nobody"),
+    "a log that never expires": (command("PERSIST", "log:late"), "log:late"),
+    "what a job that is gone tells": (command("HSET", "live", "nobody", "x"), "live"),
+    "listeners that never go": (command("PERSIST", "listeners"), "listeners"),
+    "events that never go": (command("XADD", "events", "*", "k", "waiting"), "events"),
+    "a paused queue on the ring": (command("SADD", "paused", "large"), "ring"),
+    "a wrong number of retries": (command("HINCRBY", "counts:other", "retries", 3), "counts:other"),
+    "a wrong number of parked jobs": (command("HINCRBY", "counts:other", "parked", -1), "counts:other"),
+    "a wrong number of holes in a queue": (command("HINCRBY", "counts:large", "holes", 2), "counts:large"),
+    "a hole that nobody counted": (command("RPUSH", "queue:0:large", ""), "counts:large"),
+    "a schedule that never fires": (command("ZREM", "firings", "daily"), "firings"),
+    "a firing of nothing": (command("ZADD", "firings", 1, "nobody"), "firings"),
     "one who waits for nothing": (command("HSET", "waiters", "nobody", "client"), "waiters"),
     "a call remembered for ever": (command("HSET", "calls:1", "a", ""), "calls:1"),
     "a list for a client that stays for ever": (command("RPUSH", "waits:gone", "a", "b"), "waits:gone"),
@@ -137,7 +175,23 @@ LEFT: dict[str, tuple[Damage, str]] = {
     "a job in two places": (moved("queue:0:large", "LINDEX", "queue:0:other", "RPUSH"), "queue:0:other"),
     "a job twice in a queue": (moved("queue:0:large", "LINDEX", "queue:0:large", "RPUSH"), "queue:0:large"),
     "something that is no record": (command("RPUSH", "queue:0:large", "?"), "queue:0:large"),
-    "a payload that is gone": (command("DEL", "payload:again"), "queue:0:large"),
+    "a payload that is gone": (
+        lambda store: store.server.client().delete(*store.server.client().keys(f"{store.prefix}payload:*:again")),
+        "queue:0:large",
+    ),
+    "a parked job under another id": (
+        lambda store: command("HSET", "parked", "x", b"W " + encode(new_job("y", "other").record))(store),
+        "parked",
+    ),
+    "a parked job that waits as well": (
+        lambda store: command("HSET", "parked", "again", b"W " + store.read("LINDEX", "queue:0:large", 0))(store),
+        "parked",
+    ),
+    "a parked job of a kind that there is not": (
+        lambda store: command("HSET", "parked", "x", b"X1 " + encode(new_job("x", "other").record))(store),
+        "parked",
+    ),
+    "a schedule whose id may be given again": (command("HDEL", "ids", "daily"), "ids"),
     "a supervisor that nobody knows": (command("HDEL", "supervisors", "s"), "supervisors"),
     "a worker of another supervisor": (command("HSET", "worker:w2", "supervisor", "other"), "worker:w2"),
     "a worker that is registered and lost": (command("HSET", "lost", "w2", "s"), "lost"),

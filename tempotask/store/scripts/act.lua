@@ -54,12 +54,22 @@ local function belongings(record)
   return names
 end
 
+local function let_go_of(record)
+  for _, key in ipairs(belongings(record)) do call('UNLINK', P .. key) end
+end
+
+-- No more of them than the history keeps; '' for none.
 local function page_of(records)
   local jobs, outside = {}, {}
-  for i = math.max(1, #records - limit + 1), #records do
-    jobs[#jobs + 1] = job_begin .. records[i] .. job_end
-    for _, key in ipairs(belongings(records[i])) do outside[#outside + 1] = key end
+  for i, record in ipairs(records) do
+    if i > limit then
+      let_go_of(record)
+    else
+      jobs[i] = job_begin .. record .. job_end
+      for _, key in ipairs(belongings(record)) do outside[#outside + 1] = key end
+    end
   end
+  if #jobs == 0 then return '' end
   local keys = concat(outside, ' ')
   return struct.pack('>I2I4', #jobs, #keys) .. keys .. page_begin .. '\221' .. count32(#jobs) .. concat(jobs)
 end
@@ -78,12 +88,10 @@ local function finish(records)
   if #records > 0 then end_jobs(endings, 1, #endings, action == 'cancel' and keep or 0, now_ms(), most, most_bytes) end
   if action == 'cancel' then
     for own_queue, some in pairs(by_queue) do
-      remember(own_queue, 'cancelled', #some, limit, limit > 0 and page_of(some) or '')
+      remember(own_queue, 'cancelled', #some, limit, page_of(some))
     end
   else
-    for _, record in ipairs(records) do
-      for _, key in ipairs(belongings(record)) do call('UNLINK', P .. key) end
-    end
+    for _, record in ipairs(records) do let_go_of(record) end
   end
 end
 
@@ -115,7 +123,7 @@ function places.list(name_of_key, passed, number)
   local key, priority, own_queue = P .. name_of_key, string.match(name_of_key, '^queue:([^:]*):(.*)$')
   passed, number = tonumber(passed), tonumber(number)
   local taken, looked, holes, dropped = {}, 0, 0, 0
-  if id == '' and name == '' and action ~= 'pause' and passed == 0 then
+  if id == '' and name == '' and (queue == '' or queue == own_queue) and action ~= 'pause' and passed == 0 then
     -- All of them: from the end, without a look.
     for _, record in ipairs(call('RPOP', key, number) or {}) do
       if record == '' then dropped = dropped + 1 else taken[#taken + 1] = record end

@@ -4,10 +4,11 @@
 -- Puts right what `check` found, where that needs no guessing. Each looks again first: what has changed since is left.
 --
 -- KEYS  the ring
--- ARGV  'ring' | 'delayed' | 'queue', queue      'kept', queue, status         'priority', queue, priority
---       'worker' | 'holes' | 'idle', worker      'claims' | 'wake', worker, turn
---       'lease' | 'orders', supervisor           'bucket', name                'totals'
---       'id' | 'payload' | 'waiter', id          'given', id, queue            'expire', name
+-- ARGV  'ring' | 'queue', queue                  'kept', queue, status         'priority', queue, priority
+--       'count', queue, field                    'worker' | 'holes' | 'idle', worker
+--       'claims' | 'wake', worker, turn          'lease' | 'orders', supervisor
+--       'bucket', name       'totals'            'id' | 'live' | 'waiter' | 'firing', id
+--       'given', id, queue                       'belonging' | 'expire', name of a key
 -- reply what was done, in words; '' for nothing
 
 local what, name, more = ARGV[1], ARGV[2], ARGV[3]
@@ -15,7 +16,7 @@ local mend = {}
 
 function mend.ring()
   call('LREM', KEYS[1], 0, name)
-  if size(name, priorities(name)) == 0 then return 'taken off' end
+  if size(name, priorities(name)) == 0 or paused(name) then return 'taken off' end
   call('RPUSH', KEYS[1], name)
   hand_over()
   return 'there once now'
@@ -27,9 +28,7 @@ function mend.priority()
   if not priorities(name) and call('EXISTS', queue_key(name, '0')) == 1 then call('ZADD', key, 0, '0') end
   call('ZADD', key, more, more)
   -- It waited where nobody looked.
-  call('LREM', KEYS[1], 0, name)
-  call('RPUSH', KEYS[1], name)
-  hand_over()
+  mend.ring()
   return 'put in'
 end
 
@@ -40,18 +39,63 @@ local function set_count(field, number)
   return 'counted: ' .. number
 end
 
-function mend.delayed()
+local function is_of(record)
+  local _, _, queue = head(record)
+  return queue == name
+end
+
+local function count_set(key)
   local number, first = 0, 0
   repeat
-    local records = call('ZRANGE', P .. 'due', first, first + CHUNK - 1)
+    local records = call('ZRANGE', P .. key, first, first + CHUNK - 1)
     for _, record in ipairs(records) do
-      local _, _, queue = head(record)
-      if queue == name then number = number + 1 end
+      if is_of(record) then number = number + 1 end
     end
     first = first + CHUNK
   until #records < CHUNK
-  return set_count('delayed', number)
+  return number
 end
+
+local function count_parked(kind)
+  local counted = {}
+  local number, cursor, reply = 0, '0', nil
+  repeat
+    reply = call('HSCAN', P .. 'parked', cursor, 'COUNT', CHUNK)
+    cursor = reply[1]
+    for i = 2, #reply[2], 2 do
+      local own, record = string.match(reply[2][i], '^(%a)%d* (.*)$')
+      if own == kind and is_of(record) and not counted[reply[2][i - 1]] then
+        counted[reply[2][i - 1]] = true
+        number = number + 1
+      end
+    end
+  until cursor == '0'
+  return number
+end
+
+local function count_holes()
+  local number = 0
+  for _, priority in ipairs(priorities(name) or { '0' }) do
+    local first = 0
+    repeat
+      local records = call('LRANGE', queue_key(name, priority), first, first + CHUNK - 1)
+      for _, record in ipairs(records) do
+        if record == '' then number = number + 1 end
+      end
+      first = first + CHUNK
+    until #records < CHUNK
+  end
+  return number
+end
+
+local counted = {
+  delayed = function() return count_set('due') + count_parked('D') end,
+  retries = function() return count_set('retries') + count_parked('R') end,
+  parked = function() return count_parked('W') end,
+  holes = count_holes,
+}
+
+function mend.count() return set_count(more, counted[more]()) end
 
 function mend.kept()
   local number, first = 0, 0
@@ -146,13 +190,27 @@ function mend.orders()
   return call('DEL', P .. 'orders:' .. name) == 1 and 'let go' or ''
 end
 
-function mend.id() return call('HDEL', P .. 'ids', name) == 1 and 'let go' or '' end
+function mend.id()
+  if sub(call('HGET', P .. 'schedules', name) or '', 1, 1) == 'a' then return '' end
+  return call('HDEL', P .. 'ids', name) == 1 and 'let go' or ''
+end
+
+function mend.live() return call('HDEL', P .. 'live', name) == 1 and 'let go' or '' end
 
 function mend.given() return call('HSETNX', P .. 'ids', name, more) == 1 and 'put in' or '' end
 
-function mend.payload()
-  if call('HEXISTS', P .. 'ids', name) == 1 then return '' end
-  return call('UNLINK', P .. 'payload:' .. name) == 1 and 'let go' or ''
+-- A payload outside, whose run nobody knows; or a log, whose id may be in use again.
+function mend.belonging()
+  local id = string.match(name, '^log:(.*)')
+  if id and call('HEXISTS', P .. 'ids', id) == 1 then return '' end
+  return call('UNLINK', P .. name) == 1 and 'let go' or ''
+end
+
+function mend.firing()
+  local state = call('HGET', P .. 'schedules', name)
+  if not state then return call('ZREM', P .. 'firings', name) == 1 and 'taken out' or '' end
+  local due = string.match(state, '^%S+ (%d+)')
+  return call('ZADD', P .. 'firings', 'NX', due, name) == 1 and 'put in' or ''
 end
 
 -- If somebody waits after all, that client asks again before long.

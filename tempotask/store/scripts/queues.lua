@@ -211,7 +211,11 @@ local function claim(worker, turn, want, room)
     sizes[i] = size(queue, used[i])
     backlog = backlog + sizes[i]
   end
-  if #names == QUEUES_A_BATCH then backlog = backlog * call('LLEN', ring) / #names end
+  local queues = #names
+  if queues == QUEUES_A_BATCH then
+    queues = call('LLEN', ring)
+    backlog = backlog * queues / #names
+  end
   -- Never more than the fair part of the backlog, or the last batch would keep others waiting for its owner.
   local most = 1
   if backlog > 1 then
@@ -222,7 +226,7 @@ local function claim(worker, turn, want, room)
   for i = #names, taken + 1, -1 do sizes[i] = nil end
   local share = level(sizes, most)
 
-  local parts, total, longest, payloads, more = {}, 0, 0, {}, #names > taken
+  local parts, total, longest, payloads, more = {}, 0, 0, {}, queues > taken
   for i = 1, taken do
     local queue = names[i]
     local part, left, ended

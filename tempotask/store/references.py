@@ -1,0 +1,143 @@
+"""The invariants of counters, and of what refers to jobs: ids, payloads, logs, schedules, waiters. Each yields what
+breaks it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tempotask.names import is_automatic
+from tempotask.store.facts import Facts, Violation, number
+from tempotask.store.records import FINISHED
+
+
+def counts(facts: Facts) -> Iterator[Violation]:
+    """The counters of a queue equal what they count."""
+    lists, holes = facts.lists(), Counter[str]()
+    for queue, stored in lists.items():
+        holes[queue] = sum(one.items.count(b"") for one in stored.values())
+    counted: tuple[tuple[str, Counter[str], tuple[str, ...]], ...] = (
+        ("delayed", facts.in_place("due") + facts.in_place("parked", "D"), ("due", "parked")),
+        ("retries", facts.in_place("retries") + facts.in_place("parked", "R"), ("retries", "parked")),
+        ("parked", facts.in_place("parked", "W"), ("parked",)),
+        ("holes", holes, ()),
+    )
+    queues = {*facts.queues, *holes, *(name for name, _ in facts.snapshot.called("counts:"))}
+    for queue in sorted(queues.union(*(there for _, there, _ in counted))):
+        key, said = f"counts:{queue}", facts.snapshot.pairs(f"counts:{queue}")
+        keys = tuple(f"queue:{priority}:{queue}" for priority in lists.get(queue, {}))
+        for field, there, about in counted:
+            if number(said.get(field)) != there[queue]:
+                text = f"says {number(said.get(field))} {field}, and there are {there[queue]} {field}"
+                yield Violation(key, text, about or keys, mend=("count", queue, field))
+        for status in FINISHED:
+            pages = facts.snapshot.get(f"history:{queue}:{status}")
+            jobs = sum(int.from_bytes(page[:2]) for page in pages.items)
+            if number(said.get(f"{status}:kept")) != jobs:
+                text = f"says {said.get(f'{status}:kept', 0)} {status} jobs kept, and there are {jobs} such jobs"
+                about, mend = (f"history:{queue}:{status}",), ("kept", queue, status)
+                yield Violation(key, text, about, mend=mend)
+
+
+def results(facts: Facts) -> Iterator[Violation]:
+    """What is said of outcomes, in all and by bucket, is so."""
+    said, buckets = facts.snapshot.pairs("results"), facts.snapshot.pairs("buckets")
+    there = {name: stored.pairs() for name, stored in facts.snapshot.called("outcomes:")}
+    for name in sorted({*buckets, *there}):
+        key, held = f"outcomes:{name}", there.get(name, {})
+        many, size = len(held), sum(map(int, held.values()))
+        about, mend = (key, "buckets"), ("bucket", name)
+        if name not in buckets:
+            yield Violation("buckets", f"has no {name}, which holds outcomes", about, mend=mend)
+        if (number(said.get(f"n:{name}")), number(said.get(f"b:{name}"))) != (many, size):
+            text = f"is wrong about {name}, which has {many} outcomes of {size} bytes"
+            yield Violation("results", text, about, mend=mend)
+    for letter, what in (("n", "outcomes"), ("b", "bytes")):
+        total = sum(number(said[field]) for field in said if field.startswith(f"{letter}:"))
+        if number(said.get(letter)) != total:
+            text = f"says {said.get(letter, 0)} {what}, and its buckets have {total} {what}"
+            yield Violation("results", text, mend=("totals",))
+    for field, name in said.items():
+        bucket = name if field.startswith("open:") else field[2:] if field[:2] in ("n:", "b:") else None
+        if bucket is not None and bucket not in buckets and bucket not in there:
+            yield Violation("results", f"tells of {bucket}, which is no bucket", ("buckets",), mend=("bucket", bucket))
+
+
+# -- what refers to jobs
+
+
+def ids(facts: Facts) -> Iterator[Violation]:
+    """Ids that users gave are those of jobs that have not finished, or of schedules that were added."""
+    given = facts.snapshot.pairs("ids")
+    for id, queue in given.items():
+        if facts.is_added(id):
+            continue
+        place = facts.places.get(id)
+        if place is None:
+            yield Violation("ids", f"has {id}, a job that has finished or never was", job=id, mend=("id", id))
+        elif place.queue != queue:
+            yield Violation("ids", f"has {id} in queue {queue}, and it is in {place.queue}", (place.key,))
+    for id, place in facts.places.items():
+        if id not in given and not is_automatic(id):
+            mend = ("given", id, place.queue)
+            yield Violation("ids", f"does not have {id}, a job that has not finished", (place.key,), mend=mend)
+
+
+def schedules(facts: Facts) -> Iterator[Violation]:
+    """Every schedule has a time at which it is looked at, unless it is over; nothing else has."""
+    firings, given, about = facts.snapshot.pairs("firings"), facts.snapshot.pairs("ids"), ("schedules",)
+    over = {id for id, state in facts.schedules.items() if state.split(" ", 2)[1:2] == ["0"]}
+    for id in facts.schedules.keys() - firings.keys() - over:
+        text = f"does not have {id}, a schedule, which therefore never fires"
+        yield Violation("firings", text, about, mend=("firing", id))
+    for id in firings.keys() - facts.schedules.keys():
+        yield Violation("firings", f"has {id}, which is no schedule", about, mend=("firing", id))
+    for id in facts.schedules:
+        if facts.is_added(id) and id not in given:
+            yield Violation("ids", f"does not have {id}, a schedule that was added", about)
+
+
+def payloads(facts: Facts) -> Iterator[Violation]:
+    """Payloads outside are of one run each: of a job that has not finished, or of one on a page of history."""
+    known = {place.payload(id): place for id, place in facts.places.items()} | dict.fromkeys(facts.belongings())
+    for rest, _ in facts.snapshot.called("payload:"):
+        key, id = f"payload:{rest}", rest.partition(":")[2]
+        if key not in known:
+            yield Violation(key, "is of a job that nobody knows", job=id, mend=("belonging", key))
+    for id, place in facts.places.items():
+        if (key := place.payload(id)) and key not in facts.snapshot.keys:
+            yield Violation(place.key, f"holds job {id}, whose payload is gone", (key,))
+
+
+def logs(facts: Facts) -> Iterator[Violation]:
+    """What was logged while they ran is of jobs that have not finished, or of those on pages of history."""
+    known = facts.belongings()
+    for id, _ in facts.snapshot.called("log:"):
+        if id not in facts.places and f"log:{id}" not in known:
+            yield Violation(f"log:{id}", "is of a job that nobody knows", job=id, mend=("belonging", f"log:{id}"))
+
+
+def live(facts: Facts) -> Iterator[Violation]:
+    """Only jobs that have not finished tell how they are."""
+    for id in facts.snapshot.pairs("live"):
+        if id not in facts.places:
+            yield Violation("live", f"has {id}, a job that has finished or never was", job=id, mend=("live", id))
+
+
+def waiters(facts: Facts) -> Iterator[Violation]:
+    """Somebody waits only for jobs that have not finished. Who asks for one that nobody knows waits until a search has
+    told so."""
+    searched = facts.snapshot.pairs("wanted")
+    for id in facts.snapshot.pairs("waiters"):
+        if id not in facts.places and id not in searched and not facts.is_added(id):
+            yield Violation("waiters", f"has {id}, a job that has finished or never was", job=id, mend=("waiter", id))
+
+
+def expiries(facts: Facts) -> Iterator[Violation]:
+    """What should expire will."""
+    firsts = ("calls:", "waits:", "orders:", "stacks:", "log:")
+    names = [f"{first}{rest}" for first in firsts for rest, _ in facts.snapshot.called(first)]
+    for name in [*names, "wanted", "listeners", "events"]:
+        stored = facts.snapshot.get(name)
+        if stored.kind != "none" and stored.expiry < 0:
+            yield Violation(name, "never expires", mend=("expire", name))
