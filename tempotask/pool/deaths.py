@@ -109,8 +109,7 @@ class Coroner:
 
     def _settle(self, death: Death, run: Run, verdict: str) -> Findings:
         assert death.running is not None
-        live = self._store.read("HGET", "live", run.record.id)
-        run.told = Told(started=is_started(live, death.worker, death.turn, death.running))
+        run.told = self._told(run.record, death.worker, death.turn, death.running)
         settlement = Settling(death.worker, self._limits).settlement([run], events=True)
         given_back, counted = self._store.give_back_all(
             death.worker, death.turn, [death.running], settlement=settlement
@@ -132,9 +131,16 @@ class Coroner:
                 replaced.append((index, encode(record)))
                 continue
             failure = Failure("WorkerCrashed", f"its host was lost while it was there, for the {_nth(hosts)} time")
-            runs.append(ended_badly(record, self.options_of(record), failure, time.monotonic(), final=True))
+            run = ended_badly(record, self.options_of(record), failure, time.monotonic(), final=True)
+            run.told = self._told(record, worker, turn, index)
+            runs.append(run)
         settlement = Settling(worker, self._limits).settlement(runs, events=True)
         self._store.give_back_all(worker, turn, judged, replaced, settlement)
+
+    def _told(self, record: Record, worker: str, turn: str, index: int) -> Told:
+        """What the worker had told of a job while it ran."""
+        live = self._store.read("HGET", "live", record.id)
+        return Told(logged=bool(live), started=is_started(live, worker, turn, index))
 
     def options_of(self, record: Record) -> RunOptions:
         """What holds for a job: what its call gave, else what its task declares."""

@@ -277,18 +277,19 @@ class Worker:
             if said.progress not in (None, told.progress):
                 progress = self._settling.progressed(record, time.time(), said.progress)
             told.logged, told.sure = told.logged or bool(said.lines), False
-            before, told.started = told.started, True
+            told.started = True
             try:
                 reply = self._wire.run(
                     "say", self.id, hand.batch.turn, index, record.id, started, progress, known,
                     LINES, int(KEPT * 1000), *map(bytes, said.lines),
                 )  # fmt: skip
             except (Lost, redis.ResponseError):
-                # Whether it took effect is not known: it is told again, if the job still runs then.
+                # Whether it took effect is not known: it is told again, if the job still runs then. Until that is
+                # answered, a start that nobody hears of is better than one that is heard of twice.
                 return
-            told.sure, told.started = True, before or reply == 2
+            told.sure = True
             if reply:
-                told.progress = said.progress
+                told.started, told.progress = reply == 2, said.progress
                 saying.told(said)
 
     # -- 4. waiting
