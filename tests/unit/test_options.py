@@ -133,3 +133,17 @@ def test_an_applications_bad_options_are_refused(given: dict[str, Any], says: st
 def test_an_applications_options_can_be_handed_to_another_process() -> None:
     options = Options(max_jobs_per_status=7, lease=timedelta(seconds=3))
     assert Options.decode(options.encode()) == options
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [(None, None), (3 << 20, 3 << 20), ("500MiB", 500 << 20), ("1.5 GiB", 3 << 29), ("200mb", 200_000_000)],
+)
+def test_the_memory_of_a_worker_is_limited_in_bytes_or_with_a_unit(given: int | str | None, size: int | None) -> None:
+    assert Options(max_memory=given).max_memory == size
+
+
+@pytest.mark.parametrize("given", ["a lot", "500XB", "-3MiB", True, 2.5])
+def test_a_limit_of_memory_that_makes_no_sense_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidOptions, match='as in "500MiB"'):
+        Options(max_memory=given)

@@ -91,3 +91,12 @@ def gorge(job: Job[int], ctx: Context[None]) -> None:
     tell("gorges", job.id, os.getpid())
     HOARD.append(b"x" * (job.data << 20))
     time.sleep(600)
+
+
+@tempotask.task(queue="q")
+def when(job: Job[float], ctx: Context[None]) -> tuple[float, int]:
+    """Works for so many seconds; when it started, by the clock of the machine, and where."""
+    started = time.monotonic()
+    while time.monotonic() < started + job.data:
+        pass
+    return started, os.getpid()
