@@ -4,7 +4,7 @@
 2. a queue is on the ring if and only if its lists are not empty and it is not paused, once;
 3. claims are held under the open turn of a worker that is registered, or whose host was lost; no idle worker has any;
 4. counters equal what they count;
-5. ids, payloads, logs and waiters refer to jobs that exist, or ids to schedules; every schedule has a next time;
+5. ids, payloads and waiters refer to jobs that exist, or ids to schedules; every schedule has a next time;
 6. there are no keys but ours, and what should expire will.
 
 A namespace that is at work changes while it is read. What was read at one moment (snapshot.py) is true; of the rest
@@ -32,7 +32,7 @@ RULES = (
     *(invariants.ring, invariants.priorities, invariants.supervisors, invariants.workers),
     *(invariants.claims, invariants.idle, invariants.wakes),
     *(references.counts, references.results, references.ids, references.schedules, references.payloads),
-    *(references.logs, references.live, references.waiters, references.expiries),
+    *(references.live, references.waiters, references.expiries),
 )
 
 
@@ -69,13 +69,11 @@ def is_explained(store: Store, violation: Violation) -> bool:
     belonged to it has gone with it since."""
     found = look.find(store, violation.job)
     kind = violation.key.partition(":")[0]
-    if found is not None:
-        of_it = kind != "payload" or (found.record is not None and payload_key(found.record) == violation.key)
-        if of_it and (kind in ("payload", "log") or found.status not in FINISHED):
-            return True
-    if kind in ("payload", "log"):
-        return not store.read("EXISTS", violation.key)
-    return not store.read("HEXISTS", violation.key, violation.job)
+    if kind == "payload":
+        of_it = found is not None and found.record is not None and payload_key(found.record) == violation.key
+        return of_it or not store.read("EXISTS", violation.key)
+    there = found is not None and found.status not in FINISHED
+    return there or not store.read("HEXISTS", violation.key, violation.job)
 
 
 KINDS = {"sorted": "zset", "counter": "string"}

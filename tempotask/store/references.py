@@ -1,5 +1,4 @@
-"""The invariants of counters, and of what refers to jobs: ids, payloads, logs, schedules, waiters. Each yields what
-breaks it."""
+"""The invariants of counters, and of what refers to jobs: ids, payloads, schedules, waiters. Each yields what breaks it."""
 
 from __future__ import annotations
 
@@ -103,18 +102,10 @@ def payloads(facts: Facts) -> Iterator[Violation]:
     for rest, _ in facts.snapshot.called("payload:"):
         key, id = f"payload:{rest}", rest.partition(":")[2]
         if key not in known:
-            yield Violation(key, "is of a job that nobody knows", job=id, mend=("belonging", key))
+            yield Violation(key, "is of a job that nobody knows", job=id, mend=("payload", key))
     for id, place in facts.places.items():
         if (key := place.payload(id)) and key not in facts.snapshot.keys:
             yield Violation(place.key, f"holds job {id}, whose payload is gone", (key,))
-
-
-def logs(facts: Facts) -> Iterator[Violation]:
-    """What was logged while they ran is of jobs that have not finished, or of those on pages of history."""
-    known = facts.belongings()
-    for id, _ in facts.snapshot.called("log:"):
-        if id not in facts.places and f"log:{id}" not in known:
-            yield Violation(f"log:{id}", "is of a job that nobody knows", job=id, mend=("belonging", f"log:{id}"))
 
 
 def live(facts: Facts) -> Iterator[Violation]:
@@ -134,7 +125,7 @@ def waiters(facts: Facts) -> Iterator[Violation]:
 
 
 def expiries(facts: Facts) -> Iterator[Violation]:
-    """What should expire will."""
+    """What should expire will; so logs need not be of jobs that are still known."""
     firsts = ("calls:", "waits:", "orders:", "stacks:", "log:")
     names = [f"{first}{rest}" for first in firsts for rest, _ in facts.snapshot.called(first)]
     for name in [*names, "wanted", "listeners", "events"]:

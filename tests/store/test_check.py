@@ -56,7 +56,6 @@ def fill(store: Store) -> None:
     assert act(store, "pause", "set", "due", 0, 100, id="parked-late")[0] == 1
     assert store.pause_queue("paused")
     enqueue(store, "stays", queue="paused", given_id=True)
-    log("late")(store)
     command("HSET", "live", "late", "1told")(store)
     store.run("listen", "me", 60_000)
     assert schedules.add(store, Schedule("daily", "other", "n", Repeat("0 0 * * *")))
@@ -101,11 +100,6 @@ def moved(key: str, name: str, target: str, push: str) -> Damage:
     return damage
 
 
-def log(id: str) -> Damage:
-    """A line that a job logged."""
-    return lambda store: [command("RPUSH", f"log:{id}", "x")(store), command("EXPIRE", f"log:{id}", 1000)(store)]
-
-
 def claim(*parts: object) -> Damage:
     """A command on the claims of the worker that has some."""
     return lambda store: command(parts[0], f"claims:w1:{_open(store)}", *parts[1:])(store)
@@ -136,8 +130,6 @@ MENDED: dict[str, tuple[Damage, str]] = {
     "a given id that is not kept": (command("HDEL", "ids", "late"), "ids"),
     "a payload of nobody": (command("SET", "payload:1:nobody", "x"), "payload:1:nobody"),
     "a payload of another run": (command("SET", "payload:1:again", "x"), "payload:1:again"),
-    "a log of nobody": (lambda store: log("nobody")(store), "log:nobody"),
-    "a log that never expires": (command("PERSIST", "log:late"), "log:late"),
     "what a job that is gone tells": (command("HSET", "live", "nobody", "x"), "live"),
     "listeners that never go": (command("PERSIST", "listeners"), "listeners"),
     "events that never go": (command("XADD", "events", "*", "k", "waiting"), "events"),
@@ -225,6 +217,13 @@ def test_what_would_need_guessing_is_left_as_it_is(store: Store, damage: str) ->
     do(store)
     repair(store)
     assert key in {violation.key for violation in check(store)}
+
+
+def test_a_log_that_never_expires_is_found_and_mended(store: Store) -> None:
+    command("RPUSH", "log:a", "x")(store)
+    assert [violation.key for violation in check(store)] == ["log:a"]
+    assert repair(store)
+    assert check(store) == []
 
 
 def test_jobs_run_again_after_the_ring_was_lost(store: Store) -> None:

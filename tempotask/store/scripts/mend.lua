@@ -8,7 +8,7 @@
 --       'count', queue, field                    'worker' | 'holes' | 'idle', worker
 --       'claims' | 'wake', worker, turn          'lease' | 'orders', supervisor
 --       'bucket', name       'totals'            'id' | 'live' | 'waiter' | 'firing', id
---       'given', id, queue                       'belonging' | 'expire', name of a key
+--       'given', id, queue                       'payload' | 'expire', name of a key
 -- reply what was done, in words; '' for nothing
 
 local what, name, more = ARGV[1], ARGV[2], ARGV[3]
@@ -199,12 +199,8 @@ function mend.live() return call('HDEL', P .. 'live', name) == 1 and 'let go' or
 
 function mend.given() return call('HSETNX', P .. 'ids', name, more) == 1 and 'put in' or '' end
 
--- A payload outside, whose run nobody knows; or a log, whose id may be in use again.
-function mend.belonging()
-  local id = string.match(name, '^log:(.*)')
-  if id and call('HEXISTS', P .. 'ids', id) == 1 then return '' end
-  return call('UNLINK', P .. name) == 1 and 'let go' or ''
-end
+-- Its number is that of one run, which nobody knows.
+function mend.payload() return call('UNLINK', P .. name) == 1 and 'let go' or '' end
 
 function mend.firing()
   local state = call('HGET', P .. 'schedules', name)
