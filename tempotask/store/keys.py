@@ -41,8 +41,8 @@ TABLE = {
     "log:<id>": "list: lines that a job logged before its last try ended",
     "listeners": "sorted set: who listens to events, by the millisecond until which they count",
     "events": "stream: what happens, while somebody listens",
-    "counts:<queue>": "hash: completed, failed, cancelled since the queue exists; delayed, retries, parked (that waited), "
-    "holes now",
+    "counts:<queue>": "hash: completed, failed, cancelled since the queue exists; now delayed, retries, parked (that "
+    "waited), holes",
     "tokens": "counter: the fencing tokens",
     "refused": "counter: results that came too late and were refused",
     "format": "string: the version of all this",

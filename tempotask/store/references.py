@@ -1,4 +1,4 @@
-"""The invariants of counters, and of what refers to jobs: ids, payloads, schedules, waiters. Each yields what breaks it."""
+"""The invariants of counters and of what refers to jobs: ids, payloads, waiters. Each yields what breaks it."""
 
 from __future__ import annotations
 
