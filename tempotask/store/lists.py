@@ -122,7 +122,8 @@ def jobs(
     before, passed = _read_cursor(cursor) if cursor is not None else (math.inf, 0)
     shown: list[Found] = []
     last, same = before, passed
-    for at, found in heapq.merge(*map(_descending, _sources(store, wanted)), key=itemgetter(0), reverse=True):
+    sources = _sources(store, wanted, before)
+    for at, found in heapq.merge(*map(_descending, sources), key=itemgetter(0), reverse=True):
         if at > before or not wanted.fits(found):
             continue
         if at == before and passed > 0:
@@ -177,8 +178,8 @@ def _read_cursor(cursor: str) -> tuple[float, int]:
         raise InvalidOptions(f"cursor={cursor!r}: give what the call before returned as its cursor") from None
 
 
-def _sources(store: Store, wanted: Filter) -> list[Source]:
-    """Where such jobs are, each roughly newest first."""
+def _sources(store: Store, wanted: Filter, before: float) -> list[Source]:
+    """Where such jobs are, each roughly newest first. Those newer than `before` may be left out."""
     needle = None if wanted.name is None else wanted.name.encode()
     sources: list[Source] = []
     unfinished = wanted.any_of("waiting")
@@ -186,7 +187,7 @@ def _sources(store: Store, wanted: Filter) -> list[Source]:
     if unfinished or ended:
         counted = counts(store, None if wanted.queue is None else [wanted.queue])
         if unfinished:
-            sources += _waiting(store, [key for one in counted for key in one.keys], FIRST, needle)
+            sources += _waiting(store, [key for one in counted for key in one.keys], FIRST, needle, before)
         sources += _histories(store, _kept(counted, ended))
     if wanted.any_of("processing"):
         sources.append(iter(sorted(_processing(store), key=_at, reverse=True)))
@@ -210,16 +211,46 @@ def _descending(source: Source) -> Iterator[tuple[float, Found]]:
         yield lowest, found
 
 
-def _waiting(store: Store, keys: Sequence[str], least: int, needle: bytes | None = None) -> list[Source]:
+def _waiting(
+    store: Store, keys: Sequence[str], least: int, needle: bytes | None = None, before: float = math.inf
+) -> list[Source]:
     """A source for each of these lists that is not empty; without those that `needle`, bytes, do not occur in."""
     first = max(least, FIRSTS // max(1, len(keys)))
-    ends = pipe(store, [("LRANGE", key, -first, -1) for key in keys])
-    return [_backwards(store, key, end, first, needle) for key, end in zip(keys, ends, strict=True) if end]
+    starts = [0] * len(keys) if before == math.inf else _starts(store, keys, before, first)
+    places = list(zip(keys, starts, strict=True))
+    ends = pipe(store, [("LRANGE", key, -start - first, -start - 1) for key, start in places])
+    return [
+        _backwards(store, key, start, end, first, needle) for (key, start), end in zip(places, ends, strict=True) if end
+    ]
 
 
-def _backwards(store: Store, key: str, some: list[bytes], step: int, needle: bytes | None) -> Source:
+def _starts(store: Store, keys: Sequence[str], before: float, near: int) -> list[int]:
+    """How many elements at the end of each list need not be read, as they are newer than `before`, but for so many
+    that may stand out of place. Found by looking here and there, for all lists at once."""
+    newer = [0] * len(keys)
+    spans = {i: (0, length) for i, length in enumerate(pipe(store, [("LLEN", key) for key in keys]))}
+    while spans := {i: (low, high) for i, (low, high) in spans.items() if high - low > near}:
+        probes = [(i, at) for i, (low, high) in spans.items() for at in _between(low, high)]
+        elements = pipe(store, [("LINDEX", keys[i], -at - 1) for i, at in probes])
+        ends: dict[int, int] = {}
+        for (i, at), element in zip(probes, elements, strict=True):
+            if i not in ends and element:
+                if decode_head(element).enqueued_at > before:
+                    newer[i] = at
+                else:
+                    ends[i] = at
+        # One in which nothing was found but holes is looked at no further.
+        spans = {i: (newer[i], ends.get(i, high)) for i, (low, high) in spans.items() if i in ends or newer[i] > low}
+    return [max(0, start - near) for start in newer]
+
+
+def _between(low: int, high: int) -> range:
+    step = max(1, (high - low) // 9)
+    return range(low + step, high, step)
+
+
+def _backwards(store: Store, key: str, seen: int, some: list[bytes], step: int, needle: bytes | None) -> Source:
     """The records of a list from its tail, without holes."""
-    seen = 0
     while some:
         records = [
             decode_record(stored) for stored in reversed(some) if stored and (needle is None or needle in stored)
