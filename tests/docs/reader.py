@@ -99,6 +99,8 @@ class Reader:
         assert seen is not None, f"nobody prints {promised}"
         if isinstance(seen, Terminal):
             seen.promised = promised
+            # Its first line says that it is there; what it is to print may be caused by the blocks that follow.
+            seen.wait_for(promised.partition("\n")[0] + "\n…")
         elif seen == "prompt":
             self._printed(promised)
         else:
