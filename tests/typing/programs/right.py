@@ -14,6 +14,7 @@ from tempotask import (
     JobHandles,
     JobInfo,
     JobOptions,
+    QueueInfo,
     QueueManager,
     Retry,
     Task,
@@ -114,6 +115,11 @@ def produce() -> None:
     for finished in as_completed([handle], timeout=5):
         assert_type(finished, JobHandle[str])
     assert_type(tempotask.get_job_by_id("a.png"), JobInfo | None)
+    assert_type(tempotask.get_jobs(queue="images", status="failed", limit=10)[0], JobInfo)
+    assert_type(tempotask.get_sorted_jobs(5), list[QueueInfo])
+    assert_type(tempotask.retry_jobs(queue="images"), int)
+    assert_type(tempotask.toggle_pause_job_by_id("a.png"), bool)
+    assert_type(handle.cancel(), bool)
     print(handle.status(), handle.info().started_at, handle.logs()[0].message, handle.created)
 
 
@@ -124,6 +130,10 @@ async def consume() -> None:
         print(await handle.wait(timeout=5), await handle.astatus())
         async for finished in as_completed([handle]):
             assert_type(await finished.aresult(), str)
+        assert_type(await tempotask.aget_job_by_id("a.png"), JobInfo | None)
+        assert_type(await tempotask.acancel_job_by_id("a.png"), bool)
+        assert_type(await tempotask.adelete_jobs(queue="images", name="thumbnail"), int)
+        print((await tempotask.aget_jobs(limit=10)).cursor, await handle.acancel())
         await tempotask.join(delayed=True)
 
 

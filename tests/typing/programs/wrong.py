@@ -55,6 +55,8 @@ thumbnail.enqueue(Thumb("a.png"), retry_on=OSError)  # wrong
 tempotask.task(queue="images", retry_on="OSError")  # wrong
 tempotask.task(queue="images", fail_on=[OSError("x")])  # wrong
 Retry(after="soon")  # wrong
+tempotask.get_jobs(limits=5)  # wrong
+tempotask.cancel_job_by_id(5)  # wrong
 JobOptions(atempts=5)  # wrong
 JobOptions(backoff="steep")  # wrong
 
@@ -62,4 +64,6 @@ JobOptions(backoff="steep")  # wrong
 async def consume() -> None:
     number: int = await thumbnail.enqueue(Thumb("a.png"))  # wrong
     text: str = await resize.aenqueue(Thumb("a.png"))  # wrong
-    print(number, text)
+    jobs: int = await tempotask.aget_jobs(limit=5)  # wrong
+    await tempotask.aretry_jobs(quee="images")  # wrong
+    print(number, text, jobs)
