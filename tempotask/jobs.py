@@ -207,7 +207,8 @@ class Jobs:
     def delete_all_jobs(self) -> int:
         """Deletes all jobs of the namespace, and the schedules that were added with `enqueue`; how many.
 
-        Schedules that tasks declare stay, and so do the names of queues and what is counted since they exist.
+        Schedules that tasks declare stay, and so do the names of queues, whether they are paused, and what is counted
+        since they exist. An outcome whose job history does not keep any more stays until its time is over.
         """
         return self._client.acting.delete_everything()
 
