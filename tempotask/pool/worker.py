@@ -4,7 +4,8 @@ In its life a worker
  1. takes a turn: what it has finished is settled, what it is to do next comes back, one round trip a batch;
  2. runs the batch, job by job, and says in its control block which one, so that its supervisor can take away what has
     not started, and knows whom to blame when the process dies;
- 3. settles early what is finished when one job takes long (a second thread, asleep otherwise);
+ 3. settles early what is finished when one job takes long, and tells what that one says (a second thread, asleep
+    otherwise);
  4. blocks, when nothing waits, on a list of its own until work is handed over;
  5. ends when its supervisor says so, or when the server does not know it any more.
 

@@ -131,3 +131,26 @@ def test_who_subscribes_while_a_job_runs_is_told_of_its_end(bench: Bench) -> Non
         event = heard.get(timeout=LONG)
     assert (event.id, event.result) == (job.id, 1)
     assert not bench.store.read("EXISTS", "events")
+
+
+def test_a_cancelled_job_is_told_of_as_cancelled_and_nothing_else(bench: Bench, listening: Listening) -> None:
+    bench.start(app="voices:tempotask", workers=1)
+    runs = bench.manager.enqueue(name="step", queue="q", data=["one"], options={"cancel_grace": 0})
+    waits = bench.manager.enqueue(name="echo", queue="q")
+    told = listening.until("progress")
+    assert waits.cancel()
+    assert kinds([*told, *listening.until("cancelled")], waits.id) == ["waiting", "cancelled"]
+    assert runs.cancel()
+    last = bench.manager.enqueue(name="echo", queue="q")
+    later = listening.until("completed")
+    assert later[-1].id == last.id
+    assert kinds([*told, *later], runs.id) == ["waiting", "started", "progress", "cancelled"]
+
+
+def test_a_time_limit_that_costs_the_process_is_told_of_as_a_failure(bench: Bench, listening: Listening) -> None:
+    bench.start(app="voices:tempotask", workers=1)
+    job = bench.manager.enqueue(name="deaf", queue="q", options={"timeout": 0.2, "kill_after": 0, "attempts": 2})
+    events = [event for event in listening.until("failed") if event.id == job.id and event.event != "waiting"]
+    assert [event.event for event in events] == ["started", "retrying", "started", "failed"]
+    assert [event.attempt for event in events] == [1, 1, 2, 2]
+    assert {event.type for event in events} == {None, "JobTimeout"}
