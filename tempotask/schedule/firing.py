@@ -60,17 +60,25 @@ def fire(store: Store) -> None:
 
 
 def _fire(store: Store, planned: Planned, now: int) -> None:
-    if planned.schedule is None:
+    schedule = planned.schedule
+    if schedule is None:
         log.error("schedule %s can't be read here: it is of another version, or in an unknown time zone", planned.id)
         schedules.look_later(store, planned, STRANGE)
         return
-    repeat = planned.schedule.repeat
-    firing = _oldest(repeat, planned.next, now) if repeat.catch_up else repeat.latest(planned.next, now)
+    repeat = schedule.repeat
+    try:
+        firing = _oldest(repeat, planned.next, now) if repeat.catch_up else repeat.latest(planned.next, now)
+        following = repeat.after(firing)
+    except Exception:
+        # A pattern that nobody can compute must not take the supervisor with it.
+        log.exception("schedule %s does not fire", planned.id)
+        schedules.look_later(store, planned, STRANGE)
+        return
     policy: Policy = "overlap" if repeat.overlap else "skip"
     if repeat.catch_up and not repeat.overlap and now - firing >= MISSED:
         policy = "wait"
     delay = random.uniform(0.0, float(repeat.jitter)) if repeat.jitter else 0.0  # type: ignore[arg-type]
-    schedules.fire(store, planned, firing, repeat.after(firing), policy, delay=delay)
+    schedules.fire(store, planned, firing, following, policy, delay=delay)
 
 
 def _oldest(repeat: Repeat, first: int, now: int) -> int:

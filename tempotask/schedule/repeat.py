@@ -56,7 +56,7 @@ class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
 
     pattern: str | None = None
     every: float | timedelta | None = None
-    tz: str = msgspec.field(default="UTC")
+    tz: str = "UTC"
     limit: int | None = None
     jitter: float | timedelta = 0.0
     overlap: bool = False
