@@ -17,6 +17,7 @@ INSIDE = {"design", "internals"}
 PAGES = sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in INSIDE)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
 def test_everything_on_the_page_works_as_it_is_written(
     page: str, short_path: Path, start_server: Callable[..., Any]
