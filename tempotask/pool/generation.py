@@ -197,7 +197,9 @@ class Generation:
             return
         job = findings.job
         told |= {"job": job.id, "queue": job.queue, "name_of_job": job.name, "verdict": findings.verdict}
-        log.warning(
+        # Nothing is wrong when a job is cancelled.
+        log.log(
+            logging.INFO if death.cause is Cause.CANCEL else logging.WARNING,
             "worker %s (pid %d) %s while it ran job %s (%s/%s), which %s%s",
             name, watch.pid, death.how, job.id, job.queue, job.name, findings.verdict, others, extra=told,
         )  # fmt: skip

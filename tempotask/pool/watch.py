@@ -207,7 +207,11 @@ class Watch:
 
     def _sentence_to_end(self, order: Cancel, look: Look, now: float) -> None:
         """In a stopped worker: the job that runs is cancelled."""
-        sentence = Sentence(Cause.CANCEL, look.name, order.index, now + order.grace, now + SPARE, order.job)
+        kill_at = now + order.grace
+        if look.deadline_index == look.started:
+            # No grace is longer than its time limit.
+            kill_at = min(kill_at, (look.deadline_ns + look.kill_after_ns) / 1e9)
+        sentence = Sentence(Cause.CANCEL, look.name, order.index, kill_at, now + SPARE, order.job)
         if not order.grace and self._has_settled(sentence):
             self._carry_out(sentence)
             return
