@@ -24,7 +24,7 @@ local first_id, last_id = several(1)
 local first_key, last_key = several(1)
 local first_record, last_record = several(2)
 
-local index = old ~= '' and call('LPOS', key, old)
+local index = old ~= '' and call('LPOS', key, old, 'RANK', -1)
 if old ~= '' and not index then return { 0 } end
 for i = first_record, last_record, 2 do
   if ARGV[i] == '1' then
@@ -38,7 +38,7 @@ if index and new ~= '' then
 elseif index then
   -- Lists let go by value: one that nothing else has.
   call('LSET', key, index, 'gone')
-  call('LREM', key, 1, 'gone')
+  call('LREM', key, -1, 'gone')
 end
 if fewer > 0 then count(queue, status .. ':kept', -fewer) end
 for i = first_id, last_id do forget_outcome(ARGV[i]) end
