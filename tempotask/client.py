@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import msgspec
@@ -44,6 +44,9 @@ FAILURES: Mapping[str, type[JobFailed]] = {"JobTimeout": JobTimeout, "WorkerCras
 THREADS = 16
 """Threads for the awaitable twins of what talks to the server."""
 
+_all: weakref.WeakSet[Client] = weakref.WeakSet()
+"""Those that a forked child must make anew before one of its threads uses them."""
+
 
 class Client:
     """Opens nothing before its first use; after `close` the next use opens again; a forked child gets its own."""
@@ -64,6 +67,7 @@ class Client:
         # A URL that says nothing is refused here, not at the first use.
         self._server = None if db is None else Server(db, connect_timeout=options.connect_timeout)
         self._forget()
+        _all.add(self)
 
     def _forget(self) -> None:
         self._pid = os.getpid()
@@ -75,6 +79,7 @@ class Client:
 
     def _in_this_process(self) -> threading.RLock:
         if self._pid != os.getpid():
+            # Forked by somebody who does not tell Python.
             # A store of its own too: two processes that count on from the same number would make the same ids.
             self._forget()
         return self._lock
@@ -100,7 +105,7 @@ class Client:
         """The outcomes that this process waits for."""
         with self._in_this_process():
             if self._outcomes is None:
-                self._outcomes = Outcomes(self.server, self.store, lambda: self.executor)
+                self._outcomes = Outcomes(self.server, self.store, self.submit)
             return self._outcomes
 
     @property
@@ -111,22 +116,21 @@ class Client:
                 self._events = Events(self.server, self.store)
             return self._events
 
-    @property
-    def executor(self) -> ThreadPoolExecutor:
-        """Threads for what would block an event loop."""
+    def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Calls what would block an event loop in a thread of our own."""
+        # Under the lock, so that nobody closes the executor between the getting and the giving.
         with self._in_this_process():
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="tempotask")
-            return self._executor
+            return self._executor.submit(call, *args, **kwargs)
 
     def stream(self) -> Stream:
         """For calls of many jobs, one after the other."""
         return Stream(self.store)
 
     async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls what may block in a thread."""
-        bound = functools.partial(call, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self.executor, bound)
+        """Calls what may block in a thread, and awaits what it returns."""
+        return await asyncio.wrap_future(self.submit(call, *args, **kwargs))
 
     def close(self) -> None:
         """Lets go of connections and threads."""
@@ -212,3 +216,12 @@ class Client:
             raise JobFailed(id, "Unknown", "the job failed, and nobody knows why")
         kind = FAILURES.get(failure.type, JobFailed)
         raise kind(id, failure.type, failure.message, failure.traceback)
+
+
+def _forget_all() -> None:
+    """In a forked child: connections are its parent's, threads are not there, and locks may be held by nobody."""
+    for client in list(_all):
+        client._forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

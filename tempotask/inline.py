@@ -7,11 +7,9 @@ tries counted as in a worker, by the same code; what is different is said in doc
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tempotask.client import Client
@@ -102,7 +100,7 @@ class InlineClient(Client):
         """The outcomes that somebody waits for."""
         with self._in_this_process():
             if not isinstance(self._outcomes, InlineOutcomes):
-                self._outcomes = InlineOutcomes(self._memory, lambda: self.executor)
+                self._outcomes = InlineOutcomes(self._memory, self.submit)
             return self._outcomes
 
     def stream(self) -> InlineStream:
@@ -117,7 +115,7 @@ class InlineClient(Client):
             with self._memory.within(family):
                 return context.run(call, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self.executor, inside)
+        return await super().apart(inside)
 
     def found(self, id: str) -> Found | None:
         """A job, as it is in memory."""
@@ -132,8 +130,8 @@ class InlineClient(Client):
 class InlineOutcomes(Outcomes):
     """Waiting where there is nothing to listen to: a job that ends says so itself."""
 
-    def __init__(self, memory: Memory, executor: Callable[[], Executor]) -> None:
-        super().__init__(memory.server, memory, executor)
+    def __init__(self, memory: Memory, submit: Callable[..., object]) -> None:
+        super().__init__(memory.server, memory, submit)
         self._memory = memory
 
     def told(self, id: str, outcome: bytes) -> None:

@@ -21,6 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
@@ -311,9 +312,8 @@ class Memory(Store):
             with self.within(family):
                 context.run(run)
 
-        thread = threading.Thread(target=inside, name="tempotask inline")
-        thread.start()
-        thread.join()
+        with ThreadPoolExecutor(1, thread_name_prefix="tempotask inline") as thread:
+            thread.submit(inside).result()
 
     def _free_runner(self) -> tuple[Runner, ControlBlock]:
         with contextlib.suppress(IndexError):

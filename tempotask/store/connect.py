@@ -152,8 +152,9 @@ class Server:
     def close(self) -> None:
         """Lets go of this process's connections and of the embedded server. The next use opens them again."""
         if client := self._clients.pop(os.getpid(), None):
-            client.connection_pool.disconnect()
-            client.close()
+            # Those in use are let go by whoever uses them: closed under another thread, their number would soon be
+            # some other connection's, and that thread would read what is meant for somebody else.
+            client.connection_pool.disconnect(inuse_connections=False)
         embedded, self._embedded = self._embedded, None
         if embedded:
             self._address = None

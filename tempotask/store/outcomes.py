@@ -21,7 +21,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
-from concurrent.futures import Executor
 from typing import TYPE_CHECKING, cast
 
 import redis
@@ -80,10 +79,11 @@ class Outcomes:
     4. asks again after silence or a broken connection, and finds out when there is nothing to wait for.
     """
 
-    def __init__(self, server: Server, store: Store, executor: Callable[[], Executor]) -> None:
+    def __init__(self, server: Server, store: Store, submit: Callable[..., object]) -> None:
         self._server = server
         self._store = store
-        self._executor = executor
+        self._submit = submit
+        """Calls in another thread."""
         self._client = uuid.uuid4().hex
         """Under this name the server knows this process as a waiter."""
         self._lock = threading.Lock()
@@ -122,7 +122,9 @@ class Outcomes:
                     del self._waiting[id]
                     alone.append(id)
         if alone and not self._closed:
-            self._executor().submit(self._unwait, alone)
+            # When the interpreter ends no thread takes it any more; the server forgets waiters by itself.
+            with contextlib.suppress(RuntimeError):
+                self._submit(self._unwait, alone)
 
     def ask(self, wait: Wait) -> None:
         """Asks the server for all that this wait misses, in the calling thread.
@@ -146,7 +148,7 @@ class Outcomes:
             self._soon.append(wait)
             first = len(self._soon) == 1
         if first:
-            self._executor().submit(self._ask_all)
+            self._submit(self._ask_all)
 
     def in_order(self, ids: Sequence[str], timeout: float | None, known: bool) -> Generator[Ending, None, None]:
         """The endings of these jobs, in their order, each as soon as it and those before it are there.
@@ -204,7 +206,7 @@ class Outcomes:
             waiting = list(self._waiting)
             listener, self._listener = self._listener, None
             self._wanted.notify_all()
-        self._deliver((id, ServerUnavailable(f"job {id} was waited for when its manager was closed")) for id in waiting)
+        self._cut_off(waiting)
         if listener is not None and listener is not threading.current_thread():
             # An empty push, so that the listener looks up; else it does so by itself, a little later.
             key = f"{self._store.prefix}waits:{self._client}"
@@ -277,13 +279,21 @@ class Outcomes:
         """Has the listener look after what this wait still misses."""
         with self._lock:
             waiting = self._waiting
-            if wait.ended or self._closed or not any(wait in waiting.get(id, ()) for id in wait.ids):
+            if wait.ended or not any(wait in waiting.get(id, ()) for id in wait.ids):
                 return
-            heapq.heappush(self._checks, (time.monotonic() + wait.pause, next(self._numbers), wait))
-            if self._listener is None:
-                self._listener = threading.Thread(target=self._listen, name="tempotask outcomes", daemon=True)
-                self._listener.start()
-            self._wanted.notify_all()
+            if not self._closed:
+                heapq.heappush(self._checks, (time.monotonic() + wait.pause, next(self._numbers), wait))
+                if self._listener is None:
+                    self._listener = threading.Thread(target=self._listen, name="tempotask outcomes", daemon=True)
+                    self._listener.start()
+                self._wanted.notify_all()
+                return
+            missing = self._missing(wait)
+        # It began to wait when `close` had looked who waits.
+        self._cut_off(missing)
+
+    def _cut_off(self, ids: Iterable[str]) -> None:
+        self._deliver((id, ServerUnavailable(f"job {id} was waited for when its manager was closed")) for id in ids)
 
     def _listen(self) -> None:
         connection: AbstractConnection | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -79,20 +79,7 @@ def encode_leaf(keys: Sequence[str], page: RawPage) -> bytes:
 
 def pipe(store: Store, commands: Sequence[Command]) -> list[Any]:
     """The replies to many commands that change nothing, on keys named without their prefix; a thousand a round trip."""
-    replies: list[Any] = []
-    for first in range(0, len(commands), 1000):
-        replies += store.server.patiently(_thousand(store, commands[first : first + 1000]))
-    return replies
-
-
-def _thousand(store: Store, commands: Sequence[Command]) -> Callable[[], list[Any]]:
-    def send() -> list[Any]:
-        pipeline = store.server.client().pipeline(transaction=False)
-        for command, key, *rest in commands:
-            pipeline.execute_command(command, f"{store.prefix}{key}", *rest)  # type: ignore[no-untyped-call]
-        return pipeline.execute()
-
-    return send
+    return store.read_many(commands)
 
 
 def present(store: Store, names: Sequence[str]) -> list[str]:

@@ -51,7 +51,7 @@ class Hand:
 
     def _turn(self, want: int, *rest: Any) -> list[Any]:
         self._number += 1
-        sizes = (want, 1 << 20, *self._store.limits)
+        sizes = (want, 1 << 20, *self._store.limits, "")
         reply: list[Any] = self._store.run("turn", self._worker, self._number, *sizes, *rest)
         return reply
 
