@@ -175,7 +175,7 @@ def test_a_server_that_is_away_is_waited_for_only_so_long() -> None:
 
 def test_a_context_adds_children_of_the_job_that_runs(manager: QueueManager[Any]) -> None:
     context = manager.context()
-    context._job = "parent"
+    context._job = Job("parent", "t", "q", None)
     assert context.enqueue(name="t", queue="q").info().parent == "parent"
     assert [handle.info().parent for handle in context.publish(name="t", queues=["a", "b"])] == ["parent"] * 2
 
