@@ -86,6 +86,16 @@ def test_a_handler_that_does_not_heed_is_ended_after_its_grace(bench: Bench) -> 
     assert bench.manager.enqueue(name="who", queue="q").result(timeout=LONG) != int(pid)
 
 
+def test_no_grace_is_longer_than_the_time_limit(bench: Bench) -> None:
+    bench.start(app=APP, workers=1)
+    options = {"cancel_grace": 600, "timeout": 0.3, "kill_after": 0.1}
+    handle = bench.manager.enqueue(name="stay", queue="q", data="C", options=options)
+    _, _, pid = bench.hear()
+    assert handle.cancel()
+    assert bench.manager.enqueue(name="who", queue="q").result(timeout=LONG) != int(pid)
+    assert handle.status() == "cancelled"
+
+
 @pytest.mark.parametrize("how", ["child", "child that is left"])
 def test_what_a_cancelled_handler_started_ends_with_it(bench: Bench, how: str) -> None:
     bench.start(app=APP, workers=1)
@@ -125,6 +135,22 @@ def test_what_is_cancelled_in_a_batch_before_it_starts_never_does(bench: Bench) 
         handle.result(timeout=LONG)
     assert not {id for id, *_ in bench.entries()} & {handle.id for handle in handles[5:10]}
     assert {handle.status() for handle in handles[5:10]} == {"cancelled"}
+
+
+def test_of_a_paused_queue_only_what_runs_goes_on(bench: Bench) -> None:
+    bench.start(app=APP, workers=1)
+    bench.manager.enqueue_many({"name": "echo", "queue": "q"} for _ in range(500)).results(timeout=LONG)
+    jobs = [{"name": "enter", "queue": "q", "data": 0.0} for _ in range(20)]
+    handles = bench.manager.enqueue_many([{"name": "hold", "queue": "q"}, *jobs])
+    bench.hear()
+    assert bench.manager.pause_queue("q")
+    wait_until(lambda: {handle.status() for handle in handles[1:]} == {"waiting"}, "a worker keeps some")
+    bench.open_gate()
+    handles[0].result(timeout=LONG)
+    assert not bench.entries()
+    assert bench.manager.resume_queue("q")
+    handles.results(timeout=LONG)
+    assert Counter(id for id, what, _ in bench.entries() if what == "end") == {h.id: 1 for h in handles[1:]}
 
 
 def test_no_job_is_hit_but_the_one_meant_while_cancels_race_with_starts_and_ends(bench: Bench) -> None:
