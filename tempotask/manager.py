@@ -119,7 +119,7 @@ class QueueManager(Jobs, Generic[A]):
         if concurrency is not None:
             whole(1, 10_000)("concurrency", concurrency)
         if inline:
-            from tempotask.inline import InlineManager as cls
+            from tempotask.inline.manager import InlineManager as cls
         manager: QueueManager[Any] = cls(db, check_name("namespace", namespace), Options.of(options), concurrency)
         manager._make_context = context_factory(ctx)
         return manager

@@ -19,9 +19,11 @@ from tempotask import (
     InvalidOptions,
     InvalidPayload,
     Job,
+    JobCancelled,
     JobFailed,
     JobNotFound,
     QueueManager,
+    Retry,
     as_completed,
 )
 
@@ -455,15 +457,159 @@ def test_history_is_trimmed_and_outcomes_stay() -> None:
         assert handles[3].info().data == 3
 
 
-def test_a_paused_queue_holds_its_jobs(tempotask: QueueManager[App], seen: list[Any]) -> None:
+def test_jobs_and_queues_are_listed_as_ever(tempotask: QueueManager[App]) -> None:
+    def pick(job: Job[int], ctx: Context[App]) -> int:
+        if job.data % 2:
+            raise ValueError
+        return job.data
+
+    for queue in ("one", "two"):
+        tempotask.register_job(name="pick", queue=queue, handler=pick)
+    for n in range(6):
+        tempotask.enqueue(name="pick", queue="one" if n < 4 else "two", data=n)
+    assert [job.data for job in tempotask.get_jobs()] == [5, 4, 3, 2, 1, 0]
+    assert [job.data for job in tempotask.get_jobs(queue="one", status="failed")] == [3, 1]
+    first = tempotask.get_jobs(limit=4)
+    assert [job.data for job in tempotask.get_jobs(limit=4, cursor=first.cursor)] == [1, 0]
+    with pytest.raises(InvalidOptions, match="cursor='nonsense'"):
+        tempotask.get_jobs(cursor="nonsense")
+    with pytest.raises(InvalidOptions, match="no status 'done'"):
+        tempotask.get_jobs(status="done")
+    one, two = tempotask.get_sorted_jobs(max_jobs_per_status=1)
+    assert (one.name, one.paused, one.stats["completed"], one.stats["failed"], one.stats["total"]) == (
+        *("one", False, 2, 2, 4),
+    )
+    assert [job.data for job in two.jobs["completed"]] == [4]
+    assert len(asyncio.run(tempotask.aget_jobs())) == 6
+
+
+def test_how_far_a_job_said_it_was_is_kept(tempotask: QueueManager[App]) -> None:
+    def go(job: Job[Any], ctx: Context[App]) -> None:
+        job.progress(3, 4, "nearly")
+
+    info = register(tempotask, "go", go).enqueue().info()
+    assert (info.progress.done, info.progress.total, info.progress.note) == (3, 4, "nearly")
+
+
+# -- acting
+
+
+def test_a_job_that_has_ended_can_be_run_again_and_not_cancelled(
+    tempotask: QueueManager[App], seen: list[Any]
+) -> None:
+    handle = register(tempotask, "note", note).enqueue(1)
+    assert tempotask.cancel_job_by_id(handle.id) is False
+    assert tempotask.pause_job_by_id(handle.id) is False
+    assert handle.cancel() is False
+    assert tempotask.retry_job_by_id(handle.id) is True
+    assert seen == [1, 1]
+    assert tempotask.retry_job_by_id("nothing") is False
+
+
+def test_failed_jobs_are_retried_with_fresh_tries(tempotask: QueueManager[App], seen: list[Any]) -> None:
+    def fail(job: Job[int], ctx: Context[App]) -> None:
+        ctx.app.seen.append((job.data, job.attempt))
+        if len(ctx.app.seen) < 5:
+            raise ValueError
+
+    task = register(tempotask, "fail", fail, attempts=2)
+    handles = [task.enqueue(n) for n in range(2)]
+    assert tempotask.retry_jobs() == 2
+    assert seen == [(0, 1), (0, 2), (1, 1), (1, 2), (0, 1), (1, 1)]
+    assert [handle.status() for handle in handles] == ["completed"] * 2
+    assert tempotask.retry_jobs() == 0
+
+
+def test_a_paused_queue_holds_its_jobs_until_it_is_resumed(tempotask: QueueManager[App], seen: list[Any]) -> None:
     task = register(tempotask, "note", note)
-    tempotask._client.store.pause_queue("q")
-    handle = task.enqueue(1)
+    assert (tempotask.pause_queue("q"), tempotask.pause_queue("q")) == (True, False)
+    handle, cancelled = task.enqueue(1, id="x"), task.enqueue(2)
     assert (handle.status(), seen) == ("waiting", [])
+    assert task.enqueue(1, id="x").created is False
     with pytest.raises(TimeoutError):
         handle.result(timeout=0.01)
-    tempotask._client.store.resume_queue("q")
+    assert tempotask.get_sorted_jobs()[0].paused is True
+    assert cancelled.cancel() is True
+    with pytest.raises(JobCancelled):
+        cancelled.result()
+    assert (tempotask.resume_queue("q"), tempotask.resume_queue("q")) == (True, False)
     assert (handle.result(), seen) == (1, [1])
+
+
+def test_a_job_that_waits_can_be_paused_on_its_own(tempotask: QueueManager[App], seen: list[Any]) -> None:
+    task = register(tempotask, "note", note)
+    tempotask.pause_queue("q")
+    handle = task.enqueue(1)
+    assert tempotask.toggle_pause_job_by_id(handle.id) is True
+    assert handle.info().paused is True
+    tempotask.resume_queue("q")
+    assert (handle.status(), seen) == ("waiting", [])
+    assert tempotask.resume_job_by_id(handle.id) is True
+    assert seen == [1]
+
+
+def test_deleted_jobs_are_known_no_more(tempotask: QueueManager[App]) -> None:
+    task = register(tempotask, "note", note)
+    handles = [task.enqueue(n, id=f"x{n}") for n in range(4)]
+    assert tempotask.delete_job_by_id("x0") is True
+    assert tempotask.delete_job_by_id("x0") is False
+    assert tempotask.get_job_by_id("x0") is None
+    assert tempotask.delete_jobs(status="failed") == 0
+    tempotask.pause_queue("q")
+    waiting = task.enqueue(4)
+    assert tempotask.delete_all_jobs() == 4
+    for handle in (handles[1], waiting):
+        with pytest.raises(JobNotFound):
+            handle.status()
+    assert tempotask.get_jobs() == []
+
+
+def test_what_needs_a_server_says_so(tempotask: QueueManager[App]) -> None:
+    register(tempotask, "note", note)
+    with pytest.raises(InvalidOptions, match=r"runs jobs inline, at once: there is no server, and so no repeat"):
+        tempotask.enqueue(name="note", queue="q", options={"repeat": "* * * * *"})
+    with pytest.raises(InvalidOptions, match=r"runs jobs inline, at once: it tells no events"):
+        tempotask.on("failed", print)
+
+
+# -- children that depend on success
+
+
+@pytest.mark.parametrize(("fails", "expected"), [(False, ["parent", "child", "child"]), (True, ["parent"])])
+def test_children_with_on_success_exist_only_if_their_parent_completes(
+    tempotask: QueueManager[App], seen: list[Any], fails: bool, expected: list[str]
+) -> None:
+    register(tempotask, "note", note)
+
+    def parent(job: Job[Any], ctx: Context[App]) -> None:
+        handle = ctx.enqueue(name="note", queue="q", data="child", on_success=True)
+        ctx.publish(name="note", queues=["q"], data="child", on_success=True)
+        with pytest.raises(JobNotFound):
+            handle.status()
+        ctx.app.seen.append("parent")
+        if fails:
+            raise ValueError
+
+    handle = register(tempotask, "parent", parent).enqueue()
+    assert seen == expected
+    assert len(handle.info().children) == len(expected) - 1
+
+
+def test_retry_is_honoured_without_waiting(tempotask: QueueManager[App]) -> None:
+    def again(job: Job[Any], ctx: Context[App]) -> int:
+        if job.attempt < 3:
+            raise Retry(after=3600, reason="not yet")
+        return job.attempt
+
+    assert register(tempotask, "again", again).enqueue().result() == 3
+
+
+def test_fail_on_ends_the_tries(tempotask: QueueManager[App]) -> None:
+    def fail(job: Job[Any], ctx: Context[App]) -> None:
+        raise LookupError
+
+    handle = register(tempotask, "fail", fail, attempts=5, fail_on=LookupError).enqueue()
+    assert handle.info().tries == 1
 
 
 # -- a pool that is none

@@ -13,7 +13,6 @@ for one of them has it run there and then. So a chain of jobs, however long, nee
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import itertools
@@ -25,57 +24,33 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
-from msgspec import Raw
 
-from tempotask.errors import InvalidOptions
+from tempotask.inline.stand_ins import NoBlock, NoServer, a_loop_runs, additions, refusal
 from tempotask.pool.batch import ControlBlock
 from tempotask.pool.run import Hand, Run
 from tempotask.pool.runner import Runner
 from tempotask.pool.settling import Settling
-from tempotask.store.address import Address
-from tempotask.store.connect import Server
 from tempotask.store.look import Found
 from tempotask.store.records import (
     FINISHED,
     Batch,
+    Outcome,
     Page,
     Record,
     Status,
     decode_outcome,
     decode_page,
     decode_record,
-    flag,
-    without_payload,
+    encode,
 )
 from tempotask.store.script import Argument
-from tempotask.store.store import Store
+from tempotask.store.store import Settlement, Store
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
 
 WORKER = "inline"
 """What stands where a worker's id would."""
-
-_MISSING = {"schedule": "no schedules: call enqueue without repeat, and test the handler by itself"}
-
-
-class NoServer(Server):
-    """Stands where a server would; nothing is ever opened."""
-
-    def __init__(self) -> None:
-        super().__init__("redis://inline")
-
-    def _reached(self) -> Address:
-        raise _refusal("it has no server")
-
-
-class _NoBlock(ControlBlock):
-    """The words of a control block at which no supervisor looks."""
-
-    def __init__(self) -> None:
-        self.fd = -1
-        self.words = memoryview(bytearray(4096)).cast("q")
-
 
 class _Running(NamedTuple):
     record: Record
@@ -102,6 +77,9 @@ class Memory(Store):
         self._logs: dict[str, list[bytes]] = {}
         """What tries before the last one logged."""
         self._paused: set[str] = set()
+        """Queues."""
+        self._parked: set[str] = set()
+        """Ids of jobs that wait, and are paused."""
         self._history: dict[tuple[str, Status], deque[Found]] = {}
         self._settling = Settling(WORKER, manager.options.max_jobs_per_status)
         self._tokens = itertools.count(1)
@@ -121,7 +99,7 @@ class Memory(Store):
             return self._pause(str(arguments[1])) if arguments[0] == "pause" else self._resume(str(arguments[1]))
         if name == "unwait":
             return None
-        raise _refusal(f"it has {_MISSING.get(name, f'no {name}')}")
+        raise refusal(f"there is no {name} here")
 
     def read(self, command: str, key: str, *rest: Argument) -> Any:
         """Reads what lies outside of records and pages: there is little."""
@@ -130,6 +108,10 @@ class Memory(Store):
         if key.startswith("log:"):
             return list(self._logs.get(key.removeprefix("log:"), ()))
         return [] if command == "LRANGE" else {} if command == "HGETALL" else None
+
+    def read_many(self, commands: Sequence[tuple[str, str, *tuple[Argument, ...]]]) -> list[Any]:
+        """`read`, for each of them."""
+        return [self.read(*command) for command in commands]
 
     def now(self) -> float:
         """Unix seconds, by this process's clock."""
@@ -169,12 +151,46 @@ class Memory(Store):
 
     def _unfinished(self, id: str) -> Found | None:
         if (record := self._waiting.get(id)) is not None:
-            return Found(id, "waiting", record)
+            return Found(id, "waiting", record, paused=id in self._parked)
         if (running := self._processing.get(id)) is not None:
             return Found(id, "processing", running.record, WORKER, running.started)
         return None
 
+    def queues(self) -> list[tuple[str, bool]]:
+        """The queues that ever had a job, by name, and whether they are paused."""
+        return [(name, name in self._paused) for name in sorted(self._queues)]
+
     # -- acting
+
+    def park(self, id: str) -> bool:
+        """Has a job that waits go on waiting. Whether that changed anything."""
+        with self._lock:
+            changed = id in self._waiting and id not in self._parked
+            if changed:
+                self._parked.add(id)
+        return changed
+
+    def unpark(self, id: str) -> bool:
+        """The reverse of `park`."""
+        with self._lock:
+            if id not in self._parked:
+                return False
+            self._parked.remove(id)
+        self._work_off([id])
+        return True
+
+    def cancel(self, id: str) -> bool:
+        """Ends a job that waits. False if it does not."""
+        with self._lock:
+            record = self._waiting.pop(id, None)
+            self._parked.discard(id)
+            if record is None:
+                return False
+            now = time.monotonic()
+            outcome = encode(Outcome("cancelled", record.queue, record.name))
+            run = Run(record, now, now, outcome, 0, "cancelled")
+        self._end(run, self._settling.settlement([run]))
+        return True
 
     def rerun(self, id: str) -> bool:
         """Runs a finished job again, with fresh tries. False when there is none, or its record is not kept."""
@@ -183,9 +199,17 @@ class Memory(Store):
             return False
         record = msgspec.structs.replace(found.record, flags="", tries=0, errors=None, children=None)
         with self._lock:
+            for runs in self._history.values():
+                for run in [run for run in runs if run.finished is found.finished]:
+                    runs.remove(run)
             self._add(record)
         self._work_off([id])
         return True
+
+    def drop(self, id: str) -> bool:
+        """Forgets all finished runs of a job. Whether there were any."""
+        known = self.forget(lambda run: run.id == id) > 0
+        return self._outcomes.pop(id, None) is not None or known
 
     def forget(self, wanted: Callable[[Found], bool]) -> int:
         """Forgets finished jobs, and their outcomes. Returns how many."""
@@ -219,7 +243,7 @@ class Memory(Store):
     def _enqueue(self, flat: Sequence[Argument]) -> bytes:
         answer, added = bytearray(), list[str]()
         with self._lock:
-            for record, single, given in _additions(flat):
+            for record, single, given in additions(flat):
                 new = not given or self._unfinished(record.id) is None
                 if single:
                     answer += b"1" if new else b"0"
@@ -252,7 +276,7 @@ class Memory(Store):
             return 0
         with self._lock:
             self._paused.remove(queue)
-            waiting = [record.id for record in self._waiting.values() if record.queue == queue]
+            waiting = [id for id, record in self._waiting.items() if record.queue == queue]
         self._work_off(waiting)
         return 1
 
@@ -271,8 +295,8 @@ class Memory(Store):
     def _run(self, id: str) -> None:
         with self._lock:
             record = self._waiting.get(id)
-            if record is None or record.queue in self._paused:
-                return  # who asked for it was faster
+            if record is None or record.queue in self._paused or id in self._parked:
+                return
             del self._waiting[id]
             self._processing[id] = _Running(record, time.time())
         again: Record | None = record
@@ -293,7 +317,7 @@ class Memory(Store):
             runner.run_batch(hand, lambda: None)
 
         lane = runner.lanes.get((record.queue, record.name))
-        if lane is not None and lane.is_async and _a_loop_runs():
+        if lane is not None and lane.is_async and a_loop_runs():
             self._apart(run)
         else:
             run()
@@ -321,7 +345,7 @@ class Memory(Store):
             if runner.lanes.keys() == self._manager.tasks.keys():
                 return runner, block
             runner.close()
-        block = _NoBlock()
+        block = NoBlock()
         return Runner(self._manager, block, lambda queue, name: False, lambda: None), block
 
     def _settle(self, run: Run) -> Record | None:
@@ -331,10 +355,15 @@ class Memory(Store):
             self._logs.setdefault(run.record.id, []).extend(cast("list[bytes]", settled.said[2:]))
         if settled.retries:
             return decode_record(cast(bytes, settled.retries[1]))
+        self._end(run, settled)
+        self._enqueue(settled.children)
+        return None
+
+    def _end(self, run: Run, settled: Settlement) -> None:
         record, status = run.record, cast(Status, run.status)
         limit, page = settled.pages[3], cast(bytes, settled.pages[4])
         with self._lock:
-            del self._processing[record.id]
+            self._processing.pop(record.id, None)
             self._outcomes[record.id] = run.outcome
             while len(self._outcomes) > self._manager.options.max_results:
                 del self._outcomes[next(iter(self._outcomes))]
@@ -342,40 +371,9 @@ class Memory(Store):
                 history = self._history.setdefault((record.queue, status), deque(maxlen=cast(int, limit)))
                 history.append(_ended(decode_page(page), status))
         self._tell(record.id, run.outcome)
-        self._enqueue(settled.children)
-        return None
 
 
 def _ended(page: Page, status: Status) -> Found:
     (job,) = page.jobs
     started = None if job.started is None else job.started + page.epoch
     return Found(job.record.id, status, job.record, page.worker, started, finished=job, page=page)
-
-
-def _additions(flat: Sequence[Argument]) -> Iterator[tuple[Record, bool, bool]]:
-    """The records that an `Addition` tells of, each with whether the script answers for it alone, and whether its id
-    was given by a user. When they are due does not matter: nobody wants to wait for a test."""
-    parts = iter(cast("Sequence[Any]", flat))
-    for kind in parts:
-        if kind == "group":
-            next(parts), next(parts)
-            for _ in range(next(parts)):
-                yield decode_record(next(parts)), False, False
-            continue
-        given, _, payload, encoded = next(parts), next(parts), next(parts), next(parts)
-        record = decode_record(encoded)
-        if flag(record, "p"):
-            record = msgspec.structs.replace(without_payload(record), payload=Raw(payload))
-        yield record, True, bool(given)
-
-
-def _a_loop_runs() -> bool:
-    """Whether an event loop runs in this thread."""
-    with contextlib.suppress(RuntimeError):
-        asyncio.get_running_loop()
-        return True
-    return False
-
-
-def _refusal(why: str) -> InvalidOptions:
-    return InvalidOptions(f"this manager runs jobs inline, at once: {why}; use a pool for this test (tempotask_pool)")

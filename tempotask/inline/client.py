@@ -1,78 +1,27 @@
-"""The door of `init(inline=True)`: jobs run in the caller, at once. For tests of applications.
-
-No server is opened and no process started. Payloads are encoded, decoded and validated, errors turned into failures,
-tries counted as in a worker, by the same code; what is different is said in docs/testing.md: nobody waits (`delay`,
-`retry_delay`), and nobody keeps time limits.
-"""
+"""InlineClient: what a client does, on jobs in memory."""
 
 from __future__ import annotations
 
 import contextvars
-import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from tempotask.client import Client
 from tempotask.errors import InvalidOptions
-from tempotask.job import Context
-from tempotask.manager import QueueManager
-from tempotask.memory import Memory, NoServer
-from tempotask.options import Options
-from tempotask.producer import Producer
-from tempotask.store.look import Found
+from tempotask.inline.acting import InlineActing, fits
+from tempotask.inline.memory import Memory
+from tempotask.inline.stand_ins import NoServer, refusal
+from tempotask.store.lists import Filter, QueueJobs
+from tempotask.store.look import STATUSES, Found
 from tempotask.store.outcomes import Outcomes, Wait
 from tempotask.store.store import Addition
 from tempotask.store.stream import Stream
 
 if TYPE_CHECKING:
-    import redis
+    from tempotask.manager import QueueManager
 
-    from tempotask.pool.report import AppReport
-
-A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class InlineManager(QueueManager[A]):
-    """A `QueueManager` that runs jobs in the caller. Made with `QueueManager.init(inline=True)`."""
-
-    def __init__(self, db: str | redis.Redis | None, namespace: str, options: Options, concurrency: int | None) -> None:
-        super().__init__(db, namespace, options, concurrency)
-        self._client: InlineClient = InlineClient(self)
-        self._producer = Producer(self._client, self.tasks, options.max_payload_bytes)
-
-    # -- running: there is nothing to start, and nothing is ever left
-
-    async def start(self) -> None:
-        """Does nothing: jobs run as they are enqueued."""
-
-    async def join(self, *, delayed: bool = False) -> None:
-        """Returns at once: jobs have run by the time `enqueue` returns."""
-
-    async def stop(self) -> None:
-        """Does nothing."""
-
-    def run(self) -> None:
-        """Returns at once."""
-
-    def context(self) -> Context[A]:
-        """A context for handlers; the application's own is made once, at the first job."""
-        return Context(self, self._app)
-
-    @functools.cached_property
-    def _app(self) -> A:
-        return self._make_context()
-
-    def describe(self) -> AppReport:
-        """Refuses: no pool can work for this manager."""
-        raise InvalidOptions(
-            "this manager was made with inline=True, so that nothing ever waits for workers; leave it out for a pool"
-        )
-
-    def move(self, db: str, namespace: str) -> None:
-        """Refuses, as `describe` does."""
-        self.describe()
 
 
 class InlineClient(Client):
@@ -81,7 +30,7 @@ class InlineClient(Client):
     threads = 1000
     """Each awaited job may hold one, and the jobs that it waits for others."""
 
-    def __init__(self, manager: InlineManager[Any]) -> None:
+    def __init__(self, manager: QueueManager[Any]) -> None:
         super().__init__(None, manager.namespace, manager.options, manager.tasks)
         self._memory = Memory(manager, lambda id, outcome: self.outcomes.told(id, outcome))
 
@@ -117,9 +66,37 @@ class InlineClient(Client):
 
         return await super().apart(inside)
 
+    @property
+    def events(self) -> NoReturn:
+        """Refuses."""
+        raise refusal("it tells no events; look at the jobs instead")
+
+    @property
+    def acting(self) -> InlineActing:
+        """What acts on jobs."""
+        return InlineActing(self._memory)
+
     def found(self, id: str) -> Found | None:
         """A job, as it is in memory."""
         return self._memory.found(id)
+
+    def listed(self, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[Found], str | None]:
+        """The newest of such jobs, and where to go on: after how many."""
+        passed = cursor or "0"
+        if not passed.isdecimal():
+            raise InvalidOptions(f"cursor={cursor!r}: give what the call before returned as its cursor")
+        first, found = int(passed), [one for one in self._memory.jobs() if fits(wanted, one)]
+        following = first + limit
+        return found[first:following], str(following) if following < len(found) else None
+
+    def newest(self, most: int) -> list[QueueJobs]:
+        """All queues with their newest jobs, at most so many of each status."""
+        jobs, queues = self._memory.jobs(), list[QueueJobs]()
+        for name, paused in self._memory.queues():
+            of = {status: [one for one in jobs if fits(Filter(name, status), one)] for status in STATUSES}
+            stats = {status: len(some) for status, some in of.items()}
+            queues.append(QueueJobs(name, paused, stats, {status: some[:most] for status, some in of.items()}))
+        return queues
 
     def close(self) -> None:
         """Lets go of threads and loops; jobs stay."""

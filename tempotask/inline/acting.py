@@ -1,0 +1,68 @@
+"""InlineActing: acting on jobs in memory. Most have finished; some wait in a paused queue, or in a running handler."""
+
+from __future__ import annotations
+
+from tempotask.inline.memory import Memory
+from tempotask.store.acting import Acting
+from tempotask.store.lists import Filter
+from tempotask.store.look import Found
+from tempotask.store.records import FINISHED
+
+
+def fits(wanted: Filter, found: Found) -> bool:
+    """Whether that job is meant."""
+    return wanted.any_of(found.status) and wanted.fits(found)
+
+
+class InlineActing(Acting):
+    """What `Acting` does on a server."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__(memory, 0)
+        self._memory = memory
+
+    def cancel(self, id: str) -> bool:
+        """Whether it will not run: one that waits does not. One that runs, in another thread, can't be ended here."""
+        return self._memory.cancel(id)
+
+    def pause(self, id: str) -> bool:
+        """Whether that changed anything: a job that waits then stays so until it is resumed."""
+        return self._memory.park(id)
+
+    def resume(self, id: str) -> bool:
+        """Whether that changed anything."""
+        return self._memory.unpark(id)
+
+    def toggle(self, id: str) -> bool:
+        """Pauses or resumes a job; whether it is paused now."""
+        return not self.resume(id) and self.pause(id)
+
+    def delete(self, id: str) -> bool:
+        """Whether there was such a job, which nobody knows any more."""
+        self._memory.cancel(id)
+        return self._memory.drop(id)
+
+    def retry(self, id: str) -> bool:
+        """Whether it was a finished job, and ran again."""
+        return self._memory.rerun(id)
+
+    def cancel_all(self, wanted: Filter) -> int:
+        """Cancels all such jobs that wait; how many."""
+        return sum(self._memory.cancel(found.id) for found in self._those(wanted))
+
+    def delete_all(self, wanted: Filter) -> int:
+        """Deletes all such jobs; how many."""
+        ids = {found.id for found in self._those(wanted) if found.status not in FINISHED and self.cancel(found.id)}
+        return self._memory.forget(lambda found: found.id in ids or fits(wanted, found))
+
+    def retry_all(self, wanted: Filter) -> int:
+        """Runs all such jobs again, the oldest first; how many."""
+        ids = dict.fromkeys(found.id for found in reversed(self._those(wanted)))
+        return sum(self._memory.rerun(id) for id in ids)
+
+    def delete_everything(self) -> int:
+        """Deletes all jobs; how many."""
+        return self.delete_all(Filter())
+
+    def _those(self, wanted: Filter) -> list[Found]:
+        return [found for found in self._memory.jobs() if fits(wanted, found)]

@@ -1,0 +1,59 @@
+"""InlineManager: the door of `init(inline=True)`."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from tempotask.errors import InvalidOptions
+from tempotask.inline.client import InlineClient
+from tempotask.job import Context
+from tempotask.manager import QueueManager
+from tempotask.options import Options
+from tempotask.producer import Producer
+
+if TYPE_CHECKING:
+    import redis
+
+A = TypeVar("A")
+
+
+class InlineManager(QueueManager[A]):
+    """A `QueueManager` that runs jobs in the caller. Made with `QueueManager.init(inline=True)`."""
+
+    def __init__(self, db: str | redis.Redis | None, namespace: str, options: Options, concurrency: int | None) -> None:
+        super().__init__(db, namespace, options, concurrency)
+        self._client: InlineClient = InlineClient(self)
+        self._producer = Producer(self._client, self.tasks, options.max_payload_bytes)
+
+    # -- running: there is nothing to start, and nothing is ever left
+
+    async def start(self) -> None:
+        """Does nothing: jobs run as they are enqueued."""
+
+    async def join(self, *, delayed: bool = False) -> None:
+        """Returns at once: jobs have run by the time `enqueue` returns."""
+
+    async def stop(self) -> None:
+        """Does nothing."""
+
+    def run(self) -> None:
+        """Returns at once."""
+
+    def context(self) -> Context[A]:
+        """A context for handlers; the application's own is made once, at the first job."""
+        return Context(self, self._app)
+
+    @functools.cached_property
+    def _app(self) -> A:
+        return self._make_context()
+
+    def describe(self) -> NoReturn:
+        """Refuses: no pool can work for this manager."""
+        raise InvalidOptions(
+            "this manager was made with inline=True, so that nothing ever waits for workers; leave it out for a pool"
+        )
+
+    def move(self, db: str, namespace: str) -> None:
+        """Refuses, as `describe` does."""
+        self.describe()
