@@ -73,10 +73,15 @@ def _show(answer: Answer, stack: Stack) -> None:
     job = f"job {stack.id} ({stack.queue}/{stack.name})" if stack.id else stack.state
     output.print_line(f"worker {stack.worker} (pid {stack.pid} on {answer.host}): {job}")
     if stack.stack is None:
-        output.print_line("  it could not be asked: it is starting, or it does not run")
+        _indented("it could not be asked: it is starting, or it is stopped")
         return
     if stack.state != "idle":
         for line in stack.stack.splitlines()[1:]:
             if stack.id and OWN_CODE in line:
                 break
-            output.print_line(line)
+            _indented(line.strip())
+
+
+def _indented(line: str) -> None:
+    with output.reader_may_leave():
+        click.echo(f"  {output.visible(line)}")
