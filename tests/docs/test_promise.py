@@ -94,7 +94,7 @@ COMMANDS = {
     "job": "",
     "logs": "--follow",
     "schedules": "",
-    "events": "",
+    "events": "--event --queue --name",
     "pause": "--job",
     "resume": "--job",
     "retry": "--queue --status --name",
@@ -103,7 +103,7 @@ COMMANDS = {
     "check": "--repair",
     "server": "",
     "stacks": "",
-    "run-here": "",
+    "run-here": "--app",
 }
 OF_EVERY_COMMAND = "--db --namespace --json"
 OF_THE_SUPERVISOR = "--db --namespace --concurrency --drain --lease --grace --log-format"
