@@ -13,9 +13,9 @@ from typing import NoReturn
 
 import click
 
-from tempotask.cli import acting, adding, command, following, looking, mistakes, output, schedules, stacks
+from tempotask.cli import acting, adding, command, following, looking, mistakes, output, run_here, schedules, stacks
 
-LATER = ("map", "top", "run-here")
+LATER = ("map", "top")
 """Commands that are promised and not built yet."""
 
 
@@ -48,7 +48,7 @@ def cli() -> None:
 
 for _command in (
     *(looking.queues, looking.jobs, looking.job, looking.check, looking.server, stacks.stacks),
-    schedules.schedules,
+    *(schedules.schedules, run_here.run_here),
     *(adding.enqueue, adding.publish),
     *(following.logs, following.events),
     *(acting.pause, acting.resume, acting.retry, acting.cancel, acting.delete),

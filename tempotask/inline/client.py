@@ -14,8 +14,7 @@ from tempotask.inline.stand_ins import NoServer, refusal
 from tempotask.store.lists import Filter, QueueJobs
 from tempotask.store.look import STATUSES, Found
 from tempotask.store.outcomes import Outcomes, Wait
-from tempotask.store.store import Addition
-from tempotask.store.stream import Stream
+from tempotask.store.stream import DirectStream
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
@@ -52,9 +51,9 @@ class InlineClient(Client):
                 self._outcomes = InlineOutcomes(self._memory, self.submit)
             return self._outcomes
 
-    def stream(self) -> InlineStream:
+    def stream(self) -> DirectStream:
         """For calls of many jobs, one after the other."""
-        return InlineStream(self._memory)
+        return DirectStream(self._memory)
 
     async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls what may block in a thread, which belongs to the running job as its caller does."""
@@ -125,21 +124,3 @@ class InlineOutcomes(Outcomes):
 
     def _check_later(self, wait: Wait) -> None:
         pass
-
-
-class InlineStream(Stream):
-    """Calls that take effect at once."""
-
-    def __init__(self, memory: Memory) -> None:
-        super().__init__(memory)
-        self._memory = memory
-        self._created: list[bool] = []
-
-    def send(self, addition: Addition) -> None:
-        """Adds jobs, and runs them."""
-        self._created = addition.created(self._memory.run("enqueue", *addition.arguments()))
-
-    def created(self) -> list[bool]:
-        """Which jobs of the last call were created."""
-        created, self._created = self._created, []
-        return created

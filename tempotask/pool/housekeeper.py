@@ -69,9 +69,10 @@ class Housekeeper:
     coroner: Coroner
     """For the deaths of this supervisor's workers; there from the first registration on."""
 
-    def __init__(self, clerk: Clerk, house: House, lease: float) -> None:
+    def __init__(self, clerk: Clerk, house: House, lease: float, application: str) -> None:
         self.supervisor = secrets.token_hex(5)
         self.lease = lease
+        self._application = application
         self._clerk = clerk
         self._house = house
         self._leases: Leases
@@ -88,7 +89,7 @@ class Housekeeper:
         self._leases = Leases(store, self.supervisor, self.lease, self.coroner)
         self._schedules = declared.decode(report.schedules)
         ids = [schedule.id for schedule in self._schedules]
-        register(store, self.supervisor, self.lease, tasks, workers, ids)
+        register(store, self.supervisor, self.lease, tasks, workers, ids, self._application)
         firing.declare(store, self._schedules)
 
     def begin(self) -> None:

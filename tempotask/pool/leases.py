@@ -36,11 +36,13 @@ def register(
     tasks: list[tuple[str, str]],
     workers: int,
     schedules: list[str],
+    application: str,
 ) -> None:
     """Makes this process known as a supervisor, which declares these tasks, and schedules by their ids."""
     process = psutil.Process()
     registration = Registration(
-        *(socket.gethostname(), boot_id(), process.pid, process.create_time(), tasks, workers, schedules)
+        *(socket.gethostname(), boot_id(), process.pid, process.create_time(), tasks, workers, schedules),
+        *(application, os.getcwd()),
     )
     store.register(supervisor, lease, msgspec.msgpack.encode(registration))
 

@@ -216,7 +216,9 @@ class Supervisor:
         limits = Limits(self._options.max_results, self._options.max_results_bytes)
         self._connected = True
         self._clerk = Clerk(Store(server, self._settings.namespace or report.namespace, limits))
-        self._housekeeper = Housekeeper(self._clerk, self, self._settings.lease or self._options.lease)
+        settings = self._settings
+        lease = settings.lease or self._options.lease
+        self._housekeeper = Housekeeper(self._clerk, self, lease, settings.application)
         self._selector.register(self._clerk, selectors.EVENT_READ, self._clerk.deliver)
         self._clerk.start()
 

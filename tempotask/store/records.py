@@ -95,6 +95,9 @@ class Registration(msgspec.Struct, array_like=True, frozen=True):
     workers: int
     schedules: list[str] = []
     """Ids of the schedules that it declares."""
+    application: str = ""
+    """What it runs, as it was typed, and the folder from which that is imported."""
+    folder: str = ""
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):

@@ -58,3 +58,20 @@ class Stream:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()  # type: ignore[no-untyped-call]
+
+
+class DirectStream(Stream):
+    """Calls that a store which has no server answers by itself."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._created: list[bool] = []
+
+    def send(self, addition: Addition) -> None:
+        """Makes the call."""
+        self._created = addition.created(self._store.run("enqueue", *addition.arguments()))
+
+    def created(self) -> list[bool]:
+        """Which jobs of the last call were created."""
+        created, self._created = self._created, []
+        return created

@@ -1,0 +1,175 @@
+"""`tempotask run-here`: one job's handler in the foreground."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tempotask import QueueManager
+from tempotask.store.records import Registration, encode
+
+Ended = subprocess.CompletedProcess[str]
+Run = Callable[..., Ended]
+
+APP = """
+import os
+from tempotask import Context, Job, QueueManager
+
+tempotask = QueueManager.init()
+
+@tempotask.task(queue="q")
+def double(job: Job[int], ctx: Context) -> int:
+    job.logger(f"try {job.attempt} of {job.id}")
+    return 2 * job.data
+
+@tempotask.task(queue="q", attempts=5)
+def fail(job: Job[None], ctx: Context) -> None:
+    raise LookupError("no such thing")
+
+@tempotask.task(queue="q")
+def size(job: Job[bytes], ctx: Context) -> int:
+    return len(job.data)
+
+@tempotask.task(queue="q")
+def parent(job: Job[None], ctx: Context) -> str:
+    ctx.enqueue(name="double", queue="q", data=1)
+    ctx.publish(name="double", queues=["q"], data=1, on_success=True)
+    tempotask.enqueue_many([{"name": "double", "queue": "q", "data": 1}] * 2)
+    return "added"
+
+@tempotask.task(queue="q", timeout=0.001)
+def stop(job: Job[int], ctx: Context) -> int:
+    breakpoint()
+    return job.data
+"""
+
+
+@pytest.fixture
+def manager(server_url: str, namespace: str) -> Iterator[QueueManager[Any]]:
+    with QueueManager.init(server_url, namespace=namespace) as manager:
+        yield manager
+
+
+@pytest.fixture
+def command(server_url: str, namespace: str) -> list[str]:
+    return [sys.executable, "-m", "tempotask.cli.main", "run-here", "--db", server_url, "--namespace", namespace]
+
+
+@pytest.fixture
+def run(command: list[str], tmp_path: Path) -> Run:
+    """Types the command in the application's folder."""
+    (tmp_path / "app.py").write_text(APP)
+
+    def run(*arguments: str, folder: Path = tmp_path) -> Ended:
+        return subprocess.run(
+            [*command, *arguments], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )
+
+    return run
+
+
+def test_it_prints_the_result_and_leaves_the_job_where_it_is(manager: QueueManager[Any], run: Run) -> None:
+    handle = manager.enqueue(name="double", queue="q", data=21)
+    before = handle.info()
+    ended = run(handle.id, "--app", "app:tempotask")
+    assert (ended.returncode, ended.stdout) == (0, "42\n"), ended.stderr
+    assert f"logged: try 1 of {handle.id}" in ended.stderr
+    assert handle.info() == before
+    assert [job.id for job in manager.get_jobs()] == [handle.id]
+
+
+def test_a_failure_is_shown_with_its_traceback(manager: QueueManager[Any], run: Run) -> None:
+    handle = manager.enqueue(name="fail", queue="q")
+    ended = run(handle.id, "--app", "app:tempotask")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert 'raise LookupError("no such thing")' in ended.stderr
+    assert ended.stderr.endswith("LookupError: no such thing\n")
+    assert handle.status() == "waiting"
+
+
+def test_json_is_one_object(manager: QueueManager[Any], run: Run) -> None:
+    good, bad = (manager.enqueue(name=name, queue="q", data=data) for name, data in (("double", 4), ("fail", None)))
+    told = json.loads(run(good.id, "--app", "app:tempotask", "--json").stdout)
+    assert (told["id"], told["status"], told["result"]) == (good.id, "completed", 8)
+    told = json.loads(run(bad.id, "--app", "app:tempotask", "--json").stdout)
+    assert (told["status"], told["error"]) == ("failed", "LookupError: no such thing")
+
+
+def test_large_data_are_fetched(manager: QueueManager[Any], run: Run) -> None:
+    handle = manager.enqueue(name="size", queue="q", data=b"x" * 100_000)
+    assert run(handle.id, "--app", "app:tempotask").stdout == "100000\n"
+
+
+def test_jobs_that_the_handler_adds_are_told_and_not_added(manager: QueueManager[Any], run: Run) -> None:
+    handle = manager.enqueue(name="parent", queue="q")
+    ended = run(handle.id, "--app", "app:tempotask")
+    assert (ended.returncode, ended.stdout) == (0, "added\n"), ended.stderr
+    assert ended.stderr.count("not added: q/double ") == 4
+    assert [job.id for job in manager.get_jobs()] == [handle.id]
+
+
+def test_the_application_is_that_of_a_supervisor_which_declares_the_task(
+    manager: QueueManager[Any], run: Run, tmp_path: Path, short_path: Path
+) -> None:
+    handle = manager.enqueue(name="double", queue="q", data=21)
+    told = Registration("h", "b", 1, 0.0, [("q", "double")], 1, [], "app:tempotask", str(tmp_path))
+    manager._client.store.register("s1", 600, encode(told))
+    ended = run(handle.id, folder=short_path)
+    assert (ended.returncode, ended.stdout) == (0, "42\n"), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "status", "line"),
+    [
+        ("double", (), 2, "declares q/double; say where it is, as in --app app:tempotask"),
+        ("other", ("--app", "app:tempotask"), 2, "app:tempotask has no task 'other' in queue 'q'; it declares q/do"),
+        ("double", ("--app", "ap:tempotask"), 2, "did you mean app"),
+    ],
+)
+def test_what_is_missing_is_one_clear_line(
+    manager: QueueManager[Any], run: Run, name: str, arguments: tuple[str, ...], status: int, line: str
+) -> None:
+    ended = run(manager.enqueue(name=name, queue="q", data=1).id, *arguments)
+    assert ended.returncode == status
+    assert line in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_job_nobody_knows_is_a_no(run: Run) -> None:
+    ended = run("nothing", "--app", "app:tempotask")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "nobody knows a job 'nothing'" in ended.stderr
+
+
+def test_breakpoint_stops_in_the_handler_and_no_time_limit_hits_it(
+    manager: QueueManager[Any], run: Run, command: list[str], tmp_path: Path
+) -> None:
+    handle = manager.enqueue(name="stop", queue="q", data=7)
+    ours, theirs = pty.openpty()
+    try:
+        program = subprocess.Popen(
+            [*command, handle.id, "--app", "app:tempotask"], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        _read_until(ours, b"(Pdb)")
+        os.write(ours, b"p job.data * 6\n")
+        _read_until(ours, b"\n42")
+        os.write(ours, b"c\n")
+        _read_until(ours, b"\n7\r\n")
+        assert program.wait(60) == 0
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def _read_until(fd: int, text: bytes) -> None:
+    seen = b""
+    while text not in seen:
+        seen += os.read(fd, 4096)
