@@ -49,6 +49,8 @@ class Launch:
         self._child: subprocess.Popen[bytes] | None = None
         self._report: int | None = None
         self._lock = threading.Lock()
+        self._told = False
+        """Whether a signal of the user's was passed on."""
 
     def begin(self) -> None:
         """Starts the child; `ready` says how that went."""
@@ -83,6 +85,8 @@ class Launch:
         if report is not None and report.ready:
             return
         status = self.stop()
+        if report is None and self._told and status in (0, 1):
+            return  # told to stop before it was ready: no error, and nothing to wait for
         if report is None:
             raise TempoTaskError(f"the pool was not ready when it ended, with status {status}; see its log above")
         kind = getattr(errors, report.kind, None)
@@ -135,6 +139,7 @@ class Launch:
             return
 
         def pass_on(number: int, frame: FrameType | None) -> None:
+            self._told = True
             self.signal()
 
         before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -87,6 +87,18 @@ def test_a_supervisor_that_ends_without_a_word_is_an_error(monkeypatch: pytest.M
         launch.ready()
 
 
+def test_ctrl_c_before_the_pool_is_ready_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    body = """
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        os.kill(os.getppid(), signal.SIGINT)
+        signal.pause()
+    """
+    launch = launched(monkeypatch, tmp_path, body)
+    with launch.passing_on_signals():
+        launch.ready()
+        assert launch.wait() == 0
+
+
 def test_the_pool_learns_of_the_programs_death_also_when_a_fork_of_it_lives(tmp_path: Path) -> None:
     """The program is killed while a child that it forked lives on; the supervisor's input ends all the same."""
     seen = tmp_path / "seen"
