@@ -1,57 +1,20 @@
-"""What the server must hold, told in Python: the protocol's moves without a server, and a look at a real one.
+"""What the server must hold, told in Python: the protocol's moves without a server.
 
-The model follows every script that runs. The one thing it leaves to the server is which waiting jobs a claim takes;
-it insists that they were the first in line. After each step all that the server holds must be what the model holds.
+The model follows every script that runs. What it leaves to the server is which waiting jobs a claim takes, and where
+holes are; mirror.py insists that what was claimed was first in line.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
 from play import Ending, Results, Verdict
 
-from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, decode_page, decode_record, encode
-from tempotask.store.store import NewJob, Store
-
-LOOK = """#!lua flags=no-writes
-local all, call = {}, redis.call
-for i, key in ipairs(call('KEYS', ARGV[1])) do
-  local kind, value = call('TYPE', key).ok, nil
-  if kind == 'list' then value = call('LRANGE', key, 0, -1)
-  elseif kind == 'hash' then value = call('HGETALL', key)
-  elseif kind == 'zset' then value = call('ZRANGE', key, 0, -1, 'WITHSCORES')
-  elseif kind == 'set' then value = call('SMEMBERS', key)
-  else value = call('GETRANGE', key, 0, 40) end
-  all[i] = { key, kind, value }
-end
-return all
-"""
-
-
-class Snapshot:
-    """All keys of a namespace at one moment."""
-
-    def __init__(self, store: Store) -> None:
-        self.keys: dict[str, Any] = {}
-        client, cut = store.server.client(), len(store.prefix)
-        for key, kind, value in client.eval(LOOK, 1, store.ring, f"{store.prefix}*"):
-            if kind == b"hash":
-                value = {value[i].decode(): value[i + 1] for i in range(0, len(value), 2)}
-            elif kind == b"zset":
-                value = {value[i]: float(value[i + 1]) for i in range(0, len(value), 2)}
-            self.keys[key[cut:].decode()] = value
-
-    def get(self, key: str, otherwise: Any) -> Any:
-        return self.keys.get(key, otherwise)
-
-    def under(self, start: str) -> Iterator[tuple[str, Any]]:
-        """The keys that begin so, without that beginning."""
-        return ((key[len(start) :], value) for key, value in self.keys.items() if key.startswith(start))
+from tempotask.store.records import Record, decode_record, encode
+from tempotask.store.script import Argument
 
 
 @dataclass
@@ -68,25 +31,45 @@ class Held:
     """On the idle list."""
     handed: bool = False
     """Something was handed over and lies in the wake list."""
+    nudged: bool = False
+    """An empty message lies in the wake list."""
     lost: bool = False
+
+
+@dataclass
+class Planned:
+    """A schedule."""
+
+    version: str
+    due: int
+    fired: int = 0
+    last: int = 0
 
 
 class Model:
     """The state of a namespace. The methods are the scripts; each returns what must be the reply."""
 
     def __init__(self) -> None:
-        self.calls: dict[str, list[bool]] = {}
+        self.calls: dict[str, str] = {}
         self.lines: dict[str, dict[int, list[bytes]]] = defaultdict(lambda: defaultdict(list))
         """The waiting records by queue and priority."""
+        self.paused: set[str] = set()
         self.due: dict[bytes, float] = {}
         self.retries: dict[bytes, float] = {}
+        self.parked: dict[str, tuple[str, float, bytes]] = {}
+        """By id: what it was, its time, the record."""
         self.workers: dict[str, Held] = {}
         self.leases: dict[str, str] = {}
         self.ids: dict[str, str] = {}
+        self.schedules: dict[str, Planned] = {}
         self.outcomes: dict[str, bytes] = {}
         self.counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self.waiters: dict[str, list[str]] = {}
         self.waits: dict[str, list[bytes]] = defaultdict(list)
+        self.listening = False
+        self.events: list[tuple[str, str]] = []
+        self.cancelled: set[bytes] = set()
+        """Records of runs that were cancelled or deleted."""
         self.refused = self.tokens = self.added = self.ended = 0
 
     # -- moves inside the scripts
@@ -98,60 +81,91 @@ class Model:
             line = self.lines[record.queue][int(record.priority)]
             line.insert(0 if front else len(line), encoded)
 
+    def count(self, encoded: bytes, field: str, by: int) -> None:
+        self.counts[decode_record(encoded).queue][field] += by
+
+    def emit(self, kind: str, encoded: bytes) -> None:
+        if self.listening:
+            self.events.append((kind, decode_record(encoded).id))
+
+    def delay(self, name: str, encoded: bytes, at: float) -> None:
+        getattr(self, name)[encoded] = at
+        self.count(encoded, "delayed" if name == "due" else "retries", 1)
+
     def promote(self) -> None:
         now = time.time() * 1000
-        for held in (self.due, self.retries):
+        for held, counted in ((self.due, "delayed"), (self.retries, "retries")):
             for _, encoded in sorted((score, encoded) for encoded, score in held.items() if score <= now):
                 del held[encoded]
+                self.emit("waiting", encoded)
                 self.push([encoded])
-                if held is self.due:
-                    self.counts[decode_record(encoded).queue]["delayed"] -= 1
+                self.count(encoded, counted, -1)
 
-    def settle(self, endings: Iterable[Ending]) -> None:
+    def begin(self, encoded: bytes, due: int | None) -> None:
+        self.added += 1
+        if due is not None:
+            self.delay("due", encoded, due)
+        else:
+            self.emit("waiting", encoded)
+            self.push([encoded])
+
+    def add(self, body: Sequence[Argument]) -> str:
+        """The jobs of an enqueue call, as scripts read them."""
+        answer, rest = "", iter(body)
+        for kind in rest:
+            if kind == "group":
+                number = [next(rest) for _ in range(3)][-1]
+                for _ in range(int(number)):
+                    self.begin(_bytes(next(rest)), None)
+                continue
+            id, due, _, record = (next(rest) for _ in range(4))
+            new = not id or id not in self.ids
+            answer += "1" if new else "0"
+            if new:
+                encoded = _bytes(record)
+                if id:
+                    self.ids[str(id)] = decode_record(encoded).queue
+                    self.outcomes.pop(str(id), None)
+                self.begin(encoded, int(due) if due else None)
+        return answer
+
+    def tell(self, id: str, outcome: bytes, kept: bool) -> None:
+        """Who waits for a job is told how it ended."""
+        clients = self.waiters.pop(id, [])
+        for client in clients:
+            self.waits[client].append(id.encode() + b" " + outcome)
+        if kept or clients:
+            self.outcomes[id] = outcome
+        self.ids.pop(id, None)
+        self.ended += 1
+
+    def settle(self, endings: Sequence[Ending], told: bool) -> None:
         for ending in endings:
             record = ending.record
+            assert encode(record) not in self.cancelled, "what was cancelled does not end in another way"
             if ending.again:
                 encoded = encode(ending.again)
                 if ending.pause:
-                    self.retries[encoded] = float("inf")  # until the server tells when
+                    self.delay("retries", encoded, float("inf"))  # until the server tells when
                 else:
                     self.push([encoded])
                 continue
-            clients = self.waiters.pop(record.id, [])
-            for client in clients:
-                self.waits[client].append(record.id.encode() + b" " + ending.outcome)
-            if ending.keep or clients:
-                self.outcomes[record.id] = ending.outcome
-            self.ids.pop(record.id, None)
+            self.tell(record.id, ending.outcome, ending.keep > 0)
             self.counts[record.queue][ending.status] += 1
-            self.ended += 1
+        for ending in endings:
+            if ending.child:
+                self.add(ending.child.body())
+        if told and self.listening:
+            self.events += [("retrying" if one.again else one.status, one.record.id) for one in endings]
 
     # -- the scripts
 
-    def enqueue(self, call: str, jobs: Sequence[NewJob]) -> list[bool]:
-        if call in self.calls:
-            return self.calls[call]
-        created = []
-        for job in jobs:
-            record = job.record
-            created.append(not job.given_id or record.id not in self.ids)
-            if not created[-1]:
-                continue
-            if job.given_id:
-                self.ids[record.id] = record.queue
-                self.outcomes.pop(record.id, None)
-            if len(bytes(record.payload)) > OUTSIDE_BYTES:
-                record = msgspec.structs.replace(record, flags="p1", payload=NIL)
-            if job.due is None:
-                self.push([encode(record)])
-            else:
-                self.due[encode(record)] = int(job.due * 1000)
-                self.counts[record.queue]["delayed"] += 1
-        self.added += sum(created)
-        self.calls[call] = created
-        return created
+    def enqueue(self, call: str, body: Sequence[Argument]) -> bytes:
+        if call not in self.calls:
+            self.calls[call] = self.add(body)
+        return self.calls[call].encode()
 
-    def turn(self, worker: str, number: int, want: int, results: Results) -> tuple[str, tuple[int, ...]]:
+    def turn(self, worker: str, number: int, want: int, results: Results, told: bool) -> tuple[str, tuple[int, ...]]:
         """`again` and `claim` stand for the two kinds of `jobs`."""
         held = self.workers.get(worker)
         if held is None or held.lost:
@@ -160,21 +174,23 @@ class Model:
             return "stale", (held.last,)
         held.last = number
         mine = results.turn != "" and results.turn == held.open
-        told = [i for i in range(results.first, results.stop) if i not in results.missing]
-        taken = tuple(i for i in told if i >= len(held.claims) or not held.claims[i])
+        indices = [i for i in range(results.first, results.stop) if i not in results.missing]
+        taken = tuple(i for i in indices if i >= len(held.claims) or not held.claims[i])
         if mine and taken:
             self.refused += len(taken)
             return "refused", taken
-        held.idle, held.resting, held.handed = 0, False, False
+        if mine and self.listening and not told:
+            return "listened", ()
+        held.idle, held.resting, held.handed, held.nudged = 0, False, False, False
         if mine:
-            for i, ending in zip(told, results.endings, strict=True):
+            for i, ending in zip(indices, results.endings, strict=True):
                 assert held.claims[i] == encode(ending.record), "a result settles the job that it is of"
                 held.claims[i] = b""
-            self.settle(results.endings)
+            self.settle(results.endings, told)
             if results.first == 0 and results.stop >= len(held.claims):
                 held.open, held.claims = "", []
         else:
-            self.refused += len(told) if results.turn else 0
+            self.refused += len(indices) if results.turn else 0
         if want == 0:
             return "settled", ()
         self.promote()
@@ -204,9 +220,12 @@ class Model:
                 claims[i] = b""
             for i, encoded in verdict.replaced:
                 claims[i] = encoded
-            self.settle(verdict.endings)
+                self.emit("stalled", encoded)
+            self.settle(verdict.endings, True)
         given = [encoded for encoded in claims if encoded]
         self.push(given, front=True)
+        if self.listening:
+            self.events.append(("worker", worker))
         return len(given), counts and len(verdict.judged) > 0
 
     def register(self, supervisor: str, fresh: bool, workers: Sequence[str]) -> bool:
@@ -216,6 +235,8 @@ class Model:
         self.leases.setdefault(supervisor, "")
         for worker in workers:
             self.workers.setdefault(worker, Held(supervisor))
+            if self.listening:
+                self.events.append(("worker", worker))
         return True
 
     def renew(self, supervisor: str, tidy: bool) -> bool:
@@ -253,103 +274,14 @@ class Model:
                 self.waiters[id].append(client)
         return answers
 
-    # -- the server beside the model
-
-    def absorb(self, seen: Snapshot, turner: str = "") -> None:
-        """Learns what was claimed in this step: by `turner`, whose turn found nothing in its claims, or by idle workers
-        that it was handed over to. It must have been first in line."""
-        taken: set[bytes] = set()
-        for name, held in self.workers.items():
-            told = seen.get(f"worker:{name}", {})
-            open = told.get("open", b"").decode()
-            if open and not held.open:
-                if name == turner:
-                    assert open == str(held.last)
-                else:
-                    number, _, at = open.partition("@")
-                    assert held.resting, f"{name} was not idle, and claims {open}"
-                    assert number == str(held.idle)
-                    assert at, "the name of a hand-over carries the time"
-                    held.resting, held.handed = False, True
-                held.open, held.claims = open, seen.get(f"claims:{name}:{open}", [])
-                self.take(held.claims)
-                taken.update(held.claims)
-            elif name == turner:
-                held.idle, held.resting = held.last, True
-        for lines in self.lines.values():
-            line = [encoded for priority in sorted(lines, reverse=True) for encoded in lines[priority]]
-            mine = [encoded in taken for encoded in line]
-            assert mine == sorted(mine, reverse=True), "what is claimed was first in line"
-            for priority in lines:
-                lines[priority] = [encoded for encoded in lines[priority] if encoded not in taken]
-
-    def take(self, claims: list[bytes]) -> None:
-        assert claims
-        self.tokens += len(claims)
-        alone = [encoded for encoded in claims if set(decode_record(encoded).flags) & {"c", "h"}]
-        assert not alone or len(claims) == 1, "what crashed or was on a lost host runs alone"
-
-    def compare(self, seen: Snapshot) -> None:
-        """The server holds what the model holds, and its own books are right."""
-        lines = {f"{p}:{q}": line for q, lines in self.lines.items() for p, line in lines.items() if line}
-        assert dict(seen.under("queue:")) == lines
-        ring = [name.decode() for name in seen.get("ring", [])]
-        assert sorted(ring) == sorted(queue for queue, lines in self.lines.items() if any(lines.values()))
-        assert not (ring and "idle" in seen.keys), "nobody is idle while jobs wait"
-        assert seen.get("due", {}) == self.due
-        for encoded, score in seen.get("retries", {}).items():
-            assert encoded in self.retries
-            self.retries[encoded] = score
-        assert len(seen.get("retries", {})) == len(self.retries)
-        self.compare_workers(seen)
-        assert {id: queue.decode() for id, queue in seen.get("ids", {}).items()} == self.ids
-        outcomes = [pair for _, bucket in seen.under("outcomes:") for pair in bucket.items()]
-        assert len(outcomes) == len(self.outcomes) == int(seen.get("results", {}).get("n", 0))
-        assert dict(outcomes) == self.outcomes
-        assert {id: names.decode().split() for id, names in seen.get("waiters", {}).items()} == self.waiters
-        assert dict(seen.under("waits:")) == {client: told for client, told in self.waits.items() if told}
-        assert int(seen.get("tokens", 0)) == self.tokens
-        assert int(seen.get("refused", 0)) == self.refused
-        self.compare_history(seen)
-
-    def compare_workers(self, seen: Snapshot) -> None:
-        for flag, key in ((False, "workers"), (True, "lost")):
-            names = {name: held.supervisor.encode() for name, held in self.workers.items() if held.lost is flag}
-            assert seen.get(key, {}) == names
-        claims = {f"{name}:{held.open}": held.claims for name, held in self.workers.items() if held.claims}
-        assert dict(seen.under("claims:")) == claims
-        for name, held in self.workers.items():
-            assert int(seen.get(f"worker:{name}", {}).get("turn", 0)) == held.last
-        idle = {name.encode() for name, held in self.workers.items() if held.resting}
-        assert set(seen.get("idle", {})) == idle
-        wake = {f"{name}:{held.idle}" for name, held in self.workers.items() if held.handed}
-        assert {name for name, _ in seen.under("wake:")} == wake
-        leases = {name: lease.decode() for name, lease in seen.get("leases", {}).items()}
-        assert leases.keys() == self.leases.keys()
-        assert all((leases[name] == "swept") is (lease == "swept") for name, lease in self.leases.items())
-        self.leases = leases
-
-    def compare_history(self, seen: Snapshot) -> None:
-        shown: dict[str, dict[str, int]] = {}
-        outside: set[str] = set()
-        for name, pages in seen.under("history:"):
-            queue, _, status = name.rpartition(":")
-            jobs = [job for page in pages for job in decode_page(page).jobs]
-            outside |= {job.record.id for job in jobs if "p" in job.record.flags}
-            shown.setdefault(queue, {})[f"{status}:kept"] = len(jobs)
-        for queue, counts in seen.under("counts:"):
-            told = {status: int(number) for status, number in counts.items()}
-            kept = {status: number for status, number in told.items() if status.endswith(":kept")}
-            assert kept == shown.get(queue, {})
-            assert {s: n for s, n in told.items() if n and s not in kept} == {
-                s: n for s, n in self.counts[queue].items() if n
-            }
-        live = {record.id for record in self.live() if "p" in record.flags}
-        payloads = {id for id, _ in seen.under("payload:")}
-        assert live <= payloads <= live | outside
-
     def live(self) -> list[Record]:
         """All jobs that have not ended, as often as they are anywhere."""
         held = [claims for worker in self.workers.values() for claims in worker.claims if claims]
         waiting = [encoded for lines in self.lines.values() for line in lines.values() for encoded in line]
-        return [decode_record(encoded) for encoded in (*held, *waiting, *self.due, *self.retries)]
+        parked = [encoded for _, _, encoded in self.parked.values()]
+        return [decode_record(encoded) for encoded in (*held, *waiting, *self.due, *self.retries, *parked)]
+
+
+def _bytes(argument: Argument) -> bytes:
+    assert isinstance(argument, bytes)
+    return argument

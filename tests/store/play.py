@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
+from tempotask.names import is_automatic
 from tempotask.store.acting import _around
+from tempotask.store.reading import decode_finished, decode_leaf, encode_leaf
 from tempotask.store.records import (
     OUTSIDE_BYTES,
     Batch,
@@ -22,12 +26,15 @@ from tempotask.store.records import (
     encode_page,
     payload_key,
     raised,
+    without_payload,
 )
 from tempotask.store.script import Argument
-from tempotask.store.store import NewJob, Settlement, Store
+from tempotask.store.store import Addition, NewJob, Settlement, Store
 
 HOUR = 3_600_000
 ROOM = 1 << 20
+moments = itertools.count(1)
+"""No two pages of history are alike: jobs end at different times."""
 
 
 class Ending(NamedTuple):
@@ -38,6 +45,8 @@ class Ending(NamedTuple):
     keep: int = HOUR
     again: Record | None = None
     pause: int = 0
+    child: Addition | None = None
+    """A job that is added because this one ended well."""
 
     @property
     def status(self) -> str:
@@ -53,14 +62,22 @@ def new_job(id: str, queue: str = "q", *, priority: int = 0, payload: Any = None
     return NewJob(Record(id=id, queue=queue, priority=str(priority), payload=payload, **rest), **given)
 
 
+def addition(call: str, jobs: Sequence[NewJob]) -> Addition:
+    """An enqueue call, which may be sent again and again."""
+    made = Addition(call)
+    for job in jobs:
+        made.add(job)
+    return made
+
+
 def enqueue(store: Store, *ids: str, **rest: Any) -> list[bool]:
     """Adds jobs in one call."""
     return store.enqueue(store.new_call(), [new_job(id, **rest) for id in ids])
 
 
-def completed(record: Record, result: Any = None, keep: int = HOUR) -> Ending:
+def completed(record: Record, result: Any = None, keep: int = HOUR, child: Addition | None = None) -> Ending:
     outcome = Outcome("completed", record.queue, record.name, Raw(msgspec.msgpack.encode(result)))
-    return Ending(record, encode(outcome), keep)
+    return Ending(record, encode(outcome), keep, child=child)
 
 
 def failed(record: Record, message: str = "no", keep: int = HOUR) -> Ending:
@@ -71,21 +88,27 @@ def tried_again(record: Record, pause: int = 0) -> Ending:
     return Ending(record, again=msgspec.structs.replace(record, tries=record.tries + 1), pause=pause)
 
 
-def settlement(endings: Sequence[Ending], limit: int = 200) -> Settlement:
-    """What a worker sends about these endings; `limit` is how many finished jobs the history keeps."""
+def settlement(endings: Sequence[Ending], limit: int = 200, events: bool = False) -> Settlement:
+    """What a worker sends about these endings, with their events or without; `limit` is how many finished jobs the
+    history keeps."""
     told = Settlement()
     pages: dict[tuple[str, str], list[Finished]] = {}
     for ending in endings:
         record = ending.record
+        if events:
+            told.events += ("retrying" if ending.again else ending.status, encode(record.id))
+        if ending.child:
+            told.children += ending.child.body()
         if ending.again:
             told.retries += (ending.pause, encode(ending.again))
             continue
         told.endings.setdefault(ending.keep, []).extend((record.id, ending.outcome))
-        pages.setdefault((record.queue, ending.status), []).append(Finished(record, 0.0, 0.0))
         if ending.status == "completed" and "p" in record.flags:
             told.outside.append(payload_key(record))
+            record = without_payload(record)
+        pages.setdefault((record.queue, ending.status), []).append(Finished(record, 0.0, 0.0))
     for (queue, status), jobs in pages.items():
-        told.pages += (queue, status, len(jobs), limit, encode_page(Page("w", "h", 0.0, jobs)))
+        told.pages += (queue, status, len(jobs), limit, encode_page(Page("w", "h", next(moments), jobs)))
     return told
 
 
@@ -135,7 +158,7 @@ def turn(
     """One turn of a worker; `told` if its results bring their events."""
     results = results or Results()
     which = (results.turn, results.first, results.stop, len(results.missing), *results.missing)
-    rest = settlement(results.endings, limit).arguments()
+    rest = settlement(results.endings, limit, told).arguments()
     reply = store.once("turn", worker, number, want, room, *store.limits, "1" if told else "", *which, *rest)
     kind = reply[0].decode()
     if kind == "jobs":
@@ -153,7 +176,7 @@ def act(
     store: Store, action: str, *place: Argument, id: str = "", queue: str = "", name: str = "", limit: int = 200
 ) -> tuple[int, str]:
     """Cancels, deletes, pauses or resumes in one place: how many jobs, and where to go on."""
-    terms = (action, id, queue, name, *store.limits, HOUR, limit, *_around(action, 0.0))
+    terms = (action, id, queue, name, *store.limits, HOUR, limit, *_around(action, next(moments)))
     acted, following = store.run("act", *terms, *place)
     return int(acted), following.decode()
 
@@ -162,6 +185,27 @@ def woken(store: Store, worker: str, number: int) -> Batch | None:
     """What was handed over to a worker that went idle in that turn; it has it now."""
     message = store.server.client().lpop(f"{store.prefix}wake:{worker}:{number}")
     return decode_batch(message) if message else None
+
+
+def revision(queue: str, status: str, stored: bytes, index: int, again: bool, forget: bool = False) -> list[Argument]:
+    """What rewrites a page of history: that job of it waits again, or is deleted, its outcome forgotten."""
+    leaf = decode_leaf(stored)
+    job = decode_finished(leaf.page.jobs.pop(index))
+    own = {key for key in leaf.keys if key.endswith(f":{job.record.id}")}
+    page = encode_leaf([key for key in leaf.keys if key not in own], leaf.page) if leaf.page.jobs else b""
+    record = job.record
+    if again:
+        own = {key for key in own if not key.startswith("payload:")}
+    flat: list[Argument] = [queue, status, stored, page, 1, *((1, record.id) if forget else (0,)), len(own), *own]
+    if not again:
+        return [*flat, 0]
+    return [*flat, 1, "" if is_automatic(record.id) else "1", encode(fresh(record))]
+
+
+def fresh(record: Record) -> Record:
+    """A record as it is when its job is to run again from the beginning."""
+    flags = "".join(re.findall(r"p\d+", record.flags))
+    return msgspec.structs.replace(record, flags=flags, tries=0, errors=None, children=None)
 
 
 def hire(store: Store, *workers: str, supervisor: str = "s", lease: float = 3600) -> None:

@@ -27,6 +27,8 @@ class Worker:
     endings: dict[int, Ending] = field(default_factory=dict)
     blocked: bool = False
     """It waits for a hand-over to the turn of this number."""
+    telling: bool = False
+    """It has heard that somebody listens, and brings events with its results."""
     unsure: bool = False
     """It sent a turn and got no reply: it must send again."""
 

@@ -128,6 +128,7 @@ function places.list(name_of_key, passed, number)
     for _, record in ipairs(call('RPOP', key, number) or {}) do
       if record == '' then dropped = dropped + 1 else taken[#taken + 1] = record end
     end
+    dropped = dropped + drop_last_holes(key)
     holes = -dropped
   else
     local records = call('LRANGE', key, -passed - number, -passed - 1)

@@ -15,20 +15,17 @@
 
 -- Everything that refers to a worker goes; its claims must be given back by now.
 local function forget_worker(worker, idle)
-  call('HDEL', P .. 'workers', worker)
-  call('HDEL', P .. 'lost', worker)
+  local known = call('HDEL', P .. 'workers', worker) + call('HDEL', P .. 'lost', worker)
   call('ZREM', P .. 'idle', worker)
   call('DEL', P .. 'worker:' .. worker)
   if idle then call('DEL', P .. 'wake:' .. worker .. ':' .. idle) end
-  if listened() then emit('worker', 'b', cmsgpack.pack({ worker, 'gone' })) end
+  if known > 0 and listened() then emit('worker', 'b', cmsgpack.pack({ worker, 'gone' })) end
 end
 
 local worker, mode, front = ARGV[1], ARGV[2], 0
 local me = P .. 'worker:' .. worker
 if call('EXISTS', me) == 0 then
-  call('HDEL', P .. 'workers', worker)
-  call('HDEL', P .. 'lost', worker)
-  call('ZREM', P .. 'idle', worker)
+  forget_worker(worker)
   return { -1 }
 end
 local state = call('HMGET', me, 'open', 'idle')

@@ -1,0 +1,44 @@
+"""All that the server holds of a namespace, at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tempotask.store.store import Store
+
+LOOK = """#!lua flags=no-writes
+local all, call = {}, redis.call
+for i, key in ipairs(call('KEYS', ARGV[1])) do
+  local kind, value = call('TYPE', key).ok, nil
+  if kind == 'list' then value = call('LRANGE', key, 0, -1)
+  elseif kind == 'hash' then value = call('HGETALL', key)
+  elseif kind == 'zset' then value = call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  elseif kind == 'set' then value = call('SMEMBERS', key)
+  elseif kind == 'stream' then value = call('XRANGE', key, '-', '+')
+  else value = call('GETRANGE', key, 0, 40) end
+  all[i] = { key, kind, value }
+end
+return all
+"""
+
+
+class Seen:
+    """The keys of a namespace, without their prefix."""
+
+    def __init__(self, store: Store) -> None:
+        self.keys: dict[str, Any] = {}
+        client, cut = store.server.client(), len(store.prefix)
+        for key, kind, value in client.eval(LOOK, 1, store.ring, f"{store.prefix}*"):
+            if kind == b"hash":
+                value = {value[i].decode(): value[i + 1] for i in range(0, len(value), 2)}
+            elif kind == b"zset":
+                value = {value[i]: float(value[i + 1]) for i in range(0, len(value), 2)}
+            self.keys[key[cut:].decode()] = value
+
+    def get(self, key: str, otherwise: Any) -> Any:
+        return self.keys.get(key, otherwise)
+
+    def under(self, start: str) -> Iterator[tuple[str, Any]]:
+        """The keys that begin so, without that beginning."""
+        return ((key[len(start) :], value) for key, value in self.keys.items() if key.startswith(start))
