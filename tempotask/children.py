@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tempotask.errors import InvalidOptions, InvalidPayload
+from tempotask.store.addition import Addition, NewJob
 from tempotask.store.script import Argument
-from tempotask.store.store import Addition, NewJob
 
 MOST = 1000
 """Children of a job that can depend on its success."""

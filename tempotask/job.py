@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tempotask.manager import QueueManager
     from tempotask.options import JobOptions
     from tempotask.producer import GivenOptions
-    from tempotask.store.store import NewJob
+    from tempotask.store.addition import NewJob
 
 __all__ = ["Context", "Job", "JobHandle", "JobHandles"]
 

@@ -17,10 +17,10 @@ from tempotask.names import check_name
 from tempotask.options import JobOptions, unknown
 from tempotask.schedule.repeat import Repeat
 from tempotask.store import schedules
+from tempotask.store.addition import Addition, NewJob
 from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, RunOptions, encode
 from tempotask.store.schedules import Schedule
 from tempotask.store.script import Argument
-from tempotask.store.store import Addition, NewJob
 from tempotask.task import Task
 
 THOUSAND = 1000

@@ -44,7 +44,8 @@ from tempotask.store.records import (
     encode,
 )
 from tempotask.store.script import Argument
-from tempotask.store.store import Settlement, Store
+from tempotask.store.settlement import Settlement
+from tempotask.store.store import Store
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager

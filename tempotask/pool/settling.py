@@ -11,7 +11,7 @@ from tempotask.store.events import event
 from tempotask.store.records import Finished, Page, Record, Status, encode_page, payload_key, without_payload
 from tempotask.store.said import Progress
 from tempotask.store.script import Argument
-from tempotask.store.store import Settlement
+from tempotask.store.settlement import Settlement
 
 HOST = socket.gethostname()
 

@@ -24,7 +24,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import redis
 
 from tempotask.pool import linux
@@ -44,16 +43,17 @@ from tempotask.pool.batch import (
     ControlBlock,
 )
 from tempotask.pool.early import Early
+from tempotask.pool.others import Others
 from tempotask.pool.report import WorkerSpec
 from tempotask.pool.run import Hand, Told
 from tempotask.pool.runner import Runner
 from tempotask.pool.saying import Said
 from tempotask.pool.settling import Settling
 from tempotask.pool.voice import speak_for
-from tempotask.store.records import Registration, decode_batch, encode
+from tempotask.store.records import decode_batch, encode
 from tempotask.store.said import KEPT, LINES, Live
 from tempotask.store.script import Argument
-from tempotask.store.store import Settlement
+from tempotask.store.settlement import Settlement
 from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Lost, Wire
 
 if TYPE_CHECKING:
@@ -105,9 +105,8 @@ class Worker:
         self._wire = Wire(self._store.server, self._store.namespace, ANSWER_WITHIN)
         self._block = block
         self._words = block.words
-        self._runner = Runner(manager, block, self._declared_elsewhere, self._wake_supervisor)
+        self._runner = Runner(manager, block, Others(self._store, spec.supervisor).may_run, self._wake_supervisor)
         self._settling = Settling(self.id, manager.options.max_jobs_per_status)
-        self._supervisor = spec.supervisor
         self._pid = os.getpid()
         self._wake_fd = spec.wake_fd
         self._pace = Pace()
@@ -119,7 +118,6 @@ class Worker:
         self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell)
         self._listened = -LISTENED
         self._waiting = False
-        self._elsewhere: tuple[float, set[tuple[str, str]]] = (0.0, set())
 
     def run(self) -> int:
         """Works until told to end. Returns the exit code."""
@@ -342,18 +340,6 @@ class Worker:
         while not self._words[STOP]:
             time.sleep(IDLE_SECONDS)
         raise Stopping
-
-    def _declared_elsewhere(self, queue: str, name: str) -> bool:
-        """Whether another live supervisor declares a task that this application does not."""
-        asked, declared = self._elsewhere
-        # A yes may be a second old. A no may not: a supervisor that has just come must not find the job failed.
-        if (queue, name) not in declared or time.monotonic() - asked > 1.0:
-            told = self._store.registrations()
-            told.pop(self._supervisor, None)
-            registrations = [msgspec.msgpack.decode(blob, type=Registration) for blob in told.values()]
-            declared = {task for registration in registrations for task in registration.tasks}
-            self._elsewhere = (time.monotonic(), declared)
-        return (queue, name) in declared
 
 
 NO_RESULTS: list[Argument] = ["", "", 0, 0, 0, *Settlement().arguments()]

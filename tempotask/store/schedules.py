@@ -18,9 +18,10 @@ import msgspec
 from msgspec import Raw
 
 from tempotask.schedule.repeat import Repeat
+from tempotask.store.addition import Addition, NewJob
 from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, RunOptions
 from tempotask.store.script import Argument
-from tempotask.store.store import Addition, NewJob, Store
+from tempotask.store.store import Store
 
 Firing = Literal["fired", "skipped", "waits", "early", "gone"]
 Policy = Literal["overlap", "skip", "wait"]

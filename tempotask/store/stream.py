@@ -5,8 +5,9 @@ from __future__ import annotations
 import redis
 from redis.connection import AbstractConnection
 
+from tempotask.store.addition import Addition
 from tempotask.store.script import SCRIPTS, packed
-from tempotask.store.store import Addition, Store
+from tempotask.store.store import Store
 
 
 class Stream:

@@ -29,7 +29,8 @@ from tempotask.store.records import (
     encode,
     encode_page,
 )
-from tempotask.store.store import Settlement, Store
+from tempotask.store.settlement import Settlement
+from tempotask.store.store import Store
 
 PROGRAM = [sys.executable, "-m", "tempotask.cli.main"]
 

@@ -10,12 +10,13 @@ from play import act, completed, enqueue, failed, hire, new_job, results_of, tri
 
 from tempotask.schedule.repeat import Repeat
 from tempotask.store import schedules
+from tempotask.store.addition import NewJob
 from tempotask.store.check import check
 from tempotask.store.records import encode
 from tempotask.store.repair import repair
 from tempotask.store.schedules import Schedule
 from tempotask.store.snapshot import MOST, head
-from tempotask.store.store import NewJob, Store
+from tempotask.store.store import Store
 
 PIECES = 0
 """As the most elements that are read at one moment: everything is read in pieces."""

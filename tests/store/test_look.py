@@ -14,7 +14,8 @@ from tempotask.errors import InvalidOptions
 from tempotask.store import lists, look
 from tempotask.store.acting import Acting
 from tempotask.store.records import Failure, Finished, Outcome, Page, Record, TryError, encode, encode_page
-from tempotask.store.store import Settlement, Store
+from tempotask.store.settlement import Settlement
+from tempotask.store.store import Store
 
 EPOCH = 1_000_000.0
 

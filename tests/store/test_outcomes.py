@@ -32,7 +32,8 @@ from tempotask import (
     as_completed,
 )
 from tempotask.store.records import Batch, Failure, Outcome, decode_batch, encode
-from tempotask.store.store import Settlement, Store
+from tempotask.store.settlement import Settlement
+from tempotask.store.store import Store
 
 LONG = 60.0
 KEEP = 3_600_000

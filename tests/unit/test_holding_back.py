@@ -7,8 +7,8 @@ from msgspec import Raw
 
 from tempotask import InvalidOptions, InvalidPayload
 from tempotask.children import Children
+from tempotask.store.addition import NewJob
 from tempotask.store.records import Record, decode_record
-from tempotask.store.store import NewJob
 
 
 def jobs(number: int, payload: bytes = b"\xc0", first: int = 0) -> list[NewJob]:
