@@ -82,17 +82,12 @@ def _job(store: Store, id: str) -> tuple[Record, bytes]:
 
 def _declared(store: Store, record: Record) -> str:
     """The application of a supervisor that declares the job's task. Its folder becomes the working directory."""
-    import msgspec
-
-    from tempotask.store.records import Registration
+    from tempotask.store.records import read_registration
 
     task = (record.queue, record.name)
     for told in store.registrations().values():
-        try:
-            one = msgspec.msgpack.decode(told, type=Registration)
-        except msgspec.MsgspecError:
-            continue
-        if task in one.tasks and one.application and Path(one.folder).is_dir():
+        one = read_registration(told)
+        if one is not None and task in one.tasks and one.application and Path(one.folder).is_dir():
             os.chdir(one.folder)
             return one.application
     where = f"no supervisor of this machine declares {record.queue}/{record.name}"

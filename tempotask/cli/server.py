@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import msgspec
-
-from tempotask.store.records import Registration
+from tempotask.store.records import read_registration
 from tempotask.store.snapshot import names
 from tempotask.store.store import Store
 
@@ -66,8 +64,7 @@ def _texts(store: Store, name: str) -> dict[str, str]:
 
 def _registration(told: bytes) -> dict[str, Any]:
     """What a supervisor said of itself; nothing for one of another version."""
-    try:
-        said = msgspec.msgpack.decode(told, type=Registration)
-    except msgspec.MsgspecError:
+    said = read_registration(told)
+    if said is None:
         return {"host": None, "pid": None, "started_at": None, "tasks": []}
     return {"host": said.host, "pid": said.pid, "started_at": said.started, "tasks": said.tasks}

@@ -17,7 +17,7 @@ import msgspec
 import psutil
 
 from tempotask.pool.deaths import Coroner
-from tempotask.store.records import Registration
+from tempotask.store.records import Registration, read_registration
 from tempotask.store.store import Renewal, Store
 
 
@@ -92,7 +92,7 @@ class Leases:
         """Whether it ran on this machine, since its last boot, and its process is gone."""
         if other not in self._registrations:
             for name, told in self._store.registrations().items():
-                self._registrations[name] = _registration(told)
+                self._registrations[name] = read_registration(told)
             self._registrations.setdefault(other, None)
         registration = self._registrations[other]
         if registration is None or registration.boot != boot_id() or registration.host != socket.gethostname():
@@ -117,10 +117,3 @@ class Leases:
             self._store.renew(self._supervisor, self._lease, tidy=False)
         self._store.sweep(self._supervisor, self._lease, lost, "swept")
         return True
-
-
-def _registration(told: bytes) -> Registration | None:
-    try:
-        return msgspec.msgpack.decode(told, type=Registration)
-    except msgspec.MsgspecError:
-        return None

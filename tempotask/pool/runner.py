@@ -87,14 +87,14 @@ class Runner:
         self,
         manager: QueueManager[Any],
         block: ControlBlock,
-        declared_elsewhere: Callable[[str, str], bool],
+        others_may_run: Callable[[str, str], bool],
         watched: Callable[[], None],
     ) -> None:
         self.context = manager.context()
         self.lanes: Mapping[tuple[str, str], Lane] = {key: Lane(task) for key, task in manager.tasks.items()}
         self._largest = manager.options.max_payload_bytes
         self._words = block.words
-        self._declared_elsewhere = declared_elsewhere
+        self._others_may_run = others_may_run
         self._watched = watched
         self.saying = Saying(self.context)
         self._mark = 0.0
@@ -305,7 +305,7 @@ class Runner:
         os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
     def _unknown(self, record: Record, started: float) -> Run:
-        if self._declared_elsewhere(record.queue, record.name):
+        if self._others_may_run(record.queue, record.name):
             # A rolling deploy: whoever declares it will come to it, a moment later.
             return Run(record, started, time.monotonic(), b"", 0, None, retry=(200, encode(record)))
         known = ", ".join(sorted(f"{queue}/{name}" for queue, name in self.lanes)[:20]) or "nothing"

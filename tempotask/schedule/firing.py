@@ -13,12 +13,10 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from tempotask.errors import ServerFull
 from tempotask.schedule.repeat import Repeat
 from tempotask.store import schedules
-from tempotask.store.records import Registration
+from tempotask.store.records import read_registration
 from tempotask.store.schedules import Planned, Policy, Schedule
 from tempotask.store.store import Store
 
@@ -111,9 +109,7 @@ def _remove_undeclared(store: Store, candidates: Sequence[Planned]) -> set[str]:
 def _declared(registrations: Mapping[str, bytes]) -> set[str]:
     found: set[str] = set()
     for told in registrations.values():
-        try:
-            found.update(msgspec.msgpack.decode(told, type=Registration).schedules)
-        except msgspec.MsgspecError:
-            # Of another version: it looks after its own.
-            continue
+        # One of another version looks after its own.
+        if (registration := read_registration(told)) is not None:
+            found.update(registration.schedules)
     return found

@@ -100,6 +100,14 @@ class Registration(msgspec.Struct, array_like=True, frozen=True):
     folder: str = ""
 
 
+def read_registration(told: bytes) -> Registration | None:
+    """What a supervisor said of itself; None if it is of a version that this one can't read."""
+    try:
+        return msgspec.msgpack.decode(told, type=Registration)
+    except msgspec.MsgspecError:
+        return None
+
+
 class Failure(msgspec.Struct, array_like=True, frozen=True):
     """Why a job failed, or was cancelled."""
 

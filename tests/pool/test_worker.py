@@ -12,6 +12,7 @@ import pytest
 from pool.running import LONG, Bench, wait_until
 
 from tempotask import JobFailed
+from tempotask.store.records import encode
 
 
 def failure(bench: Bench, name: str, data: object = None, **options: object) -> JobFailed:
@@ -149,6 +150,19 @@ def test_an_unknown_task_is_left_to_a_supervisor_that_declares_it_and_fails_with
     new.stop()
     assert failure(bench, "new").type == "UnknownTask"
     old.stop()
+
+
+def test_an_unknown_task_is_left_to_a_supervisor_whose_registration_is_of_another_version(bench: Bench) -> None:
+    supervisor = bench.start(workers=1)
+    bench.store.register("other", 3600, encode(["of another version"]))
+    handle = bench.manager.enqueue(name="new", queue="q")
+    wait_until(lambda: handle.status() == "delayed", "it is not left to the other one")
+    bench.store.leave("other")
+    with pytest.raises(JobFailed) as failed:
+        handle.result(timeout=LONG)
+    assert failed.value.type == "UnknownTask"
+    supervisor.stop()
+    assert not supervisor.about("exited")
 
 
 def test_a_job_that_leaves_by_os_exit_counts_as_a_crash(bench: Bench) -> None:
