@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from tempotask.names import is_automatic
 from tempotask.store.acting import _around
+from tempotask.store.addition import Addition, NewJob
 from tempotask.store.reading import decode_finished, decode_leaf, encode_leaf
 from tempotask.store.records import (
     OUTSIDE_BYTES,
@@ -29,7 +30,8 @@ from tempotask.store.records import (
     without_payload,
 )
 from tempotask.store.script import Argument
-from tempotask.store.store import Addition, NewJob, Settlement, Store
+from tempotask.store.settlement import Settlement
+from tempotask.store.store import Store
 
 HOUR = 3_600_000
 ROOM = 1 << 20

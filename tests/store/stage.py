@@ -14,10 +14,11 @@ from play import new_job
 from seen import Seen
 from worker import Worker
 
+from tempotask.store.addition import NewJob
 from tempotask.store.check import violations
 from tempotask.store.connect import Server
 from tempotask.store.snapshot import take
-from tempotask.store.store import NewJob, Store
+from tempotask.store.store import Store
 
 T = TypeVar("T")
 
