@@ -15,8 +15,9 @@ import time
 
 from benchmarks.harness import Bench, Failed, Project, Row, Spread, Supervisor, at_most
 from tempotask import JobHandles, TempoTaskError
+from tempotask.store.pages import decode_page
 from tempotask.store.reading import pages
-from tempotask.store.records import FINISHED, decode_page, flag
+from tempotask.store.records import FINISHED, flag
 
 SECONDS = 0.005
 

@@ -31,15 +31,15 @@ from tempotask.pool.run import Hand, Run
 from tempotask.pool.runner import Runner
 from tempotask.pool.settling import Settling
 from tempotask.store.look import Found
+from tempotask.store.pages import Page, decode_page
 from tempotask.store.records import (
     FINISHED,
     Batch,
+    Finished,
     Outcome,
-    Page,
     Record,
     Status,
     decode_outcome,
-    decode_page,
     decode_record,
     encode,
 )
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 WORKER = "inline"
 """What stands where a worker's id would."""
+
 
 class _Running(NamedTuple):
     record: Record
@@ -374,7 +375,7 @@ class Memory(Store):
         self._tell(record.id, run.outcome)
 
 
-def _ended(page: Page, status: Status) -> Found:
+def _ended(page: Page[Finished], status: Status) -> Found:
     (job,) = page.jobs
     started = None if job.started is None else job.started + page.epoch
     return Found(job.record.id, status, job.record, page.worker, started, finished=job, page=page)

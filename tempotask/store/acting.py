@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from tempotask.store import look, schedules
 from tempotask.store.lists import Filter, counts
 from tempotask.store.look import Found
+from tempotask.store.pages import Page
 from tempotask.store.reading import COUNT, workers
-from tempotask.store.records import FINISHED, NIL, Failure, Finished, Outcome, Page, Record, encode
+from tempotask.store.records import FINISHED, NIL, Failure, Finished, Outcome, Record, encode
 from tempotask.store.revising import DONE, GONE, Revising
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
@@ -203,5 +204,5 @@ def _around(action: str, now: float) -> tuple[bytes, ...]:
     start = len(outcome) - len(encode("")) * 2 - len(encode(NIL)) - len(encode(failure))
     record = Record("", "", "", "", "", 0.0)
     job = encode(Finished(record, None, now, failure=failure))
-    page = encode(Page("", "", 0.0, []))
+    page = encode(Page[Finished]("", "", 0.0, []))
     return outcome[:start], outcome[start + 2 :], page[:-1], job[:1], job[1 + len(encode(record)) :]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tempotask.store.pages import keys_of
 from tempotask.store.snapshot import Snapshot, Stored, head
 
 
@@ -86,7 +87,7 @@ class Facts:
         names: set[str] = set()
         for _, pages in self.snapshot.called("history:"):
             for page in pages.items:
-                names.update(page[6:].decode(errors="replace").split())
+                names.update(keys_of(page))
         return names
 
     # -- records

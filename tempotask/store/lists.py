@@ -18,13 +18,13 @@ import msgspec
 
 from tempotask.errors import InvalidOptions
 from tempotask.store.look import STATUSES, Found, claimed, finished, parked
+from tempotask.store.pages import decode_raw_page, newest_first
 from tempotask.store.reading import (
     PAGES,
     STEP,
     Command,
     claims,
     decode_head,
-    decode_leaf,
     pipe,
     queue_names,
     scanned,
@@ -305,9 +305,10 @@ def _history(store: Store, queue: str, status: Status, some: list[bytes]) -> Sou
     seen = 0
     while some:
         for stored in some:
-            leaf = decode_leaf(stored)
-            about = leaf.about()
-            for job in leaf.jobs():
+            page = decode_raw_page(stored)
+            # Without its jobs: who keeps one of many keeps no page.
+            about = page.with_jobs([])
+            for job in newest_first(page):
                 yield finished(job, about, status)
         seen += len(some)
         some = store.read("LRANGE", f"history:{queue}:{status}", seen, seen + PAGES - 1)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast, get_args
 import msgspec
 
 from tempotask.store import schedules
+from tempotask.store.pages import Page, decode_page
 from tempotask.store.reading import (
     COUNT,
     STEP,
@@ -30,12 +31,10 @@ from tempotask.store.records import (
     Failure,
     Finished,
     Outcome,
-    Page,
     Record,
     Status,
     TryError,
     decode_outcome,
-    decode_page,
     decode_record,
     flag,
     payload_key,
@@ -66,7 +65,7 @@ class Found(NamedTuple):
     due: float | None = None
     """Unix seconds from which a delayed one may run."""
     finished: Finished | None = None
-    page: Page | None = None
+    page: Page[Any] | None = None
     """The page of history that `finished` stands on: worker, host and epoch."""
     outcome: Outcome | None = None
     schedule: Planned | None = None
@@ -232,7 +231,7 @@ def _in_history(store: Store, id: str, key: str) -> Found | None:
     return None
 
 
-def finished(job: Finished, page: Page, status: Status) -> Found:
+def finished(job: Finished, page: Page[Any], status: Status) -> Found:
     """A finished job, as a page of history tells of it."""
     started = None if job.started is None else job.started + page.epoch
     return Found(job.record.id, status, job.record, page.worker or None, started, finished=job, page=page)

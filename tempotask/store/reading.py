@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from tempotask.store.records import Finished, Page, encode
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
@@ -34,47 +33,6 @@ class Head(msgspec.Struct, array_like=True, gc=False):
 
 
 decode_head = msgspec.msgpack.Decoder(Head).decode
-
-
-class RawPage(msgspec.Struct, array_like=True, gc=False):
-    """A page of history whose jobs are decoded one by one, as far as they are needed."""
-
-    worker: str
-    host: str
-    epoch: float
-    jobs: list[msgspec.Raw]
-
-
-_decode_raw_page = msgspec.msgpack.Decoder(RawPage).decode
-decode_finished = msgspec.msgpack.Decoder(Finished).decode
-
-
-class Leaf(NamedTuple):
-    """A page of history as it is stored: what scripts read of it, and the page."""
-
-    keys: list[str]
-    """Those that go when the page goes, without prefix."""
-    page: RawPage
-
-    def jobs(self) -> Iterator[Finished]:
-        """Newest first."""
-        return map(decode_finished, reversed(self.page.jobs))
-
-    def about(self) -> Page:
-        """The page without its jobs."""
-        return Page(self.page.worker, self.page.host, self.page.epoch, [])
-
-
-def decode_leaf(stored: bytes) -> Leaf:
-    """The reverse of `encode_page`, not further than needed."""
-    length = int.from_bytes(stored[2:6], "big")
-    return Leaf(stored[6 : 6 + length].decode().split(), _decode_raw_page(memoryview(stored)[6 + length :]))
-
-
-def encode_leaf(keys: Sequence[str], page: RawPage) -> bytes:
-    """As `encode_page` writes it."""
-    outside = " ".join(keys).encode()
-    return len(page.jobs).to_bytes(2, "big") + len(outside).to_bytes(4, "big") + outside + encode(page)
 
 
 def pipe(store: Store, commands: Sequence[Command]) -> list[Any]:

@@ -8,7 +8,6 @@ the rest. Everything else is decoded in Python, typed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -52,7 +51,7 @@ class Record(msgspec.Struct, array_like=True, gc=False):
 
     flags: str
     """`c2` two crashes, `h1` one lost host, `p17` the payload lives outside, as `payload:17:<id>`, `g` it has been
-    let go; several follow each other. The number of an outside payload is of this run: two runs of one id do not share it."""
+    let go; several follow each other. The number of a payload is of this run: two runs of one id do not share it."""
     id: str
     queue: str
     priority: str
@@ -127,7 +126,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Finished(msgspec.Struct, array_like=True, gc=False):
-    """A finished job as lists show it. Times are seconds on the page's own clock: see `Page`."""
+    """A finished job as lists show it. Times are seconds on the page's own clock (pages.py)."""
 
     record: Record
     started: float | None
@@ -145,43 +144,11 @@ class Finished(msgspec.Struct, array_like=True, gc=False):
     """Ids of the jobs that this try added."""
 
 
-class Page(msgspec.Struct, array_like=True, gc=False):
-    """Finished jobs of one queue, one status and one turn, newest last.
-
-    `epoch` is to be added to their times to make Unix seconds, so that the hot loop stores what the monotonic clock
-    said and computes nothing.
-    """
-
-    worker: str
-    host: str
-    epoch: float
-    jobs: list[Finished]
-
-
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 decode_record = msgspec.msgpack.Decoder(Record).decode
-decode_records = msgspec.msgpack.Decoder(list[Record]).decode
 decode_batch = msgspec.msgpack.Decoder(Batch).decode
 decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
-_decode_page = msgspec.msgpack.Decoder(Page).decode
-
-
-def encode_page(page: Page, logs: Iterable[str] = ()) -> bytes:
-    """A page behind what scripts read to trim by rank.
-
-    Two bytes say how many jobs it holds, four how long the list is of keys that go when the page goes (payloads outside,
-    logs), then comes that list, separated by spaces.
-    """
-    payloads = [payload_key(job.record) for job in page.jobs if "p" in job.record.flags]
-    outside = " ".join([*payloads, *logs]).encode()
-    return len(page.jobs).to_bytes(2, "big") + len(outside).to_bytes(4, "big") + outside + encode(page)
-
-
-def decode_page(stored: bytes) -> Page:
-    """The reverse of `encode_page`."""
-    outside = int.from_bytes(stored[2:6], "big")
-    return _decode_page(memoryview(stored)[6 + outside :])
 
 
 _FLAG = re.compile(r"([a-z])(\d*)")

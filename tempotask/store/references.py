@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tempotask.names import is_automatic
 from tempotask.store.facts import Facts, Violation, number
+from tempotask.store.pages import number_of_jobs
 from tempotask.store.records import FINISHED
 
 
@@ -31,7 +32,7 @@ def counts(facts: Facts) -> Iterator[Violation]:
                 yield Violation(key, text, about or keys, mend=("count", queue, field))
         for status in FINISHED:
             pages = facts.snapshot.get(f"history:{queue}:{status}")
-            jobs = sum(int.from_bytes(page[:2]) for page in pages.items)
+            jobs = sum(map(number_of_jobs, pages.items))
             if number(said.get(f"{status}:kept")) != jobs:
                 text = f"says {said.get(f'{status}:kept', 0)} {status} jobs kept, and there are {jobs} such jobs"
                 about, mend = (f"history:{queue}:{status}",), ("kept", queue, status)

@@ -10,7 +10,8 @@ import msgspec
 from tempotask.names import is_automatic
 from tempotask.store.lists import Filter, counts
 from tempotask.store.look import Found
-from tempotask.store.reading import PAGES, RawPage, decode_finished, decode_leaf, encode_leaf
+from tempotask.store.pages import decode_finished, decode_raw_page, keys_of, stored_page
+from tempotask.store.reading import PAGES
 from tempotask.store.records import FINISHED, Finished, Record, Status, decode_outcome, encode, flag
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
@@ -42,8 +43,8 @@ class Revising:
             return UNABLE
         stored = found.place[1]
         assert isinstance(stored, bytes)
-        page = _Page(self._store, record.queue, found.status, stored)
-        return page.revise(lambda job: job.record.id == found.id, again=again)
+        revision = _Revision(self._store, record.queue, found.status, stored)
+        return revision.revise(lambda job: job.record.id == found.id, again=again)
 
     def all(self, wanted: Filter, *, again: bool) -> int:
         """Acts on all such jobs that are finished by now; how many."""
@@ -65,16 +66,16 @@ class Revising:
                 break
             for stored in reversed(some):
                 left -= 1
-                page = _Page(self._store, queue, status, stored)
-                answer = page.revise(lambda job: name is None or job.record.name == name, again=again)
-                acted += page.acted
+                revision = _Revision(self._store, queue, status, stored)
+                answer = revision.revise(lambda job: name is None or job.record.name == name, again=again)
+                acted += revision.acted
                 # One that is not there any more is not passed by: another has taken its place.
-                passed += answer != GONE and page.stored != b""
+                passed += answer != GONE and revision.stored != b""
         return acted
 
 
-class _Page:
-    """One page, as far as it is known."""
+class _Revision:
+    """Of one page, a hundred jobs at a time."""
 
     def __init__(self, store: Store, queue: str, status: Status, stored: bytes) -> None:
         self._store = store
@@ -88,8 +89,8 @@ class _Page:
         """Acts on those jobs that are chosen, some at a time."""
         in_use: set[str] = set()
         while self.stored:
-            leaf = decode_leaf(self.stored)
-            jobs = [decode_finished(raw) for raw in leaf.page.jobs]
+            page, keys = decode_raw_page(self.stored), keys_of(self.stored)
+            jobs = [decode_finished(raw) for raw in page.jobs]
             indices = [
                 i
                 for i, job in enumerate(jobs)
@@ -99,10 +100,10 @@ class _Page:
                 break
             going = [jobs[i].record for i in indices]
             ids = {record.id for record in going}
-            kept = [raw for i, raw in enumerate(leaf.page.jobs) if i not in set(indices)]
-            page = RawPage(leaf.page.worker, leaf.page.host, leaf.page.epoch, kept)
-            new = encode_leaf([key for key in leaf.keys if _owner(key) not in ids], page) if kept else b""
-            own = [key for key in leaf.keys if _owner(key) in ids and not (again and key.startswith("payload:"))]
+            kept = [raw for i, raw in enumerate(page.jobs) if i not in set(indices)]
+            others = [key for key in keys if _owner(key) not in ids]
+            new = stored_page(page.with_jobs(kept), others) if kept else b""
+            own = [key for key in keys if _owner(key) in ids and not (again and key.startswith("payload:"))]
             reply = self._send(new, going, own, again=again)
             # If it is as it should be already, the reply was lost and the call was sent once more.
             if reply[0] == 0 and not (new and self._is_there(new)):

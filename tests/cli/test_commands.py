@@ -18,16 +18,15 @@ from msgspec import Raw
 
 from tempotask.cli.main import LATER, main
 from tempotask.store.connect import Server
+from tempotask.store.pages import Page, encode_page
 from tempotask.store.records import (
     Failure,
     Finished,
     Outcome,
-    Page,
     Record,
     Registration,
     decode_batch,
     encode,
-    encode_page,
 )
 from tempotask.store.settlement import Settlement
 from tempotask.store.store import Store

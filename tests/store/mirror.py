@@ -12,8 +12,8 @@ from operated import Operated, state_of
 from seen import Seen
 
 from tempotask.store.events import Entry
-from tempotask.store.reading import decode_leaf
-from tempotask.store.records import decode_page, decode_record, payload_key
+from tempotask.store.pages import decode_page, keys_of
+from tempotask.store.records import decode_record, payload_key
 
 
 class Mirror(Operated):
@@ -154,7 +154,7 @@ class Mirror(Operated):
         for name, pages in seen.under("history:"):
             queue, _, status = name.rpartition(":")
             jobs = [job for page in pages for job in decode_page(page).jobs]
-            outside.update(itertools.chain.from_iterable(decode_leaf(page).keys for page in pages))
+            outside.update(itertools.chain.from_iterable(map(keys_of, pages)))
             shown.setdefault(queue, {})[f"{status}:kept"] = len(jobs)
         for queue, counts in seen.under("counts:"):
             told = {status: int(number) for status, number in counts.items() if int(number)}

@@ -9,7 +9,7 @@ from model import Model, Planned
 from play import fresh
 
 from tempotask.store.acting import _around
-from tempotask.store.reading import decode_finished, decode_leaf
+from tempotask.store.pages import decode_finished, decode_raw_page
 from tempotask.store.records import decode_outcome, decode_record, encode
 from tempotask.store.schedules import job_id
 from tempotask.store.script import Argument
@@ -79,7 +79,7 @@ class Operated(Model):
         if stored not in pages:
             return [0]
         assert isinstance(stored, bytes)
-        record = decode_finished(decode_leaf(stored).page.jobs[index]).record
+        record = decode_finished(decode_raw_page(stored).jobs[index]).record
         if again and self.is_given(record.id) and record.id in self.ids:
             return [-1, record.id.encode()]
         if again:

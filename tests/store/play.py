@@ -13,18 +13,16 @@ from msgspec import Raw
 from tempotask.names import is_automatic
 from tempotask.store.acting import _around
 from tempotask.store.addition import Addition, NewJob
-from tempotask.store.reading import decode_finished, decode_leaf, encode_leaf
+from tempotask.store.pages import Page, decode_finished, decode_raw_page, encode_page, keys_of, stored_page
 from tempotask.store.records import (
     OUTSIDE_BYTES,
     Batch,
     Failure,
     Finished,
     Outcome,
-    Page,
     Record,
     decode_batch,
     encode,
-    encode_page,
     payload_key,
     raised,
     without_payload,
@@ -191,10 +189,10 @@ def woken(store: Store, worker: str, number: int) -> Batch | None:
 
 def revision(queue: str, status: str, stored: bytes, index: int, again: bool, forget: bool = False) -> list[Argument]:
     """What rewrites a page of history: that job of it waits again, or is deleted, its outcome forgotten."""
-    leaf = decode_leaf(stored)
-    job = decode_finished(leaf.page.jobs.pop(index))
-    own = {key for key in leaf.keys if key.endswith(f":{job.record.id}")}
-    page = encode_leaf([key for key in leaf.keys if key not in own], leaf.page) if leaf.page.jobs else b""
+    old, keys = decode_raw_page(stored), keys_of(stored)
+    job = decode_finished(old.jobs.pop(index))
+    own = {key for key in keys if key.endswith(f":{job.record.id}")}
+    page = stored_page(old, [key for key in keys if key not in own]) if old.jobs else b""
     record = job.record
     if again:
         own = {key for key in own if not key.startswith("payload:")}

@@ -16,7 +16,8 @@ from play import (
     turn,
 )
 
-from tempotask.store.records import decode_outcome, decode_page
+from tempotask.store.pages import decode_page
+from tempotask.store.records import decode_outcome
 from tempotask.store.store import Limits, Store
 
 

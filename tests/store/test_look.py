@@ -13,7 +13,8 @@ from play import HOUR, completed, enqueue, failed, hire, new_job, results_of, tr
 from tempotask.errors import InvalidOptions
 from tempotask.store import lists, look
 from tempotask.store.acting import Acting
-from tempotask.store.records import Failure, Finished, Outcome, Page, Record, TryError, encode, encode_page
+from tempotask.store.pages import Page, encode_page
+from tempotask.store.records import Failure, Finished, Outcome, Record, TryError, encode
 from tempotask.store.settlement import Settlement
 from tempotask.store.store import Store
 

@@ -44,6 +44,12 @@ local function payload_key(flags, id)
   return 'payload:' .. string.match(flags, 'p(%d+)') .. ':' .. id
 end
 
+-- Of a page of history (pages.py): how many jobs it holds, and the keys that go with it.
+local function page_head(page)
+  local jobs, length = struct.unpack('>I2I4', page)
+  return jobs, sub(page, 7, 6 + length)
+end
+
 -- Events are recorded only while somebody listens (listen.lua).
 local function listened() return call('EXISTS', P .. 'listeners') == 1 end
 

@@ -98,14 +98,8 @@ local function let_go(name)
   if not id or call('HEXISTS', P .. 'ids', id) == 0 then call('UNLINK', P .. name) end
 end
 
--- What stands before a page: how many jobs it holds, how long the list is of keys that go with it, and that list.
-local function page_head(page)
-  local stop = 6 + byte(page, 3) * 16777216 + byte(page, 4) * 65536 + byte(page, 5) * 256 + byte(page, 6)
-  return byte(page, 1) * 256 + byte(page, 2), sub(page, 7, stop)
-end
-
 -- Puts a page of finished jobs in front of a queue's history and trims it by rank. Readers show no more than the
--- limit, so whole pages are let go, at constant cost (records.py, encode_page).
+-- limit, so whole pages are let go, at constant cost (pages.py).
 local function remember(queue, status, number, limit, page)
   local counts = P .. 'counts:' .. queue
   call('HINCRBY', counts, status, number)

@@ -101,7 +101,7 @@ function mend.kept()
   local number, first = 0, 0
   repeat
     local pages = call('LRANGE', P .. 'history:' .. name .. ':' .. more, first, first + 15)
-    for _, page in ipairs(pages) do number = number + byte(page, 1) * 256 + byte(page, 2) end
+    for _, page in ipairs(pages) do number = number + page_head(page) end
     first = first + 16
   until #pages == 0
   return set_count(more .. ':kept', number)

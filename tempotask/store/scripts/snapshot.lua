@@ -15,7 +15,8 @@ local HEAD = 1100 -- bytes: more than the first four fields of a record have
 local function cut(name, value)
   if string.find(name, '^outcomes:') then return tostring(#value) end
   if string.find(name, '^history:') and #value >= 6 then
-    return sub(value, 1, 6 + byte(value, 3) * 16777216 + byte(value, 4) * 65536 + byte(value, 5) * 256 + byte(value, 6))
+    local _, keys = page_head(value)
+    return sub(value, 1, 6 + #keys)
   end
   return sub(value, 1, HEAD)
 end
