@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 import msgspec
 import redis
-from msgspec import UNSET
 
 from tempotask import launch
 from tempotask.client import Client
@@ -23,7 +22,7 @@ from tempotask.jobs import Jobs
 from tempotask.names import check_name
 from tempotask.options import JobFields, JobOptions, Options, whole
 from tempotask.producer import Producer
-from tempotask.schedule import declared
+from tempotask.store.schedules import encode_schedules
 from tempotask.task import Task
 
 if TYPE_CHECKING:
@@ -163,8 +162,7 @@ class QueueManager(Jobs, Generic[A]):
             raise InvalidOptions(f"{task!r} belongs to another manager; make a Task for each")
         # Both are made now, so that a type that can't be sent is refused where it is declared.
         _ = task.decoder, task.result_decoder
-        if task.options.repeat is not UNSET:
-            declared.check(task, self.tasks.values())
+        task.check_schedule(self.tasks.values())
         task.manager = self
         self.tasks[key] = task
         return task
@@ -363,7 +361,7 @@ class QueueManager(Jobs, Generic[A]):
                 for t in self.tasks.values()
             ],
             why_not_handed_over=(server.why_not_handed_over or None) if server is not None else None,
-            schedules=declared.encode(self.tasks.values()),
+            schedules=encode_schedules(task.schedule for task in self.tasks.values()),
         )
 
     def work(self, spec: WorkerSpec, block: ControlBlock) -> int | None:

@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 import typing
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cached_property
 from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
@@ -18,6 +18,7 @@ from tempotask.errors import InvalidOptions
 from tempotask.job import Context, Job, JobHandle
 from tempotask.names import check_name
 from tempotask.options import DEFAULTS, CallFields, JobOptions, merged
+from tempotask.store.schedules import Schedule
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
@@ -87,6 +88,31 @@ class Task(Generic[D, R]):
     def result_decoder(self) -> msgspec.msgpack.Decoder[R]:
         """Decodes and validates the result."""
         return msgspec.msgpack.Decoder(self.types[1])
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """Its schedule, called like the task unless it has an id. None if it does not repeat."""
+        options = self.options
+        if options.repeat is UNSET:
+            return None
+        id = f"{self.queue}:{self.name}" if options.id is UNSET else options.id
+        priority = "0" if options.priority is UNSET else str(options.priority)
+        return Schedule(id, self.queue, self.name, options.repeat, priority)
+
+    def check_schedule(self, others: Iterable[Task[Any, Any]]) -> None:
+        """Refuses with `InvalidOptions` to repeat what can't run without data, or under the id of another schedule."""
+        if (schedule := self.schedule) is None:
+            return
+        try:
+            self.decoder.decode(b"\xc0")
+        except msgspec.MsgspecError:
+            raise InvalidOptions(
+                f"{self!r} repeats, so its jobs come without data, which its handler does not take; annotate it with "
+                "Job[None], or give data and repeat to enqueue"
+            ) from None
+        for other in others:
+            if (theirs := other.schedule) is not None and theirs.id == schedule.id:
+                raise InvalidOptions(f"{self!r} repeats as {schedule.id!r}, and so does {other!r}; give each an id")
 
     def tries_again(self, kind: type[BaseException]) -> bool:
         """Whether a try that ended with this type of error is followed by another, if attempts are left."""

@@ -19,13 +19,13 @@ from typing import Protocol
 import msgspec
 
 from tempotask.options import DEFAULTS
+from tempotask.pool import firing
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.deaths import Coroner
 from tempotask.pool.leases import Leases, register
 from tempotask.pool.orders import Cancel, read_cancel
 from tempotask.pool.report import AppReport
-from tempotask.schedule import declared, firing
-from tempotask.store.schedules import Schedule
+from tempotask.store.schedules import Schedule, decode_schedules
 from tempotask.store.store import Renewal, Store
 
 log = logging.getLogger("tempotask")
@@ -87,7 +87,7 @@ class Housekeeper:
         store = self._clerk.store
         self.coroner = Coroner(store, report.tasks, kept)
         self._leases = Leases(store, self.supervisor, self.lease, self.coroner)
-        self._schedules = declared.decode(report.schedules)
+        self._schedules = decode_schedules(report.schedules)
         ids = [schedule.id for schedule in self._schedules]
         register(store, self.supervisor, self.lease, tasks, workers, ids, self._application)
         firing.declare(store, self._schedules)

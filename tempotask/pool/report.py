@@ -24,7 +24,7 @@ class TaskReport(msgspec.Struct, array_like=True):
 class AppReport(msgspec.Struct, array_like=True):
     """What a supervisor has to know about an application, which it never imports itself.
 
-    `options` is MessagePack, and so are `schedules` (schedule/declared.py). `threads` (the nursery fills it in) names
+    `options` is MessagePack, and so are `schedules` (store/schedules.py). `threads` (the nursery fills it in) names
     the Python threads that the import left running; `why_not_handed_over` names what keeps the application's server
     from being handed to other processes.
     """

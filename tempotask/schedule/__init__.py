@@ -1,1 +1,1 @@
-"""When schedules fire, and firing them."""
+"""When schedules fire."""

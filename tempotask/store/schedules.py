@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -46,6 +46,16 @@ class Schedule(msgspec.Struct, array_like=True, frozen=True):
     def record(self, id: str, at: float) -> Record:
         """The record of a job of this schedule, that is added at that time."""
         return Record("", id, self.queue, self.priority, self.name, at, 0, self.payload, self.options, self.parent)
+
+
+def encode_schedules(schedules: Iterable[Schedule | None]) -> bytes:
+    """All that there are, for another process of this application."""
+    return msgspec.msgpack.encode([schedule for schedule in schedules if schedule is not None])
+
+
+def decode_schedules(encoded: bytes) -> list[Schedule]:
+    """The reverse of `encode_schedules`."""
+    return msgspec.msgpack.decode(encoded, type=list[Schedule]) if encoded else []
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from play import enqueue, hire, results_of, turn
 
 from tempotask import Repeat
-from tempotask.schedule import firing
+from tempotask.pool import firing
 from tempotask.store import schedules
 from tempotask.store.check import check
 from tempotask.store.connect import Server

@@ -24,7 +24,7 @@ from tempotask import (
     ServerFull,
     as_completed,
 )
-from tempotask.schedule import firing
+from tempotask.pool import firing
 from tempotask.store import schedules
 from tempotask.store.check import check
 from tempotask.store.connect import Server
