@@ -86,8 +86,7 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     """Public names are imported when they are first used: our own processes and commands need few of them, soon."""
     if name not in __all__:
-        later = import_module(f"{__name__}.later")
-        raise later.missing(f"module {__name__!r}", name, later.PACKAGE)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_WHERE.get(name, 'errors')}"), name)
     globals()[name] = value
     return value

@@ -166,14 +166,11 @@ class _Checked:
     """What both kinds of options share: they are checked, name by name, and then stay as they are."""
 
     _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]]
-    _later: ClassVar[tuple[str, ...]]
 
     def _take(self, given: Mapping[str, Any]) -> None:
         for name, value in given.items():
             check = self._checks.get(name)
             if check is None:
-                if name in self._later:
-                    raise InvalidOptions(f"{name} is not built yet; leave it out for now")
                 raise InvalidOptions(unknown(str(name), self._checks, "option"))
             # The dataclass is frozen, also for itself.
             object.__setattr__(self, name, check(name, value))
@@ -236,7 +233,6 @@ class JobOptions(_Checked):
         "retry_on": _error_types,
         "fail_on": _error_types,
     }
-    _later = ()
 
     def __init__(self, **options: Unpack[JobFields]) -> None:
         self._take(options)
@@ -326,7 +322,6 @@ class Options(_Checked):
         "max_memory": _memory,
         "max_jobs_per_worker": _jobs,
     }
-    _later = ("durability",)
     _defaults: ClassVar[InitFields] = {
         "max_jobs_per_status": _KEPT,
         "max_results": 1_000_000,
@@ -340,6 +335,8 @@ class Options(_Checked):
     }
 
     def __init__(self, **options: Unpack[InitFields]) -> None:
+        if "durability" in options:
+            raise InvalidOptions("durability is not built yet; leave it out for now")
         self._take({**self._defaults, **options})
 
     def encode(self) -> bytes:
