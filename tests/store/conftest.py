@@ -9,7 +9,10 @@ import pytest
 from tempotask.store.connect import Server
 from tempotask.store.store import Store
 
-pytest.register_assert_rewrite("machine", "model", "play", "worker")
+pytest.register_assert_rewrite(
+    *("model", "operated", "mirror", "seen", "play", "rules", "worker"),
+    *("stage", "producers", "hands", "supervisors", "operators", "machine"),
+)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from play import HOUR, Reply, Results, addition, completed, failed, tried_again,
 from stage import LIMIT, MOST_JOBS, Stage, fates, some
 from worker import Worker
 
+from tempotask.store.addition import Addition
 from tempotask.store.records import Batch, Record, decode_batch, encode
-from tempotask.store.store import Addition
 
 ENDINGS = (*["completed"] * 3, "unkept", "with a child", "failed", "tried again", "tried later")
 
@@ -48,6 +48,16 @@ class Workers(Stage):
     @rule(moves=st.lists(moves, min_size=1, max_size=8))
     def work_on(self, moves: list[tuple[int, int, str, str]]) -> None:
         """The same again: it is what happens most."""
+        self.work(moves)
+
+    @rule(moves=st.lists(moves, min_size=4, max_size=12))
+    def work_long(self, moves: list[tuple[int, int, str, str]]) -> None:
+        """And once more."""
+        self.work(moves)
+
+    @rule(moves=st.lists(moves, min_size=4, max_size=12))
+    def work_longer(self, moves: list[tuple[int, int, str, str]]) -> None:
+        """For half of all moves."""
         self.work(moves)
 
     @rule(which=some, fate=fates)

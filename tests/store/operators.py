@@ -37,6 +37,8 @@ class Operators(Stage):
         fitting = [place for place in self.places() if self.allows(action, place)]
         # What is claimed has the most ways to go wrong.
         claimed = [place for place in fitting if place[0] == "claims"]
+        handed = [place for place in claimed if self.model.workers[str(place[1])].handed]
+        claimed = handed or claimed
         fitting = claimed if claimed and which % 2 else fitting
         if not fitting:
             return
@@ -52,7 +54,7 @@ class Operators(Stage):
         queue=st.sampled_from(["", *QUEUES]),
         name=st.sampled_from(["", "n0", "n1"]),
         which=some,
-        count=st.integers(1, 4),
+        count=st.integers(1, 8),
         fate=fates,
     )
     def act_on_many(self, action: str, queue: str, name: str, which: int, count: int, fate: str) -> None:

@@ -104,10 +104,13 @@ class Supervisors(Workers):
         reply = self.store.give_back_all(name, verdict.turn, verdict.judged, verdict.replaced, told)
         self.check(reply, expected)
 
-    @rule(which=some, fate=fates, kills=st.booleans())
-    def obey(self, which: int, fate: str, kills: bool) -> None:
-        """A supervisor does what it is told."""
-        supervisor = self.supervisors[which % len(self.supervisors)]
+    @rule(fate=fates, kills=st.booleans())
+    def obey(self, fate: str, kills: bool) -> None:
+        """Supervisors do what they are told."""
+        for supervisor in list(self.supervisors):
+            self.obey_all(supervisor, fate, kills)
+
+    def obey_all(self, supervisor: str, fate: str, kills: bool) -> None:
         told = self.store.server.client().lpop(f"{self.store.prefix}orders:{supervisor}", 100) or []
         kept, self.orders[supervisor] = self.orders.get(supervisor, []), []
         for order in [*kept, *told]:

@@ -8,10 +8,12 @@ import time
 import pytest
 from play import (
     HOUR,
+    act,
     enqueue,
     hire,
     names,
     results_of,
+    revision,
     tried_again,
     turn,
 )
@@ -130,6 +132,28 @@ def mark(store: Store, id: str) -> bytes:
 
 def moved(store: Store, id: str, mark: bytes) -> bool:
     return bool(store.run("find", id, "unmark", mark) == b"1")
+
+
+@pytest.mark.parametrize("due", [None, 4e9])
+def test_who_looks_for_a_job_learns_that_it_was_resumed(store: Store, due: float | None) -> None:
+    enqueue(store, "a", due=due)
+    place = ("set", "due", 0, 10) if due else ("list", "queue:0:q", 0, 10)
+    assert act(store, "pause", *place, id="a")[0] == 1
+    seen = mark(store, "a")
+    assert act(store, "resume", "parked", "", 10, "WDR", id="a")[0] == 1
+    assert moved(store, "a", seen)
+
+
+def test_who_looks_for_a_job_learns_that_it_waits_again(store: Store) -> None:
+    hire(store, "w")
+    enqueue(store, "a")
+    batch = turn(store, "w", 1).batch
+    assert batch
+    turn(store, "w", 2, 0, results_of(batch))
+    seen = mark(store, "a")
+    (page,) = store.read("LRANGE", "history:q:completed", 0, -1)
+    assert store.run("revise", *revision("q", "completed", page, 0, again=True)) == [1]
+    assert moved(store, "a", seen)
 
 
 @pytest.mark.parametrize("way", ["given back", "tried again at once", "tried again later", "promoted"])
