@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 
 import msgspec
+import pytest
 from play import (
     HOUR,
+    act,
     completed,
     enqueue,
     failed,
@@ -16,7 +18,8 @@ from play import (
     turn,
 )
 
-from tempotask.store.pages import decode_page
+from tempotask.store.check import check
+from tempotask.store.pages import decode_page, keys_of
 from tempotask.store.records import decode_outcome
 from tempotask.store.store import Limits, Store
 
@@ -58,6 +61,36 @@ def test_the_payload_of_a_completed_job_is_let_go(store: Store) -> None:
     assert batch
     turn(store, "w", 2, 0, results_of(batch))
     assert not [name for name in names(store) if name.startswith("payload:")]
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_payloads_of_cancelled_jobs_beyond_what_history_keeps_are_let_go(store: Store, limit: int) -> None:
+    enqueue(store, *(f"j{i}" for i in range(5)), payload=b"x" * 5000)
+    assert act(store, "cancel", "list", "queue:0:q", 0, 100, limit=limit) == (5, "")
+    assert len([name for name in names(store) if name.startswith("payload:")]) == limit
+    assert check(store) == []
+
+
+def test_payloads_of_deleted_jobs_are_let_go(store: Store) -> None:
+    enqueue(store, "a", "b", payload=b"x" * 5000, given_id=True)
+    assert act(store, "delete", "list", "queue:0:q", 0, 100, id="a") == (1, "")
+    assert [name.rpartition(":")[2] for name in names(store) if name.startswith("payload:")] == ["b"]
+    assert check(store) == []
+
+
+def test_two_runs_of_one_id_do_not_share_a_payload(store: Store) -> None:
+    hire(store, "w")
+    enqueue(store, "a", payload=b"1" * 5000, given_id=True)
+    batch = turn(store, "w", 1).batch
+    assert batch
+    turn(store, "w", 2, 0, results_of(batch, how=failed))
+    enqueue(store, "a", payload=b"2" * 5000, given_id=True)
+    batch = turn(store, "w", 3).batch
+    assert batch
+    turn(store, "w", 4, 0, results_of(batch))
+    (page,) = store.read("LRANGE", "history:q:failed", 0, -1)
+    (key,) = keys_of(page)
+    assert msgspec.msgpack.decode(store.read("GET", key)) == b"1" * 5000
 
 
 # -- outcomes

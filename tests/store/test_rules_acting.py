@@ -255,6 +255,16 @@ def test_a_few_holes_cost_no_turn(store: Store) -> None:
     assert turn(store, "w", 2, 1, results_of(batch)).ids == ["c"]
 
 
+@needs("turn", "waiting - kept - holes", instead="waiting - kept")
+def test_a_queue_of_which_all_is_taken_leaves_the_ring_holes_or_not(store: Store) -> None:
+    hire(store, "w")
+    enqueue(store, *"abc")
+    enqueue(store, *(f"j{i}" for i in range(20)), queue="other")
+    cancel(store, "b")
+    assert turn(store, "w", 1, 8).ids[:4] == ["a", "j0", "c", "j1"]
+    assert ring(store) == ["other"]
+
+
 @needs("act", "dropped = drop_last_holes(key)", instead="dropped = 0")
 def test_the_last_holes_of_a_queue_are_let_go_and_an_empty_queue_leaves_the_ring(store: Store) -> None:
     enqueue(store, *"abc")
