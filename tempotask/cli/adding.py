@@ -1,4 +1,4 @@
-"""The commands that add jobs."""
+"""What the commands that add jobs share: enqueue, publish."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tempotask.cli import output
-from tempotask.cli.command import F, end, everywhere, managed, options, say
+from tempotask.cli.command import F, end, options, say
 
 if TYPE_CHECKING:
     from tempotask.options import JobOptions
@@ -37,35 +37,8 @@ def job_options(command: F) -> F:
     )(command)
 
 
-@click.command()
-@click.argument("queue")
-@click.argument("name")
-@everywhere
-@job_options
-def enqueue(
-    db: str | None, namespace: str, as_json: bool, queue: str, name: str, data: str | None, **given: Any
-) -> None:
-    """Adds a job, and prints its id."""
-    payload, wanted = _data(data), _options(given)
-    with managed(db, namespace) as manager:
-        _print_added([manager.enqueue(name=name, queue=queue, data=payload, options=wanted)], as_json)
-
-
-@click.command()
-@click.argument("name")
-@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...")
-@everywhere
-@job_options
-def publish(
-    db: str | None, namespace: str, as_json: bool, name: str, queues: tuple[str, ...], data: str | None, **given: Any
-) -> None:
-    """Adds a copy of a job to each queue, and prints their ids."""
-    payload, wanted = _data(data), _options(given)
-    with managed(db, namespace) as manager:
-        _print_added(manager.publish(name=name, queues=queues, data=payload, options=wanted), as_json)
-
-
-def _data(given: str | None) -> Any:
+def payload_of(given: str | None) -> Any:
+    """What `--data` says, or the file that it names; ends the command if that is no JSON."""
     import msgspec
 
     if given is None:
@@ -87,7 +60,8 @@ def _data(given: str | None) -> Any:
         end(2, f'{source} is no JSON ({error}); give it as in --data \'{{"path": "a.png"}}\' or --data \'"text"\'')
 
 
-def _options(given: dict[str, Any]) -> JobOptions:
+def options_of(given: dict[str, Any]) -> JobOptions:
+    """The job's options, of those that were typed; `InvalidOptions` if one makes no sense."""
     from datetime import datetime
 
     from tempotask.errors import InvalidOptions
@@ -104,7 +78,8 @@ def _options(given: dict[str, Any]) -> JobOptions:
     return JobOptions(**named)
 
 
-def _print_added(handles: Sequence[Any], as_json: bool) -> None:
+def print_added(handles: Sequence[Any], as_json: bool) -> None:
+    """Prints the ids of what was added."""
     for handle in handles:
         if as_json:
             output.print_json({"id": handle.id, "queue": handle.queue, "name": handle.name, "created": handle.created})

@@ -1,19 +1,43 @@
-"""One job, as `tempotask job` shows it."""
+"""The command `tempotask job`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
+import click
 
 from tempotask.cli import output
-from tempotask.store import look
-from tempotask.store.look import Found
-from tempotask.store.store import Store
+from tempotask.cli.command import end, everywhere, opened
+
+if TYPE_CHECKING:
+    from tempotask.store.look import Found
+    from tempotask.store.store import Store
 
 
-def report(store: Store, found: Found) -> dict[str, Any]:
+@click.command()
+@everywhere
+@click.argument("id")
+def job(db: str | None, namespace: str, as_json: bool, id: str) -> None:
+    """Shows one job."""
+    from tempotask.store import look
+
+    with opened(db, namespace) as store:
+        found = look.find(store, id)
+        if found is None:
+            where = f"namespace {namespace} at {store.server.label}"
+            end(1, f"nobody knows a job {id!r} in {where}; `tempotask jobs` lists the newest")
+        if as_json:
+            output.print_json(_report(store, found))
+        else:
+            output.print_fields(_fields(store, found))
+
+
+def _report(store: Store, found: Found) -> dict[str, Any]:
     """All that is known of a job, times as Unix seconds."""
+    import msgspec
+
+    from tempotask.store import look
+
     told = msgspec.structs.asdict(look.row(found))
     (details,) = look.details(store, [found])
     told["due_at"] = found.due
@@ -30,9 +54,9 @@ def report(store: Store, found: Found) -> dict[str, Any]:
     return told
 
 
-def fields(store: Store, found: Found) -> dict[str, Any]:
+def _fields(store: Store, found: Found) -> dict[str, Any]:
     """The same for people: only what there is."""
-    told = report(store, found)
+    told = _report(store, found)
     logs, errors, progress = told.pop("logs"), told.pop("errors"), told.pop("progress")
     for name in ("enqueued_at", "due_at", "started_at", "finished_at"):
         told[name] = output.moment(told[name])

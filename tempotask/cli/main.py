@@ -1,4 +1,4 @@
-"""The command `tempotask`: its commands stand in the files beside this one, by what they do.
+"""The command `tempotask`: each of its commands stands in a file of its name, beside this one.
 
 Exit status: 0; 1 where the answer is no (an unknown job, a violation); 2 on bad use or a server that can't be used.
 What a command needs is imported when it runs, so that `--help` and mistakes answer at once.
@@ -13,7 +13,24 @@ from typing import NoReturn
 
 import click
 
-from tempotask.cli import acting, adding, command, following, looking, mistakes, output, run_here, schedules, stacks
+from tempotask.cli import command, mistakes, output
+from tempotask.cli.cancel import cancel
+from tempotask.cli.check import check
+from tempotask.cli.delete import delete
+from tempotask.cli.enqueue import enqueue
+from tempotask.cli.events import events
+from tempotask.cli.job import job
+from tempotask.cli.jobs import jobs
+from tempotask.cli.logs import logs
+from tempotask.cli.pause import pause
+from tempotask.cli.publish import publish
+from tempotask.cli.queues import queues
+from tempotask.cli.resume import resume
+from tempotask.cli.retry import retry
+from tempotask.cli.run_here import run_here
+from tempotask.cli.schedules import schedules
+from tempotask.cli.server import server
+from tempotask.cli.stacks import stacks
 
 LATER = ("map", "top")
 """Commands that are promised and not built yet."""
@@ -47,11 +64,8 @@ def cli() -> None:
 
 
 for _command in (
-    *(looking.queues, looking.jobs, looking.job, looking.check, looking.server, stacks.stacks),
-    *(schedules.schedules, run_here.run_here),
-    *(adding.enqueue, adding.publish),
-    *(following.logs, following.events),
-    *(acting.pause, acting.resume, acting.retry, acting.cancel, acting.delete),
+    *(queues, jobs, job, logs, events, schedules, check, server, stacks),
+    *(enqueue, publish, pause, resume, retry, cancel, delete, run_here),
 ):
     cli.add_command(_command)
 

@@ -1,17 +1,32 @@
-"""The server and who works there, as `tempotask server` shows them."""
+"""The command `tempotask server`: the server, and who works there."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tempotask.store.records import read_registration
-from tempotask.store.snapshot import names
-from tempotask.store.store import Store
+import click
+
+from tempotask.cli import output
+from tempotask.cli.command import everywhere, opened
+
+if TYPE_CHECKING:
+    from tempotask.store.store import Store
 
 
-def report(store: Store) -> dict[str, Any]:
+@click.command()
+@everywhere
+def server(db: str | None, namespace: str, as_json: bool) -> None:
+    """Shows the server, and who works there."""
+    with opened(db, namespace) as store:
+        told = _report(store)
+    output.print_json(told) if as_json else output.print_fields(_fields(told))
+
+
+def _report(store: Store) -> dict[str, Any]:
     """Where the server is, what it is, what a namespace has there."""
+    from tempotask.store.snapshot import names
+
     who = store.server.check()
     memory = store.server.patiently(lambda: store.server.client().info("memory"))
     workers = Counter(_texts(store, "workers").values())
@@ -40,7 +55,7 @@ def report(store: Store) -> dict[str, Any]:
     }
 
 
-def fields(told: dict[str, Any]) -> dict[str, Any]:
+def _fields(told: dict[str, Any]) -> dict[str, Any]:
     """The same for people."""
     most = told.pop("maxmemory_bytes")
     told["memory"] = f"{told.pop('used_memory_bytes') / 2**20:.1f} MiB" + (f" of {most / 2**20:.1f}" if most else "")
@@ -64,6 +79,8 @@ def _texts(store: Store, name: str) -> dict[str, str]:
 
 def _registration(told: bytes) -> dict[str, Any]:
     """What a supervisor said of itself; nothing for one of another version."""
+    from tempotask.store.records import read_registration
+
     said = read_registration(told)
     if said is None:
         return {"host": None, "pid": None, "started_at": None, "tasks": []}

@@ -11,7 +11,7 @@ import msgspec
 from setproctitle import setproctitle
 
 from tempotask import names
-from tempotask.cli import logs, mistakes
+from tempotask.cli import log_format, mistakes
 from tempotask.errors import TempoTaskError
 
 
@@ -34,14 +34,14 @@ class _Start(msgspec.Struct):
 @click.option("--grace", type=click.FloatRange(0), metavar="S", help="Seconds that a stop waits for what runs.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--report-fd", type=int, hidden=True)
-def command(application: str, report_fd: int | None, log_format: str, **options: Any) -> None:
+def command(application: str, report_fd: int | None, **options: Any) -> None:
     """Runs APPLICATION (module:attribute, or script.py:attribute) with one worker process per core.
 
     TERM and INT stop gently, a second one at once. HUP takes up changed code.
     """
     from tempotask.pool.supervisor import Settings, Supervisor
 
-    logs.set_up(log_format)
+    log_format.set_up(options.pop("log_format"))
     if options["namespace"] is not None:
         names.check_name("namespace", options["namespace"])
     start = msgspec.json.decode(os.environ.pop("TEMPOTASK_START", "{}"), type=_Start)

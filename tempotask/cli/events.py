@@ -1,69 +1,17 @@
-"""The commands that follow what happens: the log of a job, and events."""
+"""The command `tempotask events`: follows what happens."""
 
 from __future__ import annotations
 
 import queue
-import threading
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tempotask.cli import output
-from tempotask.cli.command import end, everywhere, managed, say
+from tempotask.cli.command import everywhere, managed, say
 
 if TYPE_CHECKING:
     from tempotask.events import Event
-
-Line = tuple[float, Any]
-LOOK = 0.25
-"""Seconds between two looks at the log of a job that runs."""
-
-
-@click.command()
-@everywhere
-@click.argument("id")
-@click.option("--follow", is_flag=True, help="Go on until the job ends.")
-def logs(db: str | None, namespace: str, as_json: bool, id: str, follow: bool) -> None:
-    """Shows what a job logged."""
-    from tempotask.store import look
-    from tempotask.store.records import FINISHED
-    from tempotask.store.said import lines_of
-
-    with managed(db, namespace) as manager:
-        store, outcomes = manager._client.store, manager._client.outcomes
-        store.server.check()
-        found = look.find(store, id)
-        if found is None:
-            end(1, f"nobody knows a job {id!r} in namespace {namespace} at {store.server.label}")
-        lines = _print_new(look.details(store, [found])[0].lines, [], as_json)
-        if not follow or found.status in FINISHED:
-            return
-        ended = threading.Event()
-        wait = outcomes.begin([id], ended.set, True)
-        try:
-            outcomes.ask(wait)
-            while not ended.wait(LOOK):
-                lines = _print_new(lines_of(store.read("LRANGE", f"log:{id}", 0, -1), None), lines, as_json)
-        finally:
-            outcomes.end(wait)
-        found = look.find(store, id)
-        if found is not None:
-            _print_new(look.details(store, [found])[0].lines, lines, as_json)
-
-
-def _print_new(lines: list[Line], known: list[Line], as_json: bool) -> list[Line]:
-    """Prints those that are not known, and returns the lines."""
-    # No two lines of a job have the same time.
-    before = {at for at, _ in known}
-    for at, message in lines:
-        if at in before:
-            continue
-        if as_json:
-            output.print_json({"at": at, "message": message})
-        else:
-            output.print_line(f"{output.moment(at)}  {output.text(message)}")
-    output.flush()
-    return lines
 
 
 @click.command()

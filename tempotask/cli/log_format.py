@@ -1,0 +1,31 @@
+"""What the supervisor says: lines for people, or one JSON object a line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: `at` (Unix seconds), `level`, `message`, and whatever else the call gave."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told: dict[str, Any] = {"at": record.created, "level": record.levelname.lower(), "message": record.getMessage()}
+        told |= {name: value for name, value in vars(record).items() if name not in _STANDARD and value is not None}
+        return msgspec.json.encode(told).decode()
+
+
+def set_up(format: str) -> None:
+    """Sends our own log to the standard error stream, as `text` or `json`."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+    handler.setFormatter(JsonFormatter() if format == "json" else text)
+    log = logging.getLogger("tempotask")
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False

@@ -1,0 +1,22 @@
+"""The command `tempotask pause`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from tempotask.cli.acting import each, each_queue, queues_or_jobs
+from tempotask.cli.command import everywhere, managed
+
+
+@click.command()
+@queues_or_jobs
+@everywhere
+def pause(db: str | None, namespace: str, as_json: bool, names: Sequence[str], jobs: bool) -> None:
+    """Has queues start nothing, or single jobs not start."""
+    with managed(db, namespace) as manager:
+        if jobs:
+            each(manager, names, manager.pause_job_by_id, "paused", "paused", as_json)
+        else:
+            each_queue(manager, names, manager.pause_queue, True, as_json)

@@ -1,0 +1,26 @@
+"""The command `tempotask queues`."""
+
+from __future__ import annotations
+
+import click
+
+from tempotask.cli import output
+from tempotask.cli.command import everywhere, opened, say_if_empty
+
+
+@click.command()
+@everywhere
+def queues(db: str | None, namespace: str, as_json: bool) -> None:
+    """Lists the queues."""
+    from tempotask.store import lists
+
+    with opened(db, namespace) as store:
+        rows = lists.queues(store)
+    if as_json:
+        for row in rows:
+            output.print_json(row)
+        return
+    numbers = lists.QueueRow.__struct_fields__[2:]
+    names = [field.removesuffix("_seconds") for field in lists.QueueRow.__struct_fields__]
+    output.print_table(names, [[getattr(row, field) for field in row.__struct_fields__] for row in rows], numbers)
+    say_if_empty(rows, "queues", store)
