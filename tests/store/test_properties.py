@@ -29,7 +29,7 @@ def test_no_sequence_of_moves_loses_a_job_or_runs_one_twice(machine: type[Machin
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=int(os.environ.get("TEMPOTASK_SEQUENCES", "300")),
+            max_examples=int(os.environ.get("TEMPOTASK_SEQUENCES", "200")),
             stateful_step_count=40,
             deadline=None,
             print_blob=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from play import act, crashed, enqueue, hire, new_job, results_of, ring, tried_again, turn, waiting, woken
+from play import act, crashed, enqueue, hire, new_job, results_of, revision, ring, tried_again, turn, waiting, woken
 from rules import needs
 
 from tempotask.store.records import Batch, decode_outcome, decode_record, encode
@@ -16,6 +16,12 @@ def claimed(store: Store, *ids: str) -> Batch:
     batch = turn(store, "w", 1).batch
     assert batch
     return batch
+
+
+def cancel(store: Store, *ids: str) -> None:
+    """Cancels jobs that wait."""
+    for id in ids:
+        assert act(store, "cancel", "list", "queue:0:q", 0, 100, id=id)[0] == 1
 
 
 def status(store: Store, id: str) -> str:
@@ -83,6 +89,36 @@ def test_7_a_second_cancel_finds_nothing(store: Store) -> None:
     assert act(store, "cancel", "claims", "w", id="a") == (1, "")
     assert act(store, "cancel", "claims", "w", id="a") == (0, "")
     assert store.read("HGET", "counts:q", "cancelled") == b"1"
+
+
+@needs("give_back", "if holes > 0 then call('HINCRBY', me, 'holes', -holes) end")
+def test_7_holes_that_are_stolen_with_the_rest_are_counted_no_longer(store: Store) -> None:
+    batch = claimed(store, *"abcdef")
+    act(store, "cancel", "claims", "w", id="c")
+    assert store.give_back_tail("w", batch.turn, 1) == 1
+    assert store.read("HGET", "worker:w", "holes") == b"0"
+    assert waiting(store) == list("bdef")
+
+
+@needs("revise", "if call('HEXISTS', P .. 'ids', id) == 1 then return { -1, id } end")
+def test_7_a_finished_job_does_not_wait_again_while_a_newer_run_of_its_id_has_not_finished(store: Store) -> None:
+    enqueue(store, "a", given_id=True)
+    cancel(store, "a")
+    (page,) = store.read("LRANGE", "history:q:cancelled", 0, -1)
+    enqueue(store, "a", given_id=True)
+    assert store.run("revise", *revision("q", "cancelled", page, 0, again=True)) == [-1, b"a"]
+    assert waiting(store) == ["a"]
+
+
+@needs("revise", "if old ~= '' and not index then return { 0 } end")
+def test_7_a_finished_job_waits_again_once_however_often_that_is_sent(store: Store) -> None:
+    enqueue(store, "a")
+    cancel(store, "a")
+    (page,) = store.read("LRANGE", "history:q:cancelled", 0, -1)
+    call = revision("q", "cancelled", page, 0, again=True)
+    assert store.run("revise", *call) == [1]
+    assert store.run("revise", *call) == [0]
+    assert waiting(store) == ["a"]
 
 
 # -- 8: an order to cancel names turn, index and job
@@ -213,11 +249,6 @@ def many_holes(store: Store) -> None:
     client, key = store.server.client(), f"{store.prefix}queue:0:q"
     client.lpush(key, *[""] * 30_000)
     client.hset(f"{store.prefix}counts:q", "holes", 30_000)
-
-
-def cancel(store: Store, *ids: str) -> None:
-    for id in ids:
-        assert act(store, "cancel", "list", "queue:0:q", 0, 100, id=id)[0] == 1
 
 
 @needs("turn", "return { 'again' }", instead="call('DEL', KEYS[1])")
