@@ -5,36 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-from collections.abc import Iterator
 
 import pytest
-from test_commands import PROGRAM, Ended, Run, finish
+from cli.typed import PROGRAM, Run, finish
 
-from tempotask.cli.main import main
 from tempotask.store import lists, look
-from tempotask.store.connect import Server
 from tempotask.store.store import Store
-
-
-@pytest.fixture
-def store(server_url: str, namespace: str) -> Iterator[Store]:
-    store = Store(Server(server_url), namespace)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], server_url: str, namespace: str) -> Run:
-    """Runs a command in the test's namespace."""
-
-    def run(*arguments: str) -> Ended:
-        with pytest.raises(SystemExit) as exit:
-            main([*arguments, "--db", server_url, "--namespace", namespace])
-        told = capsys.readouterr()
-        assert isinstance(exit.value.code, int)
-        return Ended(exit.value.code, told.out, told.err)
-
-    return run
 
 
 def add(run: Run, *ids: str, queue: str = "images", name: str = "shrink") -> None:

@@ -8,90 +8,19 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from msgspec import Raw
+from cli.typed import PROGRAM, Run, finish
 
-from tempotask.cli.main import LATER, main
-from tempotask.store.connect import Server
-from tempotask.store.pages import Page, encode_page
+from tempotask.cli.main import LATER
 from tempotask.store.records import (
-    Failure,
-    Finished,
-    Outcome,
     Record,
     Registration,
-    decode_batch,
     encode,
 )
-from tempotask.store.settlement import Settlement
 from tempotask.store.store import Store
-
-PROGRAM = [sys.executable, "-m", "tempotask.cli.main"]
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def objects(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def store(server_url: str, namespace: str) -> Iterator[Store]:
-    store = Store(Server(server_url), namespace)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def bare(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command as it was typed."""
-
-    def run(*arguments: str) -> Ended:
-        with pytest.raises(SystemExit) as exit:
-            main(arguments)
-        told = capsys.readouterr()
-        assert isinstance(exit.value.code, int)
-        return Ended(exit.value.code, told.out, told.err)
-
-    return run
-
-
-@pytest.fixture
-def run(bare: Run, server_url: str, namespace: str) -> Run:
-    """Runs a command in the test's namespace."""
-    return lambda *arguments: bare(*arguments, "--db", server_url, "--namespace", namespace)
-
-
-def finish(store: Store, status: Any = "completed", result: object = "out.png") -> None:
-    """Runs the job that waits, as a worker would."""
-    store.register("s1", 60, b"registration", ["w1"])
-    reply = store.run("turn", "w1", 1, 1, 1 << 20, *store.limits, "", "", 0, 0, 0, *Settlement().arguments())
-    batch = decode_batch(reply[1])
-    (record,) = batch.records
-    encoded = Raw(msgspec.msgpack.encode(result))
-    failure = Failure("ValueError", "no\x1b[31m such\nfile", "Traceback:\n  here") if status == "failed" else None
-    now = store.now()
-    lines = [Raw(msgspec.msgpack.encode((now, "half way")))]
-    page = encode_page(Page("w1", "box1", 0.0, [Finished(record, now, now + 0.5, 0.25, 4096, encoded, failure, lines)]))
-    settlement = Settlement(
-        endings={60_000: [record.id, encode(Outcome(status, record.queue, record.name, encoded, failure))]},
-        pages=[record.queue, status, 1, 200, page],
-    )
-    store.run("turn", "w1", 2, 0, 1 << 20, *store.limits, "", batch.turn, 0, 1, 0, *settlement.arguments())
 
 
 def test_a_job_is_added_with_its_options_and_its_id_is_printed(run: Run, store: Store) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli.typed import PROGRAM
 from pool.running import LONG, Bench
 
 running: list[subprocess.Popen[str]] = []
@@ -21,9 +21,6 @@ def _all_end() -> Iterator[None]:
     while running:
         with running.pop() as process:
             process.kill()
-
-
-PROGRAM = [sys.executable, "-m", "tempotask.cli.main"]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,16 +10,8 @@ import pytest
 from tempotask import QueueManager, Repeat
 from tempotask.cli.main import main
 from tempotask.store import schedules
-from tempotask.store.connect import Server
 from tempotask.store.schedules import Schedule
 from tempotask.store.store import Store
-
-
-@pytest.fixture
-def store(server_url: str, namespace: str) -> Iterator[Store]:
-    store = Store(Server(server_url), namespace)
-    yield store
-    store.close()
 
 
 @pytest.fixture
