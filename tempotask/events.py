@@ -24,14 +24,15 @@ from tempotask.errors import InvalidOptions, ServerUnavailable
 from tempotask.info import Progress
 from tempotask.names import check_name
 from tempotask.store import events as store_events
-from tempotask.store.events import KINDS, LISTENING, START, Cursor, Entry
+from tempotask.store.events import KINDS, START, Cursor, Entry
+from tempotask.store.numbers import LISTENING_MS
 from tempotask.store.records import plain
 
 if TYPE_CHECKING:
     from tempotask.store.connect import Server
     from tempotask.store.store import Store
 
-RENEW = LISTENING / 4
+RENEW = LISTENING_MS / 4000
 """Seconds between two times of saying that we listen: cut off for a minute after any of them, nothing is missed."""
 PATIENCE = 2.0
 """Seconds for which one reading waits for events."""

@@ -47,15 +47,11 @@ def ask(store: Store, supervisors: list[str], patience: float = PATIENCE) -> lis
     """Asks all supervisors. Returns the answers that came in so many seconds."""
     import msgspec
 
-    from tempotask.pool.stacks import KEPT_MS, Answer
+    from tempotask.pool.stacks import Answer
 
     key = f"stacks:{secrets.token_hex(8)}"
     client = store.server.client()
-    with client.pipeline(transaction=True) as pipeline:
-        for supervisor in supervisors:
-            pipeline.rpush(f"{store.prefix}orders:{supervisor}", f"stacks {key}")
-            pipeline.pexpire(f"{store.prefix}orders:{supervisor}", KEPT_MS)
-        pipeline.execute()
+    store.notify([f"orders:{supervisor}" for supervisor in supervisors], f"stacks {key}")
     answers, until = list[Answer](), time.monotonic() + patience
     while len(answers) < len(supervisors) and (left := until - time.monotonic()) > 0:
         told = client.blpop([store.prefix + key], timeout=max(0.01, min(0.5, left)))

@@ -33,8 +33,6 @@ PAUSE, PATIENCE = 0.01, 1.0
 """Seconds between two looks whether a stack is written; how long one is waited for."""
 QUIET = 3
 """After so many looks that found nothing new, a stack is taken to be written: there is no mark at its end."""
-KEPT_MS = 60_000
-"""How long an answer waits for whoever asked."""
 
 
 class Stack(msgspec.Struct):
@@ -123,7 +121,7 @@ class Stacks:
         def answer() -> None:
             workers = [_stack(store, one) for one in asked]
             told = msgspec.msgpack.encode(Answer(self._supervisor, socket.gethostname(), os.getpid(), workers))
-            store.server.patiently(lambda: _push(store, keys, told))
+            store.server.patiently(lambda: store.notify(keys, told))
 
         self._clerk.ask(answer)
 
@@ -152,11 +150,3 @@ def _stack(store: Store, asked: _Asked) -> Stack:
 
 def _with_job(stack: Stack, job: Record) -> Stack:
     return msgspec.structs.replace(stack, id=job.id, queue=job.queue, name=job.name)
-
-
-def _push(store: Store, keys: list[str], told: bytes) -> None:
-    with store.server.client().pipeline(transaction=True) as pipeline:
-        for key in keys:
-            pipeline.rpush(store.prefix + key, told)
-            pipeline.pexpire(store.prefix + key, KEPT_MS)
-        pipeline.execute()

@@ -51,7 +51,7 @@ from tempotask.pool.saying import Said
 from tempotask.pool.settling import Settling
 from tempotask.pool.voice import speak_for
 from tempotask.store.records import decode_batch, encode
-from tempotask.store.said import KEPT, LINES, Live
+from tempotask.store.said import Live
 from tempotask.store.script import Argument
 from tempotask.store.settlement import Settlement
 from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Lost, Wire
@@ -280,7 +280,7 @@ class Worker:
             try:
                 reply = self._wire.run(
                     "say", self.id, hand.batch.turn, index, record.id, started, progress, known,
-                    LINES, int(KEPT * 1000), *map(bytes, said.lines),
+                    *map(bytes, said.lines),
                 )  # fmt: skip
             except (Lost, redis.ResponseError):
                 # Whether it took effect is not known: it is told again, if the job still runs then. Until that is

@@ -8,13 +8,12 @@ import msgspec
 import redis
 from msgspec import Raw
 
+from tempotask.store.numbers import LISTENING_MS
 from tempotask.store.records import NIL, encode
 from tempotask.store.script import packed
 from tempotask.store.store import Store
 
 KINDS = ("waiting", "started", "progress", "completed", "failed", "retrying", "cancelled", "stalled", "worker")
-LISTENING = 90.0
-"""Seconds for which one who listens counts, without saying so again: cut off for so long, it misses something."""
 RESULT_BYTES = 4096
 """Larger results are left out of events, which a stream keeps by the hundred thousand."""
 
@@ -93,7 +92,7 @@ def event(
 
 def listen(store: Store, listener: str) -> tuple[Cursor | None, bool]:
     """Says that this one listens. The place of the newest event, if there is one, and whether it was listening."""
-    newest, known = store.run("listen", listener, int(LISTENING * 1000))
+    newest, known = store.run("listen", listener, LISTENING_MS)
     return _cursor(newest) if newest else None, known == b"1"
 
 

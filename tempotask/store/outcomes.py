@@ -209,11 +209,8 @@ class Outcomes:
         self._cut_off(waiting)
         if listener is not None and listener is not threading.current_thread():
             # An empty push, so that the listener looks up; else it does so by itself, a little later.
-            key = f"{self._store.prefix}waits:{self._client}"
-            with contextlib.suppress(*BROKEN), self._server.client().pipeline() as both:
-                both.rpush(key, "")
-                both.pexpire(key, 60_000)
-                both.execute()
+            with contextlib.suppress(*BROKEN):
+                self._store.notify([f"waits:{self._client}"], "")
             listener.join(timeout=2 * FIRST_PAUSE)
 
     def _unwait(self, ids: list[str]) -> None:

@@ -11,10 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-LINES = 1000
-"""Lines of a job that are kept; the newest."""
-KEPT = 7 * 86400.0
-"""Seconds for which a log is kept after its last line."""
+from tempotask.store.numbers import LOG_LINES
 
 Progress = tuple[float, float | None, str | None]
 """Done, total, a note."""
@@ -50,4 +47,4 @@ def lines_of(stored: Sequence[bytes], last: Sequence[Raw] | None) -> list[tuple[
     """What a job logged, from its log and what came with its end: Unix seconds and message, oldest first."""
     # One that was sent twice, because nobody knew whether it had arrived, is one: it carries its time.
     lines = dict.fromkeys([*stored, *map(bytes, last or ())])
-    return [(at, message) for at, message in map(msgspec.msgpack.decode, lines)][-LINES:]
+    return [(at, message) for at, message in map(msgspec.msgpack.decode, lines)][-LOG_LINES:]

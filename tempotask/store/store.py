@@ -1,7 +1,9 @@
 """Store: one method a script, no policy.
 
-Every change of state is one Lua script in `scripts/`, run atomically by the server. This file loads them, writes
-their arguments and reads their replies; who calls them, when and why is the business of the pool and the door.
+Every change of state is one Lua script in `scripts/`, run atomically by the server. One method writes a script's
+arguments and reads its reply, here, or where the noun is that the script is about: turns.py, acting.py, revising.py,
+look.py, schedules.py, events.py, snapshot.py, repair.py. Who calls it, when and why is the business of the pool and
+the door.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import redis
 from tempotask.store import keys
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.connect import Server
+from tempotask.store.numbers import NOTICE_MS
 from tempotask.store.script import Argument, packed
 from tempotask.store.settlement import Settlement
 from tempotask.store.wire import Lost, Wire
@@ -187,6 +190,18 @@ class Store:
         """The open turn of a worker, and its claims in the order of the batch; holes are empty."""
         turn = (self.read("HGET", f"worker:{worker}", "open") or b"").decode()
         return turn, self.read("LRANGE", f"claims:{worker}:{turn}", 0, -1) if turn else []
+
+    def notify(self, names: Iterable[str], what: bytes | str) -> None:
+        """Pushes something to lists, named without prefix, on which somebody is told things: orders, answers. It is
+        kept for a minute. Of no job does that change anything, so it needs no script.
+
+        Tries once; raises what the client library raises.
+        """
+        with self.server.client().pipeline(transaction=True) as pipeline:
+            for name in names:
+                pipeline.rpush(f"{self.prefix}{name}", what)
+                pipeline.pexpire(f"{self.prefix}{name}", NOTICE_MS)
+            pipeline.execute()
 
     # -- queues
 

@@ -7,6 +7,7 @@ import pytest
 from play import enqueue, hire, results_of, turn
 
 from tempotask.store import look
+from tempotask.store.numbers import LOG_LINES, LOG_MS
 from tempotask.store.records import Batch, encode
 from tempotask.store.said import Live, is_started, lines_of
 from tempotask.store.store import Store
@@ -27,7 +28,7 @@ def batch(store: Store) -> Batch:
 def say(store: Store, batch: Batch, *lines: object, id: str = "a", worker: str = "w", progress: bytes = b"") -> int:
     known = encode(Live(worker, 1, 10.0, (1.0, 2.0, "half") if progress else None))
     encoded = [msgspec.msgpack.encode((float(number), line)) for number, line in enumerate(lines)]
-    return int(store.run("say", worker, batch.turn, 0, id, STARTED, progress, known, 3, 60_000, *encoded))
+    return int(store.run("say", worker, batch.turn, 0, id, STARTED, progress, known, *encoded))
 
 
 def told(store: Store) -> list[tuple[bytes, bytes]]:
@@ -47,9 +48,10 @@ def test_what_a_running_job_says_is_seen_by_who_looks(store: Store, batch: Batch
 
 
 def test_a_log_is_cut_to_its_newest_lines_and_expires(store: Store, batch: Batch) -> None:
-    say(store, batch, *range(5))
-    assert lines_of(store.read("LRANGE", "log:a", 0, -1), None) == [(2.0, 2), (3.0, 3), (4.0, 4)]
-    assert 0 < store.read("PTTL", "log:a") <= 60_000
+    say(store, batch, *range(LOG_LINES + 2))
+    kept = lines_of(store.read("LRANGE", "log:a", 0, -1), None)
+    assert (len(kept), kept[0]) == (LOG_LINES, (2.0, 2))
+    assert 0 < store.read("PTTL", "log:a") <= LOG_MS
 
 
 def test_who_does_not_hold_the_job_any_more_says_nothing(store: Store, batch: Batch) -> None:

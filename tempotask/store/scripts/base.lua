@@ -1,7 +1,9 @@
--- What all scripts share; put in front of each one when it is loaded, behind its first line.
+-- What all scripts share; put in front of each one when it is loaded, behind its first line and the numbers that
+-- scripts share with Python (numbers.py).
 --
--- A script gets one key, the ring, and makes the others from its prefix (keys.py lists them). Every change of state
--- in a namespace happens in one of these scripts, so each is atomic: nobody ever sees half a move.
+-- A script gets one key, the ring, and makes the others from its prefix (keys.py lists them). Every change of what is
+-- known of jobs, workers and supervisors happens in one of these scripts, so each is atomic: nobody ever sees half a
+-- move. Elsewhere somebody is told something at most (Store.notify).
 
 local P = string.sub(KEYS[1], 1, -5)
 local byte, sub, floor, concat = string.byte, string.sub, math.floor, table.concat
@@ -50,13 +52,21 @@ local function page_head(page)
   return jobs, sub(page, 7, 6 + length)
 end
 
+-- Adds lines in ARGV[from .. to] to what a job logged.
+local function add_lines(id, from, to)
+  local log = P .. 'log:' .. id
+  call('RPUSH', log, unpack(ARGV, from, to))
+  call('LTRIM', log, -LOG_LINES, -1)
+  call('PEXPIRE', log, LOG_MS)
+end
+
 -- Events are recorded only while somebody listens (listen.lua).
 local function listened() return call('EXISTS', P .. 'listeners') == 1 end
 
 -- `r`: a record cut behind its name; `b`: what Python made.
 local function emit(kind, field, blob)
   call('XADD', P .. 'events', 'MAXLEN', '~', 100000, '*', 'k', kind, field, blob)
-  call('PEXPIRE', P .. 'events', 90000)
+  call('PEXPIRE', P .. 'events', LISTENING_MS)
 end
 
 local function emit_record(kind, record)

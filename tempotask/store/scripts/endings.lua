@@ -9,7 +9,7 @@ local function tell(id, outcome)
     local key = P .. 'waits:' .. client
     -- One element, so that a client that is cut off between two does not take the one for the other.
     call('RPUSH', key, id .. ' ' .. (#outcome <= 4096 and outcome or ''))
-    call('PEXPIRE', key, 60000)
+    call('PEXPIRE', key, NOTICE_MS)
   end
   return true
 end
@@ -87,7 +87,7 @@ local function end_jobs(list, from, to, keep, now, most, most_bytes)
     store_outcomes(list, from, to, keep, now, most, most_bytes)
   elseif #told > 0 then
     -- Kept for nobody but those who were just told: the push may be lost on its way.
-    store_outcomes(told, 1, #told, 60000, now, most, most_bytes)
+    store_outcomes(told, 1, #told, NOTICE_MS, now, most, most_bytes)
   end
 end
 

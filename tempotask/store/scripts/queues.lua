@@ -74,7 +74,7 @@ end
 
 local function order(supervisor, what)
   call('RPUSH', P .. 'orders:' .. supervisor, what)
-  call('PEXPIRE', P .. 'orders:' .. supervisor, 60000)
+  call('PEXPIRE', P .. 'orders:' .. supervisor, NOTICE_MS)
 end
 
 local function order_all(what)

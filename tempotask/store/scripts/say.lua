@@ -4,7 +4,7 @@
 --
 -- KEYS  the ring
 -- ARGV  worker, turn, index, id, event of its start, event of its progress ('' for none), what is to be known of it,
---       most lines of its log, milliseconds for which that is kept, lines ...
+--       lines ...
 -- reply 0 nothing was done: the worker does not hold that claim (any more); 1; 2 listeners have been told of its start
 --
 -- No transition. May be sent twice: its start is told once, and readers know a line that is there twice.
@@ -26,10 +26,5 @@ if listened() then
   started = true
 end
 call('HSET', P .. 'live', id, (started and '2' or '1') .. start .. ARGV[7])
-if #ARGV > 9 then
-  local log = P .. 'log:' .. id
-  call('RPUSH', log, unpack(ARGV, 10))
-  call('LTRIM', log, -ARGV[8], -1)
-  call('PEXPIRE', log, ARGV[9])
-end
+if #ARGV > 7 then add_lines(id, 8, #ARGV) end
 return started and 2 or 1

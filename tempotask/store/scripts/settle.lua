@@ -39,11 +39,9 @@ local function settle(take, now, most, most_bytes)
     end
   end
   for _ = 1, tonumber((take())) do
-    local key, lines = P .. 'log:' .. take(), tonumber((take()))
+    local id, lines = take(), tonumber((take()))
     local _, after = take(lines)
-    call('RPUSH', key, unpack(ARGV, after - lines, after - 1))
-    call('LTRIM', key, -1000, -1)
-    call('PEXPIRE', key, 604800000)
+    add_lines(id, after - lines, after - 1)
   end
   return waiting
 end

@@ -1,0 +1,10 @@
+"""Numbers that Python and the scripts share: script.py puts them, by these names, in front of every script."""
+
+LOG_LINES = 1000
+"""Lines of a job that are kept; the newest."""
+LOG_MS = 7 * 86_400_000
+"""How long a log is kept after its last line."""
+LISTENING_MS = 90_000
+"""How long one who listens to events counts without saying so again: cut off for so long, it misses something."""
+NOTICE_MS = 60_000
+"""How long what somebody is told is kept until it is taken: outcomes, orders, answers."""
