@@ -247,6 +247,15 @@ def test_the_job_in_the_claims_of_a_worker_that_is_gone_runs_again(store: Store)
     assert check(store) == []
 
 
+def interfere(store: Store, number: int) -> None:
+    """What people do to jobs that wait or run."""
+    (store.pause_queue if number % 7 < 3 else store.resume_queue)("q1")
+    act(store, ("pause", "cancel", "delete")[number % 3], "list", "queue:0:q2", 0, 5, name="n")
+    act(store, "resume", "parked", "0", 3, "WDR")
+    if number % 5 == 0:
+        act(store, "cancel", "claims", "w1")
+
+
 @pytest.mark.parametrize("most", [MOST, PIECES])
 def test_a_namespace_at_work_is_not_accused(store: Store, most: int) -> None:
     ended = threading.Event()
@@ -265,6 +274,7 @@ def test_a_namespace_at_work_is_not_accused(store: Store, most: int) -> None:
                 ways = (completed, failed, lambda record: tried_again(record, 5))
                 done = results_of(batch, how=ways[number % 3]) if batch else None
                 batch = turn(store, "w1", number, 5, done).batch
+                interfere(store, number)
         except BaseException as error:
             errors.append(error)
 

@@ -1,12 +1,15 @@
 #!lua flags=allow-oom,no-writes
+-- include: queues
+--
 -- What a namespace holds, cut to what can be proved of it (check.py). Names are without the prefix of the namespace.
 --
 -- KEYS  the ring
 -- ARGV  'all', most elements, most keys on the server    everything at one moment
 --       'part', name, cursor ('0': begin), most elements   some of one key
 --       'sizes', names ...                                 for each a text that changes when the key does, as a rule
+--       'ring', queue | 'priority', queue, priority        whether ring or priorities are right about it, at this moment
 -- reply all: {'large'}, or {name, kind, expiry, elements, ...}; part: {next cursor ('0': the end), kind, expiry,
---       elements}; expiry in ms, -1: none; elements as the server gives them: member, score ..., field, value ...
+--       elements}; expiry in ms, -1: none; elements as the server gives them: member, score ..., field, value ...; ring, priority: 1 or 0
 --
 -- Parts of a list come from its tail, since heads are popped and tails appended: nothing is missed between two.
 
@@ -23,9 +26,21 @@ end
 
 local SIZE = { list = 'LLEN', zset = 'ZCARD', hash = 'HLEN', set = 'SCARD', string = 'STRLEN' }
 
+local function is_right(what, queue, priority)
+  local used = priorities(queue)
+  if what == 'ring' then
+    local on_it = (size(queue, used) > 0 and not paused(queue)) and 1 or 0
+    return #call('LPOS', KEYS[1], queue, 'COUNT', 0) == on_it
+  end
+  local there = call('EXISTS', queue_key(queue, priority)) == 1
+  if not used then return not there or priority == '0' end
+  local score = call('ZSCORE', P .. 'priorities:' .. queue, priority)
+  return score and there and tonumber(score) == tonumber(priority) or not score and not there
+end
+
 local function kind_of(name) return call('TYPE', P .. name).ok end
 
-local function size(name, kind)
+local function length(name, kind)
   return SIZE[kind] and call(SIZE[kind], P .. name) or 0
 end
 
@@ -51,6 +66,8 @@ local function part(name, kind, cursor, count)
 end
 
 local mode = ARGV[1]
+if mode == 'ring' or mode == 'priority' then return is_right(unpack(ARGV)) and 1 or 0 end
+
 if mode == 'part' then
   local kind = kind_of(ARGV[2])
   local following, elements = part(ARGV[2], kind, ARGV[3], tonumber(ARGV[4]))
@@ -61,7 +78,7 @@ if mode == 'sizes' then
   local sizes = {}
   for i = 2, #ARGV do
     local kind = kind_of(ARGV[i])
-    local number = size(ARGV[i], kind)
+    local number = length(ARGV[i], kind)
     sizes[i - 1] = kind .. ' ' .. number
     -- Counters change while their number stays.
     if kind == 'hash' and number <= 64 then sizes[i - 1] = concat(call('HGETALL', P .. ARGV[i]), ' ') end
@@ -79,7 +96,7 @@ repeat
       local name = sub(key, #P + 1)
       local kind = kind_of(name)
       seen[key], names[#names + 1] = true, { name, kind }
-      most = most - 1 - size(name, kind) * ((kind == 'string') and 0 or 1)
+      most = most - 1 - length(name, kind) * ((kind == 'string') and 0 or 1)
       if most < 0 then return { 'large' } end
     end
   end
