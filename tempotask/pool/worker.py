@@ -52,9 +52,8 @@ from tempotask.pool.settling import Settling
 from tempotask.pool.voice import speak_for
 from tempotask.store.records import decode_batch, encode
 from tempotask.store.said import Live
-from tempotask.store.script import Argument
-from tempotask.store.settlement import Settlement
-from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Lost, Wire
+from tempotask.store.turns import ROOM, Results, Turns
+from tempotask.store.wire import IDLE_SECONDS, Lost
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
@@ -63,8 +62,6 @@ BUDGET = 0.02
 """Seconds of work that a batch should be: long enough to make the round trip cheap, short enough to be fair."""
 MOST = 1000
 """The largest batch: larger ones gain nothing any more."""
-ROOM = 1 << 20
-"""Bytes of a batch."""
 LISTENED = 10.0
 """Seconds for which results bring their events after it was seen that somebody listens."""
 
@@ -102,7 +99,7 @@ class Worker:
     def __init__(self, manager: QueueManager[Any], spec: WorkerSpec, block: ControlBlock) -> None:
         self.id = spec.worker
         self._store = manager._client.store
-        self._wire = Wire(self._store.server, self._store.namespace, ANSWER_WITHIN)
+        self._turns = Turns(self._store, self.id)
         self._block = block
         self._words = block.words
         self._runner = Runner(manager, block, Others(self._store, spec.supervisor).may_run, self._wake_supervisor)
@@ -112,7 +109,6 @@ class Worker:
         self._pace = Pace()
         self._max_jobs = manager.options.max_jobs_per_worker
         self._weighed = manager.options.max_memory is not None
-        self._number = 0
         self._hand: Hand | None = None
         self._turning = threading.Lock()
         self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell)
@@ -188,7 +184,7 @@ class Worker:
             elif kind == b"again":
                 continue
             elif kind == b"stale":
-                self._number = max(self._number, int(reply[1]))
+                self._turns.pass_by(int(reply[1]))
             else:
                 raise Gone
 
@@ -198,15 +194,12 @@ class Worker:
         return want if self._max_jobs is None else min(want, self._max_jobs - self._words[JOBS])
 
     def _send_turn(self, want: int) -> Any:
-        self._number += 1
         hand = self._hand
         if hand is None or hand.acknowledged == len(hand.runs):
-            results = NO_RESULTS
-        else:
-            results = self._results(hand, len(hand.runs))
-        return self._wire.run("turn", self.id, self._number, want, ROOM, *self._store.limits, *results)
+            return self._turns.take(want)
+        return self._turns.take(want, self._results(hand, len(hand.runs)))
 
-    def _results(self, hand: Hand, stop: int) -> list[Argument]:
+    def _results(self, hand: Hand, stop: int) -> Results:
         first = hand.acknowledged
         for index, told in hand.told.items():
             if first <= index < stop:
@@ -217,7 +210,7 @@ class Worker:
             del runs[index - first]
         events = time.monotonic() - self._listened < LISTENED
         settlement = self._settling.settlement(runs, events)
-        return ["1" if events else "", hand.batch.turn, first, stop, len(missing), *missing, *settlement.arguments()]
+        return Results(hand.batch.turn, first, stop, missing, settlement, events)
 
     def _take_in_hand(self, hand: Hand) -> Hand:
         turn, _, handed = hand.batch.turn.partition("@")
@@ -248,9 +241,7 @@ class Worker:
                 return
             with contextlib.suppress(Lost, redis.ResponseError):
                 while True:
-                    self._number += 1
-                    results = self._results(hand, stop)
-                    reply = self._wire.run("turn", self.id, self._number, 0, 0, *self._store.limits, *results)
+                    reply = self._turns.take(0, self._results(hand, stop))
                     if reply[0] != b"listened":
                         break
                     self._listened = time.monotonic()
@@ -278,10 +269,8 @@ class Worker:
             told.logged, told.sure = told.logged or bool(said.lines), False
             told.started = True
             try:
-                reply = self._wire.run(
-                    "say", self.id, hand.batch.turn, index, record.id, started, progress, known,
-                    *map(bytes, said.lines),
-                )  # fmt: skip
+                lines = map(bytes, said.lines)
+                reply = self._turns.say(hand.batch.turn, index, record.id, started, progress, known, lines)
             except (Lost, redis.ResponseError):
                 # Whether it took effect is not known: it is told again, if the job still runs then. Until that is
                 # answered, a start that nobody hears of is better than one that is heard of twice.
@@ -303,7 +292,7 @@ class Worker:
             self._waiting = True
             if words[STOP]:
                 raise Stopping
-            message = self._wire.wait(f"wake:{self.id}:{self._number}", IDLE_SECONDS)
+            message = self._turns.wait()
         except Lost:
             return None
         finally:
@@ -323,7 +312,7 @@ class Worker:
     def _forked(self) -> None:
         """In a child that a handler forked: it is no worker, even if it returns from the handler. The next store into
         the control block raises."""
-        self._wire.abandon()
+        self._turns.abandon()
         self._words.release()
 
     def _on_stop(self, number: int, frame: object) -> None:
@@ -340,9 +329,6 @@ class Worker:
         while not self._words[STOP]:
             time.sleep(IDLE_SECONDS)
         raise Stopping
-
-
-NO_RESULTS: list[Argument] = ["", "", 0, 0, 0, *Settlement().arguments()]
 
 
 def work(manager: QueueManager[Any], spec: WorkerSpec, block: ControlBlock) -> int:
