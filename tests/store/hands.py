@@ -148,6 +148,21 @@ class Workers(Stage):
         call, kind = self.store.new_call(), ("plain", "given", "large")[int(record.enqueued_at) % 3]
         return addition(call, [self.make(f"{call}-0", record.queue, kind)])
 
+    @rule(which=some, fate=fates)
+    def say(self, which: int, fate: str) -> None:
+        """A job that runs tells how it is."""
+        if worker := self.worker(which, lambda worker: worker.running):
+            name, turn, index = worker.name, worker.turn, worker.started
+            record = worker.records[index]
+            encoded, event = encode(record), encode(record.id)
+            self.send(
+                fate,
+                lambda: self.check(
+                    self.store.run("say", name, turn, index, record.id, event, "", "told"),
+                    self.model.say(name, turn, index, encoded),
+                ),
+            )
+
     def wake(self, worker: Worker, fate: str) -> None:
         """A blocked worker is handed something over or nudged, or its connection broke and something else took it."""
         message = self.store.server.client().lpop(f"{self.store.prefix}wake:{worker.name}:{worker.number}")

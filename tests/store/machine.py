@@ -48,21 +48,21 @@ class Machine(Producers, Supervisors, Operators):
         self.time_passes()
         self.hire(supervisor)
         (worker,) = self.workers.values()
-        left = self.model.live()
+        left = self.model.unfinished()
         assert len({record.id for record in left}) == len(left)
         while not worker.blocked:
             self.take_turn(worker, 100, "arrives")
             while worker.unstarted:
                 self.start(worker)
                 self.finish(worker, "completed")
-        assert not self.model.live()
+        assert not self.model.unfinished()
         assert self.store.quiet(delayed=True)
         assert self.model.ended == self.model.added, "each job ended once"
         for deliver in self.fenced:
             deliver()
-        assert not self.model.live(), "nothing that comes late makes a job run again"
+        assert not self.model.unfinished(), "nothing that comes late makes a job run again"
         if left:
-            assert None not in self.store.ask("", [record.id for record in left])
+            assert None not in self.store.outcomes_of([record.id for record in left])
 
     def free(self) -> None:
         """Nothing is paused or scheduled any more."""

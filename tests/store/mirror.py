@@ -162,7 +162,10 @@ class Mirror(Operated):
             assert kept == shown.get(queue, {})
             others = {status: number for status, number in told.items() if status not in kept}
             assert others == {status: number for status, number in self.counts[queue].items() if number}
-        live = {payload_key(record) for record in self.live() if "p" in record.flags}
+        assert {id: told[:1] == b"2" for id, told in seen.get("live", {}).items()} == {
+            id: known for id, (_, known) in self.live.items()
+        }
+        live = {payload_key(record) for record in self.unfinished() if "p" in record.flags}
         payloads = {f"payload:{rest}" for rest, _ in seen.under("payload:")}
         assert payloads == live | {key for key in outside if key.startswith("payload:")}
 

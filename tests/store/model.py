@@ -68,6 +68,8 @@ class Model:
         self.waits: dict[str, list[bytes]] = defaultdict(list)
         self.listening = False
         self.events: list[tuple[str, str]] = []
+        self.live: dict[str, tuple[tuple[str, str, int], bool]] = {}
+        """By id: which start of the job told how it is, and whether listeners know that it started."""
         self.cancelled: set[bytes] = set()
         """Records of runs that were cancelled or deleted."""
         self.refused = self.tokens = self.added = self.ended = 0
@@ -137,6 +139,7 @@ class Model:
         if kept or clients:
             self.outcomes[id] = outcome
         self.ids.pop(id, None)
+        self.live.pop(id, None)
         self.ended += 1
 
     def settle(self, endings: Sequence[Ending], told: bool) -> None:
@@ -198,6 +201,18 @@ class Model:
         held.open = str(number) if held.claims else ""
         self.tokens += len(held.claims)
         return ("again" if held.claims else "claim"), ()
+
+    def say(self, worker: str, turn: str, index: int, encoded: bytes) -> int:
+        held = self.workers.get(worker)
+        if held is None or held.open != turn or held.claims[index : index + 1] != [encoded]:
+            return 0
+        id, start = decode_record(encoded).id, (worker, turn, index)
+        known = self.live.get(id) == (start, True)
+        if self.listening and not known:
+            self.emit("started", encoded)
+            known = True
+        self.live[id] = start, known
+        return 2 if known else 1
 
     def give_back_tail(self, worker: str, turn: str, start: int) -> int:
         held = self.workers.get(worker)
@@ -274,7 +289,7 @@ class Model:
                 self.waiters[id].append(client)
         return answers
 
-    def live(self) -> list[Record]:
+    def unfinished(self) -> list[Record]:
         """All jobs that have not ended, as often as they are anywhere."""
         held = [claims for worker in self.workers.values() for claims in worker.claims if claims]
         waiting = [encoded for lines in self.lines.values() for line in lines.values() for encoded in line]

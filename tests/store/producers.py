@@ -35,7 +35,7 @@ class Producers(Stage):
 
     @rule(client=st.sampled_from(["me", "you"]), which=some, width=st.integers(1, 3), give_up=st.booleans())
     def wait(self, client: str, which: int, width: int, give_up: bool) -> None:
-        known = sorted({*(record.id for record in self.model.live()), *self.model.outcomes})
+        known = sorted({*(record.id for record in self.model.unfinished()), *self.model.outcomes})
         ids = sorted(set((known * 2)[which % len(known) :][:width])) if known else []
         if not ids:
             return
