@@ -175,7 +175,7 @@ class Client:
         """`find`, or `JobNotFound`."""
         info = self.find(id)
         if info is None:
-            raise JobNotFound(f"nobody knows a job {id!r}; check the id, the server and the namespace")
+            raise JobNotFound.of(id)
         return info
 
     def logs(self, id: str) -> list[LogEntry]:
@@ -186,7 +186,7 @@ class Client:
         """Where a job is; of one whose history is trimmed, what its outcome says; else `JobNotFound`."""
         found = self.found(id)
         if found is None:
-            raise JobNotFound(f"nobody knows a job {id!r}; check the id, the server and the namespace")
+            raise JobNotFound.of(id)
         return found.status
 
     def final_status(self, id: str, ending: Ending) -> Status:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from tempotask.job import JobHandle
@@ -56,6 +56,11 @@ class ServerFull(_Adding):
 
 class JobNotFound(TempoTaskError, LookupError):
     """Nobody knows a job of this id."""
+
+    @classmethod
+    def of(cls, id: str) -> Self:
+        """The error for that job."""
+        return cls(f"nobody knows a job {id!r}; check the id, the server and the namespace")
 
 
 class ResultExpired(TempoTaskError, LookupError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import inspect
 import logging
 import math
@@ -22,7 +21,7 @@ from redis.connection import AbstractConnection
 
 from tempotask.errors import InvalidOptions, ServerUnavailable
 from tempotask.info import Progress
-from tempotask.names import check_name
+from tempotask.names import check_name, unknown
 from tempotask.store import events as store_events
 from tempotask.store.events import KINDS, START, Cursor, Entry
 from tempotask.store.numbers import LISTENING_MS
@@ -165,9 +164,7 @@ class Events:
 def check(kind: str, callback: Callback, queue: str | None, name: str | None) -> None:
     """Raises `InvalidOptions` or `InvalidName` for a subscription that would never be told anything."""
     if kind not in KINDS:
-        near = difflib.get_close_matches(str(kind), KINDS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KINDS)}"
-        raise InvalidOptions(f"there is no event {kind!r}; {hint}")
+        raise InvalidOptions(unknown("event", str(kind), KINDS))
     if not callable(callback):
         raise InvalidOptions(f"callback={callback!r}: give a function that takes an Event, def or async def")
     if kind == "worker" and (queue is not None or name is not None):

@@ -16,8 +16,7 @@ from tempotask.handle import JobHandle, JobHandles
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
-    from tempotask.options import JobOptions
-    from tempotask.producer import GivenOptions
+    from tempotask.options import GivenOptions, JobOptions
     from tempotask.store.addition import NewJob
 
 __all__ = ["Context", "Job", "JobHandle", "JobHandles"]

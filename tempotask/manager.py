@@ -20,7 +20,7 @@ from tempotask.handle import JobHandle, JobHandles
 from tempotask.job import Context
 from tempotask.jobs import Jobs
 from tempotask.names import check_name
-from tempotask.options import JobFields, JobOptions, Options, whole
+from tempotask.options import GivenOptions, JobFields, JobOptions, Options, whole
 from tempotask.producer import Producer
 from tempotask.store.schedules import encode_schedules
 from tempotask.task import Task
@@ -34,7 +34,6 @@ C = TypeVar("C")
 D = TypeVar("D")
 R = TypeVar("R")
 
-GivenOptions = JobOptions | Mapping[str, Any] | None
 FIRST_LOOK, LONGEST_LOOK = 0.005, 0.1
 """Seconds between two looks of `join`: at first, and at last."""
 

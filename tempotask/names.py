@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 from tempotask.errors import InvalidName
 
@@ -14,13 +16,13 @@ def check_name(kind: str, value: object) -> str:
     """`value`, if it is spelt as the name of a `kind` ("queue", "task", "namespace"); else `InvalidName`."""
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
-    raise InvalidName(f"{kind} {_short(value)}: a name is 1 to 200 ASCII letters, digits and . _ - : /")
+    raise InvalidName(f"{kind} {short(value)}: a name is 1 to 200 ASCII letters, digits and . _ - : /")
 
 
 def check_id(value: object) -> str:
     """`value`, if a user may call a job so; else `InvalidName`."""
     if not (isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable() and " " not in value):
-        raise InvalidName(f"id {_short(value)}: an id is a str of 1 to 200 printable characters without spaces")
+        raise InvalidName(f"id {short(value)}: an id is a str of 1 to 200 printable characters without spaces")
     if is_automatic(value):
         raise InvalidName(f"id {value!r} looks like an automatic one; put a word in front of it")
     return value
@@ -31,6 +33,20 @@ def is_automatic(id: str) -> bool:
     return _AUTOMATIC.fullmatch(id) is not None
 
 
-def _short(value: object) -> str:
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Which of those known may have been meant, if one is near."""
+    return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """One line for the name of a `what` that is none of those known."""
+    known = list(known)
+    near = nearest(name, known)
+    hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"
+    return f"there is no {what} {name!r}; {hint}"
+
+
+def short(value: object) -> str:
+    """A value as messages show it."""
     shown = repr(value)
     return shown if len(shown) <= 80 else shown[:60] + "…"

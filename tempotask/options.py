@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from tempotask.durations import Duration, duration
 from tempotask.errors import InvalidOptions
-from tempotask.names import check_id
+from tempotask.names import check_id, unknown
 from tempotask.schedule.repeat import Repeat, checked
 from tempotask.store.records import FINISHED, RunOptions
 
-Duration = float | timedelta
-"""Seconds, or a `timedelta`."""
 Backoff = Literal["fixed", "exponential"]
 ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
 """One type of exceptions, or several."""
-
-LONGEST = 100 * 365 * 86400.0
-"""No duration is longer than this many seconds: a hundred years."""
 
 
 class CallFields(TypedDict, total=False):
@@ -66,16 +60,6 @@ class InitFields(TypedDict, total=False):
     grace: Duration
     max_memory: int | str | None
     max_jobs_per_worker: int | None
-
-
-def duration(name: str, value: object, *, zero: bool = True) -> float:
-    """An option that is a duration, as seconds; `InvalidOptions` if it is none."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
-    if not number or not (0 <= seconds <= LONGEST) or (seconds == 0 and not zero):  # type: ignore[operator]
-        least = "0 or more" if zero else "more than 0"
-        raise InvalidOptions(f"{name}={value!r}: give seconds, {least}, as a number or a timedelta (up to 100 years)")
-    return float(seconds)  # type: ignore[arg-type]
 
 
 def whole(least: int, most: int = 2**53) -> Callable[[str, object], int]:
@@ -155,13 +139,6 @@ def _by_status(name: str, value: object) -> dict[str, int]:
 _KEPT = {"completed": 200, "failed": 10_000, "cancelled": 200}
 
 
-def unknown(name: str, known: Mapping[str, object], what: str) -> str:
-    """One line for a name that is none of those known."""
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    return f"there is no {what} {name!r}; {hint}"
-
-
 class _Checked:
     """What both kinds of options share: they are checked, name by name, and then stay as they are."""
 
@@ -171,7 +148,7 @@ class _Checked:
         for name, value in given.items():
             check = self._checks.get(name)
             if check is None:
-                raise InvalidOptions(unknown(str(name), self._checks, "option"))
+                raise InvalidOptions(unknown("option", str(name), self._checks))
             # The dataclass is frozen, also for itself.
             object.__setattr__(self, name, check(name, value))
 
@@ -260,6 +237,8 @@ class JobOptions(_Checked):
         return f"JobOptions({', '.join(f'{name}={value!r}' for name, value in self.given().items())})"
 
 
+GivenOptions = JobOptions | Mapping[str, Any] | None
+"""Options of a job as they may be given."""
 DEFAULTS = RunOptions(
     attempts=1,
     retry_delay=0.0,

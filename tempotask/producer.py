@@ -13,8 +13,8 @@ from tempotask import payload
 from tempotask.client import Client
 from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable, TempoTaskError
 from tempotask.handle import JobHandle, JobHandles
-from tempotask.names import check_name
-from tempotask.options import JobOptions, unknown
+from tempotask.names import check_name, unknown
+from tempotask.options import GivenOptions, JobOptions
 from tempotask.schedule.repeat import Repeat
 from tempotask.store import schedules
 from tempotask.store.addition import Addition, NewJob
@@ -29,7 +29,6 @@ THOUSAND = 1000
 SUFFIXES = [f"-{n}" for n in range(THOUSAND)]
 """What automatic ids of one call end with."""
 
-GivenOptions = JobOptions | Mapping[str, Any] | None
 _KEYS = {"name": "", "queue": "", "data": None, "options": None}
 _NOTHING = JobOptions()
 
@@ -243,7 +242,7 @@ def _new_job(
 
 def _check_keys(item: Mapping[str, Any]) -> None:
     if not item.keys() <= _KEYS.keys():
-        raise InvalidOptions(unknown(str(next(iter(item.keys() - _KEYS.keys()))), _KEYS, "key"))
+        raise InvalidOptions(unknown("key", str(next(iter(item.keys() - _KEYS.keys()))), _KEYS))
 
 
 def _told(handles: list[JobHandle[Any]], created: Sequence[bool]) -> list[JobHandle[Any]]:

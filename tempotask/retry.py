@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tempotask.options import duration
+from tempotask.durations import duration
 
 
 class Retry(Exception):

@@ -12,6 +12,7 @@ from tempotask.cli import output
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
+    from tempotask.store.look import Found
     from tempotask.store.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,6 +75,17 @@ def managed(db: str | None, namespace: str) -> QueueManager[Any]:
     from tempotask.manager import QueueManager
 
     return QueueManager.init(db, namespace=namespace, options={"connect_timeout": CHANGING})
+
+
+def found(store: Store, id: str) -> Found:
+    """A job that the server knows; ends the command if it does not."""
+    from tempotask.store import look
+
+    job = look.find(store, id)
+    if job is None:
+        where = f"namespace {store.namespace} at {store.server.label}"
+        end(1, f"nobody knows a job {id!r} in {where}; `tempotask jobs` lists the newest")
+    return job
 
 
 def say(line: str) -> None:

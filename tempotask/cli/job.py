@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tempotask.cli import output
-from tempotask.cli.command import end, everywhere, opened
+from tempotask.cli.command import everywhere, found, opened
 
 if TYPE_CHECKING:
     from tempotask.store.look import Found
@@ -19,44 +19,39 @@ if TYPE_CHECKING:
 @click.argument("id")
 def job(db: str | None, namespace: str, as_json: bool, id: str) -> None:
     """Shows one job."""
-    from tempotask.store import look
-
     with opened(db, namespace) as store:
-        found = look.find(store, id)
-        if found is None:
-            where = f"namespace {namespace} at {store.server.label}"
-            end(1, f"nobody knows a job {id!r} in {where}; `tempotask jobs` lists the newest")
+        job = found(store, id)
         if as_json:
-            output.print_json(_report(store, found))
+            output.print_json(_report(store, job))
         else:
-            output.print_fields(_fields(store, found))
+            output.print_fields(_fields(store, job))
 
 
-def _report(store: Store, found: Found) -> dict[str, Any]:
+def _report(store: Store, job: Found) -> dict[str, Any]:
     """All that is known of a job, times as Unix seconds."""
     import msgspec
 
     from tempotask.store import look
 
-    told = msgspec.structs.asdict(look.row(found))
-    (details,) = look.details(store, [found])
-    told["due_at"] = found.due
+    told = msgspec.structs.asdict(look.row(job))
+    (details,) = look.details(store, [job])
+    told["due_at"] = job.due
     told["data"] = details.data
     told["logs"] = [{"at": at, "message": message} for at, message in details.lines]
     told["progress"] = None
     if details.progress is not None:
         told["progress"] = dict(zip(("done", "total", "note"), details.progress, strict=True))
-    told["errors"] = [{name: getattr(error, name) for name in error.__struct_fields__} for error in look.errors(found)]
-    told["children"] = look.children(found)
-    if found.record is None and found.outcome is not None and found.outcome.failure is not None:
+    told["errors"] = [{name: getattr(error, name) for name in error.__struct_fields__} for error in look.errors(job)]
+    told["children"] = look.children(job)
+    if job.record is None and job.outcome is not None and job.outcome.failure is not None:
         # All that is left of its errors.
-        told["traceback"] = found.outcome.failure.traceback
+        told["traceback"] = job.outcome.failure.traceback
     return told
 
 
-def _fields(store: Store, found: Found) -> dict[str, Any]:
+def _fields(store: Store, job: Found) -> dict[str, Any]:
     """The same for people: only what there is."""
-    told = _report(store, found)
+    told = _report(store, job)
     logs, errors, progress = told.pop("logs"), told.pop("errors"), told.pop("progress")
     for name in ("enqueued_at", "due_at", "started_at", "finished_at"):
         told[name] = output.moment(told[name])

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tempotask.cli import output
-from tempotask.cli.command import end, everywhere, managed
+from tempotask.cli.command import everywhere, found, managed
 
 Line = tuple[float, Any]
 LOOK = 0.25
@@ -28,11 +28,9 @@ def logs(db: str | None, namespace: str, as_json: bool, id: str, follow: bool) -
     with managed(db, namespace) as manager:
         store, outcomes = manager._client.store, manager._client.outcomes
         store.server.check()
-        found = look.find(store, id)
-        if found is None:
-            end(1, f"nobody knows a job {id!r} in namespace {namespace} at {store.server.label}")
-        lines = _print_new(look.details(store, [found])[0].lines, [], as_json)
-        if not follow or found.status in FINISHED:
+        job = found(store, id)
+        lines = _print_new(look.details(store, [job])[0].lines, [], as_json)
+        if not follow or job.status in FINISHED:
             return
         ended = threading.Event()
         wait = outcomes.begin([id], ended.set, True)
@@ -42,9 +40,9 @@ def logs(db: str | None, namespace: str, as_json: bool, id: str, follow: bool) -
                 lines = _print_new(lines_of(store.read("LRANGE", f"log:{id}", 0, -1), None), lines, as_json)
         finally:
             outcomes.end(wait)
-        found = look.find(store, id)
-        if found is not None:
-            _print_new(look.details(store, [found])[0].lines, lines, as_json)
+        last = look.find(store, id)
+        if last is not None:
+            _print_new(look.details(store, [last])[0].lines, lines, as_json)
 
 
 def _print_new(lines: list[Line], known: list[Line], as_json: bool) -> list[Line]:

@@ -6,13 +6,13 @@ What a command needs is imported when it runs, so that `--help` and mistakes ans
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
+from tempotask import names
 from tempotask.cli import command, mistakes, output
 from tempotask.cli.cancel import cancel
 from tempotask.cli.check import check
@@ -45,13 +45,8 @@ class Commands(click.Group):
         if args and args[0] in LATER:
             raise click.UsageError(f"{args[0]} is not built yet", ctx)
         if args and self.get_command(ctx, args[0]) is None:
-            raise click.UsageError(f"there is no command {args[0]!r}; {_nearest(args[0], self.commands)}", ctx)
+            raise click.UsageError(names.unknown("command", args[0], self.commands), ctx)
         return super().resolve_command(ctx, args)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, [*known, *LATER], 1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

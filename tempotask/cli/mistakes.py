@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
 import click
+
+from tempotask.names import nearest
 
 
 def wrong_use(error: click.UsageError, root: click.Command | None = None, hint: str = "") -> str:
@@ -14,8 +15,8 @@ def wrong_use(error: click.UsageError, root: click.Command | None = None, hint: 
     text = " ".join(error.format_message().split())
     if isinstance(error, click.NoSuchOption):
         known = [name for param in error.ctx.command.params for name in param.opts] if error.ctx is not None else []
-        near = difflib.get_close_matches(error.option_name, known, 1)
-        text = f"there is no option {error.option_name}" + (f"; did you mean {near[0]}?" if near else "")
+        near = nearest(error.option_name, known)
+        text = f"there is no option {error.option_name}" + (f"; did you mean {near}?" if near else "")
         if error.ctx is not None and error.ctx.command is root and hint:
             text += f"; {hint}"
     return f"{command}: {re.sub('[.]$', '', text)}\nTry '{command} --help'."

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from tempotask.cli import output
-from tempotask.cli.command import end, everywhere, opened, say
+from tempotask.cli.command import end, everywhere, found, opened, say
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
@@ -62,14 +62,10 @@ def _load(target: str) -> QueueManager[Any]:
 
 def _job(store: Store, id: str) -> tuple[Record, bytes]:
     """A job that the server knows, and its payload."""
-    from tempotask.store import look
     from tempotask.store.records import flag, payload_key
 
     where = f"namespace {store.namespace} at {store.server.label}"
-    found = look.find(store, id)
-    if found is None:
-        end(1, f"nobody knows a job {id!r} in {where}; `tempotask jobs` lists the newest")
-    record = found.record
+    record = found(store, id).record
     if record is None:
         end(1, f"of job {id} only its outcome is left in {where}; enqueue one like it and run that")
     payload: bytes | None = bytes(record.payload)

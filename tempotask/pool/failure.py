@@ -11,7 +11,7 @@ import msgspec
 
 from tempotask.children import SHOWN
 from tempotask.errors import InvalidPayload, JobTimeout
-from tempotask.pool.run import Run
+from tempotask.pool.run import Run, keep_ms
 from tempotask.store.records import NIL, Failure, Outcome, Record, RunOptions, TryError, encode
 
 TEXT_BYTES, TRACEBACK_BYTES, ERRORS = 4096, 16384, 20
@@ -48,8 +48,7 @@ def ended_badly(
         retry = (pause, encode(again))
         return Run(record, started, ended, b"", 0, None, failure=failure, retry=retry, children=children)
     outcome = encode(Outcome("failed", record.queue, record.name, NIL, failure))
-    keep = math.ceil(float(options.keep_result or 0) * 1000)
-    return Run(record, started, ended, outcome, keep, "failed", NIL, failure, children=children)
+    return Run(record, started, ended, outcome, keep_ms(options), "failed", NIL, failure, children=children)
 
 
 def describe(error: BaseException) -> Failure:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 from msgspec import Raw
 
-from tempotask.store.records import NIL, Batch, Failure, Record, Status
+from tempotask.store.records import NIL, Batch, Failure, Progress, Record, RunOptions, Status
 from tempotask.store.script import Argument
 
 
@@ -18,6 +20,7 @@ class Run(msgspec.Struct, gc=False):
     outcome: bytes
     """Encoded; empty when the job is tried again."""
     keep_ms: int
+    """Milliseconds for which the outcome is kept."""
     status: Status | None
     result: Raw = NIL
     failure: Failure | None = None
@@ -29,7 +32,7 @@ class Run(msgspec.Struct, gc=False):
     """The most that the process ever held so far, in bytes."""
     lines: list[Raw] | None = None
     """What it logged and has not been told before."""
-    progress: tuple[float, float | None, str | None] | None = None
+    progress: Progress | None = None
     children: list[str] | None = None
     """Ids of the jobs that it added."""
     held: list[Argument] | None = None
@@ -43,6 +46,11 @@ class Run(msgspec.Struct, gc=False):
         return sum(len(part) for part in self.held or () if isinstance(part, bytes))
 
 
+def keep_ms(options: RunOptions) -> int:
+    """`keep_result`, in milliseconds."""
+    return math.ceil(float(options.keep_result or 0) * 1000)
+
+
 class Told(msgspec.Struct):
     """What the server has been told of a job while it ran."""
 
@@ -52,7 +60,7 @@ class Told(msgspec.Struct):
     """Whether lines of it may be there already."""
     started: bool = False
     """Whether those who listen to events may know that it started."""
-    progress: tuple[float, float | None, str | None] | None = None
+    progress: Progress | None = None
     """How far it was."""
 
 

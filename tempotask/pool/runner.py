@@ -7,7 +7,6 @@ the worker settles.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import resource
 import sys
@@ -40,7 +39,7 @@ from tempotask.pool.batch import (
     ControlBlock,
 )
 from tempotask.pool.failure import describe, ended_badly, misfit
-from tempotask.pool.run import Hand, Run
+from tempotask.pool.run import Hand, Run, keep_ms
 from tempotask.pool.saying import Saying
 from tempotask.retry import Retry
 from tempotask.store.records import NIL, Record, RunOptions, encode
@@ -66,7 +65,7 @@ class Lane:
         self.handler = task.handler
         self.is_async = task.is_async
         self.options = task.run
-        self.keep_ms = math.ceil(float(task.run.keep_result or 0) * 1000)
+        self.keep_ms = keep_ms(task.run)
         self.plain = not task.is_async
         """Whether nothing but the call is needed: no event loop."""
         self.timeout = float(task.run.timeout or 0)
@@ -193,8 +192,8 @@ class Runner:
             encoded = payload.encode(value, self._largest, "result")
         except BaseException as error:
             return self._failed(lane, record, options, started, error)
-        keep = math.ceil(float(options.keep_result or 0) * 1000)
-        run = Run(record, started, time.monotonic(), lane.completed + encoded, keep, "completed", Raw(encoded))
+        outcome = lane.completed + encoded
+        run = Run(record, started, time.monotonic(), outcome, keep_ms(options), "completed", Raw(encoded))
         self._take(run)
         return run
 

@@ -9,9 +9,7 @@ Times are whole milliseconds since 1970, as they are stored.
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import math
 import re
 import time
 import zoneinfo
@@ -22,7 +20,9 @@ from functools import lru_cache
 import msgspec
 from cronsim import CronSim, CronSimError
 
+from tempotask.durations import duration
 from tempotask.errors import InvalidOptions
+from tempotask.names import nearest, short
 
 FIELDS = (
     ("second", 0, 59),
@@ -34,8 +34,8 @@ FIELDS = (
 )
 LONGEST_PATTERN = 200
 """Characters of a pattern at most."""
-SHORTEST, LONGEST = 0.01, 100 * 365 * 86400.0
-"""Seconds: `every` is not less, and no duration is more."""
+SHORTEST = 0.01
+"""Seconds: `every` is not less."""
 
 
 class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,10 +71,10 @@ class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
             raise InvalidOptions(f"limit={self.limit!r}: give a whole number of at least 1, or None")
         set_ = msgspec.structs.force_setattr
-        set_(self, "jitter", _seconds("jitter", self.jitter, 0.0))
+        set_(self, "jitter", duration("jitter", self.jitter))
         zone = _zone(self.tz)
         if self.every is not None:
-            set_(self, "every", _seconds("every", self.every, SHORTEST))
+            set_(self, "every", duration("every", self.every, least=SHORTEST))
         else:
             _check_pattern(self.pattern, zone)
 
@@ -136,14 +136,6 @@ def _ticks(pattern: str, zone: tzinfo, moment: int) -> Iterator[int]:
         return
 
 
-def _seconds(name: str, value: object, least: float) -> float:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
-    if not number or not least <= seconds <= LONGEST:  # type: ignore[operator]
-        raise InvalidOptions(f"{name}={value!r}: give seconds, at least {least:g}, as a number or a timedelta")
-    return float(seconds)  # type: ignore[arg-type]
-
-
 def _zone(name: object) -> tzinfo:
     if not isinstance(name, str):
         raise InvalidOptions(f'tz={name!r}: give the name of a time zone, as in tz="Europe/Berlin"')
@@ -161,8 +153,8 @@ def _named_zone(name: str) -> tzinfo:
     if not known:
         raise InvalidOptions(f"tz={name!r}: this machine has no time zones; install the package tzdata")
     lower = {zone.lower(): zone for zone in known} | {zone.rpartition("/")[2].lower(): zone for zone in known}
-    near = difflib.get_close_matches(name.lower(), lower, 1)
-    hint = f"did you mean {lower[near[0]]!r}?" if near else 'give one as in tz="Europe/Berlin"'
+    near = nearest(name.lower(), lower)
+    hint = f"did you mean {lower[near]!r}?" if near else 'give one as in tz="Europe/Berlin"'
     raise InvalidOptions(f"there is no time zone {name!r}; {hint}")
 
 
@@ -171,7 +163,7 @@ def _named_zone(name: str) -> tzinfo:
 
 def _check_pattern(pattern: object, zone: tzinfo) -> None:
     if not isinstance(pattern, str) or len(pattern) > LONGEST_PATTERN:
-        raise InvalidOptions(f'pattern={_short(pattern)}: give a text, as in "*/5 * * * *", of up to {LONGEST_PATTERN}')
+        raise InvalidOptions(f'pattern={short(pattern)}: give a text, as in "*/5 * * * *", of up to {LONGEST_PATTERN}')
     fields = pattern.split()
     if len(fields) not in (5, 6):
         raise InvalidOptions(
@@ -218,8 +210,3 @@ def _understood_in(name: str, field: str) -> bool:
     alone = ["*"] * 6
     alone[[known for known, _, _ in FIELDS].index(name)] = field
     return _understood(" ".join(alone))
-
-
-def _short(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else shown[:60] + "…"

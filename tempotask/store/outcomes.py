@@ -399,7 +399,7 @@ class Outcomes:
     def _why_lost(self, id: str, known: bool) -> TempoTaskError:
         if known or self._find(id) is not None:
             return ResultExpired(f"job {id} has ended, and its outcome is no longer kept; give it a longer keep_result")
-        return JobNotFound(f"nobody knows a job {id!r}; check the id, the server and the namespace")
+        return JobNotFound.of(id)
 
 
 def _repeated(ids: Sequence[str]) -> set[str]:

@@ -16,7 +16,7 @@ LAYERS = (
     ("pool",),
     ("task", "job", "handle", "children", "info", "options", "payload", "retry"),
     ("store",),
-    ("schedule", "names"),
+    ("schedule", "names", "durations"),
     ("errors",),
 )
 """From the top. CONTRIBUTING.md says what they are for."""

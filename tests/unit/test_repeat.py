@@ -129,7 +129,7 @@ def test_a_nonsense_pattern_is_refused_and_the_field_named(pattern: str, why: st
     [
         ({}, "give one of them"),
         ({"pattern": "* * * * *", "every": 3}, "give one of them"),
-        ({"every": 0}, "every=0: give seconds, at least 0.01"),
+        ({"every": 0}, "every=0: give seconds, 0.01 or more"),
         ({"every": True}, "every=True"),
         ({"every": "1h"}, "every='1h'"),
         ({"every": 1, "jitter": -1}, "jitter=-1"),
