@@ -33,13 +33,13 @@ LIMIT = 2  # jobs from this index on are not the worker's (any more). The superv
 DEADLINE_INDEX = 3  # the index of the job that the deadline is for
 DEADLINE_NS = 4  # when that job's time is over, in nanoseconds of the monotonic clock; 0: it has no time limit
 KILL_AFTER_NS = 5  # how long after the deadline the process group is killed
-VERDICT = 6  # the supervisor's: why it signals: NONE, OVERDUE or CANCEL
-VERDICT_INDEX = 7  # the supervisor's: the index of the job that the verdict is on
+INTERRUPT = 6  # the supervisor's: why it signals: NONE, OVERDUE or CANCEL
+INTERRUPT_INDEX = 7  # the supervisor's: the index of the job that the interrupt is on
 STATE = 8  # what the worker does: STARTING, IDLE or BUSY
 HANDED = 9  # when the batch in hand was handed over, in the server's milliseconds; 0: claimed by a turn
 STOP = 10  # the supervisor's: not 0 when the worker is to end after the job that runs
-VERDICT_TURN = 11  # the supervisor's: the number of the turn in which that job runs
-VERDICT_HANDED = 12  # the supervisor's: what HANDED said of it
+INTERRUPT_TURN = 11  # the supervisor's: the number of the turn in which that job runs
+INTERRUPT_HANDED = 12  # the supervisor's: what HANDED said of it
 JOBS = 13  # how many jobs the worker has run, as of its last batch
 SETTLED = 14  # all before this index of the batch in hand is settled
 STACKS = 15  # not 0 when STACK_SIGNAL has the worker write its stack
@@ -47,9 +47,9 @@ WEIGHT = 16  # bytes that the worker held before its first job; 0 if nobody want
 
 STARTING, IDLE, BUSY, SPENT = 0, 1, 2, 3  # what STATE says; SPENT: it has run as many jobs as it may
 
-NONE, OVERDUE, CANCEL = 0, 1, 2  # what VERDICT says
+NONE, OVERDUE, CANCEL = 0, 1, 2  # what INTERRUPT says
 
-VERDICT_SIGNAL, STOP_SIGNAL = signal.SIGUSR1, signal.SIGUSR2  # the supervisor points to a word that it has written
+INTERRUPT_SIGNAL, STOP_SIGNAL = signal.SIGUSR1, signal.SIGUSR2  # the supervisor points to a word that it has written
 STACK_SIGNAL = signal.SIGRTMIN + 11 if sys.platform == "linux" else signal.SIGURG  # see stacks.py
 
 _LONGEST_WAIT = 0.05  # a process that does not stop in this time waits for a disk: the next look finds it
@@ -64,8 +64,8 @@ class Look(NamedTuple):
     deadline_index: int
     deadline_ns: int
     kill_after_ns: int
-    verdict: int
-    verdict_index: int
+    interrupt: int
+    interrupt_index: int
     state: int
     handed: int
 

@@ -26,16 +26,16 @@ from tempotask.pool.batch import (
     DEADLINE_INDEX,
     DEADLINE_NS,
     HANDED,
+    INTERRUPT,
+    INTERRUPT_HANDED,
+    INTERRUPT_INDEX,
+    INTERRUPT_TURN,
     KILL_AFTER_NS,
     LIMIT,
     NONE,
     OVERDUE,
     STARTED,
     TURN,
-    VERDICT,
-    VERDICT_HANDED,
-    VERDICT_INDEX,
-    VERDICT_TURN,
     ControlBlock,
 )
 from tempotask.pool.failure import describe, ended_badly, misfit
@@ -99,7 +99,7 @@ class Runner:
         self._mark = 0.0
         self._pid = os.getpid()
         self._looping = False
-        self._verdict = NONE
+        self._interrupt = NONE
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.Runner | None = None
 
@@ -138,7 +138,7 @@ class Runner:
                     run = self._failed(lane, record, lane.options, started, misfit(error))
                 else:
                     try:
-                        # From here until it is taken away again, a verdict can strike.
+                        # From here until it is taken away again, an interrupt can strike.
                         context._job = job = Job(
                             record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
                             record.parent, token + index, False, record.enqueued_at, saying,
@@ -197,24 +197,24 @@ class Runner:
         self._take(run)
         return run
 
-    def on_verdict(self, number: int, frame: object) -> None:
+    def on_interrupt(self, number: int, frame: object) -> None:
         """The supervisor's signal: the time of the running job is over, or it was cancelled. Raises in the handler,
         nowhere else."""
         words, job = self._words, self.context._job
-        # Not (yet) the job that is meant: while the verdict stands and its job is there, the signal comes again.
-        if job is None or words[VERDICT_INDEX] != words[STARTED]:
+        # Not (yet) the job that is meant: while the interrupt stands and its job is there, the signal comes again.
+        if job is None or words[INTERRUPT_INDEX] != words[STARTED]:
             return
-        if words[VERDICT_TURN] != words[TURN] or words[VERDICT_HANDED] != words[HANDED]:
+        if words[INTERRUPT_TURN] != words[TURN] or words[INTERRUPT_HANDED] != words[HANDED]:
             return
-        verdict, words[VERDICT] = words[VERDICT], NONE
-        if verdict == CANCEL:
+        interrupt, words[INTERRUPT] = words[INTERRUPT], NONE
+        if interrupt == CANCEL:
             job.cancelled = True
-        if self._looping and verdict:
+        if self._looping and interrupt:
             # Raised inside the loop, it would hit whatever the loop does just then.
-            self._verdict = verdict
+            self._interrupt = interrupt
             if self._task is not None:
                 self._task.get_loop().call_soon_threadsafe(self._task.cancel)
-        elif verdict == OVERDUE:
+        elif interrupt == OVERDUE:
             raise JobTimeout(message="the time of this try is over")
 
     def close(self) -> None:
@@ -231,7 +231,7 @@ class Runner:
 
     def _call(self, lane: Lane, job: Job[Any]) -> Any:
         context = self.context
-        self._verdict, self._looping = NONE, lane.is_async
+        self._interrupt, self._looping = NONE, lane.is_async
         try:
             context._job = job
             if not lane.is_async:
@@ -248,7 +248,7 @@ class Runner:
         async def call() -> Any:
             self._task = asyncio.current_task()
             try:
-                if self._verdict:
+                if self._interrupt:
                     raise asyncio.CancelledError
                 return await lane.handler(job, self.context)
             finally:
@@ -262,7 +262,7 @@ class Runner:
         try:
             return self._loop.run(call())
         except asyncio.CancelledError:
-            if self._verdict == OVERDUE:
+            if self._interrupt == OVERDUE:
                 raise JobTimeout(message="the time of this try is over") from None
             raise
 

@@ -19,6 +19,11 @@ import psutil
 from tempotask.pool.batch import (
     CANCEL,
     IDLE,
+    INTERRUPT,
+    INTERRUPT_HANDED,
+    INTERRUPT_INDEX,
+    INTERRUPT_SIGNAL,
+    INTERRUPT_TURN,
     OVERDUE,
     SETTLED,
     SPENT,
@@ -26,11 +31,6 @@ from tempotask.pool.batch import (
     STATE,
     STOP,
     STOP_SIGNAL,
-    VERDICT,
-    VERDICT_HANDED,
-    VERDICT_INDEX,
-    VERDICT_SIGNAL,
-    VERDICT_TURN,
     Look,
 )
 from tempotask.pool.deaths import Cause, Death
@@ -201,7 +201,7 @@ class Watch:
             if running is not None:
                 self._sentence_to_end(running, look, now)
         if self._sentence is not None and running is not None:
-            self._tell(VERDICT_SIGNAL)
+            self._tell(INTERRUPT_SIGNAL)
         if taken:
             self._give_back(self.worker.id, look.name, taken.start)
 
@@ -216,7 +216,7 @@ class Watch:
             self._carry_out(sentence)
             return
         self._sentence = sentence
-        self._write_verdict(CANCEL, look)
+        self._write_interrupt(CANCEL, look)
 
     # -- ending the job that runs
 
@@ -228,19 +228,19 @@ class Watch:
             if time.monotonic_ns() < look.deadline_ns:
                 return
             taken = self.worker.block.shrink()
-            self._write_verdict(OVERDUE, look)
+            self._write_interrupt(OVERDUE, look)
         # Not while it stands still: the kernel would leave the signal to any of its threads. Should the job have ended
-        # by now, the signal finds no verdict on the one that runs.
-        self._tell(VERDICT_SIGNAL)
+        # by now, the signal finds no interrupt on the one that runs.
+        self._tell(INTERRUPT_SIGNAL)
         kill_at = (look.deadline_ns + look.kill_after_ns) / 1e9
         self._sentence = Sentence(Cause.TIMEOUT, look.name, look.started, kill_at)
         if taken:
             self._give_back(self.worker.id, look.name, taken.start)
 
-    def _write_verdict(self, verdict: int, look: Look) -> None:
+    def _write_interrupt(self, interrupt: int, look: Look) -> None:
         words = self.worker.block.words
-        words[VERDICT_INDEX], words[VERDICT_TURN], words[VERDICT_HANDED] = look.started, look.turn, look.handed
-        words[VERDICT] = verdict
+        words[INTERRUPT_INDEX], words[INTERRUPT_TURN], words[INTERRUPT_HANDED] = look.started, look.turn, look.handed
+        words[INTERRUPT] = interrupt
 
     def _execute(self, now: float, peek: Look) -> None:
         sentence = self._sentence
@@ -255,8 +255,8 @@ class Watch:
                 if look is None or (look.name, look.running) != (sentence.turn, sentence.index):
                     return
                 self._carry_out(sentence)
-        elif self.worker.block.words[VERDICT] and now - self._told >= AGAIN:
-            self._tell(VERDICT_SIGNAL)
+        elif self.worker.block.words[INTERRUPT] and now - self._told >= AGAIN:
+            self._tell(INTERRUPT_SIGNAL)
 
     def _has_settled(self, sentence: Sentence) -> bool:
         """Whether all that was finished before that job is settled."""

@@ -31,14 +31,14 @@ from tempotask.pool.batch import (
     BUSY,
     CANCEL,
     IDLE,
+    INTERRUPT,
+    INTERRUPT_SIGNAL,
     JOBS,
     SETTLED,
     SPENT,
     STATE,
     STOP,
     STOP_SIGNAL,
-    VERDICT,
-    VERDICT_SIGNAL,
     WEIGHT,
     ControlBlock,
 )
@@ -118,7 +118,7 @@ class Worker:
     def run(self) -> int:
         """Works until told to end. Returns the exit code."""
         signal.signal(STOP_SIGNAL, self._on_stop)
-        signal.signal(VERDICT_SIGNAL, self._on_verdict)
+        signal.signal(INTERRUPT_SIGNAL, self._on_interrupt)
         os.register_at_fork(after_in_child=self._forked)
         context = self._runner.context
         speak_for(lambda: context._job)
@@ -248,10 +248,10 @@ class Worker:
                 if reply[0] == b"settled":
                     hand.acknowledged = self._words[SETTLED] = stop
 
-    def _on_verdict(self, number: int, frame: object) -> None:
-        if self._words[VERDICT] == CANCEL:
+    def _on_interrupt(self, number: int, frame: object) -> None:
+        if self._words[INTERRUPT] == CANCEL:
             self._early.hurry()
-        self._runner.on_verdict(number, frame)
+        self._runner.on_interrupt(number, frame)
 
     def _tell(self, hand: Hand, index: int, said: Said) -> None:
         """Tells what a job that runs long has said."""

@@ -15,7 +15,7 @@ from pool.running import LONG, Bench, wait_until
 from store import play
 
 from tempotask import JobCancelled
-from tempotask.pool.batch import CANCEL, LIMIT, STARTED, VERDICT, VERDICT_INDEX, VERDICT_TURN
+from tempotask.pool.batch import CANCEL, INTERRUPT, INTERRUPT_INDEX, INTERRUPT_TURN, LIMIT, STARTED
 from tempotask.pool.deaths import Cause
 from tempotask.pool.housekeeper import compare
 from tempotask.pool.orders import Cancel
@@ -275,13 +275,13 @@ def test_a_job_that_runs_without_grace_is_killed_at_once_when_nothing_before_it_
     assert watched.given_back == [("w", "4", 1)]
 
 
-def test_a_job_that_runs_gets_a_verdict_with_its_turn(watched: Watched) -> None:
+def test_a_job_that_runs_gets_an_interrupt_with_its_turn(watched: Watched) -> None:
     watched.take(4, 5, 2)
     # What stands for the worker knows no signals: it must not be told.
     watched.worker.signal = lambda number: None  # type: ignore[method-assign]
     watched.watch.cancel(Cancel("4", 2, 60.0))
     words = watched.block.words
-    assert (words[VERDICT], words[VERDICT_TURN], words[VERDICT_INDEX]) == (CANCEL, 4, 2)
+    assert (words[INTERRUPT], words[INTERRUPT_TURN], words[INTERRUPT_INDEX]) == (CANCEL, 4, 2)
     assert words[LIMIT] == 3
     assert watched.given_back == [("w", "4", 3)]
     assert watched.lives

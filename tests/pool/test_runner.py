@@ -1,4 +1,4 @@
-"""Verdicts on the job that runs: what the signal does, and to whom. A runner alone, with real signals."""
+"""Interrupts on the job that runs: what the signal does, and to whom. A runner alone, with real signals."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from tempotask import Context, InvalidOptions, Job, QueueManager
 from tempotask.pool.batch import (
     CANCEL,
     HANDED,
+    INTERRUPT,
+    INTERRUPT_HANDED,
+    INTERRUPT_INDEX,
+    INTERRUPT_SIGNAL,
+    INTERRUPT_TURN,
     NONE,
     OVERDUE,
     TURN,
-    VERDICT,
-    VERDICT_HANDED,
-    VERDICT_INDEX,
-    VERDICT_SIGNAL,
-    VERDICT_TURN,
     ControlBlock,
 )
 from tempotask.pool.run import Hand, Run
@@ -54,7 +55,7 @@ class Stage:
         """Runs a batch of these tasks; the data of each job is its index."""
         if self.runner is None:
             self.runner = Runner(self.manager, self.block, lambda queue, name: False, self._watched)
-            signal.signal(VERDICT_SIGNAL, self.runner.on_verdict)
+            signal.signal(INTERRUPT_SIGNAL, self.runner.on_interrupt)
         self.turn += 1
         records = [
             Record("", f"{self.turn}-{n}", "q", "0", name, 0.0, 0, options=options) for n, name in enumerate(names)
@@ -64,12 +65,12 @@ class Stage:
         self.runner.run_batch(hand, self._full)
         return hand.runs
 
-    def sentence(self, verdict: int, index: int, turn: int | None = None, handed: int = 0) -> None:
+    def sentence(self, interrupt: int, index: int, turn: int | None = None, handed: int = 0) -> None:
         """What the supervisor does in a stopped worker, and the signal after it."""
         words = self.block.words
-        words[VERDICT_INDEX], words[VERDICT_TURN], words[VERDICT_HANDED] = index, turn or words[TURN], handed
-        words[VERDICT] = verdict
-        os.kill(os.getpid(), VERDICT_SIGNAL)
+        words[INTERRUPT_INDEX], words[INTERRUPT_TURN], words[INTERRUPT_HANDED] = index, turn or words[TURN], handed
+        words[INTERRUPT] = interrupt
+        os.kill(os.getpid(), INTERRUPT_SIGNAL)
 
     def _watched(self) -> None:
         self.watched += 1
@@ -80,10 +81,10 @@ class Stage:
 
 @pytest.fixture
 def stage(server_url: str, namespace: str) -> Iterator[Stage]:
-    before = signal.getsignal(VERDICT_SIGNAL)
+    before = signal.getsignal(INTERRUPT_SIGNAL)
     stage = Stage(server_url, namespace)
     yield stage
-    signal.signal(VERDICT_SIGNAL, before)
+    signal.signal(INTERRUPT_SIGNAL, before)
     if stage.runner is not None:
         stage.runner.close()
     stage.manager.close()
@@ -107,18 +108,18 @@ def test_a_plain_handler_sees_that_its_job_is_cancelled_and_is_not_interrupted(
     runs = stage.run([name] * 3, options=options)
     assert seen == [False, False, False, True, False, False]
     assert [run.status for run in runs] == ["completed"] * 3
-    assert stage.block.words[VERDICT] == NONE
+    assert stage.block.words[INTERRUPT] == NONE
 
 
-@pytest.mark.parametrize("verdict", [CANCEL, OVERDUE])
-def test_a_coroutine_is_cancelled_and_may_clean_up(stage: Stage, verdict: int) -> None:
+@pytest.mark.parametrize("interrupt", [CANCEL, OVERDUE])
+def test_a_coroutine_is_cancelled_and_may_clean_up(stage: Stage, interrupt: int) -> None:
     seen: list[object] = []
 
     async def handler(job: Job[Any], ctx: Context[Any]) -> str:
         if job.token != 101:
             return "undisturbed"
         try:
-            stage.sentence(verdict, 1)
+            stage.sentence(interrupt, 1)
             await asyncio.sleep(600)
         except asyncio.CancelledError:
             await asyncio.sleep(0.01)
@@ -129,9 +130,9 @@ def test_a_coroutine_is_cancelled_and_may_clean_up(stage: Stage, verdict: int) -
     stage.register(handler)
     runs = stage.run(["coroutine"] * 3)
     assert [run.status for run in runs] == ["completed", "failed", "completed"]
-    assert seen == [verdict == CANCEL]
+    assert seen == [interrupt == CANCEL]
     assert runs[1].failure is not None
-    assert runs[1].failure.type == ("asyncio.exceptions.CancelledError" if verdict == CANCEL else "JobTimeout")
+    assert runs[1].failure.type == ("asyncio.exceptions.CancelledError" if interrupt == CANCEL else "JobTimeout")
 
 
 @pytest.mark.parametrize("name", ["plain", "limited"])
@@ -147,24 +148,26 @@ def test_the_end_of_its_time_is_raised_in_the_handler(stage: Stage, name: str, o
     assert [run.failure and run.failure.type for run in runs] == [None, "JobTimeout", None]
 
 
-@pytest.mark.parametrize("verdict", [CANCEL, OVERDUE])
+@pytest.mark.parametrize("interrupt", [CANCEL, OVERDUE])
 @pytest.mark.parametrize("wrong", [{"index": 0}, {"index": 2}, {"turn": 2}, {"handed": 1000}])
-def test_a_verdict_on_another_job_does_nothing_and_stands(stage: Stage, verdict: int, wrong: dict[str, int]) -> None:
+def test_an_interrupt_on_another_job_does_nothing_and_stands(
+    stage: Stage, interrupt: int, wrong: dict[str, int]
+) -> None:
     seen = []
 
     def handler(job: Job[Any], ctx: Context[Any]) -> None:
         if job.token == 101:
-            stage.sentence(verdict, **{"index": 1, **wrong})
+            stage.sentence(interrupt, **{"index": 1, **wrong})
         seen.append(job.cancelled)
 
     stage.handler = handler
     runs = stage.run(["plain", "limited", "plain"])
     assert [run.status for run in runs] == ["completed"] * 3
     assert seen == [False] * 3
-    assert stage.block.words[VERDICT] == verdict
+    assert stage.block.words[INTERRUPT] == interrupt
 
 
-def test_the_verdict_on_a_job_that_was_handed_over_names_when(stage: Stage) -> None:
+def test_the_interrupt_on_a_job_that_was_handed_over_names_when(stage: Stage) -> None:
     def handler(job: Job[Any], ctx: Context[Any]) -> bool:
         assert stage.block.words[HANDED] == 1234
         stage.sentence(CANCEL, 0, handed=1234)
@@ -175,23 +178,23 @@ def test_the_verdict_on_a_job_that_was_handed_over_names_when(stage: Stage) -> N
     assert bytes(run.result) == b"\xc3"  # true
 
 
-@pytest.mark.parametrize("verdict", [CANCEL, OVERDUE])
+@pytest.mark.parametrize("interrupt", [CANCEL, OVERDUE])
 @pytest.mark.parametrize("raises", [False, True])
 @pytest.mark.parametrize("target", [500, 501, 502])
 def test_a_storm_of_signals_hits_the_job_that_is_meant_and_no_other(
-    stage: Stage, verdict: int, raises: bool, target: int
+    stage: Stage, interrupt: int, raises: bool, target: int
 ) -> None:
-    """The alarm comes all the time, at any line of the runner, and renews the verdict on one job each time."""
+    """The alarm comes all the time, at any line of the runner, and renews the interrupt on one job each time."""
     struck, cancelled = 0, set()
 
     def alarm(number: int, frame: object) -> None:
         nonlocal struck
         struck += 1
         words = stage.block.words
-        words[VERDICT_INDEX], words[VERDICT_TURN], words[VERDICT_HANDED] = target, words[TURN], 0
-        words[VERDICT] = verdict
+        words[INTERRUPT_INDEX], words[INTERRUPT_TURN], words[INTERRUPT_HANDED] = target, words[TURN], 0
+        words[INTERRUPT] = interrupt
         assert stage.runner is not None
-        stage.runner.on_verdict(number, frame)
+        stage.runner.on_interrupt(number, frame)
 
     def handler(job: Job[Any], ctx: Context[Any]) -> None:
         index = job.token - 100
@@ -210,7 +213,7 @@ def test_a_storm_of_signals_hits_the_job_that_is_meant_and_no_other(
     stage.handler = handler
     stage.register(coroutine)
     names = ["plain", "limited", "coroutine"] * 200
-    meant = ("JobTimeout",) if verdict == OVERDUE else ("asyncio.exceptions.CancelledError",)
+    meant = ("JobTimeout",) if interrupt == OVERDUE else ("asyncio.exceptions.CancelledError",)
     stage.run(names[:1])
     before = signal.signal(signal.SIGALRM, alarm)
     hit = False
@@ -259,3 +262,28 @@ def test_no_job_runs_in_the_context_of_the_one_before_it(stage: Stage) -> None:
     stage.run(["plain"])
     with pytest.raises(InvalidOptions, match="success of a running job"):
         contexts[0].enqueue(name="child", queue="q", on_success=True)
+
+
+def test_what_a_thread_says_that_has_outlived_its_job_is_said_by_no_job(stage: Stage) -> None:
+    """Neither between two jobs, nor beside the next one, not even beside another try of the same job."""
+    jobs: list[Job[Any]] = []
+
+    def speak(job: Job[Any]) -> None:
+        job.logger(f"of {job.token}")
+        job.progress(job.token)
+
+    def handler(job: Job[Any], ctx: Context[Any]) -> None:
+        for earlier in jobs:
+            speak(msgspec.structs.replace(earlier, id=job.id))
+            speak(earlier)
+        speak(job)
+        jobs.append(job)
+
+    stage.handler = handler
+    for _ in range(2):
+        stage.run(["plain", "limited"])
+        for job in jobs:
+            speak(job)
+    for run, job in zip(stage.run(["plain", "limited"]), jobs[-2:], strict=True):
+        assert [msgspec.msgpack.decode(line)[1] for line in run.lines or ()] == [f"of {job.token}"]
+        assert run.progress == (job.token, None, None)
