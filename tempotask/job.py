@@ -42,22 +42,22 @@ _LOGGED = Logged()
 
 
 class Sink(Protocol):
-    """Where a job's words go, with its id."""
+    """Where words go, with the job that says them: this try of it, as its next one has the same id."""
 
-    def log(self, id: str, line: bytes, /) -> None:
+    def log(self, job: Job[Any], line: bytes, /) -> None:
         """An encoded line."""
 
-    def tell(self, id: str, progress: tuple[float, float | None, str | None], /) -> None:
+    def tell(self, job: Job[Any], progress: tuple[float, float | None, str | None], /) -> None:
         """How far it is: done, total, a note."""
 
 
 class _Nowhere:
     """Where words go when no worker listens: a handler called by a test."""
 
-    def log(self, id: str, line: bytes, /) -> None:
+    def log(self, job: Job[Any], line: bytes, /) -> None:
         pass
 
-    def tell(self, id: str, progress: tuple[float, float | None, str | None], /) -> None:
+    def tell(self, job: Job[Any], progress: tuple[float, float | None, str | None], /) -> None:
         pass
 
 
@@ -96,7 +96,7 @@ class Job(msgspec.Struct, Generic[D]):
         if isinstance(message, str) and len(message) > LINE_BYTES // 4:
             # Text is cut rather than refused: losing a job over a long line would be out of proportion.
             message = message.encode(errors="replace")[: LINE_BYTES - 64].decode(errors="ignore") + " …"
-        self._sink.log(self.id, payload.encode(message, LINE_BYTES, "the log line"))
+        self._sink.log(self, payload.encode(message, LINE_BYTES, "the log line"))
         return _LOGGED
 
     def progress(self, done: float, total: float | None = None, note: str | None = None) -> Logged:
@@ -108,7 +108,7 @@ class Job(msgspec.Struct, Generic[D]):
         if note is not None and not isinstance(note, str):
             raise InvalidOptions(f"progress(note={note!r}): a note is a str")
         whole = None if total is None else _amount("total", total)
-        self._sink.tell(self.id, (_amount("done", done), whole, note and note[:NOTE]))
+        self._sink.tell(self, (_amount("done", done), whole, note and note[:NOTE]))
         return _LOGGED
 
 

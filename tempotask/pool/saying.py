@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Raw
 
-from tempotask.store.records import encode
+from tempotask.store.records import Progress, encode
 
 if TYPE_CHECKING:
     from tempotask.job import Context, Job
 
 LINES, ROOM = 1000, 1 << 20
 """Log lines, and bytes of them, that are kept until they are flushed: of more, the first."""
-
-Progress = tuple[float, float | None, str | None]
-"""Done, total, a note."""
 
 
 class Said(NamedTuple):
@@ -45,20 +42,25 @@ class Saying:
         self._room = ROOM
         self._last = 0.0
 
-    def log(self, id: str, line: bytes) -> None:
-        """A line, encoded. One that comes from a thread that has outlived its job is dropped."""
-        if self._is_over(id):
+    def log(self, job: Job[Any], line: bytes) -> None:
+        """A line of that job, encoded. One that comes from a thread that has outlived its job is dropped."""
+        last, now = -1.0, 0.0
+        # The interpreter changes threads at calls: behind the last of them it stays the job that runs, and no two of
+        # its lines are the same, so that readers know one that was sent twice.
+        while last != self._last:
+            last = self._last
+            now = max(time.time(), last + 1e-6)
+            told, fits = Raw(encode((now, Raw(line)))), len(self._lines) < LINES and self._room > len(line)
+        if self._context._job is not job:
             return
-        # No two lines of a job are the same: so readers know one that was sent twice.
-        self._last = now = max(time.time(), self._last + 1e-6)
+        self.news, self._last = True, now
         self._room -= len(line)
-        if len(self._lines) < LINES and self._room > 0:
-            self._lines.append(Raw(encode((now, Raw(line)))))
-        self.news = True
+        if fits:
+            self._lines.append(told)
 
-    def tell(self, id: str, progress: Progress) -> None:
-        """How far the job is."""
-        if not self._is_over(id):
+    def tell(self, job: Job[Any], progress: Progress) -> None:
+        """How far that job is; of a thread that has outlived it likewise."""
+        if self._context._job is job:
             self._progress = progress
             self.news = True
 
@@ -85,7 +87,3 @@ class Saying:
         """The server knows these lines. Its job may have ended meanwhile, and its run hold the rest."""
         del said.source[: len(said.lines)]
         self._room = ROOM
-
-    def _is_over(self, id: str) -> bool:
-        job = self._context._job
-        return job is not None and job.id != id

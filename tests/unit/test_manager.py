@@ -105,12 +105,12 @@ def handler(job: Job[Any], ctx: Context[Any]) -> None: ...
 
 
 def test_a_job_logs_text_and_data() -> None:
-    lines: list[tuple[str, bytes]] = []
-    sink = types.SimpleNamespace(log=lambda id, line: lines.append((id, line)))
+    lines: list[tuple[Job[Any], bytes]] = []
+    sink = types.SimpleNamespace(log=lambda job, line: lines.append((job, line)))
     job = Job("id", "t", "q", None, _sink=sink, _enqueued=1.0)
     job.logger("text")
     job.logger({"a": 1})
-    assert lines == [("id", b"\xa4text"), ("id", b"\x81\xa1a\x01")]
+    assert lines == [(job, b"\xa4text"), (job, b"\x81\xa1a\x01")]
     assert job.enqueued_at == datetime.fromtimestamp(1, UTC)
     with pytest.raises(InvalidPayload, match="the log line is of type object"):
         job.logger(object())
