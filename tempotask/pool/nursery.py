@@ -190,7 +190,10 @@ class Nursery:
         nursery = os.getpid()
         pid = os.fork()
         if pid == 0:
-            run_worker(nursery, spec, block_fd, self._become_worker)
+            try:
+                run_worker(nursery, spec, block_fd, self._become_worker)
+            finally:  # whatever is raised: a second nursery would end the workers of the first
+                os._exit(FAILED)
         with contextlib.suppress(OSError):  # it may have been quicker, or be gone
             os.setpgid(pid, pid)
         return pid
@@ -295,8 +298,10 @@ def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[
     except BaseException:
         traceback.print_exc()
     finally:
-        _flush()
-        os._exit(code)
+        try:
+            _flush()
+        finally:  # the application's standard output may raise anything
+            os._exit(code & 0xFF)
 
 
 def deaf_to_stops() -> None:

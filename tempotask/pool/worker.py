@@ -328,6 +328,8 @@ class Worker:
         self._waiting = True
         while not self._words[STOP]:
             time.sleep(IDLE_SECONDS)
+        # Told again, it is on its way already.
+        self._waiting = False
         raise Stopping
 
 

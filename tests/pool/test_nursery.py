@@ -216,6 +216,19 @@ def test_the_environment_has_the_last_word_on_threads_of_libraries(own: Callable
     assert json.loads(owner.answer())["omp"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("mode", "code"), [("flush_badly 3", 3), (f"leave_by_sys_exit {2**70 + 4}", 4), (f"leave {-(2**70)}", 0)]
+)
+def test_a_worker_that_ends_in_an_odd_way_ends_nobody_else(own: Callable[..., Owner], mode: str, code: int) -> None:
+    owner = own("plain:app")
+    owner.wait_for(Imported)
+    other = ready(owner, "wait")
+    assert owner.wait_for(Died, owner.ask(mode)).status.code == code
+    assert owner.wait_for(Died, owner.ask("leave 5")).status.code == 5
+    assert not [event for event in owner.told if isinstance(event, Dying | Died) and event.worker is other]
+    assert psutil.Process(other.pid).status() != psutil.STATUS_ZOMBIE
+
+
 @pytest.mark.parametrize(("mode", "code"), [("leave 0", 0), ("leave 5", 5), ("leave_by_sys_exit 6", 6), ("fail", 70)])
 def test_how_a_worker_left_is_told(
     own: Callable[..., Owner], mode: str, code: int, capfd: pytest.CaptureFixture[str]

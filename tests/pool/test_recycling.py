@@ -10,8 +10,12 @@ from typing import Any
 import psutil
 import pytest
 from pool.running import LONG, Bench, Supervisor, wait_until
+from store import play
 
-from tempotask import JobHandle, WorkerCrashed
+from tempotask import JobHandle, QueueManager, WorkerCrashed
+from tempotask.pool.batch import STOP, STOP_SIGNAL, ControlBlock
+from tempotask.pool.report import WorkerSpec
+from tempotask.pool.worker import Stopping, Worker
 
 APP = "ending:tempotask"
 MIB = 1 << 20
@@ -55,6 +59,19 @@ def test_a_pool_of_one_worker_goes_on_when_it_is_replaced(bench: Bench, monkeypa
         "it stood still for longer than a fork takes"
     )
     assert supervisor.stop() == 0
+
+
+def test_a_spent_worker_that_is_told_to_end_again_and_again_ends_once(server_url: str, namespace: str) -> None:
+    manager = QueueManager.init(db=server_url, namespace=namespace)
+    play.hire(manager._client.store, "w")
+    block = ControlBlock.create()
+    worker = Worker(manager, WorkerSpec("w", "s", server_url, namespace, b""), block)
+    # Before it looks: it is told for the first time while it settles what is left.
+    block.words[STOP] = 1
+    with pytest.raises(Stopping):
+        worker._end_spent()
+    worker._on_stop(STOP_SIGNAL, None)
+    manager.close()
 
 
 def test_a_drain_ends_though_workers_are_spent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

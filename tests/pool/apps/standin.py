@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import multiprocessing
 import os
@@ -52,6 +53,11 @@ class StandIn:
 
     def leave_by_sys_exit(self, spec: WorkerSpec, block: ControlBlock, code: str) -> None:
         sys.exit(int(code))
+
+    def flush_badly(self, spec: WorkerSpec, block: ControlBlock, code: str) -> int:
+        """Ends, with a standard output that can't be flushed."""
+        sys.stdout = Broken()
+        return int(code)
 
     def wait(self, spec: WorkerSpec, block: ControlBlock) -> None:
         say(spec, "ready")
@@ -107,6 +113,11 @@ class StandIn:
         say(spec, "ready")
         while True:
             block.words[1] = (block.words[1] + 1) % 1_000_000
+
+
+class Broken(io.StringIO):
+    def flush(self) -> None:
+        raise RuntimeError("out of order")
 
 
 def say(spec: WorkerSpec, text: str) -> None:
