@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tempotask.pool.run import Run
 from tempotask.store.events import event
 from tempotask.store.pages import Page, encode_page
-from tempotask.store.records import Finished, Record, Status, payload_key, without_payload
-from tempotask.store.said import Progress
+from tempotask.store.records import Finished, Progress, Record, Status, payload_key, without_payload
 from tempotask.store.script import Argument
 from tempotask.store.settlement import Settlement
 

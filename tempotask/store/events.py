@@ -9,7 +9,7 @@ import redis
 from msgspec import Raw
 
 from tempotask.store.numbers import LISTENING_MS
-from tempotask.store.records import NIL, encode
+from tempotask.store.records import NIL, Progress, encode
 from tempotask.store.script import packed
 from tempotask.store.store import Store
 
@@ -38,7 +38,7 @@ class Happening(msgspec.Struct, array_like=True, gc=False):
     """Of an error, and its type."""
     delay: float | None = None
     """Seconds until the next try."""
-    progress: tuple[float, float | None, str | None] | None = None
+    progress: Progress | None = None
 
 
 class Entry(NamedTuple):
@@ -81,7 +81,7 @@ def event(
     result: Raw = NIL,
     failure: tuple[str, str] | None = None,
     delay: float | None = None,
-    progress: tuple[float, float | None, str | None] | None = None,
+    progress: Progress | None = None,
 ) -> bytes:
     """A `Happening`, encoded. Large results stay with the job."""
     if len(result) > RESULT_BYTES:

@@ -31,6 +31,7 @@ from tempotask.store.records import (
     Failure,
     Finished,
     Outcome,
+    Progress,
     Record,
     Status,
     TryError,
@@ -207,7 +208,7 @@ def parked(id: str, stored: bytes) -> Found:
 
 def _ended(store: Store, id: str) -> Found | None:
     """From the outcome, which is the newest run's, and the history, which tells more and may be shorter or longer."""
-    (encoded,) = store.ask("", [id])
+    (encoded,) = store.outcomes_of([id])
     outcome = decode_outcome(encoded) if encoded else None
     if outcome is not None:
         keys = [f"history:{outcome.queue}:{outcome.status}"]
@@ -282,8 +283,7 @@ class Details(NamedTuple):
     """The payload as plain data; None as well when it has been let go."""
     lines: list[tuple[float, Any]]
     """What all its tries logged: Unix seconds and message, oldest first."""
-    progress: tuple[float, float | None, str | None] | None
-    """How far it says it is: done, total, a note."""
+    progress: Progress | None
 
 
 def details(store: Store, found: Sequence[Found]) -> list[Details]:
@@ -324,11 +324,3 @@ def children(found: Found) -> list[str]:
     """The ids of the jobs that its tries added."""
     before = found.record.children if found.record is not None else None
     return [*(before or ()), *((found.finished.children if found.finished is not None else None) or ())]
-
-
-def data(store: Store, record: Record) -> Any:
-    """The payload of a job as plain data; None as well when it has been let go."""
-    if not flag(record, "p"):
-        return plain(record.payload)
-    outside = store.read("GET", payload_key(record))
-    return None if outside is None else msgspec.msgpack.decode(outside)

@@ -16,6 +16,9 @@ from msgspec import UNSET, Raw, UnsetType
 Status = Literal["waiting", "delayed", "processing", "completed", "failed", "cancelled"]
 FINISHED: tuple[Status, ...] = ("completed", "failed", "cancelled")
 
+Progress = tuple[float, float | None, str | None]
+"""How far a job says it is: done, total, a note."""
+
 NIL = Raw(b"\xc0")
 OUTSIDE_BYTES = 4096
 """Payloads larger than this many bytes live under a key of their own."""
@@ -138,8 +141,7 @@ class Finished(msgspec.Struct, array_like=True, gc=False):
     failure: Failure | None = None
     lines: list[Raw] | None = None
     """What this try logged and has not told before: each Unix seconds and a message."""
-    progress: tuple[float, float | None, str | None] | None = None
-    """How far it said it was: done, total, a note."""
+    progress: Progress | None = None
     children: list[str] | None = None
     """Ids of the jobs that this try added."""
 

@@ -12,9 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from tempotask.store.numbers import LOG_LINES
-
-Progress = tuple[float, float | None, str | None]
-"""Done, total, a note."""
+from tempotask.store.records import Progress
 
 
 class Live(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -107,11 +107,15 @@ class Store:
 
     # -- time and names
 
+    def clock(self) -> int:
+        """Microseconds since 1970 by the server's clock, which is asked each time."""
+        seconds, micros = self.server.patiently(lambda: self.server.client().time())
+        return int(seconds) * 1_000_000 + int(micros)
+
     def now(self) -> float:
         """Unix seconds by the server's clock, carried on by the monotonic one, so that a jump of ours is not seen."""
         if self._offset is None:
-            seconds, micros = self.server.patiently(lambda: self.server.client().time())
-            self._offset = seconds + micros / 1e6 - time.monotonic()
+            self._offset = self.clock() / 1e6 - time.monotonic()
         return time.monotonic() + self._offset
 
     def new_call(self) -> str:
@@ -218,6 +222,10 @@ class Store:
     def ask(self, client: str, ids: Sequence[str]) -> list[bytes | None]:
         """The encoded outcomes of at most 1,000 jobs; for those that have not ended None, and the client is told."""
         return [outcome or None for outcome in self.run("ask", client, *ids)]
+
+    def outcomes_of(self, ids: Sequence[str]) -> list[bytes | None]:
+        """The encoded outcomes of at most 1,000 jobs; None where there is none. That makes nobody a waiter."""
+        return self.ask("", ids)
 
     def told(self, client: str, connection: redis.Connection, timeout: float) -> list[tuple[str, bytes]]:
         """Waits on a connection of the caller's own for what the client is told: id, and outcome (b"": ask for it).

@@ -40,7 +40,7 @@ def status(store: Store, id: str) -> str | None:
 
 
 def outcome(store: Store, id: str) -> str | None:
-    (told,) = store.ask("", [id])
+    (told,) = store.outcomes_of([id])
     return None if told is None else decode_outcome(told).status
 
 
@@ -123,7 +123,7 @@ def test_a_cancelled_job_shows_that_it_never_started(store: Store, acting: Actin
     assert (row.status, row.started_at, row.run_seconds, row.tries, row.worker) == ("cancelled", None, None, 0, None)
     assert row.finished_at == pytest.approx(store.now(), abs=60)
     assert found.record is not None
-    assert look.data(store, found.record) == {"path": "a.png"}
+    assert look.details(store, [found])[0].data == {"path": "a.png"}
 
 
 def test_the_result_of_a_job_cancelled_while_it_ran_is_refused_and_its_neighbours_count(
@@ -252,7 +252,7 @@ def test_a_failed_job_waits_again_with_fresh_tries_and_its_payload(store: Store,
     assert found is not None
     assert found.record is not None
     assert (found.status, found.record.tries, found.record.errors) == ("waiting", 0, None)
-    assert look.data(store, found.record) == LARGE
+    assert look.details(store, [found])[0].data == LARGE
     assert outcome(store, "a") is None
     assert add(store, "a") == [False]
     assert run(store, worker="again") == ["a"]

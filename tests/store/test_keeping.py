@@ -120,9 +120,9 @@ def test_an_expired_outcome_is_not_told_and_its_bucket_goes_when_a_supervisor_ti
     hire(store, "w")
     settle(store, "w", 1, "a", keep=1)
     end = time.monotonic() + 60
-    while store.ask("", ["a"]) != [None] and time.monotonic() < end:
+    while store.outcomes_of(["a"]) != [None] and time.monotonic() < end:
         pass
-    assert store.ask("", ["a"]) == [None]
+    assert store.outcomes_of(["a"]) == [None]
     assert store.renew("s", 10, tidy=True)
     assert not [name for name in names(store) if name.startswith(("outcomes:", "buckets"))]
     assert store.read("HMGET", "results", "n", "b") == [b"0", b"0"]
@@ -134,7 +134,7 @@ def test_long_lived_outcomes_do_not_keep_expired_ones(store: Store) -> None:
         settle(store, "w", 10 * i + 1, f"long{i}", keep=HOUR * (i + 1) * 100)
     settle(store, "w", 1000, "short", keep=1)
     end = time.monotonic() + 60
-    while store.ask("", ["short"]) != [None] and time.monotonic() < end:
+    while store.outcomes_of(["short"]) != [None] and time.monotonic() < end:
         pass
     assert store.renew("s", 10, tidy=True)
     assert store.read("ZCARD", "buckets") == 12
@@ -145,7 +145,7 @@ def test_beyond_the_number_of_results_the_oldest_go(store: Store) -> None:
     hire(store, "w")
     for i in range(20):
         settle(store, "w", 100 * i + 1, *(f"{i}-{j}" for j in range(10)))
-    kept = [i for i in range(20) if None not in store.ask("", [f"{i}-{j}" for j in range(10)])]
+    kept = [i for i in range(20) if None not in store.outcomes_of([f"{i}-{j}" for j in range(10)])]
     assert int(store.read("HGET", "results", "n")) <= 50
     assert kept == list(range(20 - len(kept), 20))
     assert len(kept) >= 3
@@ -157,8 +157,8 @@ def test_beyond_the_size_of_results_the_oldest_go(store: Store) -> None:
     for i in range(30):
         settle(store, "w", 100 * i + 1, f"j{i}", result=b"x" * 1000)
     assert int(store.read("HGET", "results", "b")) <= 10_000
-    assert store.ask("", ["j29"]) != [None]
-    assert store.ask("", ["j0"]) == [None]
+    assert store.outcomes_of(["j29"]) != [None]
+    assert store.outcomes_of(["j0"]) == [None]
 
 
 def test_a_waiter_is_told_once_and_then_forgotten(store: Store) -> None:
@@ -182,14 +182,14 @@ def test_a_large_outcome_is_left_to_be_asked_for(store: Store) -> None:
     store.ask("me", ["a"])
     settle(store, "w", 1, "a", result=b"x" * 5000)
     assert store.read("LRANGE", "waits:me", 0, -1) == [b"a "]
-    (outcome,) = store.ask("", ["a"])
+    (outcome,) = store.outcomes_of(["a"])
     assert outcome
     assert decode_outcome(outcome).status == "completed"
 
 
 def test_who_asks_only_is_not_told(store: Store) -> None:
     hire(store, "w")
-    assert store.ask("", ["a"]) == [None]
+    assert store.outcomes_of(["a"]) == [None]
     settle(store, "w", 1, "a")
     assert not [name for name in names(store) if name.startswith("wait")]
 

@@ -112,7 +112,7 @@ def test_a_finished_job_is_found_with_all_that_its_worker_said(store: Store) -> 
     assert (row.cpu_seconds, row.peak_memory_bytes, row.tries) == (0.5, 4096, 1)
     assert look.details(store, [found])[0].lines == [(EPOCH + 11, "half"), (EPOCH + 12, [1, b"x"])]
     assert found.record is not None
-    assert look.data(store, found.record) == {"path": "a.png"}
+    assert look.details(store, [found])[0].data == {"path": "a.png"}
 
 
 def test_of_a_job_whose_history_is_trimmed_the_outcome_is_found(store: Store) -> None:
@@ -162,7 +162,7 @@ def test_a_payload_that_is_kept_outside_is_shown(store: Store) -> None:
     found = look.find(store, "a")
     assert found is not None
     assert found.record is not None
-    assert look.data(store, found.record) == "x" * 5000
+    assert look.details(store, [found])[0].data == "x" * 5000
 
 
 def test_a_job_that_never_rests_is_always_found(store: Store) -> None:

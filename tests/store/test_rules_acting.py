@@ -26,7 +26,7 @@ def cancel(store: Store, *ids: str) -> None:
 
 def status(store: Store, id: str) -> str:
     """How a job ended; empty if it has not."""
-    (outcome,) = store.ask("", [id])
+    (outcome,) = store.outcomes_of([id])
     return decode_outcome(outcome).status if outcome else ""
 
 

@@ -38,7 +38,7 @@ def test_12_a_call_sent_again_after_its_job_has_finished_does_not_make_it_again(
     turn(store, "w", 2, 0, results_of(batch))
     assert store.enqueue(call, [new_job("a", given_id=True)]) == [True]
     assert waiting(store) == []
-    assert store.ask("", ["a"]) != [None]
+    assert store.outcomes_of(["a"]) != [None]
 
 
 @needs("enqueue", "call('PEXPIRE', remembered, ARGV[3], 'NX')")
@@ -85,6 +85,6 @@ def test_14_an_outcome_that_is_not_kept_is_kept_a_while_if_somebody_waits(store:
         assert batch
         turn(store, "w", number + 1, 0, results_of(batch, how=lambda record: completed(record, keep=0)))
     store.server.client().delete(f"{store.prefix}waits:me")
-    first, second = store.ask("", ["a", "b"])
+    first, second = store.outcomes_of(["a", "b"])
     assert first, "the push was lost, and asking again finds it"
     assert second is None

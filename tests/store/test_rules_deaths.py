@@ -40,7 +40,7 @@ def test_4_a_dead_workers_turn_still_in_a_socket_settles_and_claims_nothing(stor
     assert batch
     store.give_back_all("w")
     assert turn(store, "w", 2, results=results_of(batch)).kind == "gone"
-    assert store.ask("", ["a"]) == [None]
+    assert store.outcomes_of(["a"]) == [None]
     assert waiting(store) == list("abcd")
 
 
@@ -133,7 +133,7 @@ def test_8_a_time_limit_does_not_undo_what_was_settled_before_it(store: Store) -
     turn(store, "w", 2, 0, results_of(batch, 0, 1))
     late = settlement([failed(batch.records[0], "JobTimeout")])
     assert store.give_back_all("w", batch.turn, [0], (), late)[1] is False
-    (outcome,) = store.ask("", ["a"])
+    (outcome,) = store.outcomes_of(["a"])
     assert outcome
     assert decode_outcome(outcome).status == "completed"
 

@@ -30,7 +30,7 @@ def test_9_a_swept_workers_turn_is_told_that_it_is_gone(store: Store) -> None:
     assert batch
     store.sweep("s", 10, "lost", lease_of(store, "lost"))
     assert turn(store, "w", 2, results=results_of(batch)).kind == "gone"
-    assert store.ask("", ["a"]) == [None]
+    assert store.outcomes_of(["a"]) == [None]
 
 
 @needs("sweep", "call('ZREM', P .. 'idle', worker)\n      call", instead="call")

@@ -64,9 +64,9 @@ def test_a_job_run_again_has_no_outcome_until_it_ends_again(store: Store) -> Non
     batch = turn(store, "w", 1).batch
     assert batch
     turn(store, "w", 2, 0, results_of(batch))
-    assert store.ask("", ["a"]) != [None]
+    assert store.outcomes_of(["a"]) != [None]
     enqueue(store, "a", given_id=True)
-    assert store.ask("", ["a"]) == [None]
+    assert store.outcomes_of(["a"]) == [None]
 
 
 def test_a_large_payload_stays_outside_and_comes_with_the_batch(store: Store) -> None:
@@ -223,9 +223,9 @@ def test_an_early_settle_takes_its_jobs_out_and_leaves_the_others_in_place(store
     assert batch
     assert turn(store, "w", 2, 0, results_of(batch, 0, 2)).kind == "settled"
     assert [bool(record) for record in store.opened("w")[1]] == [False, False, True, True]
-    assert store.ask("", ["a", "b", "c"])[2] is None
+    assert store.outcomes_of(["a", "b", "c"])[2] is None
     assert turn(store, "w", 3, 4, results_of(batch, 2, 4)).ids == ["e", "f"]
-    assert None not in store.ask("", list("abcd"))
+    assert None not in store.outcomes_of(list("abcd"))
 
 
 def test_results_of_jobs_that_were_taken_away_are_refused_and_the_others_may_follow(store: Store) -> None:
@@ -236,10 +236,10 @@ def test_results_of_jobs_that_were_taken_away_are_refused_and_the_others_may_fol
     assert store.give_back_tail("w", batch.turn, 2) == 2
     whole = results_of(batch)
     assert turn(store, "w", 2, 4, whole) == ("refused", (2, 3), None)
-    assert store.ask("", ["a"]) == [None], "nothing was done"
+    assert store.outcomes_of(["a"]) == [None], "nothing was done"
     rest = Results(batch.turn, 0, 4, (2, 3), whole.endings[:2])
     assert turn(store, "w", 3, 4, rest).ids == ["c", "d", "e"]
-    assert None not in store.ask("", ["a", "b"])
+    assert None not in store.outcomes_of(["a", "b"])
     assert store.read("GET", "refused") == b"2"
 
 
@@ -344,7 +344,7 @@ def test_a_verdict_settles_the_job_that_it_is_on(store: Store) -> None:
     batch = turn(store, "w", 1).batch
     assert batch
     assert store.give_back_all("w", batch.turn, [0], (), settlement([failed(batch.records[0])])) == (1, True)
-    (outcome,) = store.ask("", ["a"])
+    (outcome,) = store.outcomes_of(["a"])
     assert outcome
     assert decode_outcome(outcome).status == "failed"
     assert waiting(store) == list("bcd")
@@ -356,9 +356,9 @@ def test_a_verdict_on_a_job_that_is_not_held_does_not_count(store: Store) -> Non
     batch = turn(store, "w", 1).batch
     assert batch
     turn(store, "w", 2, 0, results_of(batch, 0, 1))
-    before = store.ask("", ["a"])
+    before = store.outcomes_of(["a"])
     assert store.give_back_all("w", batch.turn, [0], (), settlement([failed(batch.records[0])])) == (1, False)
-    assert store.ask("", ["a"]) == before
+    assert store.outcomes_of(["a"]) == before
     assert waiting(store) == list("bcd")
 
 
@@ -391,4 +391,4 @@ def test_the_longest_names_are_read_right(store: Store) -> None:
     assert (batch.records[0].id, batch.records[0].queue) == (id, queue)
     assert len(batch.payloads[0]) > 5000
     turn(store, "w", 2, results=results_of(batch))
-    assert store.ask("", [id]) != [None]
+    assert store.outcomes_of([id]) != [None]
