@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import logging
 import math
+import os
 import threading
 import time
 import uuid
@@ -121,6 +122,7 @@ class Events:
     def __init__(self, server: Server, store: Store) -> None:
         self._server = server
         self._store = store
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._listener: Listener | None = None
 
@@ -140,6 +142,9 @@ class Events:
     def close_one(self, subscription: Subscription) -> None:
         """Ends one of them, and with the last one the listener."""
         subscription.closed = True
+        if os.getpid() != self._pid:
+            # A forked child's copy: the listener is its parent's, and the lock may be held by nobody.
+            return
         with self._lock:
             listener = self._listener
             if listener is None:

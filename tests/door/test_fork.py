@@ -124,3 +124,32 @@ for _ in range(10):
     work("parent")
 """
     assert run(BUSY + program + DONE) == [["done"]]
+
+
+def test_a_child_that_closes_a_subscription_leaves_its_parent_listening(run: Run) -> None:
+    program = """
+import threading
+heard, all_heard = [], threading.Event()
+
+def hear(event):
+    heard.append(event.id)
+    if event.id == "last":
+        all_heard.set()
+
+subscription = tempotask.on("waiting", hear, name="echo")
+for n in range(10):
+    child = os.fork()
+    if not child:
+        subscription.close()
+        assert subscription.closed
+        # One of its own can be made and closed all the same.
+        tempotask.on("failed", hear).close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    tempotask.enqueue(name="echo", queue="q", options={"id": f"n{n}"})
+tempotask.enqueue(name="echo", queue="q", options={"id": "last"})
+assert all_heard.wait(60)
+assert heard == [*(f"n{n}" for n in range(10)), "last"], heard
+subscription.close()
+"""
+    assert run("import os\nfrom door.app import tempotask\n" + program) == []
