@@ -69,14 +69,19 @@ def each(
             output.print_line(f"job {id} is {done}")
         if not answer:
             refused = True
-            say(f"job {id} was not {key}: {_why_not(before, key)}")
+            say(f"job {id} was not {key}: {_why_not(manager, before, key)}")
     if refused:
         raise click.exceptions.Exit(1)
 
 
-def _why_not(info: Any, key: str) -> str:
+def _why_not(manager: QueueManager[Any], info: Any, key: str) -> str:
+    from tempotask.store import schedules
+
     if info is None:
         return "nobody knows it; `tempotask jobs` lists the newest"
+    if info.status == "delayed" and (planned := schedules.get(manager._client.store, info.id)) is not None:
+        advice = "cancel it" if planned.added else "an application declares it, and can stop declaring it"
+        return f"it is a schedule; {advice}"
     if key in ("paused", "resumed") and info.paused == (key == "paused"):
         return "it is paused already" if info.paused else "it is not paused"
     if key == "retried" and info.status in ("completed", "failed", "cancelled"):

@@ -36,6 +36,8 @@ LONGEST_PATTERN = 200
 """Characters of a pattern at most."""
 SHORTEST = 0.01
 """Seconds: `every` is not less."""
+MOST_FIRINGS = 10**12
+"""`limit` is not more: a firing every 10 ms for three hundred years."""
 
 
 class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,8 +70,8 @@ class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
         for name in ("overlap", "catch_up"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidOptions(f"{name}={getattr(self, name)!r}: give True or False")
-        if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
-            raise InvalidOptions(f"limit={self.limit!r}: give a whole number of at least 1, or None")
+        if self.limit is not None and (type(self.limit) is not int or not 1 <= self.limit <= MOST_FIRINGS):
+            raise InvalidOptions(f"limit={self.limit!r}: give a whole number from 1 to {MOST_FIRINGS:,}, or None")
         set_ = msgspec.structs.force_setattr
         set_(self, "jitter", duration("jitter", self.jitter))
         zone = _zone(self.tz)
@@ -173,7 +175,7 @@ def _check_pattern(pattern: object, zone: tzinfo) -> None:
     for (name, least, most), field in zip(FIELDS[-len(fields) :], fields, strict=True):
         alone = ["*"] * 6
         alone[[known for known, _, _ in FIELDS].index(name)] = field
-        if not _understood(" ".join(alone)):
+        if not _understood(" ".join(alone)) or _steps_beyond(field, least, most):
             raise InvalidOptions(f"pattern {pattern!r}, {name}: {_reason(name, field, least, most)}")
     # Not so much after 1970 that its whole cycle of leap years has no room, and the same wherever it is asked.
     if not _understood(pattern) or next(_ticks(pattern, zone, int(time.time()) * 1000), None) is None:
@@ -188,6 +190,11 @@ def _understood(pattern: str) -> bool:
     return True
 
 
+def _steps_beyond(field: str, least: int, most: int) -> bool:
+    """Whether a step is larger than the whole field: such a one is taken for a longer time than it means."""
+    return any(int(step) > most - least + 1 for step in re.findall(r"/(\d+)", field))
+
+
 def _reason(name: str, field: str, least: int, most: int) -> str:
     """Why a field is not understood, in a few words."""
     for part in field.split(","):
@@ -196,6 +203,8 @@ def _reason(name: str, field: str, least: int, most: int) -> str:
         span, slash, step = part.partition("/")
         if slash and not (step.isascii() and step.isdigit() and int(step)):
             return f"{part} has no step; give a whole number of at least 1 behind the /"
+        if slash and int(step) > most - least + 1:
+            return f"{part} steps beyond {least}-{most}; give a step of at most {most - least + 1}"
         for number in re.findall(r"\d+", span.partition("#")[0]):
             if not least <= int(number) <= most:
                 return f"{number} is not within {least}-{most}"

@@ -9,7 +9,9 @@ import subprocess
 import pytest
 from cli.typed import PROGRAM, Run, finish
 
-from tempotask.store import lists, look
+from tempotask import Repeat
+from tempotask.store import lists, look, schedules
+from tempotask.store.schedules import Schedule
 from tempotask.store.store import Store
 
 
@@ -54,6 +56,18 @@ def test_single_jobs_are_paused_and_resumed(run: Run) -> None:
     assert run("resume", "--job", "a", "b", "c").status == 0
     assert run("resume", "--job", "a").err == "job a was not resumed: it is not paused\n"
     assert run("pause", "--job", "nope").err.startswith("job nope was not paused: nobody knows it")
+
+
+def test_a_schedule_is_not_paused_and_the_line_says_what_to_do(run: Run, store: Store) -> None:
+    assert run("enqueue", "images", "tidy", "--id", "nightly", "--repeat", "0 3 * * *").status == 0
+    refused = run("pause", "--job", "nightly")
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.err == "job nightly was not paused: it is a schedule; cancel it\n"
+    assert run("cancel", "nightly").status == 0
+    declared = Schedule("images:tidy", "images", "tidy", Repeat("0 3 * * *"))
+    assert schedules.declare(store, declared)
+    refused = run("pause", "--job", "images:tidy")
+    assert refused.err.endswith("it is a schedule; an application declares it, and can stop declaring it\n")
 
 
 def test_jobs_are_cancelled_by_id_and_by_filter(run: Run, store: Store) -> None:

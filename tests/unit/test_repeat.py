@@ -41,6 +41,13 @@ def test_six_fields_begin_with_the_second() -> None:
     ]
 
 
+def test_a_step_as_long_as_its_field_is_one_firing_in_it() -> None:
+    assert times(Repeat("*/60 */24 * * *"), ms("2026-11-26 12:00"), 2) == [
+        "2026-11-27T00:00:00+00:00",
+        "2026-11-28T00:00:00+00:00",
+    ]
+
+
 def test_a_pattern_is_read_in_the_zone_that_is_given() -> None:
     assert times(Repeat("0 9 * * *", tz="Asia/Kolkata"), ms("2026-11-26 00:00"), 1) == ["2026-11-26T09:00:00+05:30"]
 
@@ -105,6 +112,10 @@ def test_the_latest_firing_is_the_one_after_which_none_comes_until_now(
         ("* * * 13 *", "month: 13 is not within 1-12"),
         ("* * * * 8", "day of the week: 8 is not within 0-7"),
         ("*/0 * * * *", "minute: */0 has no step"),
+        ("*/61 * * * *", "minute: */61 steps beyond 0-59; give a step of at most 60"),
+        ("5,10-20/90 * * * *", "minute: 10-20/90 steps beyond 0-59"),
+        ("0 */25 * * *", "hour: */25 steps beyond 0-23"),
+        ("0 0 1 */13 *", "month: */13 steps beyond 1-12"),
         ("30-20 * * * *", "minute: 30-20 ends before it begins"),
         ("* * * * FRI-MON", "day of the week: FRI-MON ends before it begins"),
         ("1,,2 * * * *", "minute: 1,,2 has an empty part"),
@@ -134,6 +145,8 @@ def test_a_nonsense_pattern_is_refused_and_the_field_named(pattern: str, why: st
         ({"every": "1h"}, "every='1h'"),
         ({"every": 1, "jitter": -1}, "jitter=-1"),
         ({"every": 1, "limit": 0}, "limit=0: give a whole number"),
+        ({"every": 1, "limit": 10**30}, "give a whole number from 1 to 1,000,000,000,000"),
+        ({"every": 1e300}, "up to 100 years"),
         ({"every": 1, "overlap": "no"}, "overlap='no': give True or False"),
         ({"every": 1, "tz": "Europe/Berln"}, "did you mean 'Europe/Berlin'?"),
         ({"every": 1, "tz": "tokyo"}, "did you mean 'Asia/Tokyo'?"),
