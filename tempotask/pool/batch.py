@@ -1,4 +1,4 @@
-"""What a worker and its supervisor share about the batch in hand.
+"""What a worker and its supervisor share about the batch in hand, and the rule for its size.
 
 The control block is one page of shared memory without a lock. The worker stores the index it is about to start, then
 reads the limit. The supervisor, when it wants to take jobs away, stops the worker, reads, shrinks the limit, lets the
@@ -38,12 +38,13 @@ INTERRUPT_INDEX = 7  # the supervisor's: the index of the job that the interrupt
 STATE = 8  # what the worker does: STARTING, IDLE or BUSY
 HANDED = 9  # when the batch in hand was handed over, in the server's milliseconds; 0: claimed by a turn
 STOP = 10  # the supervisor's: not 0 when the worker is to end after the job that runs
-INTERRUPT_TURN = 11  # the supervisor's: the number of the turn in which that job runs
+INTERRUPT_TURN = 11  # the supervisor's: the number of the turn in which that job runs; 0 when its end has been seen to
 INTERRUPT_HANDED = 12  # the supervisor's: what HANDED said of it
 JOBS = 13  # how many jobs the worker has run, as of its last batch
 SETTLED = 14  # all before this index of the batch in hand is settled
 STACKS = 15  # not 0 when STACK_SIGNAL has the worker write its stack
 WEIGHT = 16  # bytes that the worker held before its first job; 0 if nobody wants to know
+BEGAN = 17  # when the batch in hand was taken, in nanoseconds of the clock that dates processes
 
 STARTING, IDLE, BUSY, SPENT = 0, 1, 2, 3  # what STATE says; SPENT: it has run as many jobs as it may
 
@@ -51,6 +52,11 @@ NONE, OVERDUE, CANCEL = 0, 1, 2  # what INTERRUPT says
 
 INTERRUPT_SIGNAL, STOP_SIGNAL = signal.SIGUSR1, signal.SIGUSR2  # the supervisor points to a word that it has written
 STACK_SIGNAL = signal.SIGRTMIN + 11 if sys.platform == "linux" else signal.SIGURG  # see stacks.py
+
+BUDGET = 0.02
+"""Seconds of work that a batch should be: long enough to make the round trip cheap, short enough to be fair."""
+MOST = 1000
+"""The largest batch: larger ones gain nothing any more."""
 
 _LONGEST_WAIT = 0.05  # a process that does not stop in this time waits for a disk: the next look finds it
 
@@ -121,6 +127,7 @@ class ControlBlock:
         words = self.words
         words[STARTED] = -1
         words[SETTLED] = 0
+        words[BEGAN] = linux.now_ns()
         words[LIMIT] = size
         words[HANDED] = handed
         words[TURN] = turn
@@ -192,3 +199,23 @@ class Stopped:
     ) -> None:
         if self._ours:
             linux.send_signal(self._pid, self._pidfd, signal.SIGCONT)
+
+
+class Pace:
+    """How many jobs to ask for: as many as fill `BUDGET` at their measured duration, and `room` bytes at their size."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._seconds = BUDGET / 4
+        self._bytes = 0.0
+
+    def want(self) -> int:
+        """The size of the next batch, in jobs."""
+        fit = min(BUDGET / self._seconds, self._room / self._bytes if self._bytes else MOST)
+        return max(1, min(MOST, int(fit)))
+
+    def took(self, jobs: int, seconds: float, size: int) -> None:
+        """Learns from a batch: half of what is believed is the last one's."""
+        if jobs:
+            self._seconds = max(1e-7, (self._seconds + seconds / jobs) / 2)
+            self._bytes = (self._bytes + size / jobs) / 2

@@ -68,12 +68,11 @@ class Clerk:
         listener = threading.Thread(target=self._listen, args=(supervisor, then), name="tempotask-orders", daemon=True)
         listener.start()
 
-    def end(self, patience: float) -> bool:
-        """Does what was asked and ends, within so many seconds. Says whether all was done."""
+    def end(self, patience: float) -> None:
+        """Does what was asked and ends, within so many seconds, all done or not."""
         self._asked.put(None)
         self._thread.join(patience)
         self._ended = True
-        return not self._thread.is_alive()
 
     def _answer(self, call: Callable[[], None]) -> None:
         self._answers.append(call)

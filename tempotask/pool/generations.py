@@ -70,11 +70,6 @@ class Generations:
         return self._all[-1] if self._all else None
 
     @property
-    def importing(self) -> bool:
-        """Whether an application is being imported, or about to begin."""
-        return self._importing is not None
-
-    @property
     def ended(self) -> bool:
         """Whether nothing is left of any."""
         return not self._all and self._importing is None

@@ -45,9 +45,9 @@ _PATIENCE = 1.0  # seconds for a process that was told to end, or was killed, to
 class WorkerProcess:
     """One worker, from when it is asked for.
 
-    `pid` is 0 and `pidfd` -1 until it is born (`pidfd` also where there are none). `state` is "starting" until its
-    owner says otherwise, and "ending" from when its death is seen. `born_at` is of the monotonic clock. The block can
-    be read after the death, as long as somebody holds this object or until `close`.
+    `pid` is 0 and `pidfd` -1 until it is born (`pidfd` also where there are none). `state` is "alive", and "ending"
+    from when its death is seen. `born_at` is of the monotonic clock. The block can be read after the death, as long as
+    somebody holds this object or until `close`.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
@@ -56,7 +56,7 @@ class WorkerProcess:
         self.pid = 0
         self.pidfd = -1
         self.block = ControlBlock.create()
-        self.state: Literal["starting", "running", "ending"] = "starting"
+        self.state: Literal["alive", "ending"] = "alive"
         self.born_at = time.monotonic()
         self._gone = False
 

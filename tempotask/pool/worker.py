@@ -29,18 +29,22 @@ import redis
 from tempotask.pool import linux
 from tempotask.pool.batch import (
     BUSY,
-    CANCEL,
+    HANDED,
     IDLE,
     INTERRUPT,
+    INTERRUPT_HANDED,
     INTERRUPT_SIGNAL,
+    INTERRUPT_TURN,
     JOBS,
     SETTLED,
     SPENT,
     STATE,
     STOP,
     STOP_SIGNAL,
+    TURN,
     WEIGHT,
     ControlBlock,
+    Pace,
 )
 from tempotask.pool.early import Early
 from tempotask.pool.others import Others
@@ -58,12 +62,12 @@ from tempotask.store.wire import IDLE_SECONDS, Lost
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
 
-BUDGET = 0.02
-"""Seconds of work that a batch should be: long enough to make the round trip cheap, short enough to be fair."""
-MOST = 1000
-"""The largest batch: larger ones gain nothing any more."""
 LISTENED = 10.0
 """Seconds for which results bring their events after it was seen that somebody listens."""
+
+
+STAND_BY = 1.0
+"""The most seconds for which a worker waits for its supervisor when its job was to be ended."""
 
 
 class Gone(Exception):
@@ -72,25 +76,6 @@ class Gone(Exception):
 
 class Stopping(BaseException):
     """Raised out of an idle wait by the supervisor's signal."""
-
-
-class Pace:
-    """How many jobs to ask for: as many as fill the budget at their measured duration, and the room at their size."""
-
-    def __init__(self) -> None:
-        self._seconds = BUDGET / 4
-        self._bytes = 0.0
-
-    def want(self) -> int:
-        """The size of the next batch, in jobs."""
-        fit = min(BUDGET / self._seconds, ROOM / self._bytes if self._bytes else MOST)
-        return max(1, min(MOST, int(fit)))
-
-    def took(self, jobs: int, seconds: float, size: int) -> None:
-        """Learns from a batch: half of what is believed is the last one's."""
-        if jobs:
-            self._seconds = max(1e-7, (self._seconds + seconds / jobs) / 2)
-            self._bytes = (self._bytes + size / jobs) / 2
 
 
 class Worker:
@@ -106,7 +91,7 @@ class Worker:
         self._settling = Settling(self.id, manager.options.max_jobs_per_status)
         self._pid = os.getpid()
         self._wake_fd = spec.wake_fd
-        self._pace = Pace()
+        self._pace = Pace(ROOM)
         self._max_jobs = manager.options.max_jobs_per_worker
         self._weighed = manager.options.max_memory is not None
         self._hand: Hand | None = None
@@ -231,6 +216,22 @@ class Worker:
         self._runner.run_batch(hand, lambda: self._settle(hand, len(hand.runs)))
         self._pace.took(len(hand.runs), time.monotonic() - hand.began, hand.size)
         self._words[JOBS] += len(hand.runs)
+        if self._is_interrupted():
+            self._stand_by(hand)
+
+    def _is_interrupted(self) -> bool:
+        """Whether the last job that this batch came to was to be ended, and the supervisor has not seen to it yet."""
+        words = self._words
+        return words[INTERRUPT_TURN] == words[TURN] and words[INTERRUPT_HANDED] == words[HANDED]
+
+    def _stand_by(self, hand: Hand) -> None:
+        """Runs nothing until the supervisor has looked for processes that the interrupted job left behind: those of
+        the next one would be taken for them. It may kill this one for them."""
+        self._settle(hand, len(hand.runs))
+        self._wake_supervisor()
+        end = time.monotonic() + STAND_BY
+        while self._is_interrupted() and time.monotonic() < end:
+            time.sleep(0.0005)
 
     # -- 3. settling before the end of the batch
 
@@ -242,14 +243,17 @@ class Worker:
             with contextlib.suppress(Lost, redis.ResponseError):
                 while True:
                     reply = self._turns.take(0, self._results(hand, stop))
-                    if reply[0] != b"listened":
+                    if reply[0] == b"refused":
+                        hand.missing.update(map(int, reply[1:]))
+                    elif reply[0] == b"listened":
+                        self._listened = time.monotonic()
+                    else:
                         break
-                    self._listened = time.monotonic()
                 if reply[0] == b"settled":
                     hand.acknowledged = self._words[SETTLED] = stop
 
     def _on_interrupt(self, number: int, frame: object) -> None:
-        if self._words[INTERRUPT] == CANCEL:
+        if self._words[INTERRUPT]:
             self._early.hurry()
         self._runner.on_interrupt(number, frame)
 

@@ -204,7 +204,7 @@ class Watched:
     def __init__(self) -> None:
         self.process = subprocess.Popen(["sleep", "600"], process_group=0)
         self.worker = WorkerProcess(WorkerSpec("w", "s", "", "", b""))
-        self.worker.pid, self.worker.state = self.process.pid, "running"
+        self.worker.pid = self.process.pid
         self.block = self.worker.block
         self.given_back: list[tuple[str, str, int]] = []
         self.watch = Watch(self.worker, lambda *what: self.given_back.append(what))
