@@ -55,7 +55,7 @@ STACK_SIGNAL = signal.SIGRTMIN + 11 if sys.platform == "linux" else signal.SIGUR
 
 BUDGET = 0.02
 """Seconds of work that a batch should be: long enough to make the round trip cheap, short enough to be fair."""
-MOST = 1000
+LARGEST = 1000
 """The largest batch: larger ones gain nothing any more."""
 
 _LONGEST_WAIT = 0.05  # a process that does not stop in this time waits for a disk: the next look finds it
@@ -211,8 +211,8 @@ class Pace:
 
     def want(self) -> int:
         """The size of the next batch, in jobs."""
-        fit = min(BUDGET / self._seconds, self._room / self._bytes if self._bytes else MOST)
-        return max(1, min(MOST, int(fit)))
+        fit = min(BUDGET / self._seconds, self._room / self._bytes if self._bytes else LARGEST)
+        return max(1, min(LARGEST, int(fit)))
 
     def took(self, jobs: int, seconds: float, size: int) -> None:
         """Learns from a batch: half of what is believed is the last one's."""

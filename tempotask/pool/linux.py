@@ -15,6 +15,7 @@ from pathlib import Path
 _LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGESIZE")
 _PIDFD_SIGNAL_THREAD = 1
 _PIDFD_SIGNAL_PROCESS_GROUP = 4
@@ -78,6 +79,21 @@ def state(pid: int) -> str:
     except (FileNotFoundError, ProcessLookupError):
         return ""
     return chr(stat[stat.rindex(b")") + 2])  # the name, in parentheses, may hold anything
+
+
+def now_ns() -> int:
+    """Nanoseconds since the machine started; 0 elsewhere."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if _LINUX else 0
+
+
+def born_ns(pid: int) -> int:
+    """When a process was started, by the same clock, cut to a multiple of `TICK_NS`; 0 elsewhere or if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            stat = file.read(1024)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(stat[stat.rindex(b")") + 2 :].split()[19]) * TICK_NS
 
 
 def resident(pid: int) -> int:

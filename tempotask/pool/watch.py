@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
+from tempotask.pool import linux
 from tempotask.pool.batch import (
+    BEGAN,
     CANCEL,
     IDLE,
     INTERRUPT,
@@ -24,6 +26,7 @@ from tempotask.pool.batch import (
     INTERRUPT_INDEX,
     INTERRUPT_SIGNAL,
     INTERRUPT_TURN,
+    NONE,
     OVERDUE,
     SETTLED,
     SPENT,
@@ -48,8 +51,8 @@ DEAF = 1.0
 STEALING = 0.1
 """Seconds for which all is stolen back when a queue was paused: what was claimed before may still be on its way."""
 SPARE = 0.2
-"""Seconds that a cancelled job's process lives on so that it can settle what it had finished before, which would be
-run again otherwise. A worker needs a millisecond, and for ever when its handler holds the interpreter."""
+"""Seconds that a process which is to be killed lives on so that it can settle what it had finished before, which would
+be run again otherwise. A worker needs a millisecond, and for ever when its handler holds the interpreter."""
 SOON, SLOWLY = 0.001, 1.0
 """Seconds between two looks at a worker that settles, and, at most, at one that has not got to a cancelled job."""
 
@@ -63,10 +66,12 @@ class Sentence:
     index: int
     kill_at: float
     spare_until: float = 0.0
-    """Until then what was finished before it may be settled first."""
+    """Until then what is finished may be settled first."""
     job: Record | None = None
     how: str = ""
     """In words, where the signal does not tell."""
+    ended: bool = False
+    """Whether its handler was seen to have ended."""
 
 
 class Watch:
@@ -232,8 +237,8 @@ class Watch:
         # Not while it stands still: the kernel would leave the signal to any of its threads. Should the job have ended
         # by now, the signal finds no interrupt on the one that runs.
         self._tell(INTERRUPT_SIGNAL)
-        kill_at = (look.deadline_ns + look.kill_after_ns) / 1e9
-        self._sentence = Sentence(Cause.TIMEOUT, look.name, look.started, kill_at)
+        kill_at, spare_until = (look.deadline_ns + look.kill_after_ns) / 1e9, time.monotonic() + SPARE
+        self._sentence = Sentence(Cause.TIMEOUT, look.name, look.started, kill_at, spare_until)
         if taken:
             self._give_back(self.worker.id, look.name, taken.start)
 
@@ -246,10 +251,7 @@ class Watch:
         sentence = self._sentence
         assert sentence is not None
         if (peek.name, peek.running) != (sentence.turn, sentence.index):
-            # It has ended in time. What it started must have ended too.
-            self._sentence = None
-            if self._has_children():
-                self._carry_out(sentence)
+            self._release(now, sentence)
         elif now >= sentence.kill_at and (now >= sentence.spare_until or self._has_settled(sentence)):
             with self.worker.look() as look:
                 if look is None or (look.name, look.running) != (sentence.turn, sentence.index):
@@ -257,6 +259,27 @@ class Watch:
                 self._carry_out(sentence)
         elif self.worker.block.words[INTERRUPT] and now - self._told >= AGAIN:
             self._tell(INTERRUPT_SIGNAL)
+
+    def _release(self, now: float, sentence: Sentence) -> None:
+        """Its handler has ended in time, and what that started must have ended too. The worker stands by until it is
+        told that we have looked; should it not have waited, what is there may be another job's, and is let live."""
+        if not sentence.ended:
+            self._sentence = sentence = replace(sentence, ended=True, spare_until=now + SPARE)
+        words = self.worker.block.words
+        if self.peek().name == sentence.turn:
+            if words[SETTLED] <= sentence.index and now < sentence.spare_until:
+                return
+            if self._has_left_processes():
+                with self.worker.look() as look:
+                    if look is None:
+                        return
+                    # Behind that job none of its batch can have started.
+                    if look.name == sentence.turn:
+                        self._carry_out(replace(sentence, how="was killed with processes that its job left behind"))
+                        return
+        self._sentence = None
+        words[INTERRUPT] = NONE
+        words[INTERRUPT_TURN] = 0
 
     def _has_settled(self, sentence: Sentence) -> bool:
         """Whether all that was finished before that job is settled."""
@@ -278,12 +301,17 @@ class Watch:
         self._executed, self._sentence = sentence, None
         self.worker.kill_group()
 
-    def _has_children(self) -> bool:
+    def _has_left_processes(self) -> bool:
+        """Whether the worker has children that are no older than the batch in hand."""
+        began = self.worker.block.words[BEGAN]
         try:
-            children = psutil.Process(self.worker.pid).children()
-            return any(child.status() != psutil.STATUS_ZOMBIE for child in children)
+            children = [child.pid for child in psutil.Process(self.worker.pid).children()]
         except psutil.Error:
             return False
+        # A process is dated by the tick of the clock before it came.
+        return any(
+            linux.state(pid) not in ("", "Z", "X") and linux.born_ns(pid) + linux.TICK_NS > began for pid in children
+        )
 
     # -- ending the worker
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -15,7 +18,8 @@ from pool.running import LONG, Bench, wait_until
 from store import play
 
 from tempotask import JobCancelled
-from tempotask.pool.batch import CANCEL, INTERRUPT, INTERRUPT_INDEX, INTERRUPT_TURN, LIMIT, STARTED
+from tempotask.pool import linux
+from tempotask.pool.batch import CANCEL, INTERRUPT, INTERRUPT_INDEX, INTERRUPT_TURN, LIMIT, SETTLED, STARTED
 from tempotask.pool.deaths import Cause
 from tempotask.pool.housekeeper import compare
 from tempotask.pool.orders import Cancel
@@ -94,6 +98,24 @@ def test_no_grace_is_longer_than_the_time_limit(bench: Bench) -> None:
     assert handle.cancel()
     assert bench.manager.enqueue(name="who", queue="q").result(timeout=LONG) != int(pid)
     assert handle.status() == "cancelled"
+
+
+@pytest.mark.parametrize("name", ["heed", "exceed"])
+def test_the_job_behind_one_that_was_ended_may_start_processes(bench: Bench, name: str) -> None:
+    """They are not taken for what the first one left behind."""
+    supervisor = bench.start(app=APP, workers=1)
+    for _ in range(20):
+        first = bench.manager.enqueue(name=name, queue="q")
+        behind = bench.manager.enqueue(name="bear", queue="p")
+        if name == "heed":
+            bench.hear()
+            assert first.cancel()
+            bench.hear()
+        assert psutil.pid_exists(behind.result(timeout=LONG))
+    started = Counter(id for id, what in bench.entries() if what == "start")
+    assert set(started.values()) == {1}
+    assert supervisor.stop() == 0
+    assert not supervisor.about("was killed")
 
 
 @pytest.mark.parametrize("how", ["child", "child that is left"])
@@ -202,7 +224,9 @@ class Watched:
     """A process that stands for a worker, whose control block the test writes to."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(["sleep", "600"], process_group=0)
+        self.process = subprocess.Popen(
+            ["sh"], process_group=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.worker = WorkerProcess(WorkerSpec("w", "s", "", "", b""))
         self.worker.pid = self.process.pid
         self.block = self.worker.block
@@ -212,6 +236,13 @@ class Watched:
     def take(self, turn: int, size: int, started: int, handed: int = 0) -> None:
         self.block.begin(turn, size, handed)
         self.block.words[STARTED] = started
+
+    def bear(self) -> None:
+        """Has it start a child."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print("sleep 600 & echo", file=self.process.stdin, flush=True)
+        self.process.stdout.readline()
 
     @property
     def lives(self) -> bool:
@@ -226,8 +257,9 @@ class Watched:
 def watched() -> Iterator[Watched]:
     made = Watched()
     yield made
-    made.process.kill()
-    made.process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(made.process.pid, signal.SIGKILL)
+    made.process.communicate()
     made.worker.close()
 
 
@@ -284,6 +316,53 @@ def test_a_job_that_runs_gets_an_interrupt_with_its_turn(watched: Watched) -> No
     assert (words[INTERRUPT], words[INTERRUPT_TURN], words[INTERRUPT_INDEX]) == (CANCEL, 4, 2)
     assert words[LIMIT] == 3
     assert watched.given_back == [("w", "4", 3)]
+    assert watched.lives
+
+
+def cancelled_with_a_child(watched: Watched) -> None:
+    """A worker that has a child, and whose job was cancelled. What stands for it knows no signals, so none is sent."""
+    watched.worker.signal = lambda number: None  # type: ignore[method-assign]
+    watched.take(4, 5, 2)
+    watched.watch.cancel(Cancel("4", 2, 60.0))
+    watched.bear()
+
+
+def test_a_worker_is_released_when_nothing_was_left_behind_a_job_that_was_to_end(watched: Watched) -> None:
+    watched.worker.signal = lambda number: None  # type: ignore[method-assign]
+    watched.take(4, 5, 2)
+    watched.watch.cancel(Cancel("4", 2, 60.0))
+    watched.block.words[STARTED] = 5
+    watched.watch.tick(time.monotonic())
+    assert watched.block.words[INTERRUPT_TURN] == 4, "it may settle first"
+    watched.block.words[SETTLED] = 3
+    watched.watch.tick(time.monotonic())
+    assert watched.block.words[INTERRUPT_TURN] == 0
+    assert watched.lives
+
+
+def test_what_a_job_left_behind_costs_its_worker_its_life_while_that_stands_by(watched: Watched) -> None:
+    cancelled_with_a_child(watched)
+    watched.block.words[STARTED], watched.block.words[SETTLED] = 5, 3
+    watched.watch.tick(time.monotonic())
+    assert not watched.lives
+
+
+def test_a_worker_that_did_not_stand_by_is_let_live_with_whatever_children_it_has_by_now(watched: Watched) -> None:
+    cancelled_with_a_child(watched)
+    watched.take(5, 5, 0)
+    watched.watch.tick(time.monotonic())
+    assert watched.block.words[INTERRUPT_TURN] == 0
+    assert watched.lives
+
+
+def test_processes_that_a_worker_had_before_its_batch_are_not_what_a_job_left_behind(watched: Watched) -> None:
+    cancelled_with_a_child(watched)
+    since = linux.now_ns()
+    wait_until(lambda: linux.now_ns() > since + 2 * linux.TICK_NS, "the clock stands still")
+    watched.take(5, 5, 2)
+    watched.watch.cancel(Cancel("5", 2, 60.0))
+    watched.block.words[STARTED], watched.block.words[SETTLED] = 5, 3
+    watched.watch.tick(time.monotonic())
     assert watched.lives
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from tempotask.pool import linux
-from tempotask.pool.batch import HANDED, LIMIT, SETTLED, STARTED, STATE, TURN, ControlBlock, Stopped
+from tempotask.pool.batch import BEGAN, HANDED, LIMIT, SETTLED, STARTED, STATE, TURN, ControlBlock, Stopped
 
 # A worker in miniature: batches of consecutive jobs, each start marked in a byte of its own. What is left of a batch
 # that nobody took is delivered again under the next turn's number, as the server does.
@@ -169,7 +169,7 @@ def test_the_turn_is_stored_last_so_that_no_look_sees_less_of_a_new_turn_than_it
     real, block.words = block.words, Words()  # type: ignore[assignment]
     block.begin(1, 10)
     block.words = real
-    assert stored == [STARTED, SETTLED, LIMIT, HANDED, TURN]
+    assert stored == [STARTED, SETTLED, BEGAN, LIMIT, HANDED, TURN]
 
 
 def test_a_block_that_nobody_holds_keeps_no_descriptor() -> None:

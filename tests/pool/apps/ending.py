@@ -57,6 +57,21 @@ def heed(job: Job[Any], ctx: Context[None]) -> None:
     tell("cleaned", job.id)
 
 
+@tempotask.task(queue="q", timeout=0.02, kill_after=30)
+def exceed(job: Job[Any], ctx: Context[None]) -> None:
+    """Ends just after its time is over."""
+    while True:
+        pass
+
+
+@tempotask.task(queue="p", max_crashes=1)
+def bear(job: Job[Any], ctx: Context[None]) -> int:
+    """Starts a process and waits for its end."""
+    note(job, "start")
+    subprocess.run(["sleep", "0.05"], check=True)
+    return os.getpid()
+
+
 @tempotask.task(queue="q", cancel_grace=30)
 async def linger(job: Job[Any], ctx: Context[None]) -> None:
     tell("runs", job.id, os.getpid())
