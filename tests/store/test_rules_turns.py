@@ -154,8 +154,8 @@ def test_3_what_a_lost_reply_claimed_is_delivered_again(store: Store) -> None:
 
 @needs(
     "turn",
-    "local name, batch, payloads = text(number), left, {}",
-    instead="local name = open ~= '' and open or text(number)\nlocal batch, payloads = left, {}",
+    "local name, batch, payloads, more = text(number), left, nil, nil",
+    instead="local name = open ~= '' and open or text(number)\nlocal batch, payloads, more = left, nil, nil",
 )
 def test_3_a_steal_in_flight_beside_a_resent_turn_takes_nothing(store: Store) -> None:
     hire(store, "w")

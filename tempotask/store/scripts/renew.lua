@@ -5,7 +5,8 @@
 --
 -- KEYS  the ring
 -- ARGV  supervisor, length of the lease in milliseconds, '1' to promote what is due and let go of what is old as well
--- reply {'swept'}, or {'renewed', now, time the next delayed record or schedule is due or '', supervisor, lease, supervisor, ...}
+-- reply {'swept'}, or {'renewed', now, time the next delayed record or schedule is due or '', supervisor, lease,
+--       supervisor, ...}
 --
 -- A lease that ran out and that nobody has swept may be renewed.
 
