@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -21,7 +21,7 @@ import redis
 from redis.connection import AbstractConnection
 
 from tempotask.errors import InvalidOptions, ServerUnavailable
-from tempotask.info import Progress
+from tempotask.info import Progress, utc
 from tempotask.names import check_name, unknown
 from tempotask.store import events as store_events
 from tempotask.store.events import KINDS, START, Cursor, Entry
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 RENEW = LISTENING_MS / 4000
 """Seconds between two times of saying that we listen: cut off for a minute after any of them, nothing is missed."""
-PATIENCE = 2.0
+READ_FOR = 2.0
 """Seconds for which one reading waits for events."""
 LONGEST_PAUSE = 2.0
 """Seconds between two tries to reach the server, at last."""
@@ -218,7 +218,7 @@ class Listener:
         """Waits for its end, as long as a reading may take, unless this is its own thread."""
         if self._thread is threading.current_thread():
             return
-        end = time.monotonic() + 2 * PATIENCE
+        end = time.monotonic() + 2 * READ_FOR
         while self._thread.is_alive() and time.monotonic() < end:
             self._thread.join(0.05)
             # It may have been on its way to the next reading when it was called out of the last.
@@ -254,7 +254,7 @@ class Listener:
 
     def _read(self) -> list[Entry]:
         if self._connection is None:
-            self._connection = self._server.connection(timeout=PATIENCE + self._server.connect_timeout)
+            self._connection = self._server.connection(timeout=READ_FOR + self._server.connect_timeout)
             with contextlib.suppress(redis.ResponseError):
                 self._connection.send_command("CLIENT", "ID")  # type: ignore[no-untyped-call]
                 self._client_id = int(self._connection.read_response())
@@ -264,7 +264,7 @@ class Listener:
         if self._stopped.is_set():
             return []
         connection = cast(redis.Connection, self._connection)
-        return store_events.read(self._store, connection, self._cursor, PATIENCE)
+        return store_events.read(self._store, connection, self._cursor, READ_FOR)
 
     def _renew(self) -> None:
         if time.monotonic() - self._renewed < RENEW:
@@ -315,17 +315,17 @@ def event_of(entry: Entry) -> Event:
     if entry.kind == "worker":
         worker, *supervisor, reason = entry.worker()
         whose = supervisor[0] if supervisor else None
-        return Event(event="worker", at=_time(at), worker=worker, supervisor=whose, reason=reason)
+        return Event(event="worker", at=utc(at), worker=worker, supervisor=whose, reason=reason)
     if entry.cut:
         id, queue, name, priority = entry.head()
-        return Event(event=entry.kind, id=id, queue=queue, name=name, at=_time(at), priority=priority)
+        return Event(event=entry.kind, id=id, queue=queue, name=name, at=utc(at), priority=priority)
     told = entry.happening()
     return Event(
         event=entry.kind,
         id=told.id,
         queue=told.queue,
         name=told.name,
-        at=_time(told.at),
+        at=utc(told.at),
         attempt=told.attempt,
         worker=told.worker,
         progress=Progress(*told.progress) if told.progress is not None else None,
@@ -334,7 +334,3 @@ def event_of(entry: Entry) -> Event:
         type=told.type,
         delay=told.delay,
     )
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -117,16 +117,17 @@ def _info(found: look.Found, details: look.Details) -> JobInfo:
     fields = msgspec.structs.asdict(look.row(found))
     for name in ("enqueued_at", "started_at", "finished_at"):
         if fields[name] is not None:
-            fields[name] = _time(fields[name])
+            fields[name] = utc(fields[name])
     return JobInfo(
         **fields,
         data=details.data,
-        logs=[LogEntry(_time(at), message) for at, message in details.lines],
+        logs=[LogEntry(utc(at), message) for at, message in details.lines],
         progress=None if details.progress is None else Progress(*details.progress),
-        errors=[ErrorInfo(e.attempt, _time(e.at), e.type, e.message, e.traceback) for e in look.errors(found)],
+        errors=[ErrorInfo(e.attempt, utc(e.at), e.type, e.message, e.traceback) for e in look.errors(found)],
         children=look.children(found),
     )
 
 
-def _time(seconds: float) -> datetime:
+def utc(seconds: float) -> datetime:
+    """Unix seconds, as users see them."""
     return datetime.fromtimestamp(seconds, UTC)
