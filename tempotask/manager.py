@@ -51,8 +51,7 @@ class QueueManager(Jobs, Generic[A]):
         self.tasks: dict[tuple[str, str], Task[Any, Any]] = {}
         """By queue and name."""
         self._make_context: Callable[[], A]
-        self._client = Client(db, namespace, options, self.tasks)
-        self._producer = Producer(self._client, self.tasks, options.max_payload_bytes)
+        self._use(Client(db, namespace, options, self.tasks))
         self._launch: launch.Launch | None = None
         self._module = _calling_module()
 
@@ -374,8 +373,12 @@ class QueueManager(Jobs, Generic[A]):
         """Has this process's manager use another server and namespace: those of the supervisor it serves."""
         self._client.close()
         self.namespace = namespace
-        self._client = Client(db, namespace, self.options, self.tasks)
-        self._producer = Producer(self._client, self.tasks, self.options.max_payload_bytes)
+        self._use(Client(db, namespace, self.options, self.tasks))
+
+    def _use(self, client: Client) -> None:
+        """Has everything that talks to the server do so through this client."""
+        self._client = client
+        self._producer = Producer(client, self.tasks, self.options.max_payload_bytes)
 
     def context(self) -> Context[A]:
         """The context of handlers in this process: calls the factory."""

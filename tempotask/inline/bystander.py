@@ -9,7 +9,6 @@ from tempotask.client import Client
 from tempotask.errors import InvalidOptions
 from tempotask.inline.stand_ins import additions
 from tempotask.manager import QueueManager
-from tempotask.producer import Producer
 from tempotask.store.records import Record
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
@@ -25,8 +24,7 @@ def look_on(manager: QueueManager[Any], store: Store, note: Note) -> None:
     if store.server.url is None:
         raise InvalidOptions(f"a handler can't connect as this program: {store.server.why_not_handed_over}")
     manager.move(store.server.url, store.namespace)
-    manager._client = _Client(manager, store, note)
-    manager._producer = Producer(manager._client, manager.tasks, manager.options.max_payload_bytes)
+    manager._use(_Client(manager, store, note))
 
 
 class _Client(Client):

@@ -10,7 +10,6 @@ from tempotask.inline.client import InlineClient
 from tempotask.job import Context
 from tempotask.manager import QueueManager
 from tempotask.options import Options
-from tempotask.producer import Producer
 
 if TYPE_CHECKING:
     import redis
@@ -23,8 +22,7 @@ class InlineManager(QueueManager[A]):
 
     def __init__(self, db: str | redis.Redis | None, namespace: str, options: Options, concurrency: int | None) -> None:
         super().__init__(db, namespace, options, concurrency)
-        self._client: InlineClient = InlineClient(self)
-        self._producer = Producer(self._client, self.tasks, options.max_payload_bytes)
+        self._use(InlineClient(self))
 
     # -- running: there is nothing to start, and nothing is ever left
 
