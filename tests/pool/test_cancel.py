@@ -134,11 +134,11 @@ def test_neighbours_in_the_batch_of_a_cancelled_job_run_once(bench: Bench) -> No
     bench.start(app=APP, workers=1)
     bench.manager.enqueue_many({"name": "echo", "queue": "q"} for _ in range(500)).results(timeout=LONG)
     jobs = [{"name": "enter", "queue": "q", "data": 0.0} for _ in range(20)]
-    jobs.insert(10, {"name": "stay", "queue": "q", "data": "loop"})
+    jobs.insert(5, {"name": "stay", "queue": "q", "data": "loop"})
     handles = bench.manager.enqueue_many(jobs)
-    assert bench.hear()[:2] == ["runs", handles[10].id]
-    assert handles[10].cancel()
-    others = [handle for handle in handles if handle is not handles[10]]
+    assert bench.hear()[:2] == ["runs", handles[5].id]
+    assert handles[5].cancel()
+    others = [handle for handle in handles if handle is not handles[5]]
     for handle in others:
         handle.result(timeout=LONG)
     starts = Counter(id for id, what, _ in bench.entries() if what == "start")

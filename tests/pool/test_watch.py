@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import psutil
 import pytest
 from pool.running import LONG, Bench, wait_until
@@ -137,6 +140,23 @@ def test_neighbours_of_a_job_whose_time_is_over_run_as_if_nothing_had_been(bench
             assert handle.result(timeout=LONG) == n
     assert supervisor.stop() == 0
     assert len(supervisor.about("SIGKILL")) == 3
+
+
+def test_what_was_finished_before_a_job_that_is_killed_for_its_time_is_settled_first(bench: Bench) -> None:
+    """Though it is killed sooner than what was finished before a long job is settled otherwise."""
+    bench.start(workers=1)
+    bench.manager.enqueue_many({"name": "echo", "queue": "q"} for _ in range(500)).results(timeout=LONG)
+    jobs: list[dict[str, Any]] = [{"name": "enter", "queue": "q", "data": 0.0} for _ in range(20)]
+    over = {"timeout": 0.01, "kill_after": 0.0}
+    jobs.insert(5, {"name": "overrun", "queue": "q", "data": "stubborn", "options": over})
+    handles = bench.manager.enqueue_many(jobs)
+    with pytest.raises(JobTimeout):
+        handles[5].result(timeout=LONG)
+    others = [handle for handle in handles if handle is not handles[5]]
+    for handle in others:
+        handle.result(timeout=LONG)
+    starts = Counter(id for id, what, *_ in bench.entries() if what == "start")
+    assert starts == {handle.id: 1 for handle in others}
 
 
 def test_a_time_limit_never_hits_the_job_that_comes_after(bench: Bench) -> None:
