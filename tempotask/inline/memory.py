@@ -98,7 +98,8 @@ class Memory(Store):
         if name == "ask":
             return [self._ask(str(id)) for id in arguments[1:]]
         if name == "pause":
-            return self._pause(str(arguments[1])) if arguments[0] == "pause" else self._resume(str(arguments[1]))
+            what, queue = map(str, arguments[3:])
+            return self._pause(queue) if what == "pause" else self._resume(queue)
         if name == "unwait":
             return None
         raise refusal(f"there is no {name} here")

@@ -79,7 +79,7 @@ class Acting:
             # Earlier runs of this id too, which would be found otherwise.
             found = look.find(self._store, id)
             if found is None or found.status not in FINISHED:
-                # Seen before and nowhere now: the reply was lost, or somebody else was faster.
+                # Seen before and nowhere now: somebody else was faster.
                 return gone or (tried and found is None)
             tried = True
             gone = self._revising.one(found, again=False) == DONE or gone
@@ -91,7 +91,7 @@ class Acting:
         for _ in range(LOOKS):
             found = look.find(self._store, id)
             if found is None or found.status not in FINISHED:
-                # Seen finished before, its page gone since: the reply was lost, or somebody else was faster.
+                # Seen finished before, its page gone since: somebody else was faster.
                 return tried and found is not None
             answer = self._revising.one(found, again=True)
             if answer != GONE:
@@ -105,7 +105,7 @@ class Acting:
         for _ in range(LOOKS):
             found = look.find(self._store, id)
             if tried and _is_done(action, found):
-                # The reply was lost, or somebody else was faster.
+                # Somebody else was faster.
                 return True
             if found is None or found.record is None or not _concerns(action, found):
                 return False
@@ -170,7 +170,7 @@ class Acting:
             place = (*place[:3], POPPED)
         while True:
             terms = (action, id, wanted.queue or "", wanted.name or "", *self._store.limits, KEEP_MS, self._kept)
-            number, following = self._store.run("act", *terms, *_around(action, self._store.now()), *place)
+            number, following = self._store.change("act", *terms, *_around(action, self._store.now()), *place)
             acted += int(number)
             if following == b"" or (id and acted):
                 return acted

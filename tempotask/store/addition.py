@@ -10,7 +10,12 @@ from tempotask.store.records import NIL, Record, encode
 from tempotask.store.script import Argument
 
 REMEMBER_MS = 120_000
-"""How long an enqueue call is remembered, so that one sent twice is one: longer than any client tries again."""
+"""How long a call is remembered, so that one sent twice is one: longer than any client tries again."""
+
+
+def named(call: str) -> list[Argument]:
+    """What a call with an id begins with (once.lua): its id, the second it was made in, how long it is remembered."""
+    return [call, int(call[:9], 36) // 1000, REMEMBER_MS]
 
 
 class NewJob(msgspec.Struct, gc=False):
@@ -63,7 +68,7 @@ class Addition:
 
     def arguments(self) -> list[Argument]:
         """All of it."""
-        return [self.call, int(self.call[:9], 36) // 1000, REMEMBER_MS, *self.body()]
+        return [*named(self.call), *self.body()]
 
     def body(self) -> list[Argument]:
         """The jobs alone, as settle.lua reads them too."""

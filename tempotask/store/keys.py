@@ -28,7 +28,7 @@ TABLE = {
     "orders:<supervisor>": "list: what a supervisor is told",
     "stacks:<question>": "list: what supervisors answer to `tempotask stacks`, for a minute",
     "ids": "hash: ids that users gave, of jobs that have not finished -> queue",
-    "calls:<second>": "hash: enqueue calls of that second -> their answers",
+    "calls:<second>": "hash: calls of that second -> their answers (once.lua)",
     "payload:<number>:<id>": "string: a payload over 4 KiB; its run has the flag p<number>",
     "outcomes:<bucket>": "hash: id -> outcome; bucket is <expiry in ms>.<number>",
     "buckets": "sorted set: buckets by number, the oldest first",
@@ -42,7 +42,7 @@ TABLE = {
     "listeners": "sorted set: who listens to events, by the millisecond until which they count",
     "events": "stream: what happens, while somebody listens",
     "counts:<queue>": "hash: completed, failed, cancelled since the queue exists; now delayed, retries, parked (that "
-    "waited), holes",
+    "waited), holes; of its histories <status>:kept, and <status>:trimmed, which the last page holds still",
     "tokens": "counter: the fencing tokens",
     "refused": "counter: results that came too late and were refused",
     "format": "string: the version of all this",

@@ -1,42 +1,37 @@
 """Many jobs, and the queues, for people to look at: lists, newest first. Nothing changes.
 
 Nothing is read that is not shown, but for what a filter leaves out: the sources (a queue's lists, the histories …) are
-merged, and each is read from its newest end in growing steps. A namespace at work changes while it is read: lists are
-as true as they can be in that case.
+merged, and each is read from its newest end in growing steps. A cursor holds a mark for each source that was begun. A
+namespace at work changes while it is read: lists are as true as they can be in that case.
 """
 
 from __future__ import annotations
 
+import base64
 import heapq
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, zip_longest
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
 
 from tempotask.errors import InvalidOptions
-from tempotask.store.look import STATUSES, Found, claimed, finished, parked
-from tempotask.store.pages import decode_raw_page, newest_first
-from tempotask.store.reading import (
-    PAGES,
-    STEP,
-    Command,
-    claims,
-    decode_head,
-    pipe,
-    queue_names,
-    scanned,
-    scores,
-)
-from tempotask.store.records import FINISHED, Status, decode_record
+from tempotask.names import short
+from tempotask.store.look import STATUSES, Found
+from tempotask.store.reading import STEP, Command, claims, decode_head, pipe, queue_names
+from tempotask.store.records import FINISHED, Status
+from tempotask.store.sources import History, Later, Line, Mark, Queue, Step, mark, paused, processing, read, whole
 from tempotask.store.store import Store
 
 FIRST, FIRSTS = 16, 1600
 """Records that are read at first of a list: at least, and of all lists together."""
-
-Source = Iterator[Found]
+LATER = ("due", "retries")
+"""The sorted sets of delayed jobs."""
+LONGEST = 1 << 24
+"""Bytes of what a cursor says, at most."""
 
 
 class QueueRow(msgspec.Struct, kw_only=True):
@@ -76,7 +71,9 @@ class Counted(NamedTuple):
 
     row: QueueRow
     kept: dict[Status, int]
-    """How many finished jobs its history holds."""
+    """How many finished jobs its history keeps."""
+    trimmed: dict[Status, int]
+    """How many more the last page of its history holds, which do not count."""
     keys: list[str]
     """Of its lists, those of higher priorities first; empty lists too."""
 
@@ -119,22 +116,18 @@ def jobs(
     shown twice, or not. Raises `InvalidOptions`, `ServerUnavailable`.
     """
     wanted = Filter(queue, None if status is None else status_of(status), name)
-    before, passed = _read_cursor(cursor) if cursor is not None else (math.inf, 0)
+    marks = {} if cursor is None else _read_cursor(cursor)
     shown: list[Found] = []
-    last, same = before, passed
-    sources = _sources(store, wanted, before)
-    for at, found in heapq.merge(*map(_descending, sources), key=itemgetter(0), reverse=True):
-        if at > before or not wanted.fits(found):
-            continue
-        if at == before and passed > 0:
-            passed -= 1
-            continue
-        if len(shown) == limit:
-            return shown, f"{last!r}/{same}"
-        shown.append(found)
-        # A thousand jobs of one call have the same time: how many of them were shown says where to go on.
-        last, same = at, same + 1 if at == last else 1
-    return shown, None
+    passed: dict[str, Step] = {}
+    sources = [_placed(name, steps) for name, steps in _sources(store, wanted, marks).items()]
+    for _, source, step in heapq.merge(*sources, key=itemgetter(0), reverse=True):
+        if wanted.fits(step[0]):
+            if len(shown) == limit:
+                marks.update((name, mark(step)) for name, step in passed.items())
+                return sorted(shown, key=_at, reverse=True), _written(marks)
+            shown.append(step[0])
+        passed[source] = step
+    return sorted(shown, key=_at, reverse=True), None
 
 
 def newest(store: Store, most: int) -> list[QueueJobs]:
@@ -142,19 +135,20 @@ def newest(store: Store, most: int) -> list[QueueJobs]:
     counted = measured(store)
     queues = {one.row.name: QueueJobs(one.row.name, one.row.paused, one.stats(), _nothing()) for one in counted}
 
-    def put(jobs: Iterable[Found]) -> None:
-        for job in jobs:
+    def put(steps: Iterable[Step]) -> None:
+        for job, _ in steps:
             if job.record is not None and (queue := queues.get(job.record.queue)) is not None:
                 queue.jobs[job.status].append(job)
 
     if most > 0:
-        for source in _waiting(store, [key for one in counted for key in one.keys], min(most, STEP)):
+        for source in read(store, [Queue(key, min(most, STEP)) for one in counted for key in one.keys]):
             put(islice(source, most))
-        put(_processing(store))
-        for source in (*_delayed(store), _parked(store)):
-            # One place for all queues: what lies far behind in a long one is not looked for.
-            put(islice(source, max(10 * STEP, most)))
-        for source in _histories(store, _kept(counted, FINISHED)):
+        put(whole(processing(store)))
+        # One place for all queues: what lies far behind in a long one is not looked for.
+        far = max(10 * STEP, most)
+        for source in (*read(store, [Later(name) for name in LATER]), whole(islice(paused(store), far))):
+            put(islice(source, far))
+        for source in read(store, _histories(counted, FINISHED)):
             put(islice(source, most))
     for queue in queues.values():
         for status, some in queue.jobs.items():
@@ -170,148 +164,62 @@ def _at(found: Found) -> float:
     return found.at
 
 
-def _read_cursor(cursor: str) -> tuple[float, int]:
-    at, _, passed = str(cursor).partition("/")
+def _read_cursor(cursor: object) -> dict[str, Mark]:
+    """How far each source was read that has been begun."""
     try:
-        return float(at), int(passed)
-    except ValueError:
-        raise InvalidOptions(f"cursor={cursor!r}: give what the call before returned as its cursor") from None
+        packed = zlib.decompressobj().decompress(base64.b64decode(str(cursor), b"-_", validate=True), LONGEST)
+        marks = msgspec.msgpack.decode(packed, type=dict[str, Mark])
+        if all(math.isfinite(mark.at) for mark in marks.values()):
+            return marks
+    except (ValueError, zlib.error, msgspec.MsgspecError):
+        pass
+    raise InvalidOptions(f"cursor={short(cursor)}: give what the call before returned as its cursor")
 
 
-def _sources(store: Store, wanted: Filter, before: float) -> list[Source]:
-    """Where such jobs are, each roughly newest first. Those newer than `before` may be left out."""
+def _written(marks: dict[str, Mark]) -> str:
+    return base64.urlsafe_b64encode(zlib.compress(msgspec.msgpack.encode(marks))).decode()
+
+
+def _sources(store: Store, wanted: Filter, marks: Mapping[str, Mark]) -> dict[str, Iterator[Step]]:
+    """Where such jobs are, by name; each from its mark on, and roughly newest first."""
     needle = None if wanted.name is None else wanted.name.encode()
-    sources: list[Source] = []
+    lines: list[Line] = []
     unfinished = wanted.any_of("waiting")
     ended = [status for status in FINISHED if wanted.any_of(status)]
     if unfinished or ended:
         counted = counts(store, None if wanted.queue is None else [wanted.queue])
         if unfinished:
-            sources += _waiting(store, [key for one in counted for key in one.keys], FIRST, needle, before)
-        sources += _histories(store, _kept(counted, ended))
-    if wanted.any_of("processing"):
-        sources.append(iter(sorted(_processing(store), key=_at, reverse=True)))
+            keys = [key for one in counted for key in one.keys]
+            lines += [Queue(key, max(FIRST, FIRSTS // len(keys)), needle) for key in keys]
+        lines += _histories(counted, ended)
     if wanted.any_of("delayed"):
-        sources += _delayed(store)
+        lines += [Later(name) for name in LATER]
+    sources = {line.name: steps for line, steps in zip(lines, read(store, lines, marks), strict=True)}
+    if wanted.any_of("processing"):
+        sources["workers"] = whole(processing(store), marks.get("workers"))
     if wanted.any_of("waiting", "delayed"):
-        sources.append(found for found in _parked(store) if wanted.any_of(found.status))
+        some = (found for found in paused(store) if wanted.any_of(found.status))
+        sources["parked"] = whole(some, marks.get("parked"))
     return sources
 
 
-def _kept(counted: Iterable[Counted], statuses: Sequence[Status]) -> list[tuple[str, Status]]:
-    return [(one.row.name, status) for one in counted for status in statuses if one.kept[status] > 0]
+def _histories(counted: Iterable[Counted], statuses: Sequence[Status]) -> list[Line]:
+    """Those that keep something."""
+    return [
+        History(one.row.name, status, one.trimmed[status])
+        for one in counted
+        for status in statuses
+        if one.kept[status] > 0
+    ]
 
 
-def _descending(source: Source) -> Iterator[tuple[float, Found]]:
+def _placed(name: str, steps: Iterator[Step]) -> Iterator[tuple[float, str, Step]]:
     """Each job with the time that places it. What is newer than one before it takes that one's place, so that the
-    places only go down, a merge is right, and a cursor leaves nobody out."""
+    places only go down and a merge is right."""
     lowest = math.inf
-    for found in source:
-        lowest = min(lowest, found.at)
-        yield lowest, found
-
-
-def _waiting(
-    store: Store, keys: Sequence[str], least: int, needle: bytes | None = None, before: float = math.inf
-) -> list[Source]:
-    """A source for each of these lists that is not empty; without those that `needle`, bytes, do not occur in."""
-    first = max(least, FIRSTS // max(1, len(keys)))
-    starts = [0] * len(keys) if before == math.inf else _starts(store, keys, before, first)
-    places = list(zip(keys, starts, strict=True))
-    ends = pipe(store, [("LRANGE", key, -start - first, -start - 1) for key, start in places])
-    return [
-        _backwards(store, key, start, end, first, needle) for (key, start), end in zip(places, ends, strict=True) if end
-    ]
-
-
-def _starts(store: Store, keys: Sequence[str], before: float, near: int) -> list[int]:
-    """How many elements at the end of each list need not be read, as they are newer than `before`, but for so many
-    that may stand out of place. Found by looking here and there, for all lists at once."""
-    newer = [0] * len(keys)
-    spans = {i: (0, length) for i, length in enumerate(pipe(store, [("LLEN", key) for key in keys]))}
-    while spans := {i: (low, high) for i, (low, high) in spans.items() if high - low > near}:
-        probes = [(i, at) for i, (low, high) in spans.items() for at in _between(low, high)]
-        elements = pipe(store, [("LINDEX", keys[i], -at - 1) for i, at in probes])
-        ends: dict[int, int] = {}
-        for (i, at), element in zip(probes, elements, strict=True):
-            if i not in ends and element:
-                if decode_head(element).enqueued_at > before:
-                    newer[i] = at
-                else:
-                    ends[i] = at
-        # One in which nothing was found but holes is looked at no further.
-        spans = {i: (newer[i], ends.get(i, high)) for i, (low, high) in spans.items() if i in ends or newer[i] > low}
-    return [max(0, start - near) for start in newer]
-
-
-def _between(low: int, high: int) -> range:
-    step = max(1, (high - low) // 9)
-    return range(low + step, high, step)
-
-
-def _backwards(store: Store, key: str, seen: int, some: list[bytes], step: int, needle: bytes | None) -> Source:
-    """The records of a list from its tail, without holes."""
-    while some:
-        records = [
-            decode_record(stored) for stored in reversed(some) if stored and (needle is None or needle in stored)
-        ]
-        # Who adds jobs at the same time as others may put them a little out of order.
-        records.sort(key=lambda record: record.enqueued_at, reverse=True)
-        for record in records:
-            yield Found(record.id, "waiting", record)
-        if len(some) < step:
-            return
-        seen, step = seen + step, min(STEP, 4 * step)
-        some = store.read("LRANGE", key, -seen - step, -seen - 1)
-
-
-def _delayed(store: Store) -> list[Source]:
-    def source(name: str) -> Source:
-        first = 0
-        while members := store.read("ZREVRANGE", name, first, first + STEP - 1, "WITHSCORES"):
-            found = []
-            for stored, score in scores(members):
-                record = decode_record(stored)
-                found.append(Found(record.id, "delayed", record, due=score / 1000))
-            yield from sorted(found, key=_at, reverse=True)
-            first += STEP
-
-    return [source(name) for name in ("due", "retries")]
-
-
-def _parked(store: Store) -> Source:
-    fields = scanned(store, "parked")
-    while some := [parked(id, stored) for id, stored in islice(fields, 10 * STEP)]:
-        yield from sorted(some, key=_at, reverse=True)
-
-
-def _processing(store: Store) -> Source:
-    held = [(worker, decode_record(stored)) for worker, records in claims(store) for stored in records]
-    live = pipe(store, [("HGET", "live", record.id) for _, record in held]) if store.read("EXISTS", "live") else ()
-    for (worker, record), told in zip_longest(held, live):
-        yield claimed(record, worker, told)
-
-
-def _histories(store: Store, kept: Sequence[tuple[str, Status]]) -> list[Source]:
-    commands: list[Command] = [("LRANGE", f"history:{queue}:{status}", 0, 0) for queue, status in kept]
-    return [
-        _history(store, queue, status, first)
-        for (queue, status), first in zip(kept, pipe(store, commands), strict=True)
-        if first
-    ]
-
-
-def _history(store: Store, queue: str, status: Status, some: list[bytes]) -> Source:
-    seen = 0
-    while some:
-        for stored in some:
-            page = decode_raw_page(stored)
-            # Without its jobs: who keeps one of many keeps no page.
-            about = page.with_jobs([])
-            for job in newest_first(page):
-                yield finished(job, about, status)
-        seen += len(some)
-        some = store.read("LRANGE", f"history:{queue}:{status}", seen, seen + PAGES - 1)
+    for step in steps:
+        lowest = min(lowest, step[0].at)
+        yield lowest, name, step
 
 
 # -- queues
@@ -367,5 +275,6 @@ def counts(store: Store, names: Sequence[str] | None = None) -> list[Counted]:
         kept = {status: told.get(f"{status}:kept", 0) for status in FINISHED}
         priorities = [priority.decode() for priority in replies[number + i]] or ["0"]
         keys = [f"queue:{priority}:{name}" for priority in priorities]
-        counted.append(Counted(row, kept, keys))
+        trimmed = {status: told.get(f"{status}:trimmed", 0) for status in FINISHED}
+        counted.append(Counted(row, kept, trimmed, keys))
     return counted

@@ -32,10 +32,14 @@ def counts(facts: Facts) -> Iterator[Violation]:
                 yield Violation(key, text, about or keys, mend=("count", queue, field))
         for status in FINISHED:
             pages = facts.snapshot.get(f"history:{queue}:{status}")
-            jobs = sum(map(number_of_jobs, pages.items))
-            if number(said.get(f"{status}:kept")) != jobs:
-                text = f"says {said.get(f'{status}:kept', 0)} {status} jobs kept, and there are {jobs} such jobs"
-                about, mend = (f"history:{queue}:{status}",), ("kept", queue, status)
+            jobs, last = sum(map(number_of_jobs, pages.items)), number_of_jobs(pages.items[-1]) if pages.items else 0
+            kept, trimmed = (number(said.get(f"{status}:{what}")) for what in ("kept", "trimmed"))
+            about, mend = (f"history:{queue}:{status}",), ("kept", queue, status)
+            if kept + trimmed != jobs:
+                text = f"says {kept} {status} jobs kept and {trimmed} trimmed, and there are {jobs} such jobs"
+                yield Violation(key, text, about, mend=mend)
+            elif not 0 <= trimmed <= last:
+                text = f"says {trimmed} {status} jobs trimmed, and the last page has {last} jobs"
                 yield Violation(key, text, about, mend=mend)
 
 

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from tempotask.names import is_automatic
 from tempotask.store.lists import Filter, counts
 from tempotask.store.look import Found
-from tempotask.store.pages import decode_finished, decode_raw_page, keys_of, stored_page
+from tempotask.store.pages import Page, decode_finished, decode_raw_page, keys_of, stored_page
 from tempotask.store.reading import PAGES
-from tempotask.store.records import FINISHED, Finished, Record, Status, decode_outcome, encode, flag
+from tempotask.store.records import FINISHED, Finished, Record, Status, decode_outcome, encode, flag, payload_key
+from tempotask.store.runs import Newest
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
@@ -37,37 +39,48 @@ class Revising:
             if again or outcome is None:
                 return UNABLE
             # Nothing but its outcome is left.
-            self._store.run("revise", outcome.queue, found.status, "", "", 0, 1, found.id, 0, 0)
+            self._store.change("revise", outcome.queue, found.status, "", "", 0, 1, found.id, 0, 0)
             return DONE
         if again and found.finished is not None and not _repeatable(found.finished):
             return UNABLE
         stored = found.place[1]
         assert isinstance(stored, bytes)
         revision = _Revision(self._store, record.queue, found.status, stored)
-        return revision.revise(lambda job: job.record.id == found.id, again=again)
+        return revision.revise(lambda page, jobs: [job.record.id == found.id for job in jobs], again=again)
 
     def all(self, wanted: Filter, *, again: bool) -> int:
-        """Acts on all such jobs that are finished by now; how many."""
-        acted = 0
+        """Acts on all such jobs that are finished by now; how many. Of an id that a user gave, only the newest run
+        waits again."""
+        acted, newest = 0, Newest(self._store) if again else None
         for one in counts(self._store, None if wanted.queue is None else [wanted.queue]):
             for status in FINISHED:
                 if wanted.any_of(status):
-                    acted += self._history(one.row.name, status, wanted.name, again=again)
+                    acted += self._history(one.row.name, status, wanted.name, newest)
         return acted
 
-    def _history(self, queue: str, status: Status, name: str | None, *, again: bool) -> int:
+    def _history(self, queue: str, status: Status, name: str | None, newest: Newest | None) -> int:
         """From the oldest page on, so that jobs wait again in their old order; no further than there are pages now,
         or jobs that fail again at once would go on for ever."""
+
+        def chosen(page: Page[Raw], jobs: Sequence[Finished]) -> list[bool]:
+            fits = [name is None or job.record.name == name for job in jobs]
+            if newest is None:
+                return fits
+            return [a and b for a, b in zip(fits, newest.among(queue, status, page, jobs), strict=True)]
+
         key, acted, passed = f"history:{queue}:{status}", 0, 0
         left = self._store.read("LLEN", key)
         while left > 0:
             some = self._store.read("LRANGE", key, -passed - min(PAGES, left), -passed - 1)
             if not some:
                 break
+            # Asked after the page was read: of a page that is the last no more jobs count later on.
+            trimmed = 0 if passed else int(self._store.read("HGET", f"counts:{queue}", f"{status}:trimmed") or 0)
             for stored in reversed(some):
                 left -= 1
-                revision = _Revision(self._store, queue, status, stored)
-                answer = revision.revise(lambda job: name is None or job.record.name == name, again=again)
+                revision = _Revision(self._store, queue, status, stored, trimmed)
+                trimmed = 0
+                answer = revision.revise(chosen, again=newest is not None)
                 acted += revision.acted
                 # One that is not there any more is not passed by: another has taken its place.
                 passed += answer != GONE and revision.stored != b""
@@ -77,36 +90,39 @@ class Revising:
 class _Revision:
     """Of one page, a hundred jobs at a time."""
 
-    def __init__(self, store: Store, queue: str, status: Status, stored: bytes) -> None:
+    def __init__(self, store: Store, queue: str, status: Status, stored: bytes, trimmed: int = 0) -> None:
         self._store = store
+        self._trimmed = trimmed
+        """How many of its jobs, the oldest, history keeps no longer: they are left alone."""
         self._queue = queue
         self._status = status
         self.stored = stored
         """Empty when all its jobs are gone."""
         self.acted = 0
 
-    def revise(self, chosen: Callable[[Finished], bool], *, again: bool) -> str:
+    def revise(self, chosen: Callable[[Page[Raw], Sequence[Finished]], list[bool]], *, again: bool) -> str:
         """Acts on those jobs that are chosen, some at a time."""
         in_use: set[str] = set()
         while self.stored:
-            page, keys = decode_raw_page(self.stored), keys_of(self.stored)
+            page = decode_raw_page(self.stored)
             jobs = [decode_finished(raw) for raw in page.jobs]
             indices = [
                 i
-                for i, job in enumerate(jobs)
-                if chosen(job) and job.record.id not in in_use and (not again or _repeatable(job))
+                for i, (job, fits) in enumerate(zip(jobs, chosen(page, jobs), strict=True))
+                if fits and i >= self._trimmed and job.record.id not in in_use and (not again or _repeatable(job))
             ][:AT_ONCE]
             if not indices:
                 break
             going = [jobs[i].record for i in indices]
-            ids = {record.id for record in going}
-            kept = [raw for i, raw in enumerate(page.jobs) if i not in set(indices)]
-            others = [key for key in keys if _owner(key) not in ids]
-            new = stored_page(page.with_jobs(kept), others) if kept else b""
-            own = [key for key in keys if _owner(key) in ids and not (again and key.startswith("payload:"))]
-            reply = self._send(new, going, own, again=again)
-            # If it is as it should be already, the reply was lost and the call was sent once more.
-            if reply[0] == 0 and not (new and self._is_there(new)):
+            # What history keeps no longer goes with the last that it keeps.
+            last = len(indices) == len(jobs) - self._trimmed
+            leaving = set(range(len(jobs)) if last else indices)
+            new, keys = _without(self.stored, page, jobs, leaving)
+            if again:
+                needed = {payload_key(record) for record in going}
+                keys = [key for key in keys if key not in needed]
+            reply = self._send(new, sorted(leaving), going, keys, again=again)
+            if reply[0] == 0:
                 return GONE
             if reply[0] == -1:
                 in_use.add(str(reply[1], "utf-8"))
@@ -115,31 +131,33 @@ class _Revision:
             self.stored = new
         return IN_USE if in_use and not self.acted else DONE
 
-    def _send(self, new: bytes, going: Sequence[Record], keys: Sequence[str], *, again: bool) -> list[Any]:
+    def _send(
+        self, new: bytes, leaving: Sequence[int], going: Sequence[Record], keys: Sequence[str], *, again: bool
+    ) -> list[Any]:
         ids: list[str] = []
         if not again:
             # A newer run of the same id may have ended in another way, and keeps its outcome. Where one begins anew,
             # the script forgets what there is.
             every = [record.id for record in going]
-            ids = [id for id, told in zip(every, self._store.ask("", every), strict=True) if self._tells_of(told)]
-        flat: list[Argument] = [len(ids), *ids, len(keys), *keys]
+            ids = [id for id, told in zip(every, self._store.outcomes_of(every), strict=True) if self._tells_of(told)]
+        flat: list[Argument] = [len(leaving), *leaving, len(ids), *ids, len(keys), *keys]
         flat.append(len(going) if again else 0)
         for record in going if again else ():
             flat += ("" if is_automatic(record.id) else "1", encode(_fresh(record)))
-        reply: list[Any] = self._store.run("revise", self._queue, self._status, self.stored, new, len(going), *flat)
+        reply: list[Any] = self._store.change("revise", self._queue, self._status, self.stored, new, *flat)
         return reply
-
-    def _is_there(self, page: bytes) -> bool:
-        return self._store.read("LPOS", f"history:{self._queue}:{self._status}", page) is not None
 
     def _tells_of(self, outcome: bytes | None) -> bool:
         return outcome is not None and decode_outcome(outcome).status == self._status
 
 
-def _owner(key: str) -> str:
-    """The id of the job that a key on a page's list belongs to: `payload:<number>:<id>`, `log:<id>`."""
-    kind, _, rest = key.partition(":")
-    return rest.partition(":")[2] if kind == "payload" else rest
+def _without(stored: bytes, page: Page[Raw], jobs: Sequence[Finished], leaving: set[int]) -> tuple[bytes, list[str]]:
+    """A page without some of its jobs, as it is stored, empty without any; and the keys that went with these."""
+    gone = {name for i in leaving for name in (payload_key(jobs[i].record), f"log:{jobs[i].record.id}")}
+    keys = keys_of(stored)
+    kept = [raw for i, raw in enumerate(page.jobs) if i not in leaving]
+    new = stored_page(page.with_jobs(kept), [key for key in keys if key not in gone]) if kept else b""
+    return new, [key for key in keys if key in gone]
 
 
 def _repeatable(job: Finished) -> bool:

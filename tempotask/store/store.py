@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import redis
 
 from tempotask.store import keys
-from tempotask.store.addition import Addition, NewJob
+from tempotask.store.addition import Addition, NewJob, named
 from tempotask.store.connect import Server
 from tempotask.store.numbers import NOTICE_MS
 from tempotask.store.script import Argument, packed
@@ -81,6 +81,11 @@ class Store:
         self._wires.append(wire)
         return answer
 
+    def change(self, name: str, *arguments: Argument) -> Any:
+        """Runs a script that acts once however often the call is sent: if a reply is lost, the second sending gets the
+        first answer. Raises `ServerUnavailable`."""
+        return self.run(name, *named(self.new_call()), *arguments)
+
     def _drop_wires(self) -> None:
         while self._wires:
             self._wires.pop().close()
@@ -119,7 +124,8 @@ class Store:
         return time.monotonic() + self._offset
 
     def new_call(self) -> str:
-        """The id of an enqueue call: 15 characters that grow with time. Its jobs are `<call>-0`, `<call>-1`, ..."""
+        """The id of a call: 15 characters that grow with time. The jobs that it adds
+        are `<call>-0`, `<call>-1`, ..."""
         return base36(int(self.now() * 1000), 9) + base36(next(self._calls) % 36**6, 6)
 
     # -- the moves
@@ -211,11 +217,11 @@ class Store:
 
     def pause_queue(self, queue: str) -> bool:
         """Nothing of this queue is claimed any more. Returns whether that changed anything."""
-        return bool(self.run("pause", "pause", queue))
+        return bool(self.change("pause", "pause", queue))
 
     def resume_queue(self, queue: str) -> bool:
         """The reverse of `pause_queue`."""
-        return bool(self.run("pause", "resume", queue))
+        return bool(self.change("pause", "resume", queue))
 
     # -- outcomes
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
+from mirror import LIMIT
 from play import HOUR, Reply, Results, addition, completed, failed, tried_again, turn
-from stage import LIMIT, MOST_JOBS, Stage, fates, some
+from stage import MOST_JOBS, Stage, fates, some
 from worker import Worker
 
 from tempotask.store.addition import Addition

@@ -67,7 +67,7 @@ class Machine(Producers, Supervisors, Operators):
     def free(self) -> None:
         """Nothing is paused or scheduled any more."""
         for queue in QUEUES:
-            self.check(self.store.run("pause", "resume", queue), self.model.pause("resume", queue))
+            self.check(self.store.change("pause", "resume", queue), self.model.pause("resume", queue))
         for id in list(self.model.parked):
             self.deliver_act("resume", ("parked", "", 10, "WDR"), id=id)
         for id in list(self.model.schedules):

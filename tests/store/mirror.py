@@ -15,6 +15,9 @@ from tempotask.store.events import Entry
 from tempotask.store.pages import decode_page, keys_of
 from tempotask.store.records import decode_record, payload_key
 
+LIMIT = 3
+"""Finished jobs that history keeps, of a queue and a status."""
+
 
 class Mirror(Operated):
     """A model that is held beside a server."""
@@ -155,12 +158,14 @@ class Mirror(Operated):
             queue, _, status = name.rpartition(":")
             jobs = [job for page in pages for job in decode_page(page).jobs]
             outside.update(itertools.chain.from_iterable(map(keys_of, pages)))
-            shown.setdefault(queue, {})[f"{status}:kept"] = len(jobs)
+            shown.setdefault(queue, {})[status] = len(jobs)
         for queue, counts in seen.under("counts:"):
             told = {status: int(number) for status, number in counts.items() if int(number)}
-            kept = {status: number for status, number in told.items() if status.endswith(":kept")}
-            assert kept == shown.get(queue, {})
-            others = {status: number for status, number in told.items() if status not in kept}
+            there = {status: number for status, number in told.items() if ":" in status}
+            for status, jobs in shown.get(queue, {}).items():
+                assert there.get(f"{status}:kept", 0) + there.get(f"{status}:trimmed", 0) == jobs
+                assert there.get(f"{status}:kept", 0) <= LIMIT
+            others = {status: number for status, number in told.items() if status not in there}
             assert others == {status: number for status, number in self.counts[queue].items() if number}
         assert {id: told[:1] == b"2" for id, told in seen.get("live", {}).items()} == {
             id: known for id, (_, known) in self.live.items()

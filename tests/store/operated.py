@@ -90,7 +90,7 @@ class Operated(Model):
             self.outcomes.pop(record.id, None)
             self.cancelled = {one for one in self.cancelled if decode_record(one).id != record.id}
             self.begin(encoded, None)
-        elif arguments[5]:
+        elif arguments[6]:
             self.outcomes.pop(record.id, None)
         return [1]
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
+from mirror import LIMIT
 from play import act, addition, revision
 from seen import Seen
-from stage import LIMIT, MOST_JOBS, QUEUES, Stage, fates, queues, some
+from stage import MOST_JOBS, QUEUES, Stage, fates, queues, some
 
 from tempotask import Repeat
 from tempotask.store.pages import decode_finished, decode_raw_page
@@ -27,9 +28,10 @@ class Operators(Stage):
 
     @rule(queue=queues, what=st.sampled_from(["pause", "resume", "resume"]), fate=fates)
     def pause_queue(self, queue: str, what: str, fate: str) -> None:
-        self.send(
-            fate, lambda: self.check(self.store.run("pause", what, queue), self.model.pause(what, queue)), fenced=False
-        )
+        def deliver() -> None:
+            self.check(self.store.change("pause", what, queue), self.model.pause(what, queue))
+
+        self.send(fate, deliver, fenced=False)
 
     @rule(which=some, action=st.sampled_from(ACTIONS), fate=fates)
     def act_on_one(self, which: int, action: str, fate: str) -> None:
@@ -174,7 +176,7 @@ class Operators(Stage):
                 same = [encoded for encoded in self.starts if decode_record(encoded).id == record.id]
                 for encoded in same:
                     del self.starts[encoded]
-            self.check(self.store.run("revise", *arguments), expected)
+            self.check(self.store.change("revise", *arguments), expected)
 
         return deliver
 

@@ -177,7 +177,7 @@ def act(
 ) -> tuple[int, str]:
     """Cancels, deletes, pauses or resumes in one place: how many jobs, and where to go on."""
     terms = (action, id, queue, name, *store.limits, HOUR, limit, *_around(action, next(moments)))
-    acted, following = store.run("act", *terms, *place)
+    acted, following = store.change("act", *terms, *place)
     return int(acted), following.decode()
 
 
@@ -196,7 +196,8 @@ def revision(queue: str, status: str, stored: bytes, index: int, again: bool, fo
     record = job.record
     if again:
         own = {key for key in own if not key.startswith("payload:")}
-    flat: list[Argument] = [queue, status, stored, page, 1, *((1, record.id) if forget else (0,)), len(own), *own]
+    forgotten = [record.id] if forget else []
+    flat: list[Argument] = [queue, status, stored, page, 1, index, len(forgotten), *forgotten, len(own), *own]
     if not again:
         return [*flat, 0]
     return [*flat, 1, "" if is_automatic(record.id) else "1", encode(fresh(record))]

@@ -25,7 +25,7 @@ T = TypeVar("T")
 QUEUES = ("a", "b", "c")
 KINDS = (*["plain"] * 3, "urgent", "late", "due", "far", "large", "given", "given and large", "given and far")
 FATES = ("arrives", "arrives", "arrives", "comes twice", "reply is lost", "comes late")
-MOST_JOBS, LIMIT = 100, 3
+MOST_JOBS = 100
 
 some = st.integers(0, 999)
 """Picks one of those that there are."""

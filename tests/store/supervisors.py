@@ -5,8 +5,9 @@ from __future__ import annotations
 from hands import Workers
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
+from mirror import LIMIT
 from play import HOUR, Verdict, failed, settlement, tried_again
-from stage import LIMIT, fates, some
+from stage import fates, some
 from worker import Worker
 
 from tempotask.store.records import decode_record, encode, raised

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 import pytest
 from play import (
     HOUR,
+    ROOM,
+    Results,
     act,
     completed,
     enqueue,
@@ -16,9 +19,13 @@ from play import (
     names,
     results_of,
     turn,
+    waiting,
 )
 
+from tempotask.store import lists
+from tempotask.store.acting import Acting
 from tempotask.store.check import check
+from tempotask.store.lists import Filter
 from tempotask.store.pages import decode_page, keys_of
 from tempotask.store.records import decode_outcome
 from tempotask.store.store import Limits, Store
@@ -37,6 +44,62 @@ def test_history_keeps_the_newest_and_lets_go_of_payloads_with_the_rest(store: S
     assert [job.record.id for page in pages for job in page.jobs] == ["j5", "j4"]
     assert {name.rpartition(":")[2] for name in names(store) if name.startswith("payload:")} == {"j4", "j5"}
     assert store.read("HMGET", "counts:q", "failed", "failed:kept") == [b"6", b"2"]
+
+
+def pages_of_jobs(store: Store, size: int, count: int, limit: int, first: int = 0) -> list[str]:
+    """Jobs that failed, so many on each page of history; their ids, in the order in which they ended."""
+    ids, worker = [f"j{number}" for number in range(first, first + count)], f"w{first}"
+    hire(store, worker)
+    enqueue(store, *ids, payload=b"x" * 5000)
+    # A worker gets no more than half of what waits.
+    enqueue(store, *(f"behind {number}" for number in range(2 * count)), name="behind")
+    ended = Results()
+    for number in range(-(-count // size) + 1):
+        left = max(0, min(size, count - number * size))
+        batch = turn(store, worker, number + 1, left, ended, limit=limit, room=10 * ROOM).batch
+        if batch:
+            assert [record.id for record in batch.records] == ids[number * size :][:left]
+            ended = results_of(batch, how=failed)
+    store.give_back_all(worker)
+    Acting(store, 0).delete_all(Filter(name="behind"))
+    return ids
+
+
+def shown(store: Store, **wanted: Any) -> list[str]:
+    return [found.id for found in lists.jobs(store, limit=1000, **wanted)[0]]
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 30])
+def test_history_keeps_exactly_as_many_jobs_as_it_may(store: Store, size: int) -> None:
+    ids = pages_of_jobs(store, size, 90, limit=10)
+    assert shown(store, status="failed") == ids[:-11:-1]
+    assert lists.newest(store, 100)[0].stats["failed"] == 10
+    assert [found.id for found in lists.newest(store, 100)[0].jobs["failed"]] == ids[:-11:-1]
+    assert check(store) == []
+
+
+def test_what_history_does_not_keep_any_more_is_not_acted_on_and_does_not_come_back(store: Store) -> None:
+    ids = pages_of_jobs(store, 7, 21, limit=10)
+    acting = Acting(store, 10)
+    assert acting.delete(ids[-1])
+    assert shown(store) == ids[-2:-11:-1]
+    assert acting.retry_all(Filter(status="failed")) == 9
+    assert waiting(store) == ids[-10:-1]
+    assert acting.delete_all(Filter()) == 9
+    assert shown(store) == []
+    assert not store.read("EXISTS", "history:q:failed")
+    assert not [name for name in names(store) if name.startswith("payload:")]
+    assert check(store) == []
+
+
+def test_a_history_that_may_keep_less_than_before_does(store: Store) -> None:
+    pages_of_jobs(store, 7, 21, limit=1000)
+    ids = pages_of_jobs(store, 1, 1, limit=5, first=21)
+    assert len(shown(store)) == 5
+    assert shown(store)[0] == ids[-1]
+    pages_of_jobs(store, 1, 1, limit=0, first=22)
+    assert shown(store) == []
+    assert check(store) == []
 
 
 def test_the_payload_of_a_job_run_again_outlives_the_history_of_its_first_run(store: Store) -> None:

@@ -106,7 +106,7 @@ def test_7_a_finished_job_does_not_wait_again_while_a_newer_run_of_its_id_has_no
     cancel(store, "a")
     (page,) = store.read("LRANGE", "history:q:cancelled", 0, -1)
     enqueue(store, "a", given_id=True)
-    assert store.run("revise", *revision("q", "cancelled", page, 0, again=True)) == [-1, b"a"]
+    assert store.change("revise", *revision("q", "cancelled", page, 0, again=True)) == [-1, b"a"]
     assert waiting(store) == ["a"]
 
 
@@ -116,8 +116,8 @@ def test_7_a_finished_job_waits_again_once_however_often_that_is_sent(store: Sto
     cancel(store, "a")
     (page,) = store.read("LRANGE", "history:q:cancelled", 0, -1)
     call = revision("q", "cancelled", page, 0, again=True)
-    assert store.run("revise", *call) == [1]
-    assert store.run("revise", *call) == [0]
+    assert store.change("revise", *call) == [1]
+    assert store.change("revise", *call) == [0]
     assert waiting(store) == ["a"]
 
 

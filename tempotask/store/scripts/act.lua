@@ -1,27 +1,30 @@
 #!lua flags=allow-oom
--- include: queues adding endings
+-- include: once queues adding endings
 --
 -- Acts on jobs that have not finished, where they are: cancels, deletes, pauses or resumes those that fit.
 --
 -- KEYS  the ring
--- ARGV  'cancel' | 'delete' | 'pause' | 'resume', id, queue, name (each '' for any), most outcomes, most bytes of them,
---       how long a cancelled job's outcome is kept, how many cancelled jobs a queue's history keeps, then what is
---       written around records: outcome begin, outcome end (an `Outcome` but for queue and name), page begin (a `Page`
---       up to its jobs), job begin, job end (a `Finished` but for its record), then the place:
+-- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, 'cancel' | 'delete' | 'pause' |
+--       'resume', id, queue, name (each '' for any), most outcomes, most bytes of them, how long a cancelled job's
+--       outcome is kept, how many cancelled jobs a queue's history keeps, then what is written around records: outcome
+--       begin, outcome end (an `Outcome` but for queue and name), page begin (a `Page` up to its jobs), job begin, job
+--       end (a `Finished` but for its record), then the place:
 --       'list', key, elements passed from the tail, elements to look at
 --       'set', 'due' | 'retries', members passed from the last, members to look at
 --       'parked', cursor ('' with an id), how many, kinds: of `W`, `D` and `R` those that count
 --       'claims', worker
 -- reply number of jobs, where to go on ('' at the end)
 --
--- waiting, delayed, parked, claimed -> cancelled, or gone; waiting, delayed <-> parked. Twice does no harm: the second
--- finds nothing. A job that waits leaves a hole, so that nothing moves under those who look (find.lua). Of a claimed
--- job the claim is taken away in this very step, so its result will be refused; the supervisor is told which job of
--- which turn it was, and ends it if it runs.
+-- waiting, delayed, parked, claimed -> cancelled, or gone; waiting, delayed <-> parked. A call that is sent twice gets
+-- the first answer again. A job that waits leaves a hole, so that nothing moves under those who look (find.lua). Of a
+-- claimed job the claim is taken away in this very step, so its result will be refused; the supervisor is told which
+-- job of which turn it was, and ends it if it runs.
 
-local action, id, queue, name = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local most, most_bytes, keep, limit = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local outcome_begin, outcome_end, page_begin, job_begin, job_end = unpack(ARGV, 9, 13)
+if answer then return { string.match(answer, '^(%d+) (.*)$') } end
+
+local action, id, queue, name = unpack(ARGV, 4, 7)
+local most, most_bytes, keep, limit = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local outcome_begin, outcome_end, page_begin, job_begin, job_end = unpack(ARGV, 12, 16)
 
 -- A call acts on so many jobs at most: finding a place in the middle of a list takes a while.
 local MOST = 100
@@ -245,5 +248,6 @@ function places.claims(worker)
   return #taken, ''
 end
 
-local acted, following = places[ARGV[14]](unpack(ARGV, 15))
+local acted, following = places[ARGV[17]](unpack(ARGV, 18))
+if acted > 0 then note(acted .. ' ' .. following) end
 return { acted, tostring(following) }

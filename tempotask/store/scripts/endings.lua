@@ -98,20 +98,37 @@ local function let_go(name)
   if not id or call('HEXISTS', P .. 'ids', id) == 0 then call('UNLINK', P .. name) end
 end
 
--- Puts a page of finished jobs in front of a queue's history and trims it by rank. Readers show no more than the
--- limit, so whole pages are let go, at constant cost (pages.py).
-local function remember(queue, status, number, limit, page)
-  local counts = P .. 'counts:' .. queue
-  call('HINCRBY', counts, status, number)
-  if page == '' then return end
-  local key, kept = P .. 'history:' .. queue .. ':' .. status, status .. ':kept'
-  call('LPUSH', key, page)
-  local total = call('HINCRBY', counts, kept, (page_head(page)))
-  while total > limit do
-    local jobs, outside = page_head(call('LINDEX', key, -1))
-    if total - jobs < limit then break end
+-- Lets go of the last pages of a history as long as none of their jobs counts any more. Returns how many of the jobs
+-- on the page that is the last now do not.
+local function trim(key, trimmed)
+  while trimmed > 0 do
+    local last = call('LINDEX', key, -1)
+    if not last then return 0 end
+    local jobs, outside = page_head(last)
+    if jobs > trimmed then break end
     call('RPOP', key)
     for name in string.gmatch(outside, '%S+') do let_go(name) end
-    total = call('HINCRBY', counts, kept, -jobs)
+    trimmed = trimmed - jobs
   end
+  return trimmed
+end
+
+-- Puts a page of finished jobs in front of a queue's history, of which the newest `limit` jobs are kept. At constant
+-- cost: the last page stays as it is while one of its jobs is kept, and `<status>:trimmed` says of how many of its
+-- jobs, the oldest, that is not so.
+local function remember(queue, status, number, limit, page)
+  local counts, key = P .. 'counts:' .. queue, P .. 'history:' .. queue .. ':' .. status
+  call('HINCRBY', counts, status, number)
+  if page == '' and call('EXISTS', key) == 0 then return end
+  local state = call('HMGET', counts, status .. ':kept', status .. ':trimmed')
+  local kept, trimmed = tonumber(state[1] or 0), tonumber(state[2] or 0)
+  if page ~= '' then
+    call('LPUSH', key, page)
+    kept = kept + (page_head(page))
+  end
+  if kept > limit then
+    trimmed = trim(key, trimmed + kept - limit)
+    kept = limit
+  end
+  call('HSET', counts, status .. ':kept', kept, status .. ':trimmed', trimmed)
 end

@@ -1,5 +1,5 @@
 #!lua
--- include: queues adding
+-- include: once queues adding
 --
 -- Adds jobs for a producer: all of them or none.
 --
@@ -13,13 +13,10 @@
 -- nothing -> waiting or delayed. A call that is sent twice, because its reply was lost, adds once and gets the first
 -- answer again. Not allowed at maxmemory: a full server takes no new jobs.
 
-local remembered = P .. 'calls:' .. ARGV[2]
-local answer = call('HGET', remembered, ARGV[1])
 if answer then return answer end
 
 local added
 answer, added = add_jobs(4, #ARGV + 1, true)
-call('HSET', remembered, ARGV[1], answer)
-call('PEXPIRE', remembered, ARGV[3], 'NX')
+note(answer)
 if added then hand_over(true) end
 return answer

@@ -98,13 +98,19 @@ local counted = {
 function mend.count() return set_count(more, counted[more]()) end
 
 function mend.kept()
-  local number, first = 0, 0
+  local number, last, first = 0, 0, 0
   repeat
     local pages = call('LRANGE', P .. 'history:' .. name .. ':' .. more, first, first + 15)
-    for _, page in ipairs(pages) do number = number + page_head(page) end
+    for _, page in ipairs(pages) do
+      last = page_head(page)
+      number = number + last
+    end
     first = first + 16
   until #pages == 0
-  return set_count(more .. ':kept', number)
+  local said = tonumber(call('HGET', P .. 'counts:' .. name, more .. ':trimmed') or 0) or 0
+  local trimmed = math.max(0, math.min(said, last))
+  if trimmed ~= said then set_count(more .. ':trimmed', trimmed) end
+  return set_count(more .. ':kept', number - trimmed)
 end
 
 function mend.totals()

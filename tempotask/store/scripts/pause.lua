@@ -1,19 +1,23 @@
 #!lua flags=allow-oom
--- include: queues
+-- include: once queues
 --
 -- Pauses a queue, or resumes it. A paused queue is off the ring, so nothing of it is claimed; what comes meanwhile waits.
 --
 -- KEYS  the ring
--- ARGV  'pause' | 'resume', queue
+-- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, 'pause' | 'resume', queue
 -- reply 1 if that changed anything, else 0
 --
--- What was claimed and has not started is given back by the supervisors, who are told to.
+-- A call that is sent twice gets the first answer again. What was claimed and has not started is given back by the
+-- supervisors, who are told to.
 
-local what, queue = ARGV[1], ARGV[2]
+if answer then return 1 end
+
+local what, queue = ARGV[4], ARGV[5]
 if what == 'pause' then
   if call('SADD', P .. 'paused', queue) == 0 then return 0 end
   call('LREM', KEYS[1], 0, queue)
   order_all('steal')
+  note('1')
   return 1
 end
 if call('SREM', P .. 'paused', queue) == 0 then return 0 end
@@ -21,4 +25,5 @@ if size(queue, priorities(queue)) > 0 then
   call('RPUSH', KEYS[1], queue)
   hand_over(true)
 end
+note('1')
 return 1

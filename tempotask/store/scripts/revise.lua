@@ -1,25 +1,30 @@
 #!lua flags=allow-oom
--- include: queues adding endings
+-- include: once queues adding endings
 --
 -- Rewrites one page of history: jobs of it are deleted, or wait again.
 --
 -- KEYS  the ring
--- ARGV  queue, status, the page as it was read, the page as it is to be ('' takes it out), by how many jobs it gets
---       shorter (an empty old page: none is touched), then each behind its number: ids whose outcomes are forgotten, keys that are let go (payloads outside,
---       logs), records that wait again, each behind '1' if a user gave its id, else ''
+-- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, queue, status, the page as it
+--       was read ('': none is touched), the page as it is to be ('' takes it out), then each behind its number: the
+--       places on the page, from 0, of the jobs that leave it; ids whose outcomes are forgotten; keys that are let go
+--       (payloads outside, logs); records that wait again, each behind '1' if a user gave its id, else ''
 -- reply {1}, {0} when there is no such page (any more): look again; {-1, id} when that id is in use again: leave that
 --       job where it is. Nothing was done in these cases.
 --
--- finished -> gone, or -> waiting. The page is the fence: of two who rewrite the same one the second finds none.
+-- finished -> gone, or -> waiting. The page is the fence: of two who rewrite the same one the second finds none. A call
+-- that is sent twice gets the first answer again.
 
-local queue, status, old, new, fewer = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local key, take = P .. 'history:' .. queue .. ':' .. status, reader(6)
+if answer then return { 1 } end
+
+local queue, status, old, new = unpack(ARGV, 4, 7)
+local key, take = P .. 'history:' .. queue .. ':' .. status, reader(8)
 
 local function several(width)
   local number = tonumber((take()))
   local _, after = take(number * width)
   return after - number * width, after - 1
 end
+local first_place, last_place = several(1)
 local first_id, last_id = several(1)
 local first_key, last_key = several(1)
 local first_record, last_record = several(2)
@@ -33,6 +38,14 @@ for i = first_record, last_record, 2 do
   end
 end
 
+-- Of the jobs on the last page the oldest may count no longer (endings.lua).
+local trimmed = 0
+if index and index == call('LLEN', key) - 1 then
+  trimmed = tonumber(call('HGET', P .. 'counts:' .. queue, status .. ':trimmed') or 0)
+end
+for i = first_place, last_place do
+  count(queue, status .. (tonumber(ARGV[i]) < trimmed and ':trimmed' or ':kept'), -1)
+end
 if index and new ~= '' then
   call('LSET', key, index, new)
 elseif index then
@@ -40,7 +53,6 @@ elseif index then
   call('LSET', key, index, 'gone')
   call('LREM', key, -1, 'gone')
 end
-if fewer > 0 then count(queue, status .. ':kept', -fewer) end
 for i = first_id, last_id do forget_outcome(ARGV[i]) end
 for i = first_key, last_key do let_go(ARGV[i]) end
 local told = listened()
@@ -53,4 +65,5 @@ for i = first_record, last_record, 2 do
   push_one('RPUSH', record)
 end
 if last_record > first_record then hand_over() end
+note('1')
 return { 1 }
