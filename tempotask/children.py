@@ -8,7 +8,7 @@ from tempotask.errors import InvalidOptions, InvalidPayload
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.script import Argument
 
-MOST = 1000
+MOST_CHILDREN = 1000
 """Children of a job that can depend on its success."""
 MOST_BYTES = 64 * 2**20
 """What their payloads can have together."""
@@ -37,9 +37,10 @@ class Children:
             InvalidPayload: more than 64 MiB of them.
         """
         size = self._bytes + sum(len(job.record.payload) for job in jobs)
-        if len(self._held) + len(jobs) > MOST:
+        if len(self._held) + len(jobs) > MOST_CHILDREN:
             raise InvalidOptions(
-                f"a job can have {MOST:,} children with on_success; have one of them add the rest with enqueue_many"
+                f"a job can have {MOST_CHILDREN:,} children with on_success; have one of them add the rest "
+                "with enqueue_many"
             )
         if size > MOST_BYTES:
             raise InvalidPayload(

@@ -27,7 +27,7 @@ HOW_TO_GO_ON = (
     "put the application (QueueManager.init and the tasks) in a file of its own, and start the pool from there, "
     "or with: tempotask-supervisor app:tempotask"
 )
-PATIENCE = 15.0
+STOP_WITHIN = 15.0
 """Seconds that a supervisor may take beyond `grace` until it is stopped harder."""
 
 
@@ -116,7 +116,7 @@ class Launch:
         if child is None:
             return 0
         with self._lock:
-            for seconds in (self._grace + PATIENCE if patience is None else patience, PATIENCE):
+            for seconds in (self._grace + STOP_WITHIN if patience is None else patience, STOP_WITHIN):
                 child.send_signal(signal.SIGTERM)
                 try:
                     child.wait(seconds)

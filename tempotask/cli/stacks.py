@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tempotask.pool.stacks import Answer, Stack
     from tempotask.store.store import Store
 
-PATIENCE = 2.0
+ANSWERS_WITHIN = 2.0
 """Seconds for which supervisors are waited for."""
 OWN_CODE = "/tempotask/pool/runner.py"
 """Below it a stack is ours, and the same for every job."""
@@ -38,12 +38,12 @@ def stacks(db: str | None, namespace: str, as_json: bool) -> None:
                 _show(answer, stack)
     silent = set(supervisors) - {answer.supervisor for answer in answers}
     for supervisor in sorted(silent):
-        say(f"supervisor {supervisor} did not answer within {PATIENCE:.0f} s; `tempotask server` shows its lease")
+        say(f"supervisor {supervisor} did not answer within {ANSWERS_WITHIN:.0f} s; `tempotask server` shows its lease")
     if silent:
         raise click.exceptions.Exit(1)
 
 
-def ask(store: Store, supervisors: list[str], patience: float = PATIENCE) -> list[Answer]:
+def ask(store: Store, supervisors: list[str], patience: float = ANSWERS_WITHIN) -> list[Answer]:
     """Asks all supervisors. Returns the answers that came in so many seconds."""
     import msgspec
 

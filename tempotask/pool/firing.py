@@ -26,7 +26,7 @@ CAUGHT_UP = 1000
 """Firings at most that `catch_up` makes good; the oldest of more are let go."""
 MISSED = 1000
 """Milliseconds late from which a firing counts as missed, and not as one that falls into the run before it."""
-AGAIN, STRANGE = 1.0, 60.0
+WHEN_FULL, WHEN_UNREADABLE = 1.0, 60.0
 """Seconds after which a schedule is looked at again: if the server is full; if its definition can't be read."""
 
 
@@ -54,14 +54,14 @@ def fire(store: Store) -> None:
             _fire(store, planned, now)
         except ServerFull:
             log.error("schedule %s does not fire: the server is full", planned.id)
-            schedules.look_later(store, planned, AGAIN)
+            schedules.look_later(store, planned, WHEN_FULL)
 
 
 def _fire(store: Store, planned: Planned, now: int) -> None:
     schedule = planned.schedule
     if schedule is None:
         log.error("schedule %s can't be read here: it is of another version, or in an unknown time zone", planned.id)
-        schedules.look_later(store, planned, STRANGE)
+        schedules.look_later(store, planned, WHEN_UNREADABLE)
         return
     repeat = schedule.repeat
     try:
@@ -70,7 +70,7 @@ def _fire(store: Store, planned: Planned, now: int) -> None:
     except Exception:
         # A pattern that nobody can compute must not take the supervisor with it.
         log.exception("schedule %s does not fire", planned.id)
-        schedules.look_later(store, planned, STRANGE)
+        schedules.look_later(store, planned, WHEN_UNREADABLE)
         return
     policy: Policy = "overlap" if repeat.overlap else "skip"
     if repeat.catch_up and not repeat.overlap and now - firing >= MISSED:

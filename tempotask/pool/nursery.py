@@ -52,7 +52,7 @@ NOT_BORN = 71  # and for one that the system could not start (EX_OSERR)
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _masks = threading.local()
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")
-_PATIENCE = 2.0  # seconds for what was killed to go, before the nursery gives up on it
+_GONE_WITHIN = 2.0  # seconds for what was killed to go, before the nursery gives up on it
 
 
 class Nursery:
@@ -261,7 +261,7 @@ class Nursery:
     def _end(self, code: int = 0) -> None:
         """Kill all, wait until they are gone, and go."""
         signal.set_wakeup_fd(-1)
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _GONE_WITHIN
         for pid in self._workers:
             linux.kill_group(pid)
         while (left := linux.children()) and time.monotonic() < until:

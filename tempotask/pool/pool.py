@@ -39,7 +39,7 @@ from tempotask.pool.report import (
 )
 
 _MARK = "TEMPOTASK_NURSERY"  # tells what came from a nursery, after its death, from the supervisor's other children
-_PATIENCE = 1.0  # seconds for a process that was told to end, or was killed, to be gone
+_GONE_WITHIN = 1.0  # seconds for a process that was told to end, or was killed, to be gone
 
 
 class WorkerProcess:
@@ -216,9 +216,9 @@ class UnifiedWorkerPool:
         if self._channel is None:
             return
         self._let_go()
-        if not self.imported or linux.reap(self.pid, _PATIENCE) is None:
+        if not self.imported or linux.reap(self.pid, _GONE_WITHIN) is None:
             linux.kill([self.pid])  # during an import it hears nothing
-            linux.reap(self.pid, _PATIENCE)
+            linux.reap(self.pid, _GONE_WITHIN)
         self._end_orphans()
         for worker in self.workers.values():
             worker.close()
@@ -273,7 +273,7 @@ class UnifiedWorkerPool:
     def _bury_nursery(self) -> list[Event]:
         self._let_go()
         linux.kill([self.pid])  # it may only have closed its socket
-        status = ExitStatus.of(linux.reap(self.pid, _PATIENCE))
+        status = ExitStatus.of(linux.reap(self.pid, _GONE_WITHIN))
         ends = self._end_orphans()
         deaths: list[Event] = [
             self._died(worker, ends.get(worker.pid, ExitStatus()), bereft=True)
@@ -287,7 +287,7 @@ class UnifiedWorkerPool:
         for worker in self.workers.values():
             worker.kill_group()
         ends: dict[int, ExitStatus] = {}
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _GONE_WITHIN
         while (orphans := [pid for pid in linux.children() if self._is_ours(pid, leaders)]) and (
             time.monotonic() < until
         ):

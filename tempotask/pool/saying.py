@@ -12,7 +12,7 @@ from tempotask.store.records import Progress, encode
 if TYPE_CHECKING:
     from tempotask.job import Context, Job
 
-LINES, ROOM = 1000, 1 << 20
+MOST_LINES, ROOM = 1000, 1 << 20
 """Log lines, and bytes of them, that are kept until they are flushed: of more, the first."""
 
 
@@ -50,7 +50,7 @@ class Saying:
         while last != self._last:
             last = self._last
             now = max(time.time(), last + 1e-6)
-            told, fits = Raw(encode((now, Raw(line)))), len(self._lines) < LINES and self._room > len(line)
+            told, fits = Raw(encode((now, Raw(line)))), len(self._lines) < MOST_LINES and self._room > len(line)
         if self._context._job is not job:
             return
         self.news, self._last = True, now

@@ -29,7 +29,7 @@ from tempotask.store.records import Record, decode_record
 from tempotask.store.store import Store
 
 STATES = {STARTING: "starting", IDLE: "idle", BUSY: "busy", SPENT: "spent"}
-PAUSE, PATIENCE = 0.01, 1.0
+PAUSE, ANSWERS_WITHIN = 0.01, 1.0
 """Seconds between two looks whether a stack is written; how long one is waited for."""
 QUIET = 3
 """After so many looks that found nothing new, a stack is taken to be written: there is no mark at its end."""
@@ -106,7 +106,7 @@ class Stacks:
         self._keys.append(key)
         if len(self._keys) > 1:
             return
-        self._until = time.monotonic() + PATIENCE
+        self._until = time.monotonic() + ANSWERS_WITHIN
         self._asked = [_ask(watch) for watch in watches]
         self._look()
 

@@ -22,7 +22,7 @@ PLAIN = "%(levelname)s %(name)s: %(message)s"
 """How log records look where the application does not say."""
 
 
-LONGEST = 8192
+LONGEST_LINE = 8192
 """Characters of a line after which it is put out in parts."""
 
 
@@ -58,7 +58,7 @@ class NamedStream(io.TextIOWrapper):
             line.begun, line.job = True, job
         if out:
             super().write(out)
-        if line.begun and len(line.text) > LONGEST:
+        if line.begun and len(line.text) > LONGEST_LINE:
             self.flush()
         return len(text)
 

@@ -41,9 +41,9 @@ from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import WorkerProcess
 from tempotask.store.records import Record
 
-PATIENCE = 0.05
+STEAL_AFTER = 0.05
 """Seconds after which a batch that has not ended is shrunk: it was to take 0.02."""
-AGAIN = 0.02
+RESIGNAL_AFTER = 0.02
 """Seconds after which a signal is sent again: one that comes just before a system call, or just before a stopped one
 goes on, does not wake it."""
 DEAF = 1.0
@@ -126,7 +126,7 @@ class Watch:
             self.ready_at = now
         if peek.name != self._turn:
             self._turn, self._since = peek.name, now
-        if self.retired and peek.state in (IDLE, SPENT) and now - self._told >= AGAIN:
+        if self.retired and peek.state in (IDLE, SPENT) and now - self._told >= RESIGNAL_AFTER:
             if now - self._retired >= DEAF:
                 self.kill()
             self._tell(STOP_SIGNAL)
@@ -138,7 +138,7 @@ class Watch:
             return
         elif peek.deadline_index == peek.started and now * 1e9 >= peek.deadline_ns:
             self._time_is_over()
-        elif peek.unstarted and (now - self._since > PATIENCE or now < self._stealing_until):
+        elif peek.unstarted and (now - self._since > STEAL_AFTER or now < self._stealing_until):
             self._steal()
 
     def next_deadline(self) -> float | None:
@@ -153,7 +153,7 @@ class Watch:
         elif peek.running is not None and peek.deadline_index == peek.started:
             times.append(peek.deadline_ns / 1e9)
         if self.retired and peek.state in (IDLE, SPENT):
-            times.append(self._told + AGAIN)
+            times.append(self._told + RESIGNAL_AFTER)
         return min(times, default=None)
 
     # -- taking away
@@ -186,7 +186,7 @@ class Watch:
 
     def _next_obedience(self) -> float:
         """Often at first. The turn may never come, when its batch was taken back from a worker that is idle."""
-        return self._obeyed + min(SLOWLY, max(AGAIN / 2, self._obeyed - self._cancels_since))
+        return self._obeyed + min(SLOWLY, max(RESIGNAL_AFTER / 2, self._obeyed - self._cancels_since))
 
     def _obey(self, now: float) -> None:
         """Takes what is cancelled out of the batch in hand; the one that runs is told to end."""
@@ -257,7 +257,7 @@ class Watch:
                 if look is None or (look.name, look.running) != (sentence.turn, sentence.index):
                     return
                 self._carry_out(sentence)
-        elif self.worker.block.words[INTERRUPT] and now - self._told >= AGAIN:
+        elif self.worker.block.words[INTERRUPT] and now - self._told >= RESIGNAL_AFTER:
             self._tell(INTERRUPT_SIGNAL)
 
     def _release(self, now: float, sentence: Sentence) -> None:
@@ -316,9 +316,14 @@ class Watch:
     # -- ending the worker
 
     def retire(self) -> None:
-        """Has the worker end after the job that it runs."""
+        """Has the worker end after the job that it runs; at once if it has not been through its start."""
         self.worker.block.words[STOP] = 1
         self._retired = time.monotonic()
+        with self.worker.look() as look:
+            if look is not None and look.state == STARTING:
+                # It has claimed nothing, knows no signals yet, and may start for as long as it likes.
+                self.kill()
+                return
         self._steal()
         self._tell(STOP_SIGNAL)
 
