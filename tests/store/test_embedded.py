@@ -261,8 +261,10 @@ def test_a_path_too_long_for_a_socket_works_too(short_path: Path) -> None:
     path = Path(redis.connection.parse_url(server.url)["path"])
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     server.close()
+    # Of a process that has just ended psutil knows no command line: None.
+    seen = psutil.process_iter(["name", "cmdline"])
     wait_until_gone(
-        *[p for p in psutil.process_iter() if p.name().startswith("tempotask") and str(path) in p.cmdline()]
+        *[p for p in seen if "tempotask" in (p.info["name"] or "") and str(path) in (p.info["cmdline"] or [])]
     )
     server = EmbeddedServer.open(home)
     with client(server) as talk:
