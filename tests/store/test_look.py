@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import random
 import threading
+import zlib
 from typing import Any
 
 import msgspec
@@ -277,6 +280,98 @@ def test_a_list_goes_on_where_it_ended_while_jobs_are_added(store: Store) -> Non
     second, cursor = lists.jobs(store, limit=60, cursor=cursor)
     assert cursor is None
     assert sorted(found.id for found in (*first, *second)) == sorted(f"old-{n}" for n in range(100))
+
+
+def walked(store: Store, limit: int, **wanted: Any) -> list[str]:
+    """The ids of all jobs, page by page."""
+    listed: list[str] = []
+    cursor = None
+    while True:
+        page, cursor = lists.jobs(store, limit=limit, cursor=cursor, **wanted)
+        assert len(page) == limit or cursor is None
+        listed += [found.id for found in page]
+        if cursor is None:
+            return listed
+
+
+@pytest.mark.parametrize("limit", [7, 50, 1000, 100_000])
+def test_no_job_is_left_out_or_listed_twice_in_whatever_order_they_stand(store: Store, limit: int) -> None:
+    """As jobs do that were delayed or tried again: they wait behind younger ones."""
+    dice = random.Random(limit)
+    for queue in range(20):
+        times = [EPOCH + dice.randrange(10) for _ in range(20)]
+        for n, time in enumerate(times):
+            enqueue(store, f"{queue}-{n}", queue=f"q{queue}", enqueued_at=time, priority=dice.choice((0, 0, 5)))
+    for part in range(60):
+        # A long list, young jobs and old ones in turn.
+        enqueue(store, *(f"long-{part}-{n}" for n in range(50)), queue="q0", enqueued_at=EPOCH + 100 - part % 7)
+    enqueue(store, *(f"due-{n}" for n in range(100)), due=store.now() + 900, enqueued_at=EPOCH + 5)
+    everyone = [f"{queue}-{n}" for queue in range(20) for n in range(20)]
+    everyone += [f"long-{part}-{n}" for part in range(60) for n in range(50)]
+    assert sorted(walked(store, limit, status="waiting")) == sorted(everyone)
+    everyone += [f"due-{n}" for n in range(100)]
+    assert sorted(walked(store, limit)) == sorted(everyone)
+
+
+def test_finished_jobs_that_ended_at_the_same_time_are_all_listed_once(store: Store) -> None:
+    acting = Acting(store, 10_000)
+    for part in range(3):
+        enqueue(store, *(f"{part}-{n}" for n in range(500)))
+        assert acting.cancel_all(lists.Filter(status="waiting")) == 500
+    assert sorted(walked(store, 70)) == sorted(f"{part}-{n}" for part in range(3) for n in range(500))
+
+
+@pytest.mark.parametrize("taken", ["at the front", "everywhere"])
+def test_a_list_goes_on_where_it_ended_while_jobs_are_taken(store: Store, taken: str) -> None:
+    for part in range(5):
+        # The later they came, the earlier they had been added.
+        enqueue(store, *(f"{part}-{n}" for n in range(100)), enqueued_at=EPOCH - part)
+    first, cursor = lists.jobs(store, limit=130)
+    gone: set[str] = set()
+    if taken == "at the front":
+        hire(store, "w")
+        batch = turn(store, "w", 1, 100).batch
+        assert batch is not None
+        gone = {record.id for record in batch.records}
+    else:
+        for found in first[::2]:
+            assert Acting(store, 0).cancel(found.id)
+    seen = [*first]
+    while cursor is not None:
+        page, cursor = lists.jobs(store, limit=130, status="waiting", cursor=cursor)
+        seen += page
+    ids = [found.id for found in seen]
+    assert {f"{part}-{n}" for part in range(5) for n in range(100)} - set(ids) <= gone
+    # The place of one that was cancelled is lost: those of the same time may come once more.
+    assert len(set(ids)) == len(ids) or taken == "everywhere"
+
+
+def test_a_late_page_of_a_long_list_is_read_without_what_comes_before_it(store: Store) -> None:
+    for part in range(50):
+        enqueue(store, *(f"{part}-{n}" for n in range(1000)), queue=f"q{part % 2}", enqueued_at=EPOCH + part)
+    cursor = None
+    for _ in range(9):
+        _, cursor = lists.jobs(store, limit=5000, cursor=cursor)
+    read: list[Any] = []
+    real = store.read_many
+    store.read_many = lambda commands: [read.append(reply) or reply for reply in real(commands)]  # type: ignore
+    page, cursor = lists.jobs(store, limit=50, cursor=cursor)
+    assert len(page) == 50
+    assert sum(len(reply) for reply in read if isinstance(reply, list)) <= 2 * lists.FIRSTS
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "nan/0", "inf/1", "1/-5", "é", "AAAA", "2000000000/1", "eJxjYGBgAAAABAAB"])
+def test_what_is_no_cursor_is_refused_in_one_line(store: Store, cursor: str) -> None:
+    with pytest.raises(InvalidOptions, match="give what the call before returned as its cursor") as refused:
+        lists.jobs(store, cursor=cursor)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("mark", [(float("nan"), "a"), (float("inf"), "a"), (1.0, "a", -5), (1.0, "a", 0, 2**60)])
+def test_a_cursor_that_somebody_has_made_up_is_refused(store: Store, mark: tuple[object, ...]) -> None:
+    cursor = base64.urlsafe_b64encode(zlib.compress(msgspec.msgpack.encode({"queue:0:q": mark}))).decode()
+    with pytest.raises(InvalidOptions, match="give what the call before returned as its cursor"):
+        lists.jobs(store, cursor=cursor)
 
 
 def test_a_task_that_is_rare_among_many_jobs_is_found_by_its_name(store: Store) -> None:
