@@ -185,7 +185,7 @@ class Generation:
     def _report(
         self, name: str, watch: Watch, death: Death, findings: Findings, status: ExitStatus, pause: str
     ) -> None:
-        if death.cause is Cause.STOP and status.signal is None:
+        if death.cause is Cause.STOP and (status.signal is None or watch.last_state == STARTING):
             if findings.given_back:
                 log.info("worker %s ended; %d jobs given back", name, findings.given_back)
             return

@@ -126,7 +126,9 @@ class Watch:
             self.ready_at = now
         if peek.name != self._turn:
             self._turn, self._since = peek.name, now
-        if self.retired and peek.state in (IDLE, SPENT) and now - self._told >= RESIGNAL_AFTER:
+        if self.retired and peek.state == STARTING:
+            self._end_start()
+        elif self.retired and peek.state in (IDLE, SPENT) and now - self._told >= RESIGNAL_AFTER:
             if now - self._retired >= DEAF:
                 self.kill()
             self._tell(STOP_SIGNAL)
@@ -319,13 +321,18 @@ class Watch:
         """Has the worker end after the job that it runs; at once if it has not been through its start."""
         self.worker.block.words[STOP] = 1
         self._retired = time.monotonic()
+        if not self._end_start():
+            self._steal()
+            self._tell(STOP_SIGNAL)
+
+    def _end_start(self) -> bool:
+        """Ends a worker that has not been through its start: it has claimed nothing, knows no signals yet, and may
+        start for as long as it likes."""
         with self.worker.look() as look:
-            if look is not None and look.state == STARTING:
-                # It has claimed nothing, knows no signals yet, and may start for as long as it likes.
-                self.kill()
-                return
-        self._steal()
-        self._tell(STOP_SIGNAL)
+            if look is None or look.state != STARTING:
+                return False
+            self.kill()
+            return True
 
     def kill(self) -> None:
         """Ends the worker at once, for reasons that are not its job's."""

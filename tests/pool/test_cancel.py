@@ -384,6 +384,12 @@ def test_when_a_queue_is_paused_a_worker_gives_back_at_once_what_it_has_not_star
     assert watched.given_back == [("w", "4", 2), ("w", "5", 2)]
 
 
+def test_a_worker_that_is_told_to_end_while_it_starts_is_ended_at_once_and_nobody_is_blamed(watched: Watched) -> None:
+    watched.watch.retire()
+    assert not watched.lives
+    assert watched.watch.death("was killed by SIGKILL").cause is Cause.STOP
+
+
 def test_the_death_of_a_worker_that_ended_of_itself_when_its_job_was_cancelled_is_no_crash(watched: Watched) -> None:
     watched.take(4, 5, 0)
     watched.worker.signal = lambda number: None  # type: ignore[method-assign]

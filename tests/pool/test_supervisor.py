@@ -44,6 +44,20 @@ def test_a_stop_finishes_what_runs_and_gives_back_what_has_not_started(bench: Be
     assert {handle.status() for handle in waiting} == {"waiting"}
 
 
+def test_a_stop_does_not_wait_for_workers_that_still_start_and_blames_nobody(bench: Bench) -> None:
+    (bench.folder / "slow.py").write_text(
+        f"import sys\nsys.path.append({str(APPS)!r})\n"
+        "from chores import GATE, os, tell\n"
+        "from tempotask import QueueManager\n"
+        "def context():\n    tell('starts')\n    os.read(GATE, 1)\n"
+        "tempotask = QueueManager.init(ctx=context)\n"
+    )
+    supervisor = bench.begin(app="slow:tempotask", folder=bench.folder, workers=2)
+    assert [bench.hear(), bench.hear()] == [["starts"], ["starts"]]
+    assert supervisor.stop() == 0
+    assert "was killed" not in supervisor.log
+
+
 def test_a_stop_gives_back_a_batch_that_was_taken_whole(bench: Bench) -> None:
     jobs = [{"name": name, "queue": "q", "data": "x"} for name in ["hold", *["echo"] * 20]]
     handles = bench.manager.enqueue_many(jobs)
