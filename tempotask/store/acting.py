@@ -14,7 +14,7 @@ from tempotask.store.lists import Filter, counts
 from tempotask.store.look import Found
 from tempotask.store.pages import Page
 from tempotask.store.reading import COUNT, workers
-from tempotask.store.records import FINISHED, NIL, Failure, Finished, Outcome, Record, encode
+from tempotask.store.records import DELETED, FINISHED, NIL, Finished, Outcome, Record, encode
 from tempotask.store.revising import DONE, GONE, Revising
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
@@ -199,7 +199,7 @@ def _around(action: str, now: float) -> tuple[bytes, ...]:
     """What the script puts around a record to make an outcome and a page of history of it: what stands before queue
     and name in an outcome, and behind them; a page up to its list of jobs; what stands before a record in a finished
     job, and behind it."""
-    failure = Failure("JobCancelled", "it was deleted") if action == "delete" else None
+    failure = DELETED if action == "delete" else None
     outcome = encode(Outcome("cancelled", "", "", failure=failure))
     start = len(outcome) - len(encode("")) * 2 - len(encode(NIL)) - len(encode(failure))
     record = Record("", "", "", "", "", 0.0)

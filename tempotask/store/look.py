@@ -210,6 +210,8 @@ def _ended(store: Store, id: str) -> Found | None:
     """From the outcome, which is the newest run's, and the history, which tells more and may be shorter or longer."""
     (encoded,) = store.outcomes_of([id])
     outcome = decode_outcome(encoded) if encoded else None
+    if outcome is not None and outcome.is_of_a_deleted_job:
+        outcome = None
     if outcome is not None:
         keys = [f"history:{outcome.queue}:{outcome.status}"]
     else:

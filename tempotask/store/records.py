@@ -118,6 +118,9 @@ class Failure(msgspec.Struct, array_like=True, frozen=True):
     traceback: str = ""
 
 
+DELETED = Failure("JobCancelled", "it was deleted")
+
+
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
     """How a job ended, for whoever asks."""
 
@@ -126,6 +129,11 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
     name: str
     result: Raw = NIL
     failure: Failure | None = None
+
+    @property
+    def is_of_a_deleted_job(self) -> bool:
+        """Whether it is there only for those who waited, until they have it."""
+        return self.failure == DELETED
 
 
 class Finished(msgspec.Struct, array_like=True, gc=False):

@@ -43,13 +43,16 @@ class Newest:
         if self._ended is None:
             self._ended = _last_ends(self._store)
         told = zip(given, self._store.outcomes_of(given), strict=True)
-        outcomes = {id: decode_outcome(outcome) for id, outcome in told if outcome is not None}
+        outcomes = {id: decode_outcome(encoded) for id, encoded in told if encoded is not None}
         newest = []
         for job in jobs:
             id, at = job.record.id, job.ended + page.epoch
             outcome = outcomes.get(id)
-            tells_of_it = outcome is None or (outcome.queue, outcome.status) == (queue, status)
-            newest.append(tells_of_it and self._ended.get(id, at) <= at)
+            if outcome is not None and not outcome.is_of_a_deleted_job:
+                may_be = (outcome.queue, outcome.status) == (queue, status)
+            else:
+                may_be = True
+            newest.append(may_be and self._ended.get(id, at) <= at)
         return newest
 
 

@@ -455,6 +455,26 @@ def test_nobody_knows_a_deleted_job(store: Store, acting: Acting, id: str) -> No
     }
 
 
+@pytest.mark.parametrize(
+    "delete",
+    [
+        lambda acting: acting.delete("a"),
+        lambda acting: acting.delete_all(Filter("q", "waiting")),
+        lambda acting: acting.delete_everything(),
+    ],
+    ids=["by id", "by filter", "with all"],
+)
+def test_nobody_knows_a_deleted_job_also_when_somebody_waits_for_it(store: Store, acting: Acting, delete: Any) -> None:
+    add(store, "a")
+    store.ask("client", ["a"])
+    assert delete(acting)
+    assert status(store, "a") is None
+    # What was pushed to who waits may be lost, and then it asks again.
+    assert outcome(store, "a") == "cancelled"
+    assert add(store, "a") == [True]
+    assert outcome(store, "a") is None
+
+
 def test_all_runs_of_a_deleted_id_go(store: Store, acting: Acting) -> None:
     for number, how in enumerate((failed, completed, failed)):
         add(store, "a", payload=LARGE)
