@@ -67,7 +67,8 @@ def whole(least: int, most: int = 2**53) -> Callable[[str, object], int]:
 
     def check(name: str, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            bounds = f"from {least:,} to {most:,}" if most < 2**53 else f"of at least {least:,}"
+            large = isinstance(value, int) and value > most
+            bounds = f"from {least:,} to {most:,}" if most < 2**53 or large else f"of at least {least:,}"
             raise InvalidOptions(f"{name}={value!r}: give a whole number {bounds}")
         return value
 

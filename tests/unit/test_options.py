@@ -57,6 +57,7 @@ def test_only_what_a_run_needs_travels_with_the_job() -> None:
         ({"priority": True}, "a whole number"),
         ({"priority": 1.5}, "a whole number"),
         ({"attempts": 0}, "a whole number of at least 1"),
+        ({"attempts": 10**30}, "a whole number from 1 to 9,007,199,254,740,992"),
         ({"delay": -1}, "give seconds, 0 or more"),
         ({"delay": math.nan}, "give seconds"),
         ({"delay": "soon"}, "give seconds"),
