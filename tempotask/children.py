@@ -22,22 +22,25 @@ class Children:
     def __init__(self) -> None:
         self.ids: list[str] = []
         """Of all of them, as far as they are shown. Always the same list: not empty means that there are children."""
-        self._held: list[NewJob] = []
+        self._held: dict[str, NewJob] = {}
+        """By id."""
         self._bytes = 0
 
     def note(self, ids: Iterable[str]) -> None:
         """These have been added."""
         self.ids += list(ids)[: SHOWN - len(self.ids)]
 
-    def hold(self, jobs: Sequence[NewJob]) -> None:
-        """These are to be added with the success of their parent.
+    def hold(self, jobs: Sequence[NewJob]) -> list[bool]:
+        """These are to be added with the success of their parent. For each whether it is, or one of its id was before.
 
         Raises:
             InvalidOptions: more than 1,000 of them.
             InvalidPayload: more than 64 MiB of them.
         """
-        size = self._bytes + sum(len(job.record.payload) for job in jobs)
-        if len(self._held) + len(jobs) > MOST_CHILDREN:
+        created = [job.record.id not in self._held for job in jobs]
+        new = {job.record.id: job for job in jobs if job.record.id not in self._held}
+        size = self._bytes + sum(len(job.record.payload) for job in new.values())
+        if len(self._held) + len(new) > MOST_CHILDREN:
             raise InvalidOptions(
                 f"a job can have {MOST_CHILDREN:,} children with on_success; have one of them add the rest "
                 "with enqueue_many"
@@ -47,21 +50,21 @@ class Children:
                 f"the children with on_success have {size:,} bytes of data, and a job's can have {MOST_BYTES:,}; "
                 "store the data elsewhere and send its place"
             )
-        self._held += jobs
+        self._held |= new
         self._bytes = size
-        self.note(job.record.id for job in jobs)
+        self.note(new)
+        return created
 
     def take(self, *, completed: bool) -> tuple[list[str] | None, list[Argument] | None]:
         """The ids of this try's children, and, if it completed, what adds those that were held: `Addition.body`."""
         ids, held = self.ids[:], self._held
         self.ids.clear()
-        self._held, self._bytes = [], 0
+        self._held, self._bytes = {}, 0
         if not held:
             return ids or None, None
         if not completed:
-            never = {job.record.id for job in held}
-            return [id for id in ids if id not in never] or None, None
+            return [id for id in ids if id not in held] or None, None
         addition = Addition("")
-        for job in held:
+        for job in held.values():
             addition.add(job)
         return ids, addition.body()

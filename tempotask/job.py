@@ -230,13 +230,12 @@ class Context(Generic[A_co]):
     def _note(self, parent: Job[Any] | None, handles: Iterable[JobHandle[Any]]) -> None:
         # A thread that a handler left behind adds jobs, but they are no children of the job that runs now.
         if parent is not None and parent is self._job:
-            self._children.note(handle.id for handle in handles)
+            self._children.note(handle.id for handle in handles if handle.created)
 
     def _hold(self, parent: Job[Any] | None, jobs: list[NewJob]) -> JobHandles[Any]:
         if parent is None or parent is not self._job:
             raise InvalidOptions("on_success=True waits for the success of a running job; outside of one, leave it out")
-        self._children.hold(jobs)
-        return self._manager._producer.handles(jobs)
+        return self._manager._producer.handles(jobs, self._children.hold(jobs))
 
     def __getattr__(self, name: str) -> Any:
         # Only reached for names that are not ours; `_app` itself is missing while a copy is being made.

@@ -99,10 +99,12 @@ class Producer:
             for n, (kind, queue) in enumerate(zip(kinds, queues, strict=True))
         ]
 
-    def handles(self, jobs: Iterable[NewJob]) -> JobHandles[Any]:
-        """Handles to jobs, as if all of them were created."""
-        records = (job.record for job in jobs)
-        return JobHandles(JobHandle(record.id, record.queue, record.name, True, self._client) for record in records)
+    def handles(self, jobs: Sequence[NewJob], created: Sequence[bool]) -> JobHandles[Any]:
+        """Handles to jobs, and whether each was created."""
+        return JobHandles(
+            JobHandle(job.record.id, job.record.queue, job.record.name, new, self._client)
+            for job, new in zip(jobs, created, strict=True)
+        )
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]], parent: str | None = None) -> JobHandles[Any]:
         """Adds jobs by the thousand, each thousand all or none. On an error, `.handles` are those that are in."""
@@ -128,10 +130,7 @@ class Producer:
         return handles
 
     def _send(self, call: str, jobs: Sequence[NewJob]) -> JobHandles[Any]:
-        created = self._client.store.enqueue(call, jobs)
-        handles = self.handles(jobs)
-        _told(handles, created)
-        return handles
+        return self.handles(jobs, self._client.store.enqueue(call, jobs))
 
     def _schedule(
         self, queue: str, name: str, data: object, options: JobOptions, repeat: Repeat, parent: str | None

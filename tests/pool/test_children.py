@@ -53,6 +53,16 @@ def test_a_child_with_on_success_never_exists_if_its_parent_fails(bench: Bench, 
         assert bench.manager.handle(id).info().children == [now]
 
 
+@pytest.mark.parametrize("on_success", [True, False])
+def test_of_two_children_of_one_id_only_the_first_is_added_and_shown(bench: Bench, on_success: bool) -> None:
+    bench.start(app=APP, workers=1)
+    handle = bench.manager.enqueue(name="twice", queue="q", data=on_success)
+    assert handle.result(timeout=LONG) == [True, False]
+    assert handle.info().children == [f"{handle.id}.child"]
+    (child,) = bench.manager.get_jobs(name="child")
+    assert (child.data, child.parent) == (0, handle.id)
+
+
 def test_only_the_try_that_completes_has_children_with_on_success(bench: Bench) -> None:
     bench.start(app=APP, workers=1)
     handle = bench.manager.enqueue(name="parent", queue="q", data="tries again")

@@ -54,7 +54,7 @@ def test_a_thousand_can_be_held_and_the_ids_of_a_hundred_are_told() -> None:
     children.note(f"now-{n}" for n in range(60))
     children.hold(jobs(999))
     with pytest.raises(InvalidOptions, match="1,000 children"):
-        children.hold(jobs(2))
+        children.hold(jobs(2, first=999))
     children.hold(jobs(1, first=999))
     ids, body = children.take(completed=True)
     assert ids is not None
@@ -68,6 +68,6 @@ def test_no_more_is_held_than_64_mebibytes() -> None:
     large = bytes(20 * 2**20)
     children.hold(jobs(3, large))
     with pytest.raises(InvalidPayload, match="a job's can have"):
-        children.hold(jobs(1, large))
+        children.hold(jobs(1, large, first=3))
     ids, _ = children.take(completed=True)
     assert ids == ["child-0", "child-1", "child-2"]

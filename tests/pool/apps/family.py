@@ -62,6 +62,15 @@ def of_all_kinds(job: Job[Any], ctx: Context[App]) -> list[str]:
 
 
 @tempotask.task(queue="q")
+def twice(job: Job[bool], ctx: Context[App]) -> list[bool]:
+    """Adds two children of one id, with its success or at once."""
+    options = {"id": f"{job.id}.child", "delay": 600}
+    return [
+        ctx.enqueue(name="child", queue="c", data=n, options=options, on_success=job.data).created for n in range(2)
+    ]
+
+
+@tempotask.task(queue="q")
 def many(job: Job[int], ctx: Context[App]) -> int:
     for number in range(job.data):
         ctx.enqueue(name="child", queue="c", data=number, on_success=True)
