@@ -91,7 +91,7 @@ class Jobs:
             InvalidName: a queue or a task that is not spelt as names are.
         """
         whole(1)("limit", limit)
-        found, following = self._client.listed(_filter(queue, status, name), limit, cursor)
+        found, following = self._client.listed(Filter.of(queue, status, name), limit, cursor)
         infos = JobInfos(infos_of(self._client.store, found))
         infos.cursor = following
         return infos
@@ -158,7 +158,7 @@ class Jobs:
             InvalidOptions: a status that is none of completed, failed, cancelled.
             InvalidName: a queue or a task that is not spelt as names are.
         """
-        wanted = _filter(queue, status, name)
+        wanted = Filter.of(queue, status, name)
         if wanted.status not in FINISHED:
             raise InvalidOptions(f"status={status!r}: only finished jobs can be tried again: {', '.join(FINISHED)}")
         return self._client.acting.retry_all(wanted)
@@ -177,7 +177,7 @@ class Jobs:
             InvalidOptions: no condition at all, or a status of finished jobs.
             InvalidName: a queue or a task that is not spelt as names are.
         """
-        wanted = _some("cancel_jobs", _filter(queue, status, name))
+        wanted = _some("cancel_jobs", Filter.of(queue, status, name))
         if wanted.status in FINISHED:
             raise InvalidOptions(f"status={status!r}: finished jobs can't be cancelled; delete_jobs deletes them")
         return self._client.acting.cancel_all(wanted)
@@ -194,15 +194,15 @@ class Jobs:
             InvalidOptions: no condition at all, or a status that does not exist.
             InvalidName: a queue or a task that is not spelt as names are.
         """
-        return self._client.acting.delete_all(_some("delete_jobs", _filter(queue, status, name)))
+        return self._client.acting.delete_all(_some("delete_jobs", Filter.of(queue, status, name)))
 
     def delete_all_jobs_by_queue(self, queue: str) -> int:
         """`delete_jobs` for a queue. Its name, and whether it is paused, stay."""
-        return self._client.acting.delete_all(_filter(check_name("queue", queue), None, None))
+        return self._client.acting.delete_all(Filter.of(check_name("queue", queue), None, None))
 
     def delete_all_jobs_by_status(self, status: str) -> int:
         """`delete_jobs` for a status."""
-        return self._client.acting.delete_all(_filter(None, status_of(status), None))
+        return self._client.acting.delete_all(Filter.of(None, status_of(status), None))
 
     def delete_all_jobs(self) -> int:
         """Deletes all jobs of the namespace, and the schedules that were added with `enqueue`; how many.
@@ -237,15 +237,6 @@ def _id(id: object) -> str:
     if not isinstance(id, str) or not id:
         raise InvalidName(f"id {id!r}: give the id of a job, a str")
     return id
-
-
-def _filter(queue: str | None, status: str | None, name: str | None) -> Filter:
-    """What is meant, checked."""
-    return Filter(
-        None if queue is None else check_name("queue", queue),
-        None if status is None else status_of(status),
-        None if name is None else check_name("task", name),
-    )
 
 
 def _some(what: str, wanted: Filter) -> Filter:

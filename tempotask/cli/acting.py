@@ -40,8 +40,8 @@ def each_queue(
         if as_json:
             output.print_json({"queue": name, "paused": paused, "changed": changed})
         else:
-            state = "paused" if paused else "resumed"
-            output.print_line(f"queue {name} is {state}" if changed else f"queue {name} was {state} before")
+            state, before = ("paused", "paused") if paused else ("resumed", "not paused")
+            output.print_line(f"queue {name} is {state}" if changed else f"queue {name} was {before} before")
         if name not in known:
             say(f"queue {name} has had no jobs so far; `tempotask queues` lists those that have")
 

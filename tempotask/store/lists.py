@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from tempotask.errors import InvalidOptions
-from tempotask.names import short
+from tempotask.names import check_name, short
 from tempotask.store.look import STATUSES, Found
 from tempotask.store.reading import STEP, Command, claims, decode_head, pipe, queue_names
 from tempotask.store.records import FINISHED, Status
@@ -55,6 +55,15 @@ class Filter(NamedTuple):
     queue: str | None = None
     status: Status | None = None
     name: str | None = None
+
+    @classmethod
+    def of(cls, queue: str | None, status: str | None, name: str | None) -> Filter:
+        """What somebody asks for, checked. Raises `InvalidName`, `InvalidOptions`."""
+        return cls(
+            None if queue is None else check_name("queue", queue),
+            None if status is None else status_of(status),
+            None if name is None else check_name("task", name),
+        )
 
     def any_of(self, *statuses: Status) -> bool:
         """Whether jobs of one of these statuses are meant."""
@@ -113,9 +122,9 @@ def jobs(
     """The newest jobs, finished ones by when they ended, the others by when they were added; and where to go on.
 
     `cursor` is what an earlier call returned; None when there are no more. A job that moves between two calls may be
-    shown twice, or not. Raises `InvalidOptions`, `ServerUnavailable`.
+    shown twice, or not. Raises `InvalidName`, `InvalidOptions`, `ServerUnavailable`.
     """
-    wanted = Filter(queue, None if status is None else status_of(status), name)
+    wanted = Filter.of(queue, status, name)
     marks = {} if cursor is None else _read_cursor(cursor)
     shown: list[Found] = []
     passed: dict[str, Step] = {}

@@ -44,6 +44,24 @@ def test_no_queue_is_paused_when_one_is_not_spelt_right(run: Run, store: Store) 
     assert store.read("SCARD", "paused") == 0
 
 
+def test_to_resume_a_queue_that_is_not_paused_says_so(run: Run) -> None:
+    add(run, "a")
+    assert run("resume", "images") == (0, "queue images was not paused before\n", "")
+    unknown = run("resume", "never")
+    assert (unknown.status, unknown.out) == (0, "queue never was not paused before\n")
+    assert "queue never has had no jobs so far" in unknown.err
+
+
+@pytest.mark.parametrize("wrong", [["--queue", "a b"], ["--name", "a b"], ["--status", "lost"]])
+@pytest.mark.parametrize("command", ["jobs", "cancel", "retry", "delete"])
+def test_what_can_be_no_queue_task_or_status_is_told_apart_from_one_without_jobs(
+    run: Run, command: str, wrong: list[str]
+) -> None:
+    ended = run(command, *wrong, *(["--yes"] if command == "delete" else []))
+    assert (ended.status, ended.out) == (2, "")
+    assert repr(wrong[1]) in ended.err
+
+
 def test_single_jobs_are_paused_and_resumed(run: Run) -> None:
     add(run, "a", "b", "c")
     assert run("pause", "--job", "a", "b") == (0, "job a is paused\njob b is paused\n", "")
