@@ -44,7 +44,8 @@ JOBS = 13  # how many jobs the worker has run, as of its last batch
 SETTLED = 14  # all before this index of the batch in hand is settled
 STACKS = 15  # not 0 when STACK_SIGNAL has the worker write its stack
 WEIGHT = 16  # bytes that the worker held before its first job; 0 if nobody wants to know
-BEGAN = 17  # when the batch in hand was taken, in nanoseconds of the clock that dates processes
+HELD = 17  # bytes that the worker held when it took the batch in hand, likewise
+BEGAN = 18  # when the batch in hand was taken, in nanoseconds of the clock that dates processes
 
 STARTING, IDLE, BUSY, SPENT = 0, 1, 2, 3  # what STATE says; SPENT: it has run as many jobs as it may
 

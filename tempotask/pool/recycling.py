@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from tempotask.options import Options
 from tempotask.pool import linux
-from tempotask.pool.batch import BUSY, JOBS, SPENT, STARTING, WEIGHT
+from tempotask.pool.batch import BUSY, HELD, JOBS, SPENT, STARTING, WEIGHT
 from tempotask.pool.deaths import Cause
 from tempotask.pool.watch import Watch
 
@@ -34,6 +35,14 @@ MARGIN = 1.5
 """So many times the last start is the next one given."""
 
 
+class Weighing(NamedTuple):
+    """When a worker was weighed last, by the monotonic clock, and the job that then ran: its turn and index."""
+
+    at: float = 0.0
+    job: tuple[str, int | None] | None = None
+    """None if the worker was too large to be let live."""
+
+
 class Recycling:
     """Of the workers of one generation; `options` are the application's."""
 
@@ -42,7 +51,7 @@ class Recycling:
         self._max_jobs = options.max_jobs_per_worker
         self._weigh = weigh
         self._start = FIRST_START
-        self._weighed: dict[Watch, float] = {}
+        self._weighed: dict[Watch, Weighing] = {}
 
     def tick(self, watches: Collection[Watch], starting: bool, now: float) -> None:
         """Looks at all workers. `starting` says whether one was asked for that is not there yet."""
@@ -66,18 +75,18 @@ class Recycling:
         before, state = watch.last_weighed_state, watch.state
         watch.last_weighed_state = state
         # Once more when it has become idle: it may stay so, with all that its last job left.
-        due = now - self._weighed.get(watch, 0.0) >= WEIGHED if state == BUSY else before == BUSY
+        last = self._weighed.get(watch, Weighing())
+        due = now - last.at >= WEIGHED if state == BUSY else before == BUSY
         if most is None or not due or not watch.pid or watch.worker.state == "ending":
             return False
-        self._weighed[watch] = now
-        held = self._weigh(watch.pid)
+        # The job first: it was there when the worker is weighed, if it still is later.
+        peek, held = watch.peek(), self._weigh(watch.pid)
+        self._weighed[watch] = Weighing(now, (peek.name, peek.running) if held <= 2 * most else None)
         if (weight := watch.worker.block.words[WEIGHT]) > most:
             self._give_up(weight)
             return False
-        if held > 2 * most:
-            how = f"was killed with {_size(held)} of memory, more than twice max_memory ({_size(most)})"
-            if watch.end_running_job(Cause.MEMORY, how):
-                return False
+        if held > 2 * most and self._kill(watch, last, most):
+            return False
         if held <= most or watch.retired or starting:
             return False
         log.info("worker %s holds %s, more than max_memory (%s): another takes its place",
@@ -85,6 +94,19 @@ class Recycling:
         watch.leaving = True
         watch.retire()
         return True
+
+    def _kill(self, watch: Watch, last: Weighing, most: int) -> bool:
+        """Kills a worker that holds more than twice as much as it may, if a job runs. That one is to blame if the
+        worker was smaller when it was seen at it before, or began its batch with it; else another may have left all
+        that behind, and this one runs again unmarked."""
+        with watch.worker.look() as look:
+            if look is None or look.running is None or (held := self._weigh(watch.pid)) <= 2 * most:
+                return False
+            first = look.running == 0 and watch.worker.block.words[HELD] <= 2 * most
+            blamed = first or last.job == (look.name, look.running)
+            how = f"was killed with {_size(held)} of memory, more than twice max_memory ({_size(most)})"
+            watch.end_running_job(look, Cause.MEMORY if blamed else Cause.STOP, how)
+            return True
 
     def _give_up(self, weight: int) -> None:
         log.error(

@@ -287,13 +287,10 @@ class Watch:
         """Whether all that was finished before that job is settled."""
         return self.worker.block.words[SETTLED] >= sentence.index
 
-    def end_running_job(self, cause: Cause, how: str) -> bool:
-        """Kills the worker at once, because of the job that runs. False if none does, or the worker did not stop."""
-        with self.worker.look() as look:
-            if look is None or look.running is None:
-                return False
-            self._carry_out(Sentence(cause, look.name, look.running, 0.0, how=how))
-            return True
+    def end_running_job(self, look: Look, cause: Cause, how: str) -> None:
+        """Kills the worker at once, because of the job that runs. While it is being looked at."""
+        assert look.running is not None
+        self._carry_out(Sentence(cause, look.name, look.running, 0.0, how=how))
 
     def _tell(self, number: int) -> None:
         self._told = time.monotonic()

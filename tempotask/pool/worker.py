@@ -30,6 +30,7 @@ from tempotask.pool import linux
 from tempotask.pool.batch import (
     BUSY,
     HANDED,
+    HELD,
     IDLE,
     INTERRUPT,
     INTERRUPT_HANDED,
@@ -208,6 +209,8 @@ class Worker:
     # -- 2. running
 
     def _work_off(self, hand: Hand) -> None:
+        if self._weighed:
+            self._words[HELD] = linux.resident(self._pid)
         if self._weighed or len(hand.batch.records) > 1:
             # A job alone has nothing behind it that could be stolen.
             self._wake_supervisor()

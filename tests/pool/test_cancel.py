@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
-import signal
-import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import psutil
 import pytest
 from pool.running import LONG, Bench, wait_until
+from pool.watched import Watched
 from store import play
 
 from tempotask import JobCancelled
@@ -23,9 +19,6 @@ from tempotask.pool.batch import CANCEL, INTERRUPT, INTERRUPT_INDEX, INTERRUPT_T
 from tempotask.pool.deaths import Cause
 from tempotask.pool.housekeeper import compare
 from tempotask.pool.orders import Cancel
-from tempotask.pool.pool import WorkerProcess
-from tempotask.pool.report import WorkerSpec
-from tempotask.pool.watch import Watch
 from tempotask.store.connect import Server
 from tempotask.store.store import Store
 
@@ -218,49 +211,6 @@ def test_no_job_is_hit_but_the_one_meant_while_cancels_race_with_starts_and_ends
 
 
 # -- a watch on its own
-
-
-class Watched:
-    """A process that stands for a worker, whose control block the test writes to."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            ["sh"], process_group=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.worker = WorkerProcess(WorkerSpec("w", "s", "", "", b""))
-        self.worker.pid = self.process.pid
-        self.block = self.worker.block
-        self.given_back: list[tuple[str, str, int]] = []
-        self.watch = Watch(self.worker, lambda *what: self.given_back.append(what))
-
-    def take(self, turn: int, size: int, started: int, handed: int = 0) -> None:
-        self.block.begin(turn, size, handed)
-        self.block.words[STARTED] = started
-
-    def bear(self) -> None:
-        """Has it start a child."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print("sleep 600 & echo", file=self.process.stdin, flush=True)
-        self.process.stdout.readline()
-
-    @property
-    def lives(self) -> bool:
-        try:
-            self.process.wait(0.05)
-        except subprocess.TimeoutExpired:
-            return True
-        return False
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    made = Watched()
-    yield made
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(made.process.pid, signal.SIGKILL)
-    made.process.communicate()
-    made.worker.close()
 
 
 def test_an_order_for_a_turn_that_is_still_on_its_way_is_kept_until_it_is_there(watched: Watched) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from itertools import pairwise
 from typing import Any
@@ -10,10 +11,14 @@ from typing import Any
 import psutil
 import pytest
 from pool.running import LONG, Bench, Supervisor, wait_until
+from pool.watched import Watched
 from store import play
 
 from tempotask import JobHandle, QueueManager, WorkerCrashed
-from tempotask.pool.batch import STOP, STOP_SIGNAL, ControlBlock
+from tempotask.options import Options
+from tempotask.pool.batch import BUSY, HELD, STARTED, STATE, STOP, STOP_SIGNAL, ControlBlock
+from tempotask.pool.deaths import Cause
+from tempotask.pool.recycling import Recycling
 from tempotask.pool.report import WorkerSpec
 from tempotask.pool.worker import Stopping, Worker
 
@@ -127,6 +132,62 @@ def test_at_twice_its_memory_a_worker_is_killed_and_its_job_blamed(
     assert bench.hear_no_more()
     assert supervisor.stop() == 0
     assert len(supervisor.about("twice max_memory")) == 2
+
+
+def test_the_job_behind_one_that_left_a_worker_twice_too_large_is_not_blamed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it came in the same batch or in one of its own."""
+    before = memory_of_a_worker(bench, monkeypatch)
+    supervisor = start(bench, monkeypatch, workers=1, max_memory=before + 20 * MIB)
+    hoard = {"name": "hoard", "queue": "q", "data": before // MIB + 50, "options": {"max_crashes": 1000}}
+    for _ in range(3):
+        left, innocent = bench.manager.enqueue_many([hoard, {"name": "work", "queue": "q", "data": 1}])
+        hog, pid = left.result(timeout=LONG), innocent.result(timeout=LONG)
+        assert pid != hog
+        assert all("runs again, unmarked" in line for line in supervisor.about(innocent.id))
+    assert supervisor.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("held", "running", "weights", "blamed"),
+    [
+        pytest.param(10, 1, [(150, 1), (250, 1), (250, 1)], True, id="it has grown while it ran"),
+        pytest.param(10, 0, [(250, 0), (250, 0)], True, id="it was small when its batch began with it"),
+        pytest.param(250, 0, [(250, 0), (250, 0)], False, id="it was large before its batch began"),
+        pytest.param(10, 0, [(150, 1), (250, 1), (250, 1)], False, id="the one before it may have left that"),
+        pytest.param(10, 0, [(250, 1), (250, 1)], False, id="the one that was weighed has just ended"),
+    ],
+)
+def test_a_job_is_blamed_for_the_memory_of_its_worker_only_if_it_took_it(
+    watched: Watched, held: int, running: int, weights: list[tuple[int, int]], blamed: bool
+) -> None:
+    """`weights` are what each look at its memory finds (MiB), and the index of the job that runs from then on."""
+
+    def weigh(pid: int) -> int:
+        weight, watched.block.words[STARTED] = weights.pop(0)
+        return weight * MIB
+
+    watched.take(4, 5, running)
+    watched.block.words[STATE], watched.block.words[HELD] = BUSY, held * MIB
+    recycling, now = Recycling(Options(max_memory=100 * MIB), weigh), time.monotonic()
+    watched.watch.tick(now)
+    while weights:
+        recycling.tick([watched.watch], True, now := now + 1)
+    assert not watched.lives
+    assert watched.watch.death("").cause is (Cause.MEMORY if blamed else Cause.STOP)
+
+
+def test_a_worker_is_let_live_when_what_it_held_went_with_the_job_that_took_it(watched: Watched) -> None:
+    weights = [250, 50]
+    watched.take(4, 5, 1)
+    watched.block.words[STATE] = BUSY
+    watched.watch.tick(time.monotonic())
+    Recycling(Options(max_memory=100 * MIB), lambda pid: weights.pop(0) * MIB).tick(
+        [watched.watch], True, time.monotonic()
+    )
+    assert not weights
+    assert watched.lives
 
 
 def test_a_limit_below_what_a_worker_needs_for_itself_is_told_and_not_kept(

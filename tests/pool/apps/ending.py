@@ -100,6 +100,13 @@ def hoard(job: Job[int], ctx: Context[None]) -> int:
     return os.getpid()
 
 
+@tempotask.task(queue="q", max_crashes=1)
+def work(job: Job[float], ctx: Context[None]) -> int:
+    """Takes so many seconds."""
+    time.sleep(job.data)
+    return os.getpid()
+
+
 @tempotask.task(queue="q")
 def gorge(job: Job[int], ctx: Context[None]) -> None:
     """Takes so many MiB in one call in C, and stays."""
