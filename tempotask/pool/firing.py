@@ -26,35 +26,67 @@ CAUGHT_UP = 1000
 """Firings at most that `catch_up` makes good; the oldest of more are let go."""
 MISSED = 1000
 """Milliseconds late from which a firing counts as missed, and not as one that falls into the run before it."""
-WHEN_FULL, WHEN_UNREADABLE = 1.0, 60.0
-"""Seconds after which a schedule is looked at again: if the server is full; if its definition can't be read."""
+WHEN_FULL, WHEN_UNREADABLE, WHEN_OLD = 1.0, 60.0, 1.0
+"""Seconds after which a schedule is looked at again: if the server is full; if its definition can't be read; if other
+supervisors declare it, and not as it is."""
 
 
 def declare(store: Store, declared: Sequence[Schedule], *, again: bool = False) -> None:
     """Puts the schedules of an application, after its supervisor was registered with them; ends those that nobody
-    declares. What is as it was keeps its next time, so that a firing that was missed takes place. `again`: only those
-    that are lost, since the newest version counts of those that several supervisors declare."""
+    declares. What is as it was keeps its next time, so that a firing that was missed takes place.
+
+    Of several forms of one schedule that is declared the newest counts. `again`: puts only those that are lost, or
+    whose form no live supervisor declares any more, as after a deploy that was taken back.
+    """
+    forms = _Forms(store) if again else None
     for schedule in declared:
-        try:
-            if not schedules.declare(store, schedule, again=again):
-                log.error("schedule %s is not put: one that was added is called so; cancel that", schedule.id)
-        except ServerFull:
-            log.error("schedule %s is not put: the server is full", schedule.id)
+        instead_of: Planned | str = ""
+        if forms is not None:
+            planned = schedules.get(store, schedule.id)
+            if planned is not None and (planned.added or forms.has(planned)):
+                continue
+            instead_of = planned or schedules.NOTHING
+        _declare(store, schedule, instead_of)
     _remove_undeclared(store, [planned for planned in schedules.every(store) if not planned.added])
 
 
-def fire(store: Store) -> None:
-    """Fires what is due: some of it, if it is much; the rest is due again at once."""
+def _declare(store: Store, schedule: Schedule, instead_of: Planned | str) -> None:
+    try:
+        if not schedules.declare(store, schedule, instead_of=instead_of):
+            log.error("schedule %s is not put: one that was added is called so; cancel that", schedule.id)
+    except ServerFull:
+        log.error("schedule %s is not put: the server is full", schedule.id)
+
+
+def fire(store: Store, declared: Sequence[Schedule] = ()) -> None:
+    """Fires what is due: some of it, if it is much; the rest is due again at once. `declared`: by the application."""
     now, due = schedules.due(store)
     if any(not planned.added for planned in due):
         gone = _remove_undeclared(store, [planned for planned in due if not planned.added])
         due = [planned for planned in due if planned.id not in gone]
+        due = _without_old_forms(store, due, declared)
     for planned in due:
         try:
             _fire(store, planned, now)
         except ServerFull:
             log.error("schedule %s does not fire: the server is full", planned.id)
             schedules.look_later(store, planned, WHEN_FULL)
+
+
+def _without_old_forms(store: Store, due: Sequence[Planned], declared: Sequence[Schedule]) -> list[Planned]:
+    """Those of these schedules that are live in this form. The others begin anew in the form that is declared here,
+    or are left to those who declare them."""
+    forms, own = _Forms(store), {schedule.id: schedule for schedule in declared}
+    live = []
+    for planned in due:
+        if planned.added or forms.has(planned):
+            live.append(planned)
+        elif planned.id in own:
+            log.info("schedule %s begins anew: no application declares it as it was", planned.id)
+            _declare(store, own[planned.id], planned)
+        else:
+            schedules.look_later(store, planned, WHEN_OLD)
+    return live
 
 
 def _fire(store: Store, planned: Planned, now: int) -> None:
@@ -111,5 +143,19 @@ def _declared(registrations: Mapping[str, bytes]) -> set[str]:
     for told in registrations.values():
         # One of another version looks after its own.
         if (registration := read_registration(told)) is not None:
-            found.update(registration.schedules)
+            found.update(id for id, _ in registration.schedules)
     return found
+
+
+class _Forms:
+    """The forms in which live supervisors declare schedules."""
+
+    def __init__(self, store: Store) -> None:
+        told = [read_registration(told) for told in store.registrations().values()]
+        # One that can't be read here is of another version, and may declare anything.
+        self._any = None in told
+        self._known = {tuple(one) for registration in told if registration for one in registration.schedules}
+
+    def has(self, planned: Planned) -> bool:
+        """Whether one declares this schedule as it is, or may."""
+        return self._any or (planned.id, planned.form) in self._known

@@ -77,6 +77,7 @@ class Housekeeper:
         self._house = house
         self._leases: Leases
         self._schedules: list[Schedule] = []
+        self._others: set[str] = set()
         self._renewed = self._tidied = 0.0
         self._due: float | None = None
         self._outages = 0
@@ -88,8 +89,8 @@ class Housekeeper:
         self.coroner = Coroner(store, report.tasks, kept)
         self._leases = Leases(store, self.supervisor, self.lease, self.coroner)
         self._schedules = decode_schedules(report.schedules)
-        ids = [schedule.id for schedule in self._schedules]
-        register(store, self.supervisor, self.lease, tasks, workers, ids, self._application)
+        forms = [(schedule.id, schedule.form) for schedule in self._schedules]
+        register(store, self.supervisor, self.lease, tasks, workers, forms, self._application)
         firing.declare(store, self._schedules)
 
     def begin(self) -> None:
@@ -112,7 +113,7 @@ class Housekeeper:
     def _fire_and_renew(self, tidy: bool) -> tuple[Renewal | None, list[str]]:
         if tidy:
             # First: the renewal then tells what is due next.
-            firing.fire(self._clerk.store)
+            firing.fire(self._clerk.store, self._schedules)
         return self._leases.renew(tidy=tidy)
 
     def _has_renewed(self, tidied: bool, renewal: Renewal | None, swept: list[str]) -> None:
@@ -129,6 +130,10 @@ class Housekeeper:
         if self._clerk.store.server.outages != self._outages:
             self._outages = self._clerk.store.server.outages
             self._compare()
+        if self._others - renewal.leases.keys():
+            # It may have been the last one to declare schedules as they are.
+            self._declare_again()
+        self._others = set(renewal.leases)
         self._renewed = now
         pause = self.lease / LOOKS_A_LEASE * (1 if self._leases.watching else 2)
         self._house.after(pause, lambda: self.renew(tidy=False) if self._renewed == now else None)
@@ -178,11 +183,14 @@ class Housekeeper:
         self._compare()
         self._house.after(RECONCILE, self._reconcile)
 
+    def _declare_again(self) -> None:
+        self._clerk.ask(lambda: firing.declare(self._clerk.store, self._schedules, again=True))
+
     def _compare(self) -> None:
         """After a restart with an older state the server may hold jobs for workers that do not have them, or are dead:
         gives these back. A job that runs and is not held was cancelled, and the order was lost."""
         # The older state may lack schedules as well.
-        self._clerk.ask(lambda: firing.declare(self._clerk.store, self._schedules, again=True))
+        self._declare_again()
         supervisor, holdings = self.supervisor, self._house.holdings()
         if holdings is None:
             return

@@ -35,10 +35,11 @@ def register(
     lease: float,
     tasks: list[tuple[str, str]],
     workers: int,
-    schedules: list[str],
+    schedules: list[tuple[str, str]],
     application: str,
 ) -> None:
-    """Makes this process known as a supervisor, which declares these tasks, and schedules by their ids."""
+    """Makes this process known as a supervisor, which declares these tasks, and schedules by their ids and
+    forms."""
     process = psutil.Process()
     registration = Registration(
         *(socket.gethostname(), boot_id(), process.pid, process.create_time(), tasks, workers, schedules),

@@ -95,8 +95,8 @@ class Registration(msgspec.Struct, array_like=True, frozen=True):
     tasks: list[tuple[str, str]]
     """Queue and name of the tasks that it declares."""
     workers: int
-    schedules: list[str] = []
-    """Ids of the schedules that it declares."""
+    schedules: list[tuple[str, str]] = []
+    """Ids and forms of the schedules that it declares."""
     application: str = ""
     """What it runs, as it was typed, and the folder from which that is imported."""
     folder: str = ""

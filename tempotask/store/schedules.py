@@ -7,6 +7,7 @@ its job is one like any other, called `<id>@<unix time>`.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,8 @@ from tempotask.store.store import Store
 
 Firing = Literal["fired", "skipped", "waits", "early", "gone"]
 Policy = Literal["overlap", "skip", "wait"]
+NOTHING = "-"
+"""Where nothing is called so."""
 STEP = 100
 """Schedules in one answer, roughly."""
 
@@ -46,6 +49,15 @@ class Schedule(msgspec.Struct, array_like=True, frozen=True):
     def record(self, id: str, at: float) -> Record:
         """The record of a job of this schedule, that is added at that time."""
         return Record("", id, self.queue, self.priority, self.name, at, 0, self.payload, self.options, self.parent)
+
+    @property
+    def form(self) -> str:
+        """A short word for all that it says: two that differ in anything have different ones."""
+        return _form(msgspec.msgpack.encode(self))
+
+
+def _form(definition: bytes) -> str:
+    return hashlib.sha1(definition).hexdigest()[:16]
 
 
 def encode_schedules(schedules: Iterable[Schedule | None]) -> bytes:
@@ -81,6 +93,11 @@ class Planned:
             return None
 
     @property
+    def form(self) -> str:
+        """That of its definition, also where that can't be read."""
+        return _form(self.definition)
+
+    @property
     def added(self) -> bool:
         """Whether a producer added it, and no application declares it."""
         return self.version.startswith("a")
@@ -105,17 +122,20 @@ def add(store: Store, schedule: Schedule, not_before: float | None = None) -> bo
     return _put(store, schedule, "a", not_before=not_before) == b"new"
 
 
-def declare(store: Store, schedule: Schedule, *, again: bool = False) -> bool:
+def declare(store: Store, schedule: Schedule, *, instead_of: Planned | str = "") -> bool:
     """Declares a schedule: one that is new, or has changed, begins; else it keeps its next time. False if an added one
     has its id.
 
-    `again`: only in case that it is lost; another version may have been declared since. Raises `ServerUnavailable`,
-    `ServerFull`.
+    `instead_of`: only if it is that one which is there, or `NOTHING`; another version may have been declared since.
+    Raises `ServerUnavailable`, `ServerFull`.
     """
-    return _put(store, schedule, "d", again=again) != b"taken"
+    seen = instead_of.version if isinstance(instead_of, Planned) else instead_of
+    return _put(store, schedule, "d", instead_of=seen) != b"taken"
 
 
-def _put(store: Store, schedule: Schedule, kind: str, *, not_before: float | None = None, again: bool = False) -> bytes:
+def _put(
+    store: Store, schedule: Schedule, kind: str, *, not_before: float | None = None, instead_of: str = ""
+) -> bytes:
     begins = moment(store)
     if not_before is not None:
         # One that falls exactly on that time takes place.
@@ -126,7 +146,7 @@ def _put(store: Store, schedule: Schedule, kind: str, *, not_before: float | Non
         return b"new"
     encoded = msgspec.msgpack.encode(schedule)
     version = kind + secrets.token_hex(6)
-    answer: bytes = store.run("schedule", schedule.id, schedule.queue, version, first, encoded, "1" if again else "")
+    answer: bytes = store.change("schedule", schedule.id, schedule.queue, version, first, encoded, instead_of)
     return answer
 
 

@@ -108,15 +108,14 @@ class Operated(Model):
 
     # -- schedules
 
-    def schedule(self, id: str, queue: str, version: str, first: int) -> bytes:
-        if id in self.schedules:
-            return b"new" if self.schedules[id].version == version else b"taken"
-        if id in self.ids:
-            return b"taken"
-        self.ids[id] = queue
-        self.outcomes.pop(id, None)
-        self.schedules[id] = Planned(version, first)
-        return b"new"
+    def schedule(self, call: str, id: str, queue: str, version: str, first: int) -> bytes:
+        if call not in self.calls:
+            self.calls[call] = "taken" if id in self.schedules or id in self.ids else "new"
+            if self.calls[call] == "new":
+                self.ids[id] = queue
+                self.outcomes.pop(id, None)
+                self.schedules[id] = Planned(version, first)
+        return self.calls[call].encode()
 
     def fire(self, id: str, seen: Planned, firing: int, following: int, body: Sequence[Argument]) -> bytes:
         planned = self.schedules.get(id)

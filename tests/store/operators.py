@@ -13,6 +13,7 @@ from seen import Seen
 from stage import MOST_JOBS, QUEUES, Stage, fates, queues, some
 
 from tempotask import Repeat
+from tempotask.store.addition import named
 from tempotask.store.pages import decode_finished, decode_raw_page
 from tempotask.store.records import FINISHED, Record, decode_record, encode, flag
 from tempotask.store.schedules import Schedule, job_id
@@ -199,15 +200,14 @@ class Operators(Stage):
                 fenced=False,
             )
             return
-        version, first = f"a{next(self.serials)}", 1000
+        call, version, first = self.store.new_call(), f"a{next(self.serials)}", 1000
         definition = encode(Schedule(id, queue, "n0", Repeat(every=1), added_at=1.0))
         self.send(
             fate,
             lambda: self.check(
-                self.store.run("schedule", id, queue, version, first, definition),
-                self.model.schedule(id, queue, version, first),
+                self.store.run("schedule", *named(call), id, queue, version, first, definition, ""),
+                self.model.schedule(call, id, queue, version, first),
             ),
-            fenced=False,
         )
 
     @rule(which=some, fate=fates, twice=st.booleans())

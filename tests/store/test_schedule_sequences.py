@@ -114,7 +114,7 @@ class Schedules(RuleBasedStateMachine):
         self.register(supervisor, [])
 
     def register(self, supervisor: str, declared: list[Schedule]) -> None:
-        told = Registration("host", "boot", 1, 0.0, [], 1, [schedule.id for schedule in declared])
+        told = Registration("host", "boot", 1, 0.0, [], 1, [(schedule.id, schedule.form) for schedule in declared])
         self.store.register(supervisor, 3600, msgspec.msgpack.encode(told))
         firing.declare(self.store, declared)
         self.declared[supervisor] = declared

@@ -92,7 +92,7 @@ def finish_all(store: Store) -> list[str]:
 
 def register(store: Store, supervisor: str, *declared: Schedule) -> None:
     """A supervisor comes, or has changed code, and declares these."""
-    registration = Registration("host", "boot", 1, 0.0, [], 1, [schedule.id for schedule in declared])
+    registration = Registration("host", "boot", 1, 0.0, [], 1, [(schedule.id, schedule.form) for schedule in declared])
     store.register(supervisor, 3600, msgspec.msgpack.encode(registration))
     firing.declare(store, declared)
 
@@ -420,6 +420,83 @@ def test_of_two_versions_that_are_declared_the_newest_counts(manager: QueueManag
     assert planned.schedule == newer
 
 
+def test_of_two_versions_that_are_live_the_newest_fires_whoever_looks(manager: QueueManager[Any], store: Store) -> None:
+    older, newer = declared("a", Repeat(every=3600)), declared("a", FAST)
+    register(store, "s1", older)
+    register(store, "s2", newer)
+    due_now(store, "a")
+    firing.fire(store, [older])
+    firing.declare(store, [older], again=True)
+    assert len(records(store)) == 1
+    planned = schedules.get(store, "a")
+    assert planned is not None
+    assert planned.schedule == newer
+
+
+@pytest.mark.parametrize("looks", ["when it would fire", "now and then"])
+def test_a_deploy_that_was_taken_back_leaves_nothing_of_its_schedules(
+    manager: QueueManager[Any], store: Store, looks: str
+) -> None:
+    older, newer = declared("a", Repeat(every=3600)), declared("a", FAST)
+    register(store, "s1", older)
+    register(store, "s2", newer, declared("b"))
+    store.leave("s2")
+    due_now(store, "a")
+    if looks == "when it would fire":
+        due_now(store, "b")
+        firing.fire(store, [older])
+    else:
+        firing.declare(store, [older], again=True)
+    planned = schedules.get(store, "a")
+    assert planned is not None
+    assert planned.schedule == older
+    assert planned.next > schedules.moment(store)
+    assert schedules.get(store, "b") is None
+    assert records(store) == []
+
+
+def test_a_form_that_another_supervisor_has_to_mend_is_left_to_it(manager: QueueManager[Any], store: Store) -> None:
+    older, newer = declared("a", Repeat(every=3600)), declared("a", FAST)
+    register(store, "s1", older)
+    register(store, "s2", newer)
+    register(store, "s3")
+    store.leave("s2")
+    due_now(store, "a")
+    firing.fire(store)
+    assert records(store) == []
+    assert schedules.due(store)[1] == []
+    firing.declare(store, [older], again=True)
+    planned = schedules.get(store, "a")
+    assert planned is not None
+    assert planned.schedule == older
+
+
+def test_a_form_that_was_declared_meanwhile_is_not_replaced_by_an_older_one(
+    manager: QueueManager[Any], store: Store
+) -> None:
+    register(store, "s1", declared("a", Repeat(every=3600)))
+    seen = schedules.get(store, "a")
+    assert seen is not None
+    register(store, "s2", declared("a", Repeat(every=7200)))
+    assert schedules.declare(store, declared("a", Repeat(every=10)), instead_of=seen)
+    planned = schedules.get(store, "a")
+    assert planned is not None
+    assert planned.schedule == declared("a", Repeat(every=7200))
+
+
+def test_a_late_copy_of_the_call_that_added_a_schedule_does_not_bring_it_back(
+    manager: QueueManager[Any], store: Store
+) -> None:
+    sent: list[tuple[Any, ...]] = []
+    run = store.run
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store, "run", lambda *call: sent.append(call) or run(*call))
+        assert schedules.add(store, declared("a", added_at=1.0))
+    assert schedules.remove(store, "a")
+    assert [run(*call) for call in sent if call[0] == "schedule"] == [b"new"]
+    assert schedules.get(store, "a") is None
+
+
 def test_schedules_that_a_server_has_lost_are_put_again(manager: QueueManager[Any], store: Store) -> None:
     register(store, "s1", declared("a"))
     store.server.client().delete(f"{store.prefix}schedules", f"{store.prefix}firings")
@@ -510,9 +587,11 @@ def test_a_definition_of_another_version_is_left_alone_and_not_asked_for_all_the
     client.hset(f"{store.prefix}schedules", "a", b"d1 1 0 0 0 " + json.dumps("?").encode())
     client.zadd(f"{store.prefix}firings", {"a": 1})
     register(store, "s1", declared("a", Repeat(every=3600)))
+    # The other one, whose registration can't be read either, declares it last.
+    store.register("s2", 3600, b"?")
     client.hset(f"{store.prefix}schedules", "a", b"d1 1 0 0 0 " + json.dumps("?").encode())
     client.zadd(f"{store.prefix}firings", {"a": 1})
-    firing.fire(store)
+    firing.fire(store, [declared("a", Repeat(every=3600))])
     assert schedules.due(store)[1] == []
     planned = schedules.get(store, "a")
     assert planned is not None

@@ -1,35 +1,50 @@
 #!lua
--- include: queues adding
+-- include: once queues adding
 --
 -- Puts a schedule: one that a producer adds, or one that a supervisor's application declares.
 --
 -- KEYS  the ring
--- ARGV  id, queue, version (random; it begins with `a` for one that is added, with `d` for a declared one),
---       milliseconds of its first firing, definition (schedules.py), '1' if one that is declared stays as it is
--- reply 'new'; 'same' it is declared already and keeps its next time; 'taken' something else is called so
+-- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, id, queue, version (random; it
+--       begins with `a` for one that is added, with `d` for a declared one), milliseconds of its first firing,
+--       definition (schedules.py), what a declared one may be put instead of: '' any other declared one, '-' nothing,
+--       or the version of the one that was seen
+-- reply 'new'; 'same' it is declared already and keeps its next time, or is not that version any more; 'taken' something
+--       else is called so
 --
--- nothing -> scheduled. A call that is sent twice puts once. An added schedule has its id like a job that has not
--- finished; a declared one does not, as a job may well be called like its task. Not allowed at maxmemory.
+-- nothing -> scheduled. A call that is sent twice puts once, also when the schedule has gone meanwhile. An added
+-- schedule has its id like a job that has not finished; a declared one does not, as a job may well be called like its
+-- task. Not allowed at maxmemory.
 
-local id, queue, version, first, definition = unpack(ARGV)
+if answer then return answer end
+
+local id, queue, version, first, definition, instead_of = unpack(ARGV, 4)
 local added, last, at = sub(version, 1, 1) == 'a', '0', '0'
-local state = call('HGET', P .. 'schedules', id)
-if state then
+
+-- Why what is there can't be replaced: the reply; nil if it can.
+local function stands(state)
   local was, _, _, last_was, at_was, old = string.match(state, '^(%S+) (%d+) (%d+) (%d+) (%d+) (.*)$')
-  if was == version then return 'new' end
   if added or sub(was, 1, 1) == 'a' then return 'taken' end
-  if old == definition or ARGV[6] == '1' then return 'same' end
+  if old == definition or (instead_of ~= '' and instead_of ~= was) then return 'same' end
   -- The job of the last firing may still run.
   last, at = last_was, at_was
-elseif added and call('HEXISTS', P .. 'ids', id) == 1 then
-  return 'taken'
 end
-call('SADD', P .. 'queues', queue)
-if added then
-  call('HSET', P .. 'ids', id, queue)
-  forget_outcome(id)
+
+local function put()
+  local state = call('HGET', P .. 'schedules', id)
+  local why_not = state and stands(state)
+  if why_not then return why_not end
+  if added and call('HEXISTS', P .. 'ids', id) == 1 then return 'taken' end
+  call('SADD', P .. 'queues', queue)
+  if added then
+    call('HSET', P .. 'ids', id, queue)
+    forget_outcome(id)
+  end
+  call('HSET', P .. 'schedules', id, concat({ version, first, '0', last, at, definition }, ' '))
+  call('ZADD', P .. 'firings', first, id)
+  if call('ZRANGE', P .. 'firings', 0, 0)[1] == id then order_all('due ' .. first) end
+  return 'new'
 end
-call('HSET', P .. 'schedules', id, concat({ version, first, '0', last, at, definition }, ' '))
-call('ZADD', P .. 'firings', first, id)
-if call('ZRANGE', P .. 'firings', 0, 0)[1] == id then order_all('due ' .. first) end
-return 'new'
+
+answer = put()
+note(answer)
+return answer
