@@ -73,7 +73,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     """With `worker`: `up` or `gone`."""
     supervisor: str | None = None
-    """With `worker`: whose it is, where that is known."""
+    """With `worker`: whose it is."""
 
 
 Callback = Callable[[Event], Awaitable[object] | object]

@@ -60,14 +60,14 @@ class Entry(NamedTuple):
         """What a worker tells of a job."""
         return _decode_happening(self.told)
 
-    def worker(self) -> list[str]:
-        """What a script tells of a worker: its id, its supervisor's where it is known, `up` or `gone`."""
+    def worker(self) -> tuple[str, str, str]:
+        """What a script tells of a worker: its id, its supervisor's, `up` or `gone`."""
         return _decode_worker(self.told)
 
 
 _decode_cut = msgspec.msgpack.Decoder(tuple[str, str, str, str, str]).decode
 _decode_happening = msgspec.msgpack.Decoder(Happening).decode
-_decode_worker = msgspec.msgpack.Decoder(list[str]).decode
+_decode_worker = msgspec.msgpack.Decoder(tuple[str, str, str]).decode
 
 
 def event(

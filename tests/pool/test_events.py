@@ -47,6 +47,8 @@ def test_a_job_is_told_of_from_its_beginning_to_its_end(bench: Bench, listening:
     bench.start(app="voices:tempotask", workers=1)
     (up,) = listening.until("worker")
     assert (up.event, up.reason, up.id) == ("worker", "up", "")
+    (supervisor,) = bench.store.registrations()
+    assert up.supervisor == supervisor
     job = bench.manager.enqueue(name="echo", queue="q", data={"a": [1, None]})
     job.result(timeout=LONG)
     waiting, started, completed = listening.until("completed")
@@ -87,15 +89,16 @@ def test_each_of_many_short_jobs_is_told_of_once_and_in_order(bench: Bench, list
     assert {tuple(told[job.id]) for job in jobs} == {("waiting", "started", "progress", "completed")}
 
 
-def test_every_try_is_told_of(bench: Bench, listening: Listening) -> None:
+@pytest.mark.parametrize("delay", [0.01, 0.0])
+def test_every_try_is_told_of(bench: Bench, listening: Listening, delay: float) -> None:
     bench.start(app="voices:tempotask", workers=1)
-    job = bench.manager.enqueue(name="stumble", queue="q", data=3, options={"retry_delay": 0.01})
+    job = bench.manager.enqueue(name="stumble", queue="q", data=3, options={"retry_delay": delay})
     bench.open_gate()
     events = [event for event in listening.until("failed") if event.id == job.id]
     between = ["started", "retrying", "waiting"]
     assert [event.event for event in events] == ["waiting", *between, *between, "started", "failed"]
     assert [event.attempt for event in events if event.attempt] == [1, 1, 2, 2, 3, 3]
-    assert (events[2].type, events[2].error, events[2].delay) == ("ValueError", "attempt 1", 0.01)
+    assert (events[2].type, events[2].error, events[2].delay) == ("ValueError", "attempt 1", delay)
     assert (events[-1].type, events[-1].error) == ("ValueError", "attempt 3")
 
 
@@ -110,7 +113,7 @@ def test_a_death_of_its_process_is_told_of(bench: Bench, listening: Listening, s
     bench.open_gate()
     (*before, gone) = listening.until("worker")
     assert kinds(before, job.id)[-1] == "stalled"
-    assert gone.reason == "gone"
+    assert (gone.reason, [gone.supervisor]) == ("gone", list(bench.store.registrations()))
     assert bench.hear() == ["dies"]
     bench.open_gate()
     last = listening.until("failed")

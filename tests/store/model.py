@@ -160,6 +160,7 @@ class Model:
                 self.add(ending.child.body())
         if told and self.listening:
             self.events += [("retrying" if one.again else one.status, one.record.id) for one in endings]
+            self.events += [("waiting", one.again.id) for one in endings if one.again and not one.pause]
 
     # -- the scripts
 

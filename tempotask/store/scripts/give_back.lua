@@ -15,11 +15,13 @@
 
 -- Everything that refers to a worker goes; its claims must be given back by now.
 local function forget_worker(worker, idle)
-  local known = call('HDEL', P .. 'workers', worker) + call('HDEL', P .. 'lost', worker)
+  local whose = listened() and (call('HGET', P .. 'workers', worker) or call('HGET', P .. 'lost', worker))
+  call('HDEL', P .. 'workers', worker)
+  call('HDEL', P .. 'lost', worker)
   call('ZREM', P .. 'idle', worker)
   call('DEL', P .. 'worker:' .. worker)
   if idle then call('DEL', P .. 'wake:' .. worker .. ':' .. idle) end
-  if known > 0 and listened() then emit('worker', 'b', cmsgpack.pack({ worker, 'gone' })) end
+  if whose then emit('worker', 'b', cmsgpack.pack({ worker, whose, 'gone' })) end
 end
 
 local worker, mode, front = ARGV[1], ARGV[2], 0

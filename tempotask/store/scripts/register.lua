@@ -15,6 +15,6 @@ end
 for i = 4, #ARGV do
   call('HSET', P .. 'workers', ARGV[i], supervisor)
   call('HSET', P .. 'worker:' .. ARGV[i], 'supervisor', supervisor)
-  if listened() then emit('worker', 'b', cmsgpack.pack({ ARGV[i], 'up' })) end
+  if listened() then emit('worker', 'b', cmsgpack.pack({ ARGV[i], supervisor, 'up' })) end
 end
 return { 'registered', text(now) }

@@ -9,14 +9,14 @@ local function settle(take, now, most, most_bytes)
     local _, after = take(2 * number)
     end_jobs(ARGV, after - 2 * number, after - 1, keep, now, most, most_bytes)
   end
-  local waiting = false
+  local waiting, again = false, {}
   for _ = 1, tonumber((take())) do
     local pause, record = tonumber((take())), take()
     if pause > 0 then
       delay('retries', record, now + pause)
     else
       push_one('RPUSH', record)
-      waiting = true
+      waiting, again[#again + 1] = true, record
     end
   end
   for _ = 1, tonumber((take())) do
@@ -37,6 +37,8 @@ local function settle(take, now, most, most_bytes)
       local kind, blob = take(), take()
       if told then emit(kind, 'b', blob) end
     end
+    -- Behind the news that they are tried again.
+    for _, record in ipairs(told and again or {}) do emit_record('waiting', record) end
   end
   for _ = 1, tonumber((take())) do
     local id, lines = take(), tonumber((take()))
