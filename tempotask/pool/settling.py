@@ -102,11 +102,20 @@ class Settling:
             )
             for run in runs
         ]  # fmt: skip
-        # Lines of this try that were told while it ran, or those of earlier tries.
-        logs = [f"log:{run.record.id}" for run in runs if run.record.tries or (run.told and run.told.logged)]
+        logs = [
+            f"log:{run.record.id}"
+            for run in runs
+            if (run.record.tries or run.told or run.record.flags) and _may_have_logged(run)
+        ]
         return encode_page(Page(self._worker, HOST, time.time() - time.monotonic(), jobs), logs)
 
 
 def _kept(record: Record, status: str | None) -> Record:
     """A large payload is let go when its job completes."""
     return without_payload(record) if status == "completed" and "p" in record.flags else record
+
+
+def _may_have_logged(run: Run) -> bool:
+    """Whether lines of this try, told while it ran, or of earlier ones, ended or lost, may be on the server."""
+    told, flags = run.told is not None and run.told.logged, run.record.flags
+    return told or run.record.tries > 0 or "c" in flags or "h" in flags

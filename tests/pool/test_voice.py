@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pool.running import LONG, Bench, Supervisor, wait_until
 
@@ -93,6 +95,19 @@ def test_a_log_goes_with_its_job(bench: Bench, supervisor: Supervisor) -> None:
     for _ in range(2):
         add(bench, "echo").result(timeout=LONG)
     assert not bench.store.read("EXISTS", f"log:{first.id}")
+
+
+def test_a_log_goes_with_its_job_also_when_only_a_lost_try_logged(
+    bench: Bench, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    job = add(bench, "die_once", str(tmp_path / "died"))
+    wait_until(lambda: messages(job) == ["last words"], "the line is not seen")
+    bench.open_gate()
+    job.result(timeout=LONG)
+    assert messages(job) == ["last words"]
+    for _ in range(2):
+        add(bench, "echo").result(timeout=LONG)
+    assert not bench.store.read("EXISTS", f"log:{job.id}")
 
 
 def test_a_new_run_of_an_id_begins_with_an_empty_log(bench: Bench, supervisor: Supervisor) -> None:

@@ -81,6 +81,18 @@ def die(job: Job[Any], ctx: Context[Any]) -> None:
 
 
 @tempotask.task(queue="q")
+def die_once(job: Job[str], ctx: Context[Any]) -> None:
+    """The first time it logs and dies, as soon as the gate is open; then it is short and says nothing."""
+    try:
+        os.mkdir(job.data)
+    except FileExistsError:
+        return
+    job.logger("last words")
+    os.read(GATE, 1)
+    os._exit(3)
+
+
+@tempotask.task(queue="q")
 def misprogress(job: Job[Any], ctx: Context[Any]) -> None:
     job.progress(*job.data)
 
