@@ -56,13 +56,17 @@ class InlineActing(Acting):
         return self._memory.forget(lambda found: found.id in ids or fits(wanted, found))
 
     def retry_all(self, wanted: Filter) -> int:
-        """Runs all such jobs again, the oldest first; how many."""
-        ids = dict.fromkeys(found.id for found in reversed(self._those(wanted)))
-        return sum(self._memory.rerun(id) for id in ids)
+        """Runs all such jobs again, the oldest first, of an id only its newest run; how many."""
+        those = reversed(self._those(wanted))
+        return sum(self._is_newest(found) and self._memory.rerun(found.id) for found in those)
 
     def delete_everything(self) -> int:
         """Deletes all jobs; how many."""
         return self.delete_all(Filter())
+
+    def _is_newest(self, found: Found) -> bool:
+        newest = self._memory.found(found.id)
+        return newest is not None and newest.finished is found.finished
 
     def _those(self, wanted: Filter) -> list[Found]:
         return [found for found in self._memory.jobs() if fits(wanted, found)]

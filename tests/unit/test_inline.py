@@ -520,6 +520,19 @@ def test_failed_jobs_are_retried_with_fresh_tries(tempotask: QueueManager[App], 
     assert tempotask.retry_jobs() == 0
 
 
+def test_of_the_runs_of_an_id_only_the_newest_is_retried(tempotask: QueueManager[App], seen: list[Any]) -> None:
+    def fail(job: Job[int], ctx: Context[App]) -> None:
+        ctx.app.seen.append(job.data)
+        if len(ctx.app.seen) in (1, 2, 3, 5):
+            raise ValueError
+
+    task = register(tempotask, "fail", fail)
+    for n, id in enumerate(["a", "a", "b", "b"]):
+        task.enqueue(n, id=id)
+    assert tempotask.retry_jobs() == 1
+    assert seen == [0, 1, 2, 3, 1]
+
+
 def test_a_paused_queue_holds_its_jobs_until_it_is_resumed(tempotask: QueueManager[App], seen: list[Any]) -> None:
     task = register(tempotask, "note", note)
     assert (tempotask.pause_queue("q"), tempotask.pause_queue("q")) == (True, False)
