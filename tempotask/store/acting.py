@@ -14,7 +14,7 @@ from tempotask.store.lists import Filter, counts
 from tempotask.store.look import Found
 from tempotask.store.pages import Page
 from tempotask.store.reading import COUNT, workers
-from tempotask.store.records import DELETED, FINISHED, NIL, Finished, Outcome, Record, encode
+from tempotask.store.records import DELETED, FINISHED, NIL, Finished, Outcome, Record, encode, read_registration
 from tempotask.store.revising import DONE, GONE, Revising
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
@@ -165,6 +165,8 @@ class Acting:
     def _walk(self, action: str, place: Place, wanted: Filter, id: str = "") -> int:
         """Goes through one place to its end, or until that one job has been acted on; how many were."""
         acted = 0
+        if place[0] == "claims":
+            place = (*place, self._page_of(str(place[1])))
         if place[0] == "list" and not (id or wanted.name or action == "pause"):
             # All that are looked at are acted on, which takes longer.
             place = (*place[:3], POPPED)
@@ -177,6 +179,13 @@ class Acting:
             # What to replace by where to go on: a set and a list are named before it.
             at = 1 if place[0] == "parked" else 2
             place = (*place[:at], following, *place[at + 1 :])
+
+    def _page_of(self, worker: str) -> bytes:
+        """A page of history of what this worker holds, up to its jobs."""
+        supervisor = self._store.read("HGET", f"worker:{worker}", "supervisor")
+        told = self._store.read("HGET", "supervisors", supervisor) if supervisor else None
+        registration = read_registration(told) if told else None
+        return _page_begin(worker, registration.host if registration else "")
 
 
 def _concerns(action: str, found: Found) -> bool:
@@ -204,5 +213,8 @@ def _around(action: str, now: float) -> tuple[bytes, ...]:
     start = len(outcome) - len(encode("")) * 2 - len(encode(NIL)) - len(encode(failure))
     record = Record("", "", "", "", "", 0.0)
     job = encode(Finished(record, None, now, failure=failure))
-    page = encode(Page[Finished]("", "", 0.0, []))
-    return outcome[:start], outcome[start + 2 :], page[:-1], job[:1], job[1 + len(encode(record)) :]
+    return outcome[:start], outcome[start + 2 :], _page_begin("", ""), job[:1], job[1 + len(encode(record)) :]
+
+
+def _page_begin(worker: str, host: str) -> bytes:
+    return encode(Page[Finished](worker, host, 0.0, []))[:-1]

@@ -261,8 +261,9 @@ def row(found: Found) -> JobRow:
     )
     if record is not None:
         shown.priority = int(record.priority)
-        # One that was cancelled while it waited was never begun.
+        # One that was cancelled while it waited was never begun; while a worker had it, it was as far as is known.
         begun = found.status == "processing" or (job is not None and job.started is not None)
+        begun = begun or (found.status == "cancelled" and found.worker is not None)
         shown.tries = record.tries + begun
         shown.enqueued_at = record.enqueued_at
         shown.parent = record.parent

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from tempotask.names import is_automatic
-from tempotask.store.acting import _around
+from tempotask.store.acting import _around, _page_begin
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.pages import Page, decode_finished, decode_raw_page, encode_page, keys_of, stored_page
 from tempotask.store.records import (
@@ -177,6 +177,8 @@ def act(
 ) -> tuple[int, str]:
     """Cancels, deletes, pauses or resumes in one place: how many jobs, and where to go on."""
     terms = (action, id, queue, name, *store.limits, HOUR, limit, *_around(action, next(moments)))
+    if place[0] == "claims":
+        place = (*place, _page_begin(str(place[1]), "h"))
     acted, following = store.change("act", *terms, *place)
     return int(acted), following.decode()
 

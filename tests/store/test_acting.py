@@ -15,7 +15,8 @@ from tempotask.store.acting import Acting
 from tempotask.store.check import check
 from tempotask.store.connect import Server
 from tempotask.store.lists import Filter
-from tempotask.store.records import TryError, decode_outcome, without_payload
+from tempotask.store.records import Registration, TryError, decode_outcome, encode, without_payload
+from tempotask.store.said import Live
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
@@ -104,6 +105,55 @@ def test_a_job_that_has_not_finished_is_cancelled_wherever_it_is(store: Store, a
     assert acting.cancel(id) is False
     assert {other: status(store, other) for other in IDS} == {**before, id: "cancelled"}
     assert id not in run(store)
+
+
+@pytest.mark.parametrize("by", ["id", "filter"])
+def test_of_a_job_that_is_cancelled_while_it_runs_all_stays_known(store: Store, acting: Acting, by: str) -> None:
+    registration = Registration("far", "boot", 1, 5.0, [], 1)
+    assert store.register("s", 3600, msgspec.msgpack.encode(registration), ["c", "d"])
+    store.enqueue(store.new_call(), [new_job("a", given_id=True, enqueued_at=8.0, tries=300)])
+    batch = claimed(store, "a")
+    add(store, "behind")
+    claimed(store, "behind", worker="d")
+    known = encode(Live("c", 301, 10.0, (1.0, None, "half")))
+    assert store.run("say", "c", batch.turn, 0, "a", b"", b"", known) == 1
+    assert acting.cancel("a") if by == "id" else acting.cancel_all(Filter("q")) == 2
+    found = look.find(store, "a")
+    assert found is not None
+    row = look.row(found)
+    assert (row.tries, row.started_at, row.wait_seconds) == (301, 10.0, 2.0)
+    assert (row.worker, row.host, row.status) == ("c", "far", "cancelled")
+    assert look.details(store, [found])[0].progress == (1.0, None, "half")
+    assert acting.cancel("behind") is (by == "id")
+    found = look.find(store, "behind")
+    assert found is not None
+    row = look.row(found)
+    assert (row.tries, row.started_at, row.worker, row.host) == (1, None, "d", "far"), "it may have begun"
+
+
+def test_what_was_told_of_an_earlier_try_is_not_taken_for_the_one_that_is_cancelled(
+    store: Store, acting: Acting
+) -> None:
+    add(store, "a")
+    batch = claimed(store, "a")
+    assert store.run("say", "c", batch.turn, 0, "a", b"", b"", encode(Live("c", 1, 10.0))) == 1
+    again = results_of(batch, how=lambda record: tried_again(record, -1000))
+    batch = turn(store, "c", 2, 1, again).batch
+    assert batch is not None
+    assert acting.cancel("a")
+    found = look.find(store, "a")
+    assert found is not None
+    assert (look.row(found).tries, found.started, found.worker) == (2, None, "c")
+
+
+def test_a_job_that_no_worker_has_taken_yet_was_never_begun(store: Store, acting: Acting) -> None:
+    hire(store, "c")
+    assert turn(store, "c", 1).batch is None
+    add(store, "a")
+    assert acting.cancel("a")
+    found = look.find(store, "a")
+    assert found is not None
+    assert (look.row(found).tries, found.worker) == (0, None)
 
 
 @pytest.mark.parametrize("id", ["done", "bad", "nobody"])

@@ -12,7 +12,7 @@
 --       'list', key, elements passed from the tail, elements to look at
 --       'set', 'due' | 'retries', members passed from the last, members to look at
 --       'parked', cursor ('' with an id), how many, kinds: of `W`, `D` and `R` those that count
---       'claims', worker
+--       'claims', worker, page begin for what it holds
 -- reply number of jobs, where to go on ('' at the end)
 --
 -- waiting, delayed, parked, claimed -> cancelled, or gone; waiting, delayed <-> parked. A call that is sent twice gets
@@ -61,6 +61,17 @@ local function let_go_of(record)
   for _, key in ipairs(belongings(record)) do call('UNLINK', P .. key) end
 end
 
+-- Of jobs that ran for a while, by their ids: since when, and how far they were.
+local ran = {}
+
+-- A job end begins with when it started and ends with progress and children, all of them nil.
+local function job_of(record)
+  local _, own = head(record)
+  local told = ran[own]
+  if not told then return job_begin .. record .. job_end end
+  return job_begin .. record .. told.started .. sub(job_end, 2, -3) .. told.progress .. sub(job_end, -1)
+end
+
 -- No more of them than the history keeps; '' for none.
 local function page_of(records)
   local jobs, outside = {}, {}
@@ -68,7 +79,7 @@ local function page_of(records)
     if i > limit then
       let_go_of(record)
     else
-      jobs[i] = job_begin .. record .. job_end
+      jobs[i] = job_of(record)
       for _, key in ipairs(belongings(record)) do outside[#outside + 1] = key end
     end
   end
@@ -219,7 +230,20 @@ function places.parked(cursor, number, kinds)
   return acted, following ~= '0' and following or ''
 end
 
-function places.claims(worker)
+-- How many bytes a MessagePack number takes, by its first.
+local WIDTH = { [0xcc] = 2, [0xcd] = 3, [0xce] = 5, [0xcf] = 9 }
+
+-- What a job told of this start of it (say.lua): worker, attempt, started, progress.
+local function told_of(record, start)
+  local _, own = head(record)
+  local live = call('HGET', P .. 'live', own)
+  if not live or sub(live, 2, #start + 1) ~= start then return end
+  local _, at = span(live, #start + 3)
+  at = at + (WIDTH[byte(live, at)] or 1)
+  ran[own] = { started = sub(live, at, at + 8), progress = sub(live, at + 9) }
+end
+
+function places.claims(worker, page_begin_of_worker)
   local me = P .. 'worker:' .. worker
   local state = call('HMGET', me, 'open', 'supervisor', 'idle')
   local open, supervisor, idle = state[1] or '', state[2], state[3]
@@ -227,9 +251,12 @@ function places.claims(worker)
   local claims, taken = P .. 'claims:' .. worker .. ':' .. open, {}
   local wake = P .. 'wake:' .. worker .. ':' .. (idle or '')
   local handed = idle and call('EXISTS', wake) == 1
+  -- What it has taken counts as begun.
+  if not handed then page_begin = page_begin_of_worker end
   for i, record in ipairs(call('LRANGE', claims, 0, -1)) do
     if fits(record) then
       taken[#taken + 1] = record
+      told_of(record, worker .. ' ' .. open .. ' ' .. (i - 1) .. '\n')
       call('LSET', claims, i - 1, '')
       if supervisor and not handed then
         order(supervisor, 'cancel ' .. worker .. ' ' .. open .. ' ' .. (i - 1) .. ' ' .. record)
