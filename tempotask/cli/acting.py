@@ -17,12 +17,41 @@ Given = dict[str, str | None]
 """The options that say which jobs are meant, by name."""
 
 
+class QueuesOrJobs(click.Command):
+    """`pause` and `resume`: takes queues, or after `--job` the ids of jobs, and refuses both at once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        first = next((place for place, word in enumerate(args) if word.partition("=")[0] == "--job"), 0)
+        # Which of the words before it are no values of other options, only click can tell.
+        before, _, _ = self.make_parser(ctx).parse_args(args[:first])
+        names = before.get("names")
+        if isinstance(names, tuple) and names:
+            raise click.UsageError("give queues, or the ids of jobs after --job, not both", ctx)
+        return super().parse_args(ctx, args)
+
+
 def queues_or_jobs(command: F) -> F:
     """The arguments of `pause` and `resume`."""
     return options(
-        click.argument("names", nargs=-1, required=True, metavar="QUEUE... | --job ID..."),
-        click.option("--job", "jobs", is_flag=True, help="Single jobs, by their ids, instead of queues."),
+        click.argument("names", nargs=-1, metavar="QUEUE... | --job ID..."),
+        click.option(
+            *("--job", "jobs"), multiple=True, metavar="ID...", callback=_ids, help="Single jobs instead of queues."
+        ),
     )(command)
+
+
+def _ids(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The values of `--job`; an option that stands behind it is taken for no id."""
+    for id in given:
+        if id.startswith("--"):
+            raise click.UsageError("--job requires an argument: the id of a job, directly behind it", context)
+    return given
+
+
+def check_named(command: str, names: Sequence[str], jobs: Sequence[str]) -> None:
+    """Ends the command unless something was named."""
+    if not names and not jobs:
+        end(2, f"{command}: say what: `tempotask {command} QUEUE...` or `tempotask {command} --job ID...`")
 
 
 def each_queue(

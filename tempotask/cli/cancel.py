@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tempotask.cli.acting import check_choice, each, print_number
-from tempotask.cli.command import everywhere, managed, which
+from tempotask.cli.command import end, everywhere, managed, which
 
 
 @click.command()
@@ -17,7 +17,11 @@ from tempotask.cli.command import everywhere, managed, which
 @everywhere
 def cancel(db: str | None, namespace: str, as_json: bool, ids: Sequence[str], **given: Any) -> None:
     """Cancels jobs: those named, or all that fit and have not finished."""
+    from tempotask.store.records import FINISHED
+
     check_choice("cancel", ids, given)
+    if given["status"] in FINISHED:
+        end(2, "cancel: finished jobs can't be cancelled; `tempotask delete` deletes them")
     with managed(db, namespace) as manager:
         if ids:
             each(manager, ids, manager.cancel_job_by_id, "cancelled", "cancelled", as_json)

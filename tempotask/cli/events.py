@@ -23,12 +23,16 @@ def events(
     db: str | None, namespace: str, as_json: bool, of_queue: str | None, name: str | None, kinds: tuple[str, ...]
 ) -> None:
     """Follows what happens to jobs, until Ctrl-C."""
+    from tempotask.events import check
     from tempotask.store.events import KINDS
 
     told: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with managed(db, namespace) as manager:
         if not kinds:
             kinds = KINDS if of_queue is None and name is None else tuple(kind for kind in KINDS if kind != "worker")
+        # None is subscribed to before all of them are spelt right.
+        for kind in kinds:
+            check(kind, told.put, of_queue, name)
         for kind in dict.fromkeys(kinds):
             manager.on(kind, told.put, queue=of_queue, name=name)
         try:

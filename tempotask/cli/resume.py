@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 import click
 
-from tempotask.cli.acting import each, each_queue, queues_or_jobs
+from tempotask.cli.acting import QueuesOrJobs, check_named, each, each_queue, queues_or_jobs
 from tempotask.cli.command import everywhere, managed
 
 
-@click.command()
+@click.command(cls=QueuesOrJobs)
 @queues_or_jobs
 @everywhere
-def resume(db: str | None, namespace: str, as_json: bool, names: Sequence[str], jobs: bool) -> None:
+def resume(db: str | None, namespace: str, as_json: bool, names: Sequence[str], jobs: Sequence[str]) -> None:
     """Has paused queues or jobs go on."""
+    check_named("resume", names, jobs)
     with managed(db, namespace) as manager:
         if jobs:
-            each(manager, names, manager.resume_job_by_id, "resumed", "resumed", as_json)
+            each(manager, [*jobs, *names], manager.resume_job_by_id, "resumed", "resumed", as_json)
         else:
             each_queue(manager, names, manager.resume_queue, False, as_json)

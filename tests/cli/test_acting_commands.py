@@ -76,6 +76,15 @@ def test_single_jobs_are_paused_and_resumed(run: Run) -> None:
     assert run("pause", "--job", "nope").err.startswith("job nope was not paused: nobody knows it")
 
 
+@pytest.mark.parametrize("typed", [["--job", "a", "--job", "b"], ["--job=a", "b"], ["--json", "--job", "a", "b"]])
+def test_job_may_be_given_once_or_with_each_id(run: Run, typed: list[str]) -> None:
+    add(run, "a", "b", "c")
+    assert run("pause", *typed).status == 0
+    assert [told["id"] for told in run("jobs", "--json").objects if told["paused"]] == ["b", "a"]
+    assert run("resume", *typed).status == 0
+    assert not any(told["paused"] for told in run("jobs", "--json").objects)
+
+
 def test_a_schedule_is_not_paused_and_the_line_says_what_to_do(run: Run, store: Store) -> None:
     assert run("enqueue", "images", "tidy", "--id", "nightly", "--repeat", "0 3 * * *").status == 0
     refused = run("pause", "--job", "nightly")
@@ -158,13 +167,20 @@ def test_on_a_terminal_a_delete_by_filter_asks(
 @pytest.mark.parametrize(
     ("typed", "answer"),
     [
-        (["pause"], "Missing argument"),
+        (["pause"], "pause: say what: `tempotask pause QUEUE...` or `tempotask pause --job ID...`"),
+        (["resume"], "resume: say what"),
+        (["pause", "images", "--job", "a"], "not both"),
+        (["pause", "--json", "images", "--job=a"], "not both"),
+        (["pause", "--job"], "requires an argument"),
         (["retry"], "say which jobs"),
         (["cancel", "a", "--queue", "q"], "give one of these, not several"),
         (["delete", "--all", "--queue", "q", "--yes"], "give one of these, not several"),
         (["delete"], "or --all"),
         (["retry", "--status", "waiting"], "only finished jobs can be tried again"),
-        (["cancel", "--status", "failed"], "finished jobs can't be cancelled"),
+        (["cancel", "--status", "failed"], "finished jobs can't be cancelled; `tempotask delete` deletes them"),
+        (["cancel", "--status", "waiting", "--status", "delayed"], "takes one value here, not waiting and delayed"),
+        (["delete", "--queue", "x", "--queue", "images", "--yes"], "--queue takes one value here"),
+        (["jobs", "--name", "x", "--name", "shrink"], "--name takes one value here"),
         (["delete", "--status", "wating", "--yes"], "there are waiting, delayed"),
         (["delete", "--queue", "a b", "--yes"], "a name is 1 to 200 ASCII letters"),
         (["jobs", "--cursor", "x"], "give what the call before returned"),
@@ -176,6 +192,8 @@ def test_bad_use_ends_with_2_and_does_nothing(run: Run, store: Store, typed: lis
     assert (ended.status, ended.out) == (2, "")
     assert answer in ended.err
     assert statuses(store) == {"a": "waiting"}
+    assert store.read("SCARD", "paused") == 0
+    assert store.read("HLEN", "parked") == 0
 
 
 def test_a_long_list_goes_on_where_the_first_part_ended(run: Run) -> None:
