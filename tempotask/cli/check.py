@@ -15,12 +15,14 @@ def check(db: str | None, namespace: str, as_json: bool, mend: bool) -> None:
     """Proves that nothing is lost, doubled or miscounted."""
     from tempotask.store.check import check as violations_of
     from tempotask.store.repair import repair
+    from tempotask.store.snapshot import names
 
     with opened(db, namespace, CHANGING) as store:
         if mend:
             for line in repair(store):
                 output.print_json({"mended": line}) if as_json else output.print_line(f"mended: {line}")
         violations = violations_of(store)
+        empty = next(names(store), None) is None
     for violation in violations:
         if as_json:
             output.print_json({"key": violation.key, "text": violation.text, "mendable": bool(violation.mend)})
@@ -30,8 +32,9 @@ def check(db: str | None, namespace: str, as_json: bool, mend: bool) -> None:
     if violations:
         mendable = sum(bool(violation.mend) for violation in violations)
         hint = f"; --repair mends {mendable} of them" if mendable else ""
-        end(1, f"{where} has {len(violations)} violations{hint}")
+        number = "1 violation" if len(violations) == 1 else f"{len(violations)} violations"
+        end(1, f"{where} has {number}{hint}")
     if as_json:
         output.print_json({"violations": 0, "namespace": namespace, "server": store.server.label})
     else:
-        output.print_line(f"{where}: all is right")
+        output.print_line(f"{where}: {'nothing is there' if empty else 'all is right'}")

@@ -21,6 +21,15 @@ LOOK = 0.25
 @click.option("--follow", is_flag=True, help="Go on until the job ends.")
 def logs(db: str | None, namespace: str, as_json: bool, id: str, follow: bool) -> None:
     """Shows what a job logged."""
+    try:
+        _show(db, namespace, as_json, id, follow)
+    except KeyboardInterrupt:
+        # To follow a log has no other end than that of the job.
+        if not follow:
+            raise
+
+
+def _show(db: str | None, namespace: str, as_json: bool, id: str, follow: bool) -> None:
     from tempotask.store import look
     from tempotask.store.records import FINISHED
     from tempotask.store.said import lines_of

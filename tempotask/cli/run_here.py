@@ -115,6 +115,9 @@ def _run(manager: QueueManager[Any], store: Store, record: Record, payload: byte
         runner.close()
         manager.close()
     (run,) = hand.runs
+    if run.failure is not None and run.failure.type == "KeyboardInterrupt":
+        # Who presses Ctrl-C knows where.
+        raise click.Abort
     for child, _, _ in additions(run.held or ()):
         note(child)
     return run

@@ -69,7 +69,8 @@ def _fields(told: dict[str, Any]) -> dict[str, Any]:
         if seconds is not None:
             lease = f"lease for {seconds:.1f} s" if seconds > 0 else f"lease over since {-seconds:.1f} s"
         where = f"on {supervisor['host']}, pid {supervisor['pid']}, " if supervisor["host"] else ""
-        told[f"  {supervisor['id']}"] = f"{where}{supervisor['workers']} workers, {lease}"
+        workers = "1 worker" if supervisor["workers"] == 1 else f"{supervisor['workers']} workers"
+        told[f"  {supervisor['id']}"] = f"{where}{workers}, {lease}"
     return told
 
 

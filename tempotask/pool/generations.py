@@ -177,9 +177,11 @@ class Generations:
 
     def retire_old(self) -> None:
         """Has all but the newest end: it is ready."""
-        for old in self._all[:-1]:
-            if not old.retiring:
-                old.retire()
+        old = [each for each in self._all[:-1] if not each.retiring]
+        for each in old:
+            each.retire()
+        if old:
+            log.info("the changed code is at work; what still runs of the old ends with it")
 
     def end(self) -> None:
         """Ends everything at once, and lets go of it."""

@@ -250,8 +250,8 @@ class Supervisor:
             log.warning(warning)
         store = self._clerk.store
         log.info(
-            "%s: %d workers, server %s, namespace %s",
-            self._settings.application, self._concurrency(report), store.server.label, store.namespace,
+            "%s: %s, server %s, namespace %s",
+            self._settings.application, _workers(self._concurrency(report)), store.server.label, store.namespace,
         )  # fmt: skip
 
     # -- 2. workers
@@ -292,7 +292,7 @@ class Supervisor:
             self._generations.retire_old()
             if not self._told_ready:
                 self._told_ready = True
-                log.info("ready: %d workers", count)
+                log.info("ready: %s", _workers(count))
                 self._settings.ready()
             if self._settings.drain and not self._asking and all(each.idle() for each in self._generations):
                 self._asking = True
@@ -388,6 +388,10 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def _empty(fd: int) -> None:

@@ -141,6 +141,12 @@ def test_check_says_whether_all_is_right_and_repair_mends(run: Run, store: Store
     assert run("check").status == 0
 
 
+def test_check_of_a_namespace_without_anything_says_so(run: Run) -> None:
+    ended = run("check")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.endswith(": nothing is there\n")
+
+
 def test_the_server_is_shown_with_who_works_there(run: Run, store: Store) -> None:
     store.register("s1", 60, encode(Registration("box1", "boot", 42, 1000.0, [("images", "shrink")], 2)), [])
     store.register("s0", 60, b"of another version", [])
@@ -154,6 +160,8 @@ def test_the_server_is_shown_with_who_works_there(run: Run, store: Store) -> Non
     shown = run("server").out
     for text in (store.server.label, "valkey", "on box1, pid 42, 2 workers, lease for"):
         assert text in shown
+    store.register("s2", 60, encode(Registration("box2", "boot", 43, 1000.0, [], 1)), ["w3"])
+    assert "on box2, pid 43, 1 worker, lease for" in run("server").out
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,15 @@ def test_a_log_is_followed_until_the_job_ends(bench: Bench) -> None:
     assert (status, [line.split()[-1] for line in out.splitlines()]) == (0, ["one", "two", "three"])
 
 
+def test_following_a_log_ends_well_when_interrupted(bench: Bench) -> None:
+    bench.start(app="voices:tempotask", workers=1)
+    job = bench.manager.enqueue(name="step", queue="q", data=["one"])
+    following = Command(bench, "logs", job.id, "--follow")
+    assert following.line().endswith(" one")
+    assert following.end(signal.SIGINT) == (0, "", "")
+    bench.open_gate()
+
+
 def test_following_ends_too_when_the_job_fails_or_is_cancelled(bench: Bench) -> None:
     bench.start(app="voices:tempotask", workers=1)
     held = bench.manager.enqueue(name="step", queue="q", data=["held"])
@@ -120,3 +129,7 @@ def test_an_event_that_does_not_exist_is_bad_use(bench: Bench) -> None:
     status, out, err = Command(bench, "events", "--event", "complete").end()
     assert (status, out) == (2, "")
     assert err == "tempotask: there is no event 'complete'; did you mean 'completed'?\n"
+    # Nor is anything subscribed to when one of several is right.
+    status, out, err = Command(bench, "events", "--event", "completed", "--event", "nope").end()
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("tempotask: there is no event 'nope'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -49,6 +50,21 @@ def parent(job: Job[None], ctx: Context) -> str:
 def stop(job: Job[int], ctx: Context) -> int:
     breakpoint()
     return job.data
+"""
+
+
+WAITING = """
+@tempotask.task(queue="q")
+def wait(job: Job[None], ctx: Context) -> None:
+    import signal
+    print("here", flush=True)
+    signal.pause()
+
+@tempotask.task(queue="q")
+async def await_(job: Job[None], ctx: Context) -> None:
+    import asyncio
+    print("here", flush=True)
+    await asyncio.Event().wait()
 """
 
 
@@ -167,6 +183,26 @@ def test_breakpoint_stops_in_the_handler_and_no_time_limit_hits_it(
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+@pytest.mark.parametrize("name", ["wait", "await_"])
+def test_ctrl_c_ends_it_without_a_traceback(
+    manager: QueueManager[Any], command: list[str], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "app.py").write_text(APP + WAITING)
+    typed = [*command, manager.enqueue(name=name, queue="q").id, "--app", "app:tempotask"]
+    with subprocess.Popen(
+        typed, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        try:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "here\n"
+            program.send_signal(signal.SIGINT)
+            out, err = program.communicate(timeout=60)
+        finally:
+            program.kill()
+    assert (program.returncode, out, err.count("\n")) == (130, "", 1)
+    assert err.startswith("running job ")
 
 
 def _read_until(fd: int, text: bytes) -> None:

@@ -58,7 +58,8 @@ def test_changed_code_is_taken_up_while_what_runs_goes_on(bench: Bench, write: W
     assert version(bench) == "one"
     write("two")
     supervisor.signal(signal.SIGHUP)
-    wait_until(lambda: version(bench) == "two", "the code is the old one")
+    supervisor.wait_for("the changed code is at work")
+    assert version(bench) == "two"
     assert held.status() == "processing"
     bench.open_gate()
     assert held.result(timeout=LONG) == 1
