@@ -155,8 +155,9 @@ def _named_zone(name: str) -> tzinfo:
     if not known:
         raise InvalidOptions(f"tz={name!r}: this machine has no time zones; install the package tzdata")
     lower = {zone.lower(): zone for zone in known} | {zone.rpartition("/")[2].lower(): zone for zone in known}
-    near = nearest(name.lower(), lower)
-    hint = f"did you mean {lower[near]!r}?" if near else 'give one as in tz="Europe/Berlin"'
+    # The abbreviation of a summer time, as CEST, is near to zones that are meant by nobody.
+    near = None if re.fullmatch("[A-Z]{3,4}", name) else nearest(name.lower(), lower)
+    hint = f"did you mean {lower[near]!r}?" if near else "give a name like Europe/Berlin"
     raise InvalidOptions(f"there is no time zone {name!r}; {hint}")
 
 

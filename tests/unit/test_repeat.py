@@ -152,6 +152,8 @@ def test_a_nonsense_pattern_is_refused_and_the_field_named(pattern: str, why: st
         ({"every": 1, "tz": "tokyo"}, "did you mean 'Asia/Tokyo'?"),
         ({"every": 1, "tz": "../../etc/passwd"}, "there is no time zone"),
         ({"every": 1, "tz": ["UTC"]}, "give the name of a time zone"),
+        ({"pattern": "0 9 * * *", "tz": "CEST"}, "there is no time zone 'CEST'; give a name like Europe/Berlin"),
+        ({"pattern": "0 9 * * *", "tz": "PDT"}, "give a name like Europe/Berlin"),
         ({"pattern": 5}, "pattern=5"),
     ],
 )
