@@ -172,6 +172,12 @@ def check(kind: str, callback: Callback, queue: str | None, name: str | None) ->
         raise InvalidOptions(unknown("event", str(kind), KINDS))
     if not callable(callback):
         raise InvalidOptions(f"callback={callback!r}: give a function that takes an Event, def or async def")
+    with contextlib.suppress(ValueError):  # Some functions written in C tell nothing of what they take.
+        signature = inspect.signature(callback)
+        try:
+            signature.bind(None)
+        except TypeError:
+            raise InvalidOptions(f"callback={callback!r} takes {signature}; it must take one Event") from None
     if kind == "worker" and (queue is not None or name is not None):
         raise InvalidOptions("workers belong to no queue and no task; leave queue and name out")
     if queue is not None:
@@ -271,7 +277,7 @@ class Listener:
             return
         newest, known = store_events.listen(self._store, self.id)
         self._renewed = time.monotonic()
-        if not known:
+        if not known and not self._stopped.is_set():
             log.warning("events may have been missed: nothing was heard of the server for too long")
         if newest is None or newest < self._cursor:
             # The stream has been begun anew since: all that it holds has not been seen.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import queue
 from collections.abc import Iterator
 
@@ -9,6 +11,7 @@ import pytest
 from pool.running import LONG, Bench, wait_until
 
 from tempotask import Event, JobFailed
+from tempotask.events import Listener
 from tempotask.info import Progress
 from tempotask.store.events import KINDS
 
@@ -157,3 +160,16 @@ def test_a_time_limit_that_costs_the_process_is_told_of_as_a_failure(bench: Benc
     assert [event.event for event in events] == ["started", "retrying", "started", "failed"]
     assert [event.attempt for event in events] == [1, 1, 2, 2]
     assert {event.type for event in events} == {None, "JobTimeout"}
+
+
+def test_who_has_just_stopped_listening_is_not_told_that_events_were_missed(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = Listener(bench.store.server, bench.store)
+    # The server knows it no more, and its thread says once more that it listens.
+    listener.stop()
+    listener._renewed = -math.inf
+    with caplog.at_level(logging.WARNING, "tempotask"):
+        listener._renew()
+    listener.stop()
+    assert not caplog.records
