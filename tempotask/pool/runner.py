@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 PILE = 1 << 20
 """Bytes of results after which a batch is settled before it ends."""
+FRESH = 0.001
+"""Seconds for which short jobs of a task share a deadline: to make one takes longer than some of them run."""
 MEASURED = 0.001
 """Seconds from which a job's use of processor and memory is measured: doing so takes a thousandth of that."""
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -114,6 +116,7 @@ class Runner:
         )  # fmt: skip
         records, payloads, token, largest = hand.batch.records, hand.batch.payloads, hand.batch.token, self._largest
         children, alone, held_back = context._children.ids, len(records) == 1, 0
+        limited, fresh_until = None, 0.0
         words[DEADLINE_INDEX] = -1
         started = clock()
         self._mark = time.process_time() - started
@@ -125,13 +128,16 @@ class Runner:
             if lane is None or not lane.plain or record.options is not None or record.flags:
                 run = self._run(lane, index, record, payloads.pop(index, None), token + index, started)
                 held_back += len(run.outcome) + run.held_bytes
+                limited = None
             else:
-                if timeout := lane.timeout:
-                    words[DEADLINE_NS] = int((started + timeout) * 1e9)
-                    words[KILL_AFTER_NS] = lane.kill_after_ns
+                if lane.timeout:
+                    if lane is not limited or started > fresh_until:
+                        limited, fresh_until = lane, started + FRESH
+                        words[DEADLINE_NS] = int((fresh_until + lane.timeout) * 1e9)
+                        words[KILL_AFTER_NS] = lane.kill_after_ns
+                        if alone:
+                            self._watched()
                     words[DEADLINE_INDEX] = index
-                    if alone:
-                        self._watched()
                 try:
                     data = lane.decode(record.payload)
                 except BaseException as error:
