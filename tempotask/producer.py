@@ -139,6 +139,8 @@ class Producer:
         once = JobOptions(**{name: value for name, value in options.given().items() if name != "repeat"})
         _, (job,) = self.one(queue, name, data, once, parent)
         record, client = job.record, self._client
+        if (task := self._tasks.get((queue, name))) is not None:
+            task.check_repeated(record.payload)
         schedule = Schedule(
             *(record.id, queue, name, repeat, record.priority),
             *(record.payload, record.options, parent, record.enqueued_at),

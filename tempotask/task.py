@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 import msgspec
 from msgspec import UNSET
 
-from tempotask.errors import InvalidOptions
+from tempotask.errors import InvalidOptions, InvalidPayload
 from tempotask.job import Context, Job, JobHandle
 from tempotask.names import check_name
 from tempotask.options import DEFAULTS, CallFields, JobOptions, merged
+from tempotask.store.records import NIL
 from tempotask.store.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -103,16 +104,25 @@ class Task(Generic[D, R]):
         """Refuses with `InvalidOptions` to repeat what can't run without data, or under the id of another schedule."""
         if (schedule := self.schedule) is None:
             return
+        self.check_repeated(NIL)
+        for other in others:
+            if (theirs := other.schedule) is not None and theirs.id == schedule.id:
+                raise InvalidOptions(f"{self!r} repeats as {schedule.id!r}, and so does {other!r}; give each an id")
+
+    def check_repeated(self, data: bytes | msgspec.Raw) -> None:
+        """Refuses to repeat jobs with data that its handler does not take: each of them would fail.
+
+        Raises `InvalidOptions` if there are no data, else `InvalidPayload`.
+        """
         try:
-            self.decoder.decode(b"\xc0")
-        except msgspec.MsgspecError:
+            self.decoder.decode(data)
+        except msgspec.MsgspecError as error:
+            if bytes(data) != bytes(NIL):
+                raise InvalidPayload(f"{self!r} repeats, and its handler does not take these data: {error}") from None
             raise InvalidOptions(
                 f"{self!r} repeats, so its jobs come without data, which its handler does not take; annotate it with "
                 "Job[None], or give data and repeat to enqueue"
             ) from None
-        for other in others:
-            if (theirs := other.schedule) is not None and theirs.id == schedule.id:
-                raise InvalidOptions(f"{self!r} repeats as {schedule.id!r}, and so does {other!r}; give each an id")
 
     def tries_again(self, kind: type[BaseException]) -> bool:
         """Whether a try that ended with this type of error is followed by another, if attempts are left."""

@@ -17,7 +17,10 @@ import pytest
 from play import hire, names, results_of, turn
 
 from tempotask import (
+    Context,
     InvalidOptions,
+    InvalidPayload,
+    Job,
     JobNotFound,
     QueueManager,
     Repeat,
@@ -315,6 +318,22 @@ def test_a_schedule_lives_until_it_is_cancelled(manager: QueueManager[Any], stor
     assert not schedules.remove(store, handle.id)
     with pytest.raises(JobNotFound):
         handle.status()
+
+
+def test_a_call_that_repeats_what_its_own_task_does_not_take_is_refused(
+    manager: QueueManager[Any], store: Store
+) -> None:
+    def handler(job: Job[int], ctx: Context[Any]) -> None: ...
+
+    task = manager.register_job(name="count", queue="q", handler=handler)
+    with pytest.raises(InvalidOptions, match="its jobs come without data, which its handler does not take"):
+        manager.enqueue(name="count", queue="q", options={"repeat": "* * * * *"})
+    with pytest.raises(InvalidOptions, match="give data and repeat to enqueue"):
+        task.enqueue(repeat="* * * * *", id="nodata")
+    with pytest.raises(InvalidPayload, match="its handler does not take these data: Expected `int`, got `str`"):
+        manager.enqueue(name="count", queue="q", data="text", options={"repeat": "* * * * *"})
+    assert list(schedules.every(store)) == []
+    assert task.enqueue(5, repeat="* * * * *").created
 
 
 def test_a_schedule_has_no_result_and_says_so(manager: QueueManager[Any]) -> None:
