@@ -109,8 +109,9 @@ def _why_not(manager: QueueManager[Any], info: Any, key: str) -> str:
     if info is None:
         return "nobody knows it; `tempotask jobs` lists the newest"
     if info.status == "delayed" and (planned := schedules.get(manager._client.store, info.id)) is not None:
-        advice = "cancel it" if planned.added else "an application declares it, and can stop declaring it"
-        return f"it is a schedule; {advice}"
+        if planned.added:
+            return "it is a schedule; cancel it"
+        return "it is a schedule, declared by a task: take `repeat` out of its code, or pause its queue"
     if key in ("paused", "resumed") and info.paused == (key == "paused"):
         return "it is paused already" if info.paused else "it is not paused"
     if key == "retried" and info.status in ("completed", "failed", "cancelled"):

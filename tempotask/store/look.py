@@ -265,7 +265,9 @@ def row(found: Found) -> JobRow:
         begun = found.status == "processing" or (job is not None and job.started is not None)
         begun = begun or (found.status == "cancelled" and found.worker is not None)
         shown.tries = record.tries + begun
-        shown.enqueued_at = record.enqueued_at
+        # A schedule that a task declares was never added.
+        declared = found.schedule is not None and not found.schedule.added
+        shown.enqueued_at = None if declared else record.enqueued_at
         shown.parent = record.parent
         if found.started is not None:
             shown.wait_seconds = max(0.0, found.started - record.enqueued_at)

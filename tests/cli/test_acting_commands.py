@@ -94,7 +94,13 @@ def test_a_schedule_is_not_paused_and_the_line_says_what_to_do(run: Run, store: 
     declared = Schedule("images:tidy", "images", "tidy", Repeat("0 3 * * *"))
     assert schedules.declare(store, declared)
     refused = run("pause", "--job", "images:tidy")
-    assert refused.err.endswith("it is a schedule; an application declares it, and can stop declaring it\n")
+    says = "it is a schedule, declared by a task: take `repeat` out of its code, or pause its queue\n"
+    assert refused.err.endswith(says)
+    for command in ("cancel", "delete"):
+        assert run(command, "images:tidy").err.endswith(says)
+    shown = run("job", "images:tidy")
+    assert "delayed" in shown.out
+    assert "enqueued_at" not in shown.out, "it was never added"
 
 
 def test_jobs_are_cancelled_by_id_and_by_filter(run: Run, store: Store) -> None:
