@@ -13,6 +13,17 @@ LONGEST = 100 * 365 * 86400.0
 """No duration is longer than this many seconds: a hundred years."""
 
 
+def patience(timeout: object) -> float | None:
+    """How long to wait, in seconds; None for as long as it takes. A time that is over already is one; `InvalidOptions`
+    for what is no time."""
+    if timeout is None:
+        return None
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or math.isnan(seconds):
+        raise InvalidOptions(f"timeout={timeout!r}: give seconds, or None to wait as long as it takes")
+    return min(float(seconds), LONGEST)
+
+
 def duration(name: str, value: object, *, least: float = 0.0, zero: bool = True) -> float:
     """An option that is a duration, as seconds, of at least `least`; `InvalidOptions` if it is none."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value

@@ -172,12 +172,16 @@ def check(kind: str, callback: Callback, queue: str | None, name: str | None) ->
         raise InvalidOptions(unknown("event", str(kind), KINDS))
     if not callable(callback):
         raise InvalidOptions(f"callback={callback!r}: give a function that takes an Event, def or async def")
-    with contextlib.suppress(ValueError):  # Some functions written in C tell nothing of what they take.
+    try:
         signature = inspect.signature(callback)
-        try:
+    except (TypeError, ValueError):
+        # Some functions written in C tell nothing; calling will show.
+        signature = None
+    try:
+        if signature is not None:
             signature.bind(None)
-        except TypeError:
-            raise InvalidOptions(f"callback={callback!r} takes {signature}; it must take one Event") from None
+    except TypeError:
+        raise InvalidOptions(f"callback={callback!r} takes {signature}; it must take one argument, an Event") from None
     if kind == "worker" and (queue is not None or name is not None):
         raise InvalidOptions("workers belong to no queue and no task; leave queue and name out")
     if queue is not None:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from tempotask.durations import patience
+from tempotask.errors import InvalidOptions
+from tempotask.names import short
 from tempotask.store.records import decode_outcome
 
 if TYPE_CHECKING:
@@ -161,12 +164,13 @@ class as_completed(Generic[R]):
     """Yields handles as their jobs finish, well or not, in `for` and in `async for`; `timeout` seconds in all.
 
     Raises:
+        InvalidOptions: something that is no handle, or a `timeout` that is no time.
         TimeoutError: the time is over, and some have not finished.
     """
 
     def __init__(self, handles: Iterable[JobHandle[R]], timeout: float | None = None) -> None:
-        self._handles = list(dict.fromkeys(handles))
-        self._timeout = timeout
+        self._handles = list(dict.fromkeys(_checked(handles)))
+        self._timeout = patience(timeout)
 
     def __iter__(self) -> Iterator[JobHandle[R]]:
         ready = threading.Event()
@@ -203,6 +207,16 @@ class as_completed(Generic[R]):
                         raise course.late(self._timeout) from None
         finally:
             course.end()
+
+
+def _checked(handles: Iterable[JobHandle[R]]) -> Iterator[JobHandle[R]]:
+    for one in [handles] if isinstance(handles, str) or not isinstance(handles, Iterable) else handles:
+        if not isinstance(one, JobHandle):
+            raise InvalidOptions(
+                f"as_completed takes handles, and {short(one)} is none; give those that enqueue returned, or make one "
+                "of an id, as in [manager.handle(id)]"
+            )
+        yield one
 
 
 class _Course(Generic[R]):

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, cast
 import redis
 from redis.connection import AbstractConnection
 
+from tempotask.durations import patience
 from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired, ServerUnavailable, TempoTaskError
 from tempotask.store import look
 from tempotask.store.records import FINISHED
@@ -156,7 +157,7 @@ class Outcomes:
         Raises:
             TimeoutError: `timeout` seconds are over.
         """
-        ready = threading.Event()
+        ready, timeout = threading.Event(), patience(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         wait = self.begin(ids, ready.set, known)
         # What has been yielded is let go, as results may be large.
@@ -177,7 +178,7 @@ class Outcomes:
 
     async def ain_order(self, ids: Sequence[str], timeout: float | None, known: bool) -> AsyncGenerator[Ending, None]:
         """`in_order`, for `async for`."""
-        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        loop, ready, timeout = asyncio.get_running_loop(), asyncio.Event(), patience(timeout)
         deadline = None if timeout is None else loop.time() + timeout
         wait = self.begin(ids, lambda: loop.call_soon_threadsafe(ready.set), known)
         # What has been yielded is let go, as results may be large.

