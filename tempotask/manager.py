@@ -106,7 +106,7 @@ class QueueManager(Jobs, Generic[A]):
 
         `db`: a URL, or a `redis.Redis` whose settings are taken over; else $TEMPOTASK_DB, else the embedded server.
         `ctx`: what handlers need: a factory (class or function, called once in each worker), a mapping, or an object.
-        `concurrency`: worker processes in all, over all queues; one for each core if left out.
+        `concurrency`: worker processes in all, over all queues, up to 4,096; one for each core if left out.
         `inline`: no server and no pool: a job runs in the caller, before `enqueue` returns. For tests.
 
         Raises:
@@ -114,7 +114,9 @@ class QueueManager(Jobs, Generic[A]):
             InvalidName: a namespace that is not spelt as names are.
         """
         if concurrency is not None:
-            whole(1, 10_000)("concurrency", concurrency)
+            whole(1, 4096)("concurrency", concurrency)
+        if not isinstance(inline, bool):
+            raise InvalidOptions(f"inline={inline!r}: give True or False")
         if inline:
             from tempotask.inline.manager import InlineManager as cls
         manager: QueueManager[Any] = cls(db, check_name("namespace", namespace), Options.of(options), concurrency)

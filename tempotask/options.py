@@ -75,8 +75,8 @@ def whole(least: int, most: int = 2**53) -> Callable[[str, object], int]:
     return check
 
 
-def _positive(name: str, value: object) -> float:
-    return duration(name, value, zero=False)
+def _lease(name: str, value: object) -> float:
+    return duration(name, value, least=0.5)
 
 
 def _time_limit(name: str, value: object) -> float | None:
@@ -148,6 +148,8 @@ class _Checked:
     def _take(self, given: Mapping[str, Any]) -> None:
         for name, value in given.items():
             check = self._checks.get(name)
+            if check is None and name == "options":
+                raise InvalidOptions("there is no option 'options'; give options as keywords, as in priority=5")
             if check is None:
                 raise InvalidOptions(unknown("option", str(name), self._checks))
             # The dataclass is frozen, also for itself.
@@ -271,7 +273,7 @@ class Options(_Checked):
     `max_results`, `max_results_bytes`: outcomes kept in a namespace; the oldest go first.
     `max_payload_bytes`: the largest payload and the largest result.
     `connect_timeout`: seconds that a server which is away is waited for.
-    `lease`: seconds after which a host that is not heard of counts as lost.
+    `lease`: seconds, at least 0.5, after which a host that is not heard of counts as lost.
     `grace`: seconds that a stop waits for what runs.
     `max_memory`: bytes (RSS), or text as in "500MiB". A worker that holds more ends after the job that it runs, and
     another takes its place; at twice as much it is killed, and the job that ran is blamed for a crash. None: no limit.
@@ -297,7 +299,7 @@ class Options(_Checked):
         "max_results_bytes": whole(0),
         "max_payload_bytes": whole(1, 256 * 2**20),
         "connect_timeout": duration,
-        "lease": _positive,
+        "lease": _lease,
         "grace": duration,
         "max_memory": _memory,
         "max_jobs_per_worker": _jobs,

@@ -43,7 +43,8 @@ MOST_FIRINGS = 10**12
 class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
     """When a schedule fires: by a cron pattern, or at multiples of so many seconds.
 
-    `pattern`: `minute hour day month weekday`, or six fields with the second first, in the time zone `tz`.
+    `pattern`: `minute hour day month weekday`, or six fields with the second first, in the time zone `tz`, which
+    `every` does not take.
     `every`: seconds, or a `timedelta`: fires at multiples of it since 1970, by the server's clock.
     `limit`: how many firings there are in all; then the schedule goes.
     `jitter`: seconds, or a `timedelta`: each firing is delayed by a random part of it.
@@ -77,6 +78,8 @@ class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
         zone = _zone(self.tz)
         if self.every is not None:
             set_(self, "every", duration("every", self.every, least=SHORTEST))
+            if zone is not UTC:
+                raise InvalidOptions(f"tz={self.tz!r} means nothing to every; leave it out, or give a pattern")
         else:
             _check_pattern(self.pattern, zone)
 

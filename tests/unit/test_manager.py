@@ -50,6 +50,9 @@ async def make() -> App:
     ("fields", "says"),
     [
         ({"concurrency": 0}, "concurrency=0: give a whole number"),
+        ({"concurrency": 4097}, "concurrency=4097: give a whole number from 1 to 4,096"),
+        ({"options": {"lease": 0.4}}, "lease=0.4: give seconds, 0.5 or more"),
+        ({"inline": "yes"}, "inline='yes': give True or False"),
         ({"ctx": make}, "ctx is an async function"),
         ({"options": {"leese": 5}}, "did you mean 'lease'"),
         ({"db": "localhost"}, "localhost"),

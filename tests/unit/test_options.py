@@ -47,6 +47,7 @@ def test_only_what_a_run_needs_travels_with_the_job() -> None:
     ("given", "says"),
     [
         ({"atempts": 3}, "there is no option 'atempts'; did you mean 'attempts'?"),
+        ({"options": {"priority": 3}}, "give options as keywords, as in priority=5"),
         ({"colour": 3}, "there is no option 'colour'; there are id, priority"),
         ({"repeat": "61 * * * *"}, "minute: 61 is not within 0-59"),
         ({"retry_on": "ValueError"}, "give an exception type, or a tuple of them"),
@@ -122,7 +123,7 @@ def test_history_may_be_limited_for_all_statuses_or_for_some() -> None:
         ({"max_result": 3}, "did you mean 'max_results'?"),
         ({"durability": "high"}, "durability is not built yet"),
         ({"max_memory": 1}, "give bytes, at least 1 MiB"),
-        ({"lease": 0}, "more than 0"),
+        ({"lease": 0}, "give seconds, 0.5 or more"),
         ({"max_payload_bytes": 0}, "a whole number"),
     ],
 )

@@ -154,6 +154,7 @@ def test_a_nonsense_pattern_is_refused_and_the_field_named(pattern: str, why: st
         ({"every": 1, "tz": ["UTC"]}, "give the name of a time zone"),
         ({"pattern": "0 9 * * *", "tz": "CEST"}, "there is no time zone 'CEST'; give a name like Europe/Berlin"),
         ({"pattern": "0 9 * * *", "tz": "PDT"}, "give a name like Europe/Berlin"),
+        ({"every": 5, "tz": "Europe/Berlin"}, "tz='Europe/Berlin' means nothing to every"),
         ({"pattern": 5}, "pattern=5"),
     ],
 )
