@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections import Counter
@@ -59,6 +60,20 @@ def test_a_cancelled_handler_sees_it_and_may_end_by_itself(bench: Bench) -> None
     assert bench.manager.enqueue(name="who", queue="q").result(timeout=LONG) == int(pid)
     assert supervisor.stop() == 0
     assert not supervisor.about("SIGKILL")
+
+
+def test_what_was_known_of_a_run_is_known_after_it_is_cancelled(bench: Bench) -> None:
+    bench.start(app=APP, workers=1)
+    handle = bench.manager.enqueue(name="heed", queue="q")
+    bench.hear()
+    wait_until(lambda: handle.info().started_at is not None, "it did not tell that it runs")
+    before = handle.info()
+    assert handle.cancel()
+    after = handle.info()
+    assert (after.status, after.tries, after.worker) == ("cancelled", 1, before.worker)
+    assert (after.started_at, after.wait_seconds) == (before.started_at, before.wait_seconds)
+    assert (after.host, bench.hear()) == (socket.gethostname(), ["cleaned", handle.id])
+    assert after.run_seconds is not None
 
 
 def test_a_cancelled_coroutine_is_cancelled_and_cleans_up(bench: Bench) -> None:
