@@ -34,21 +34,21 @@ def everywhere(command: F) -> F:
 
 def which(command: F) -> F:
     """The options that say which jobs are meant."""
-    # Each may be met again so that `_once` can refuse that: click would take the last, and other jobs than were meant.
+    # Each may be met again so that `once` can refuse that: click would take the last, and other jobs than were meant.
     return options(
-        click.option("--queue", metavar="Q", multiple=True, callback=_once, help="Only of this queue."),
+        click.option("--queue", metavar="Q", multiple=True, callback=once, help="Only of this queue."),
         click.option(
             "--status",
             metavar="S",
             multiple=True,
-            callback=_once,
+            callback=once,
             help="Only those waiting, delayed, processing, completed, failed or cancelled.",
         ),
-        click.option("--name", metavar="N", multiple=True, callback=_once, help="Only of this task."),
+        click.option("--name", metavar="N", multiple=True, callback=once, help="Only of this task."),
     )(command)
 
 
-def _once(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | None:
+def once(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | None:
     """The value of an option that may be given once."""
     if len(given) > 1:
         raise click.UsageError(f"{option.opts[0]} takes one value here, not {' and '.join(given)}", context)

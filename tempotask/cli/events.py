@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tempotask.cli import output
-from tempotask.cli.command import everywhere, managed, say
+from tempotask.cli.command import everywhere, managed, once, say
 
 if TYPE_CHECKING:
     from tempotask.events import Event
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @everywhere
-@click.option("--queue", "of_queue", metavar="Q", help="Only of this queue.")
-@click.option("--name", metavar="N", help="Only of this task.")
+@click.option("--queue", "of_queue", metavar="Q", multiple=True, callback=once, help="Only of this queue.")
+@click.option("--name", metavar="N", multiple=True, callback=once, help="Only of this task.")
 @click.option("--event", "kinds", multiple=True, metavar="E", help="Only of this kind; may be given again.")
 def events(
     db: str | None, namespace: str, as_json: bool, of_queue: str | None, name: str | None, kinds: tuple[str, ...]

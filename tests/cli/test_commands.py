@@ -171,6 +171,7 @@ def test_the_server_is_shown_with_who_works_there(run: Run, store: Store) -> Non
         (["xyzzy"], "there is no command 'xyzzy'; there are queues, jobs, "),
         (["jobs", "--quue", "x"], "there is no option --quue; did you mean --queue?"),
         (["--json", "jobs"], "options come after the command"),
+        (["events", "--queue", "a", "--queue", "b"], "--queue takes one value here, not a and b"),
         (["jobs", "--limit", "0"], "0 is not in the range"),
         (["jobs", "--status", "wating"], "there are waiting, delayed, processing, completed, failed, cancelled"),
         (["job"], "Missing argument 'ID'"),
