@@ -7,13 +7,14 @@ the worker settles.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import resource
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import UNSET, Raw
 
@@ -51,11 +52,24 @@ if TYPE_CHECKING:
 PILE = 1 << 20
 """Bytes of results after which a batch is settled before it ends."""
 FRESH = 0.001
-"""Seconds for which short jobs of a task share a deadline: to make one takes longer than some of them run."""
+"""Seconds for which short jobs with the same limit share a deadline: to make one takes longer than some of them run."""
 MEASURED = 0.001
 """Seconds from which a job's use of processor and memory is measured: doing so takes a thousandth of that."""
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes in which the system counts peak memory."""
+
+
+class Limit(NamedTuple):
+    """How long a try may take."""
+
+    seconds: float
+    kill_after_ns: int
+
+
+@functools.cache
+def _limit(timeout: float, kill_after: float) -> Limit:
+    """One object for all tasks with the same limit: the batches of several queues are interleaved."""
+    return Limit(timeout, int(kill_after * 1e9))
 
 
 class Lane:
@@ -70,9 +84,7 @@ class Lane:
         self.keep_ms = keep_ms(task.run)
         self.plain = not task.is_async
         """Whether nothing but the call is needed: no event loop."""
-        self.timeout = float(task.run.timeout or 0)
-        """Seconds; 0: no time limit."""
-        self.kill_after_ns = int(float(task.run.kill_after or 0) * 1e9)
+        self.limit = _limit(float(task.run.timeout), float(task.run.kill_after or 0)) if task.run.timeout else None
         self.endless = task.options.attempts is UNSET
         """Whether a handler that asks for another try gets one, however many there were."""
         tail = encode(task.queue) + encode(task.name)
@@ -130,11 +142,11 @@ class Runner:
                 held_back += len(run.outcome) + run.held_bytes
                 limited = None
             else:
-                if lane.timeout:
-                    if lane is not limited or started > fresh_until:
-                        limited, fresh_until = lane, started + FRESH
-                        words[DEADLINE_NS] = int((fresh_until + lane.timeout) * 1e9)
-                        words[KILL_AFTER_NS] = lane.kill_after_ns
+                if (limit := lane.limit) is not None:
+                    if limit is not limited or started > fresh_until:
+                        limited, fresh_until = limit, started + FRESH
+                        words[DEADLINE_NS] = int((fresh_until + limit.seconds) * 1e9)
+                        words[KILL_AFTER_NS] = limit.kill_after_ns
                         if alone:
                             self._watched()
                     words[DEADLINE_INDEX] = index
