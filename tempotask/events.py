@@ -135,8 +135,8 @@ class Events:
             subscription = Subscription(self, kind, callback, queue, name, newest or START)
             listener.subscriptions = (*listener.subscriptions, subscription)
             if self._listener is None:
-                self._listener = listener
                 listener.start(newest or START)
+                self._listener = listener
         return subscription
 
     def close_one(self, subscription: Subscription) -> None:

@@ -282,8 +282,10 @@ class Outcomes:
             if not self._closed:
                 heapq.heappush(self._checks, (time.monotonic() + wait.pause, next(self._numbers), wait))
                 if self._listener is None:
-                    self._listener = threading.Thread(target=self._listen, name="tempotask outcomes", daemon=True)
-                    self._listener.start()
+                    listener = threading.Thread(target=self._listen, name="tempotask outcomes", daemon=True)
+                    listener.start()
+                    # Only now: Ctrl-C may come while it starts, and one that has not can't be joined.
+                    self._listener = listener
                 self._wanted.notify_all()
                 return
             missing = self._missing(wait)
