@@ -324,9 +324,10 @@ class Runner:
 
     def _unknown(self, record: Record, started: float) -> Run:
         if self._others_may_run(record.queue, record.name):
-            # A rolling deploy: whoever declares it will come to it, a moment later. A random one: of two idle workers, the
-            # one that is handed this job and the one that is handed another's must not stay the same ones.
-            return Run(record, started, time.monotonic(), b"", 0, None, retry=(random.randint(100, 300), encode(record)))
+            # A rolling deploy: whoever declares it will come to it, a moment later. A random one: two workers must not
+            # be handed each other's jobs again and again.
+            later = random.randint(100, 300)
+            return Run(record, started, time.monotonic(), b"", 0, None, retry=(later, encode(record)))
         known = ", ".join(sorted(f"{queue}/{name}" for queue, name in self.lanes)[:20]) or "nothing"
         error = UnknownTask(f"no task {record.name!r} in queue {record.queue!r}; registered are: {known}")
         return ended_badly(record, DEFAULTS, describe(error), started, final=True)
