@@ -14,6 +14,7 @@ import msgspec
 from tempotask.durations import patience
 from tempotask.errors import InvalidOptions
 from tempotask.names import short
+from tempotask.store.endings import ain_order, in_order
 from tempotask.store.records import decode_outcome
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         """
         ending = self._taken()
         if ending is None:
-            (ending,) = self._client.outcomes.in_order([self.id], timeout, self._known)
+            (ending,) = in_order(self._client.outcomes, [self.id], timeout, self._known)
         return self._value(ending)
 
     def cancel(self) -> bool:
@@ -100,7 +101,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         """`result`, to be awaited."""
         ending = self._taken()
         if ending is None:
-            (ending,) = [one async for one in self._client.outcomes.ain_order([self.id], timeout, self._known)]
+            (ending,) = [one async for one in ain_order(self._client.outcomes, [self.id], timeout, self._known)]
         return self._value(ending)
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -113,7 +114,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             TimeoutError: the `timeout` is over; the job goes on.
             ResultExpired, JobNotFound: there is no status to tell.
         """
-        (ending,) = [one async for one in self._client.outcomes.ain_order([self.id], timeout, self._known)]
+        (ending,) = [one async for one in ain_order(self._client.outcomes, [self.id], timeout, self._known)]
         self._seen = ending
         return await self._client.apart(self._client.final_status, self.id, ending)
 
@@ -145,7 +146,7 @@ class JobHandles(list[JobHandle[R]]):
         if not self:
             return []
         client, missing = self[0]._client, self._missing()
-        with contextlib.closing(client.outcomes.in_order(missing, timeout, True)) as endings:
+        with contextlib.closing(in_order(client.outcomes, missing, timeout, True)) as endings:
             return [handle._value(handle._taken() or next(endings)) for handle in self]
 
     async def aresults(self, timeout: float | None = None) -> list[R]:
@@ -153,7 +154,7 @@ class JobHandles(list[JobHandle[R]]):
         if not self:
             return []
         client, missing = self[0]._client, self._missing()
-        async with contextlib.aclosing(client.outcomes.ain_order(missing, timeout, True)) as endings:
+        async with contextlib.aclosing(ain_order(client.outcomes, missing, timeout, True)) as endings:
             return [handle._value(handle._taken() or await endings.__anext__()) for handle in self]
 
     def _missing(self) -> list[str]:

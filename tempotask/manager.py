@@ -227,9 +227,7 @@ class QueueManager(Jobs, Generic[A]):
             raise InvalidName(f"id {id!r}: give the id of a job, a str")
         return JobHandle(id, "", "", False, self._client, _known=False)
 
-    def on(
-        self, event: str, callback: Callback, queue: str | None = None, name: str | None = None
-    ) -> Subscription:
+    def on(self, event: str, callback: Callback, queue: str | None = None, name: str | None = None) -> Subscription:
         """Calls `callback` with each `Event` of that kind from now on, of one queue and one task if they are given.
 
         Events: `waiting, started, progress, completed, failed, retrying, cancelled, stalled, worker`. Calls come one

@@ -11,7 +11,6 @@ is looked for: found nowhere and still without an outcome, it has `ResultExpired
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import heapq
 import itertools
@@ -19,14 +18,12 @@ import random
 import threading
 import time
 import uuid
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import redis
 from redis.connection import AbstractConnection
 
-from tempotask.durations import patience
 from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired, ServerUnavailable, TempoTaskError
 from tempotask.store import look
 from tempotask.store.records import FINISHED
@@ -150,55 +147,6 @@ class Outcomes:
             first = len(self._soon) == 1
         if first:
             self._submit(self._ask_all)
-
-    def in_order(self, ids: Sequence[str], timeout: float | None, known: bool) -> Generator[Ending, None, None]:
-        """The endings of these jobs, in their order, each as soon as it and those before it are there.
-
-        Raises:
-            TimeoutError: `timeout` seconds are over.
-        """
-        ready, timeout = threading.Event(), patience(timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        wait = self.begin(ids, ready.set, known)
-        # What has been yielded is let go, as results may be large.
-        arrived: dict[str, Ending] = {}
-        repeated = _repeated(ids)
-        try:
-            self.ask(wait)
-            for id in ids:
-                while id not in arrived:
-                    ready.clear()
-                    arrived.update(wait.take())
-                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                    if id not in arrived and not ready.wait(left):
-                        raise _late(id, timeout)
-                yield arrived[id] if id in repeated else arrived.pop(id)
-        finally:
-            self.end(wait)
-
-    async def ain_order(self, ids: Sequence[str], timeout: float | None, known: bool) -> AsyncGenerator[Ending, None]:
-        """`in_order`, for `async for`."""
-        loop, ready, timeout = asyncio.get_running_loop(), asyncio.Event(), patience(timeout)
-        deadline = None if timeout is None else loop.time() + timeout
-        wait = self.begin(ids, lambda: loop.call_soon_threadsafe(ready.set), known)
-        # What has been yielded is let go, as results may be large.
-        arrived: dict[str, Ending] = {}
-        repeated = _repeated(ids)
-        try:
-            self.ask_soon(wait)
-            for id in ids:
-                while id not in arrived:
-                    ready.clear()
-                    arrived.update(wait.take())
-                    if id not in arrived:
-                        try:
-                            async with asyncio.timeout_at(deadline):
-                                await ready.wait()
-                        except TimeoutError:
-                            raise _late(id, timeout) from None
-                yield arrived[id] if id in repeated else arrived.pop(id)
-        finally:
-            self.end(wait)
 
     def close(self) -> None:
         """Ends the listener, and every wait with `ServerUnavailable`."""
@@ -403,12 +351,3 @@ class Outcomes:
         if known or self._find(id) is not None:
             return ResultExpired(f"job {id} has ended, and its outcome is no longer kept; give it a longer keep_result")
         return JobNotFound.of(id)
-
-
-def _repeated(ids: Sequence[str]) -> set[str]:
-    """The ids that are there more than once: as a rule, none."""
-    return set() if len(set(ids)) == len(ids) else {id for id, times in Counter(ids).items() if times > 1}
-
-
-def _late(id: str, timeout: float | None) -> TimeoutError:
-    return TimeoutError(f"job {id} has not finished within {timeout} s; it goes on, and may be asked for again")

@@ -1,0 +1,78 @@
+"""The endings of some jobs, in the order that the caller wants them in."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Generator, Sequence
+
+from tempotask.durations import patience
+from tempotask.store.outcomes import Ending, Outcomes
+
+
+def in_order(
+    outcomes: Outcomes, ids: Sequence[str], timeout: float | None, known: bool
+) -> Generator[Ending, None, None]:
+    """The endings of these jobs, in their order, each as soon as it and those before it are there.
+
+    `known`: whether this process saw them being added.
+
+    Raises:
+        TimeoutError: `timeout` seconds are over.
+    """
+    ready, timeout = threading.Event(), patience(timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    wait = outcomes.begin(ids, ready.set, known)
+    # What has been yielded is let go, as results may be large.
+    arrived: dict[str, Ending] = {}
+    repeated = _repeated(ids)
+    try:
+        outcomes.ask(wait)
+        for id in ids:
+            while id not in arrived:
+                ready.clear()
+                arrived.update(wait.take())
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                if id not in arrived and not ready.wait(left):
+                    raise _late(id, timeout)
+            yield arrived[id] if id in repeated else arrived.pop(id)
+    finally:
+        outcomes.end(wait)
+
+
+async def ain_order(
+    outcomes: Outcomes, ids: Sequence[str], timeout: float | None, known: bool
+) -> AsyncGenerator[Ending, None]:
+    """`in_order`, for `async for`."""
+    loop, ready, timeout = asyncio.get_running_loop(), asyncio.Event(), patience(timeout)
+    deadline = None if timeout is None else loop.time() + timeout
+    wait = outcomes.begin(ids, lambda: loop.call_soon_threadsafe(ready.set), known)
+    # What has been yielded is let go, as results may be large.
+    arrived: dict[str, Ending] = {}
+    repeated = _repeated(ids)
+    try:
+        outcomes.ask_soon(wait)
+        for id in ids:
+            while id not in arrived:
+                ready.clear()
+                arrived.update(wait.take())
+                if id not in arrived:
+                    try:
+                        async with asyncio.timeout_at(deadline):
+                            await ready.wait()
+                    except TimeoutError:
+                        raise _late(id, timeout) from None
+            yield arrived[id] if id in repeated else arrived.pop(id)
+    finally:
+        outcomes.end(wait)
+
+
+def _repeated(ids: Sequence[str]) -> set[str]:
+    """The ids that are there more than once: as a rule, none."""
+    return set() if len(set(ids)) == len(ids) else {id for id, times in Counter(ids).items() if times > 1}
+
+
+def _late(id: str, timeout: float | None) -> TimeoutError:
+    return TimeoutError(f"job {id} has not finished within {timeout} s; it goes on, and may be asked for again")
