@@ -1,4 +1,4 @@
-"""Messages as they go over the wire, as far as a proxy must understand them: where one ends, and which script it calls."""
+"""Messages as they go over the wire, as far as a proxy must know them: where one ends, and which script it calls."""
 
 from __future__ import annotations
 
