@@ -1,0 +1,216 @@
+"""The world: a server, a way to it, a ledger, supervisors, a producer, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+from pool.running import LONG, Supervisor, wait_until
+from servers import OwnServer
+
+from tempotask import JobHandles, QueueManager
+from tempotask.store.connect import Server
+from tempotask.store.store import Store
+from torture.chores import QUEUES, Chore
+from torture.debts import COMPLETED, Debts, Owed
+from torture.fault import Setting
+from torture.ledger import PATH, Ledger
+from torture.proxy import Proxy
+
+TESTS = Path(__file__).parent.parent
+CHORES = ("short", "busy", "ashort", "poison")
+"""Names of tasks that are in each of the queues and take a `Chore`."""
+
+
+class World:
+    """What a fault breaks. Closing it leaves nothing, but the folder when `keep` says so."""
+
+    def __init__(self, setting: Setting | None = None, seed: int = 0) -> None:
+        self.setting = setting or Setting()
+        self.seed = seed
+        self.folder = Path(tempfile.mkdtemp(prefix="torture-"))
+        self.namespace = f"torture-{uuid.uuid4().hex[:8]}"
+        self.supervisors: list[Supervisor] = []
+        self.gone: list[Supervisor] = []
+        """Those in whose place others are."""
+        self._randoms = threading.local()
+        self._numbers = random.Random(seed)
+        for name, text in self.setting.files.items():
+            (self.folder / name).write_text(text)
+        self.ledger = Ledger(self._subfolder("ledger"))
+        self.server = OwnServer(self._subfolder("server"), *self.setting.server)
+        self.proxy = Proxy(self.server.path, f"{self.folder}/p.sock", seed)
+        self.direct = redis.Redis(unix_socket_path=self.server.path)
+        self.manager: QueueManager[Any] = QueueManager.init(db=self.proxy.url, namespace=self.namespace)
+        self.store = Store(Server(self.server.url), self.namespace)
+        self.debts = Debts(self.manager)
+
+    def _subfolder(self, name: str) -> Path:
+        (self.folder / name).mkdir()
+        return self.folder / name
+
+    # -- chance
+
+    @property
+    def random(self) -> random.Random:
+        """Chance, by the seed: each injection has its own, so that what others do at the same time changes nothing."""
+        if not hasattr(self._randoms, "own"):
+            self._randoms.own = random.Random(self.seed)
+        own: random.Random = self._randoms.own
+        return own
+
+    def seed_thread(self, seed: int) -> None:
+        """From here on `random` in this thread begins with that seed."""
+        self._randoms.own = random.Random(seed)
+
+    # -- supervisors
+
+    def start(self) -> None:
+        """Starts the supervisors of the setting; returns when all are ready."""
+        begun = [self.begin_supervisor() for _ in range(self.setting.supervisors)]
+        for supervisor in begun:
+            supervisor.wait_for("ready: ")
+
+    def begin_supervisor(
+        self, *options: str, environment: Mapping[str, str] | None = None, application: str = ""
+    ) -> Supervisor:
+        """Starts a supervisor and does not wait for it."""
+        setting = self.setting
+        arguments = [application or setting.application, "--db", self.proxy.url, "--namespace", self.namespace]
+        arguments += ["--concurrency", str(setting.workers), "--lease", str(setting.lease), "--log-format", "json"]
+        known = {**os.environ, **self.environment(), **setting.environment, **(environment or {})}
+        supervisor = Supervisor([*arguments, *setting.options, *options], self.folder, known)
+        self.supervisors.append(supervisor)
+        return supervisor
+
+    def environment(self) -> dict[str, str]:
+        """What handlers need, and a folder of the world's own for what is temporary."""
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+        return {PATH: self.ledger.server.path, "PYTHONPATH": path, "TMPDIR": str(temporary)}
+
+    def start_supervisor(
+        self, *options: str, environment: Mapping[str, str] | None = None, application: str = ""
+    ) -> Supervisor:
+        """Starts one more; returns when its workers are ready."""
+        supervisor = self.begin_supervisor(*options, environment=environment, application=application)
+        supervisor.wait_for("ready: ")
+        return supervisor
+
+    def replace(self, supervisor: Supervisor, *options: str) -> Supervisor:
+        """Starts another in the place of one that is gone, or about to go."""
+        supervisor.end()
+        self.supervisors.remove(supervisor)
+        self.gone.append(supervisor)
+        return self.start_supervisor(*options)
+
+    def workers(self) -> list[psutil.Process]:
+        """The live workers of all supervisors."""
+        return [worker for supervisor in list(self.supervisors) for worker in supervisor.workers()]
+
+    def owner(self, worker: psutil.Process) -> Supervisor:
+        """Whose worker it is, or was while it lived."""
+        for supervisor in self.supervisors:
+            if worker in supervisor.workers():
+                return supervisor
+        raise LookupError(f"no supervisor has worker {worker.pid}")
+
+    def lines(self, text: str) -> list[str]:
+        """The lines of all supervisors' logs that have this text in them."""
+        return [line for supervisor in (*self.gone, *self.supervisors) for line in supervisor.about(text)]
+
+    # -- jobs
+
+    def add(
+        self, name: str, number: int = 1, *, expect: Sequence[str] = COMPLETED, data: object = None, **options: Any
+    ) -> JobHandles[Any]:
+        """Adds jobs that are owed, through the proxy, and returns their handles. `expect` are the outcomes that are
+        right. A chore gets its data here; of other tasks, which are in the queue `nasty`, the data are as given.
+
+        Raises what `enqueue_many` raises; those that may be in nevertheless are not owed, but looked at.
+        """
+        return self.debts.add(self._job(name, tuple(expect), data, options) for _ in range(number))
+
+    def _job(
+        self, name: str, expect: tuple[str, ...], data: object, given: Mapping[str, Any]
+    ) -> tuple[Owed, dict[str, Any]]:
+        mark, chance, options = self.debts.mark(), self.random, dict(given)
+        queue = options.pop("queue", "") or (chance.choice(QUEUES) if name in CHORES else "nasty")
+        if isinstance(data, Chore):
+            data = Chore(mark, data.seconds, data.fails)
+        elif name in CHORES:
+            data = Chore(mark, float(data) if isinstance(data, int | float) else 0.0)
+        item = {"name": name, "queue": queue, "data": data, "options": options}
+        return Owed(mark, expect), item
+
+    def add_mixed(self, number: int) -> JobHandles[Any]:
+        """Adds short jobs of many kinds: most take no time, a few so long that what is behind them is stolen."""
+        return self.debts.add(self._mixed() for _ in range(number))
+
+    def _mixed(self) -> tuple[Owed, dict[str, Any]]:
+        chance = self.random
+        name = chance.choices(("short", "busy", "ashort"), (90, 5, 5))[0]
+        seconds = chance.choices((0.0, 0.002, 0.02, 0.15), (900, 80, 18, 2))[0]
+        options: dict[str, Any] = {}
+        if chance.random() < 0.03:
+            options["delay"] = chance.uniform(0.01, 0.5)
+        if chance.random() < 0.05:
+            options["priority"] = chance.randint(-2, 2)
+        if chance.random() < 0.02:
+            options["retry_delay"] = chance.uniform(0.0, 0.1)
+        owed, item = self._job(name, COMPLETED, Chore("", seconds, int(chance.random() < 0.01)), options)
+        if chance.random() < 0.03:
+            item["options"]["id"] = f"own-{owed.mark}"
+        return owed, item
+
+    def wait_busy(self, within: float = LONG) -> int:
+        """Returns when a worker is inside a handler: its pid."""
+        return next(iter(wait_until(self.ledger.busy, "no worker is inside a handler", within)))
+
+    def outstanding(self) -> int:
+        """How many jobs that are owed have not ended, by the ledger."""
+        self.ledger.entries()
+        return len(self.debts.owed.keys() - self.ledger.ended)
+
+    # -- the end
+
+    def stop(self) -> None:
+        """Stops the supervisors gently, those that do not end by force."""
+        for supervisor in self.supervisors:
+            if supervisor.process.poll() is None:
+                supervisor.signal(signal.SIGCONT)
+                supervisor.signal()
+        end = time.monotonic() + LONG
+        for supervisor in (*self.gone, *self.supervisors):
+            try:
+                supervisor.end(max(1.0, end - time.monotonic()))
+            except Exception:
+                supervisor.signal(signal.SIGKILL)
+                supervisor.end()
+
+    def close(self, keep: bool = False) -> None:
+        """Ends all that belongs to it."""
+        try:
+            self.manager.close()
+            self.stop()
+        finally:
+            self.store.close()
+            self.direct.close()
+            self.proxy.close()
+            if self.server.process.poll() is None:
+                self.server.kill()
+            self.ledger.close()
+            if not keep:
+                shutil.rmtree(self.folder, ignore_errors=True)
