@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import psutil
@@ -36,11 +37,13 @@ def wait_until(what: Callable[[], T], why: str, within: float = LONG) -> T:
 
 
 class Supervisor:
-    """A supervisor and the tree under it."""
+    """A supervisor and the tree under it. `through` is a command that runs it, as `prlimit` does, in its own place."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, arguments: Sequence[str], folder: Path, environment: dict[str, str], through: Sequence[str] = ()
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tempotask.cli.supervisor", *arguments],
+            [*through, sys.executable, "-m", "tempotask.cli.supervisor", *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -162,12 +165,21 @@ class Bench:
         os.mkfifo(self.folder / name)
         return os.open(self.folder / name, os.O_RDWR | os.O_NONBLOCK)
 
-    def begin(self, *options: str, app: str = "chores:tempotask", folder: Path = APPS, workers: int = 2) -> Supervisor:
+    def begin(
+        self,
+        *options: str,
+        app: str = "chores:tempotask",
+        folder: Path = APPS,
+        workers: int = 2,
+        through: Sequence[str] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Supervisor:
         """Starts a supervisor and does not wait for it."""
         names = {name: str(self.folder / name.removeprefix("TEST_").lower()) for name in PIPES}
         arguments = (app, "--db", self.url, "--namespace", self.namespace)
         count = ("--concurrency", str(workers)) if workers else ()
-        self.supervisors.append(Supervisor([*arguments, *count, *options], folder, {**os.environ, **names}))
+        environment = {**os.environ, **names, **environment}
+        self.supervisors.append(Supervisor([*arguments, *count, *options], folder, environment, through))
         return self.supervisors[-1]
 
     def start(self, *options: str, app: str = "chores:tempotask", folder: Path = APPS, workers: int = 2) -> Supervisor:
