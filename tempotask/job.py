@@ -25,8 +25,10 @@ D = TypeVar("D")
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
 
-LINE_BYTES = 64 * 1024
-"""The longest log line that is kept."""
+LINE_BYTES, HEAD_BYTES = 64 * 1024, 5
+"""The longest log line that is kept, encoded; what an encoded text has in front of it."""
+CUT = " …".encode()
+"""How a line ends that was cut."""
 NOTE = 1000
 """Characters of a note on the progress that are kept."""
 
@@ -77,7 +79,7 @@ class Job(msgspec.Struct, Generic[D]):
     parent: str | None = None
     """The id of the job whose handler added this one."""
     token: int = 0
-    """A fencing token: each start of any job has a higher one."""
+    """A fencing token: a later start of a job has a higher one, also after the server came back with older state."""
     cancelled: bool = False
     _enqueued: float = 0.0
     _sink: Sink = _NOWHERE
@@ -94,8 +96,10 @@ class Job(msgspec.Struct, Generic[D]):
             InvalidPayload: a message that can't be encoded, or of more than 64 KiB.
         """
         if isinstance(message, str) and len(message) > LINE_BYTES // 4:
-            # Text is cut rather than refused: losing a job over a long line would be out of proportion.
-            message = message.encode(errors="replace")[: LINE_BYTES - 64].decode(errors="ignore") + " …"
+            whole = message.encode(errors="replace")
+            if len(whole) > LINE_BYTES - HEAD_BYTES:
+                # Text is cut rather than refused: losing a job over a long line would be out of proportion.
+                message = whole[: LINE_BYTES - HEAD_BYTES - len(CUT)].decode(errors="ignore") + CUT.decode()
         self._sink.log(self, payload.encode(message, LINE_BYTES, "the log line"))
         return _LOGGED
 

@@ -43,7 +43,7 @@ TABLE = {
     "events": "stream: what happens, while somebody listens",
     "counts:<queue>": "hash: completed, failed, cancelled since the queue exists; now delayed, retries, parked (that "
     "waited), holes; of its histories <status>:kept, and <status>:trimmed, which the last page holds still",
-    "tokens": "counter: the fencing tokens",
+    "tokens": "counter: the highest fencing token, in microseconds since 1970 or above",
     "refused": "counter: results that came too late and were refused",
     "format": "string: the version of all this",
 }

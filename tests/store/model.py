@@ -72,7 +72,9 @@ class Model:
         """By id: which start of the job told how it is, and whether listeners know that it started."""
         self.cancelled: set[bytes] = set()
         """Records of runs that were cancelled or deleted."""
-        self.refused = self.tokens = self.added = self.ended = 0
+        self.refused = self.added = self.ended = 0
+        self.tokens = self.highest_token = 0
+        """Fencing tokens given since the last comparison, and the highest then."""
 
     # -- moves inside the scripts
 

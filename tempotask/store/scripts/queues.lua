@@ -267,9 +267,18 @@ end
 
 -- The message that brings a batch to its worker: MessagePack, put together in one go, as it may be a megabyte.
 -- Payloads go as binary, which cmsgpack can't write.
+-- The first of so many new fencing tokens, which follow each other. They are microseconds of the server's clock, pushed
+-- on where more are given than time goes by: a mere count would, after a restart with older state, begin again with
+-- numbers that were given before.
+local function new_tokens(number)
+  local t = call('TIME')
+  local first = math.max(t[1] * 1000000 + t[2], tonumber(call('GET', P .. 'tokens') or 0) + 1)
+  call('SET', P .. 'tokens', text(first + number - 1))
+  return first
+end
+
 local function message(turn, batch, payloads)
-  local token = call('INCRBY', P .. 'tokens', #batch) - #batch + 1
-  local parts = { '\149', cmsgpack.pack(turn), cmsgpack.pack(token), '\221', count32(#batch), concat(batch) }
+  local parts = { '\149', cmsgpack.pack(turn), cmsgpack.pack(new_tokens(#batch)), '\221', count32(#batch), concat(batch) }
   parts[#parts + 1] = '\223' .. count32(#payloads)
   if #payloads > 0 then
     local index = {}
