@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import redis
 from pool.running import LONG, wait_until
+from torture.mishap import Direction
 from torture.proxy import Proxy
 
 from tempotask.store.connect import Server
@@ -44,7 +45,7 @@ def wire(proxy: Proxy) -> Iterator[Wire]:
 
 def test_what_goes_through_arrives_as_it_was_sent(client: redis.Redis, proxy: Proxy) -> None:
     blob = os.urandom(3_000_000) + b"\r\n*1\r\n$-1\r\n"
-    pipeline = client.pipeline(transaction=True)
+    pipeline: Any = client.pipeline(transaction=True)
     pipeline.set("a", blob).get("a").get("absent").rpush("l", *range(3000)).lrange("l", 0, -1)
     pipeline.eval("return {1, {2, 'x', {}}, false}", 0).incrbyfloat("f", 0.5).xadd("s", {"k": "v"})
     answers = pipeline.execute()
@@ -70,7 +71,8 @@ def test_a_reply_is_lost_only_after_the_script_ran(proxy: Proxy, client: redis.R
 
 
 def test_a_request_that_is_held_has_not_reached_the_server(proxy: Proxy, client: redis.Redis, wire: Wire) -> None:
-    for direction, there in (("request", set()), ("reply", {b"q"})):
+    cases: list[tuple[Direction, set[bytes]]] = [("request", set()), ("reply", {b"q"})]
+    for direction, there in cases:
         hold = proxy.hold("pause", direction)
         thread = threading.Thread(target=wire.run, args=("pause", f"call-{direction}", 1, 1000, "pause", "q"))
         thread.start()

@@ -33,6 +33,10 @@ class Loss:
         self._pids = pids
         self._seen = 0
 
+    def end(self) -> None:
+        """None is lost any more."""
+        self._times = self.lost
+
     def takes(self, script: str, pid: int, reply: bytes) -> bool:
         """Whether this reply gets lost. An error says that the script did not run."""
         if (

@@ -56,6 +56,10 @@ class Link:
         self.reply = Flow("reply", server, client)
         self.closed = False
 
+    @property
+    def muted(self) -> bool:
+        return self.request.muted or self.reply.muted
+
     def flow(self, direction: Direction) -> Flow:
         return self.request if direction == "request" else self.reply
 
@@ -122,7 +126,7 @@ class Proxy:
 
     def keep(self, loss: Loss) -> None:
         """Nothing more is lost by it."""
-        self._loop.do(lambda: self._losses.remove(loss))
+        self._loop.do(loss.end)
 
     def hold(self, script: str, direction: Direction, pids: Collection[int] = EVERYBODY) -> Hold:
         """Stops the next request or reply of a script on its way."""
@@ -141,6 +145,10 @@ class Proxy:
     def restore(self) -> None:
         """A good way to the server again. What is half open stays so."""
         self._loop.do(self._restore)
+
+    def half_opened(self) -> int:
+        """How many connections are half open, and their clients do not know it yet."""
+        return self._loop.do(lambda: sum(not link.request.ended and link.muted for link in self._links))
 
     def owners(self) -> set[int]:
         """The processes that are connected."""
