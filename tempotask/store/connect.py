@@ -14,7 +14,7 @@ from redis import exceptions as wrong
 from redis.connection import AbstractConnection
 
 from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable
-from tempotask.store import address
+from tempotask.store import address, rights
 from tempotask.store.embedded import OLDEST_REDIS, EmbeddedServer, home_folder
 
 T = TypeVar("T")
@@ -179,6 +179,8 @@ class Server:
 
     def _give_up(self, error: redis.RedisError) -> NoReturn:
         """Raises what there is to say about an error that waiting does not cure."""
+        if rights.refused(error):
+            raise ServerUnavailable(rights.told(self.label, [rights.missing(error)], OTHERWISE)) from error
         if isinstance(error, REFUSED):
             raise ServerUnavailable(
                 f"the server at {self.label} refuses us ({error}): put a user and a password that may use it "

@@ -47,6 +47,7 @@ SCRIPTS = {
         *("schedule", "fire", "firings"),
         *("say", "listen"),
         *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend", "pause", "act", "revise"),
+        "rights",
     )
 }
 

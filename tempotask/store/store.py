@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import redis
 
-from tempotask.store import keys
+from tempotask.errors import ServerUnavailable
+from tempotask.store import keys, rights
 from tempotask.store.addition import Addition, NewJob, named
-from tempotask.store.connect import Server
+from tempotask.store.connect import OTHERWISE, Server
 from tempotask.store.numbers import NOTICE_MS
 from tempotask.store.script import Argument, packed
 from tempotask.store.settlement import Settlement
@@ -57,6 +58,7 @@ class Store:
         self.prefix = keys.prefix(namespace)
         # Connections that nobody uses right now. A deque's ends are safe to use from several threads.
         self._wires: collections.deque[Wire] = collections.deque()
+        self._allowed = False
         self._offset: float | None = None
         self._calls = itertools.count(secrets.randbelow(36**6))
 
@@ -68,6 +70,21 @@ class Store:
 
     def once(self, name: str, *arguments: Argument) -> Any:
         """Runs a script without trying again: for those whose reply may be lost only once."""
+        self.ask_leave()
+        return self._once(name, *arguments)
+
+    def ask_leave(self) -> None:
+        """Before the first script that changes something: a user who may not do all of it is told so, before half of it
+        is done. Raises `ServerUnavailable`."""
+        if self._allowed:
+            return
+        lacking = [word.decode() for word in self._once("rights")]
+        if lacking:
+            keys_too = [f"~{self.prefix}*" if word == "~" else word for word in lacking]
+            raise ServerUnavailable(rights.told(self.server.label, keys_too, OTHERWISE))
+        self._allowed = True
+
+    def _once(self, name: str, *arguments: Argument) -> Any:
         wire = self._wires.pop() if self._wires else Wire(self.server, self.namespace, self.server.connect_timeout / 2)
         try:
             answer = wire.run(name, *arguments)
@@ -182,7 +199,7 @@ class Store:
         reply = self.run("renew", supervisor, int(lease * 1000), "1" if tidy else "")
         if reply[0] != b"renewed":
             return None
-        texts = [part.decode() for part in reply[1:]]
+        texts = [part.decode(errors="backslashreplace") for part in reply[1:]]
         others = dict(zip(texts[2::2], texts[3::2], strict=True))
         others.pop(supervisor, None)
         now = int(texts[0]) / 1000
@@ -246,7 +263,7 @@ class Store:
         connection.send_packed_command(packed("LPOP", key, 1000))  # type: ignore[no-untyped-call]
         parts = [first[1], *(connection.read_response(disable_decoding=True) or [])]
         split = (part.partition(b" ") for part in parts)
-        return [(id.decode(), outcome) for id, _, outcome in split]
+        return [(id.decode(errors="replace"), outcome) for id, _, outcome in split]
 
     def unwait(self, client: str, ids: Sequence[str]) -> None:
         """The client does not wait for these jobs any longer."""

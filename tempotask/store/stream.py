@@ -26,6 +26,7 @@ class Stream:
         self._under_way = addition
         try:
             if self._connection is None:
+                self._store.ask_leave()
                 server = self._store.server
                 self._connection = server.connection(timeout=server.connect_timeout)
             command = packed("EVALSHA", SCRIPTS["enqueue"].sha, 1, self._store.ring, *addition.arguments())
