@@ -65,10 +65,19 @@ for _command in (
     cli.add_command(_command)
 
 
+def hide(name: str) -> None:
+    """The command line may hold a password, and everybody can read it: only the command's name is left."""
+    from setproctitle import setproctitle
+
+    setproctitle(f"tempotask: {name}")
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command, and exits."""
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
+        if arguments is None and any("://" in argument for argument in given):
+            hide(given[0])
         status = cli.main(given or ["--help"], prog_name="tempotask", standalone_mode=False)
         with output.reader_may_leave():
             sys.stdout.flush()

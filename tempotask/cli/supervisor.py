@@ -39,13 +39,14 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
 
     TERM and INT stop gently, a second one at once. HUP takes up changed code.
     """
+    # Before anything that takes long: the command line may hold a password.
+    setproctitle(f"tempotask: supervisor {application}")
     from tempotask.pool.supervisor import Settings, Supervisor
 
     log_format.set_up(options.pop("log_format"))
     if options["namespace"] is not None:
         names.check_name("namespace", options["namespace"])
     start = msgspec.json.decode(os.environ.pop("TEMPOTASK_START", "{}"), type=_Start)
-    setproctitle(f"tempotask: supervisor {application}")
     settings = Settings(application, **{**options, "db": options["db"] or start.db})
     settings.namespace = settings.namespace or start.namespace
     settings.concurrency = settings.concurrency or start.concurrency

@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar, cast
 
 from tempotask.pool.batch import ControlBlock
 from tempotask.pool.report import AppReport, WorkerSpec
+from tempotask.store.address import without_secrets
 
 _OURS = str(Path(__file__).resolve().parent.parent) + os.sep
 _MAIN = "__mp_main__"  # what multiprocessing calls a script that it imports again, so that guards hold
@@ -40,9 +41,9 @@ class LoadError(Exception):
     """The application can't be had. `summary` is one line; `traceback` has the user's own frames, or is empty."""
 
     def __init__(self, summary: str, traceback: str = "") -> None:
-        super().__init__(summary)
-        self.summary = summary
-        self.traceback = traceback
+        self.summary = without_secrets(summary)
+        self.traceback = without_secrets(traceback)  # its lines of code may hold a URL
+        super().__init__(self.summary)
 
 
 def load(application: str) -> Manager:

@@ -8,6 +8,13 @@ import signal
 import msgspec
 
 
+class Private(msgspec.Struct, array_like=True):
+    """What holds the server's URL, and with it a password: its text says no more than what it is."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
 class TaskReport(msgspec.Struct, array_like=True):
     """One task that the application declares. `options` is MessagePack; `where` is the place that declares it.
 
@@ -21,7 +28,7 @@ class TaskReport(msgspec.Struct, array_like=True):
     time_outs_final: bool = False
 
 
-class AppReport(msgspec.Struct, array_like=True):
+class AppReport(Private, array_like=True):
     """What a supervisor has to know about an application, which it never imports itself.
 
     `options` is MessagePack, and so are `schedules` (store/schedules.py). `threads` (the nursery fills it in) names
@@ -39,7 +46,7 @@ class AppReport(msgspec.Struct, array_like=True):
     schedules: bytes = b""
 
 
-class WorkerSpec(msgspec.Struct, array_like=True):
+class WorkerSpec(Private, array_like=True):
     """What a worker is told at birth.
 
     `wake_fd` (-1: none) is an eventfd or a pipe's end that it writes to when it goes from idle to busy. Its number is

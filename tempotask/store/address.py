@@ -90,7 +90,7 @@ class Address:
     """
 
     label: str
-    url: str | None
+    url: str | None = field(repr=False)
     kind: type[Any]
     settings: Mapping[str, Any] = field(repr=False)
     sentinels: tuple[tuple[str, int], ...] = ()
@@ -126,7 +126,8 @@ def from_url(url: str) -> Address:
     except (ValueError, TypeError, redis.RedisError) as error:
         # The words of TypeError come from a signature; those of others might quote a part of a password.
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-        if unknown:
+        # An @ behind the question mark: the password has a ? in it, and what looks like a setting is a part of it.
+        if unknown and "@" not in url.partition("?")[2]:
             raise InvalidOptions(f"{_shown(url)}: no connection has a setting {unknown[1]!r}") from None
         raise InvalidOptions(
             f"{_shown(url)} is not a server's URL. One looks like redis://user:password@host:6379/0 "
@@ -266,6 +267,17 @@ def _written(value: Any) -> str:
 
 
 def _shown(url: str) -> str:
-    """A URL for an error message: what may hold a password is left out."""
-    secret = "@" in url or "pass" in url
-    return f"{url.partition('://')[0]}://..." if secret and "://" in url else "what was given" if secret else repr(url)
+    """A URL for an error message: shown only when nothing in it can be a part of a password."""
+    plain = re.fullmatch(r"([\w+]+://)?[\w.-]*(:\d{1,5})?(/[\w.-]*)*", url)
+    if plain or not url:
+        return repr(url)
+    scheme = re.match(r"[a-z+]+://", url)
+    return f"{scheme[0]}..." if scheme else "what was given"
+
+
+def without_secrets(text: str) -> str:
+    """A text without what stands before the `@` of URLs in it, and without passwords in their queries."""
+    if "://" not in text:
+        return text
+    text = re.sub(r"(\w://)([^\s\"'<>/:@]*:[^\s\"'<>]*|[^\s\"'<>/:@]+)@", r"\1…@", text)
+    return re.sub(r"(://[^\s\"'<>]*[?&]\w*password=)[^\s&\"'<>]+", r"\1…", text)
