@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from tempotask.pool import linux
 from tempotask.pool.deaths import Coroner
 from tempotask.store.records import Registration, read_registration
 from tempotask.store.store import Renewal, Store
@@ -23,10 +24,19 @@ from tempotask.store.store import Renewal, Store
 
 def boot_id() -> str:
     """What tells this boot of this machine from any other, and a container's processes from those of the next: their
-    numbers mean nothing to each other."""
+    numbers, and the times at which they were started, mean nothing to each other."""
     with contextlib.suppress(OSError):
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        spaces = [f"/proc/self/ns/{name}" for name in ("pid", "time")]
+        return " ".join([boot, *(os.readlink(space) for space in spaces if os.path.lexists(space))])
     return f"{socket.gethostname()}-{int(psutil.boot_time())}"
+
+
+def is_the_one(process: psutil.Process, registration: Registration) -> bool:
+    """Whether a process is the one that registered, and not a later one that got its number."""
+    if registration.born_ns:
+        return linux.born_ns(process.pid) == registration.born_ns
+    return abs(process.create_time() - registration.started) <= 1.0
 
 
 def register(
@@ -43,7 +53,7 @@ def register(
     process = psutil.Process()
     registration = Registration(
         *(socket.gethostname(), boot_id(), process.pid, process.create_time(), tasks, workers, schedules),
-        *(application, os.getcwd()),
+        *(application, os.getcwd(), linux.born_ns(process.pid)),
     )
     store.register(supervisor, lease, msgspec.msgpack.encode(registration))
 
@@ -102,7 +112,7 @@ class Leases:
             process = psutil.Process(registration.pid)
             # One that is dead and not reaped yet still has its number.
             gone = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-            return gone or bool(abs(process.create_time() - registration.started) > 1.0)
+            return gone or not is_the_one(process, registration)
         except psutil.NoSuchProcess:
             return True
         except psutil.Error:

@@ -85,7 +85,7 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
 
 
 class Registration(msgspec.Struct, array_like=True, frozen=True):
-    """What a supervisor says of itself. `boot` and `started` tell whether its process can still be the same."""
+    """What a supervisor says of itself. `boot` and `born_ns` tell whether its process can still be the same."""
 
     host: str
     boot: str
@@ -100,6 +100,9 @@ class Registration(msgspec.Struct, array_like=True, frozen=True):
     application: str = ""
     """What it runs, as it was typed, and the folder from which that is imported."""
     folder: str = ""
+    born_ns: int = 0
+    """When the process started, since the machine did: unlike `started` it stays the same when the clock is set. 0
+    where that can't be told."""
 
 
 def read_registration(told: bytes) -> Registration | None:
