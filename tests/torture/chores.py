@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -55,35 +57,45 @@ def end(job: Job[Any]) -> str:
     return write("end", job)
 
 
+@contextlib.contextmanager
+def written(job: Job[Any]) -> Iterator[None]:
+    """A run of a job: writes its start, and its end if it is an error. `end` writes the other kind."""
+    start(job)
+    try:
+        yield
+    except BaseException:
+        write("raise", job)
+        raise
+
+
 def finish(job: Job[Chore], ctx: Context[None]) -> str:
     """What becomes of a chore: an error, or one child and a result."""
     if job.attempt <= job.data.fails:
-        write("raise", job)
         raise NotYet(f"attempt {job.attempt}")
     ctx.enqueue(name="child", queue=CHILDREN, on_success=True)
     return end(job)
 
 
 def short(job: Job[Chore], ctx: Context[None]) -> str:
-    start(job)
-    if job.data.seconds:
-        time.sleep(job.data.seconds)
-    return finish(job, ctx)
+    with written(job):
+        if job.data.seconds:
+            time.sleep(job.data.seconds)
+        return finish(job, ctx)
 
 
 def busy(job: Job[Chore], ctx: Context[None]) -> str:
     """Uses its time, instead of sleeping."""
-    start(job)
-    until = time.monotonic() + job.data.seconds
-    while time.monotonic() < until:
-        pass
-    return finish(job, ctx)
+    with written(job):
+        until = time.monotonic() + job.data.seconds
+        while time.monotonic() < until:
+            pass
+        return finish(job, ctx)
 
 
 async def ashort(job: Job[Chore], ctx: Context[None]) -> str:
-    start(job)
-    await asyncio.sleep(job.data.seconds)
-    return finish(job, ctx)
+    with written(job):
+        await asyncio.sleep(job.data.seconds)
+        return finish(job, ctx)
 
 
 def poison(job: Job[Chore], ctx: Context[None]) -> str:
@@ -94,8 +106,8 @@ def poison(job: Job[Chore], ctx: Context[None]) -> str:
 
 @tempotask.task(queue=CHILDREN, keep_result=KEEP)
 def child(job: Job[None], ctx: Context[None]) -> str:
-    start(job)
-    return end(job)
+    with written(job):
+        return end(job)
 
 
 for queue in QUEUES:

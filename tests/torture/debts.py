@@ -19,6 +19,10 @@ class Owed(NamedTuple):
 
     mark: str
     expect: tuple[str, ...] = COMPLETED
+    is_chore: bool = True
+    """Whether it keeps to the rules of the chores: its result is the mark of its run, and it commits one child."""
+    max_crashes: int = 3
+    has_timeout: bool = False
 
 
 class Debts:

@@ -44,8 +44,9 @@ class Entry(NamedTuple):
         return f"{what}, token {self.token}, pid {self.pid}"
 
 
-def read_entry(line: bytes) -> Entry:
-    what, job, token, attempt, pid, at, name, of = line.decode().split(" ")
+def read_entry(line: bytes | str) -> Entry:
+    text = line if isinstance(line, str) else line.decode()
+    what, job, token, attempt, pid, at, name, of = text.split(" ")
     return Entry(what, job, int(token), int(attempt), int(pid), float(at), name, of)
 
 

@@ -22,11 +22,12 @@ from servers import OwnServer
 from tempotask import JobHandles, QueueManager
 from tempotask.store.connect import Server
 from tempotask.store.store import Store
-from torture.chores import QUEUES, Chore
+from torture.chores import MAX_CRASHES, QUEUES, Chore
 from torture.debts import COMPLETED, Debts, Owed
 from torture.fault import Setting
 from torture.ledger import PATH, Ledger
 from torture.proxy import Proxy
+from torture.receipts import Receipts
 
 TESTS = Path(__file__).parent.parent
 CHORES = ("short", "busy", "ashort", "poison")
@@ -45,7 +46,8 @@ class World:
         self.gone: list[Supervisor] = []
         """Those in whose place others are."""
         self._randoms = threading.local()
-        self._numbers = random.Random(seed)
+        self._heard: dict[Supervisor, int] = {}
+        self._counted = 0
         for name, text in self.setting.files.items():
             (self.folder / name).write_text(text)
         self.ledger = Ledger(self._subfolder("ledger"))
@@ -55,6 +57,7 @@ class World:
         self.manager: QueueManager[Any] = QueueManager.init(db=self.proxy.url, namespace=self.namespace)
         self.store = Store(Server(self.server.url), self.namespace)
         self.debts = Debts(self.manager)
+        self.receipts = Receipts()
 
     def _subfolder(self, name: str) -> Path:
         (self.folder / name).mkdir()
@@ -153,7 +156,8 @@ class World:
         elif name in CHORES:
             data = Chore(mark, float(data) if isinstance(data, int | float) else 0.0)
         item = {"name": name, "queue": queue, "data": data, "options": options}
-        return Owed(mark, expect), item
+        most = int(options.get("max_crashes", MAX_CRASHES))
+        return Owed(mark, expect, name in CHORES, most, options.get("timeout") is not None), item
 
     def add_mixed(self, number: int) -> JobHandles[Any]:
         """Adds short jobs of many kinds: most take no time, a few so long that what is behind them is stolen."""
@@ -184,6 +188,34 @@ class World:
         self.ledger.entries()
         return len(self.debts.owed.keys() - self.ledger.ended)
 
+    # -- judgement
+
+    def new_lines(self) -> list[str]:
+        """What supervisors have said since this was asked last."""
+        new = []
+        for supervisor in (*self.gone, *self.supervisors):
+            first, count = self._heard.get(supervisor, 0), len(supervisor.lines)
+            new += supervisor.lines[first:count]
+            self._heard[supervisor] = count
+        return new
+
+    def newly_completed(self) -> int | None:
+        """By how much the counters of completed jobs have grown since this was asked last; None when they shrank."""
+        counted = 0
+        for key in self.direct.scan_iter(f"{{{self.namespace}}}:counts:*", count=10_000):
+            counted += int(self.direct.hget(key, "completed") or 0)
+        before, self._counted = self._counted, counted
+        return counted - before if counted >= before else None
+
+    def forget(self) -> None:
+        """Begins the next part, after a judgement."""
+        self.ledger.forget()
+        self.debts.forget()
+
+    def slots(self) -> int:
+        """How many workers there should be."""
+        return sum(_concurrency(supervisor) for supervisor in self.supervisors)
+
     # -- the end
 
     def stop(self) -> None:
@@ -199,6 +231,8 @@ class World:
             except Exception:
                 supervisor.signal(signal.SIGKILL)
                 supervisor.end()
+            assert supervisor.process.stderr is not None
+            supervisor.process.stderr.close()
 
     def close(self, keep: bool = False) -> None:
         """Ends all that belongs to it."""
@@ -214,3 +248,9 @@ class World:
             self.ledger.close()
             if not keep:
                 shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _concurrency(supervisor: Supervisor) -> int:
+    """What it was told to have; the last word counts."""
+    words: list[str] = list(supervisor.process.args)  # type: ignore[arg-type]
+    return int(words[len(words) - words[::-1].index("--concurrency")])

@@ -1,0 +1,169 @@
+"""A campaign: part after part, in the plain world or in one of a fault's own, until all is done or time is over."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Callable, Sequence
+
+from torture.fault import Fault, NotHere, Setting
+from torture.judge import OTHER, Found, Verdict
+from torture.leftovers import Census, end_all, left
+from torture.part import Attempt, Part
+from torture.tally import Tally
+from torture.world import World
+
+PLAIN = Setting()
+WAY = frozenset({"server", "network"})
+"""Of these two groups, one fault at a time: each puts the server or the way to it right again at its end."""
+TOGETHER = ((1, 3), (2, 3), (3, 1))
+"""How many faults a mixed part has, and how often."""
+
+
+class Campaign:
+    """Runs parts and counts. `watch` is called with the tally whenever something has happened."""
+
+    def __init__(self, faults: Sequence[Fault], seed: int, jobs: int, watch: Callable[[Tally, str], None]) -> None:
+        self._faults = list(faults)
+        self._jobs = jobs
+        self._watch = watch
+        self._chance = random.Random(seed)
+        self._census = Census.take()
+        self._world: World | None = None
+        """The plain one."""
+        self._open: World | None = None
+        """The one that is there."""
+        self._before = self._census
+        self._part: Part | None = None
+        self.tally = Tally()
+        for fault in self._faults:
+            self.tally.row(fault.name, fault.group)
+
+    # -- which faults, in which order
+
+    def once(self) -> None:
+        """Each fault once: those that may be mixed in twos, in the plain world."""
+        deck = self._shuffled()
+        for plain in (True, False):
+            these = [fault for fault in deck if _is_plain(fault) is plain]
+            while these:
+                self._run(_drawn(these, 2))
+            self._close_plain()
+
+    def go_on(self, until: float) -> None:
+        """Faults in an order of chance, each as often as the others, until that moment of the monotonic clock."""
+        deck: list[Fault] = []
+        while time.monotonic() < until:
+            deck = deck or self._shuffled()
+            self._run(_drawn(deck, self._chance.choices(*zip(*TOGETHER, strict=True))[0]))
+        self._close_plain()
+
+    def _shuffled(self) -> list[Fault]:
+        return self._chance.sample(self._faults, len(self._faults))
+
+    # -- one part
+
+    def _run(self, faults: list[Fault]) -> None:
+        """Runs one part, and counts what came of it."""
+        seed = self._chance.randrange(1 << 31)
+        names = [fault.name for fault in faults]
+        self._watch(self.tally, " + ".join(names))
+        plain = _is_plain(faults[0])
+        world = self._world if plain and self._world is not None else self._begin(faults[0].setting, seed)
+        if plain:
+            self._world = world
+        self._part = Part(world, faults, seed, self._jobs * len(faults))
+        verdict = self._part.run()
+        attempts, self._part = self._part.attempts, None
+        kept = ""
+        if verdict.found or not plain or any(attempt.error for attempt in attempts):
+            kept = self._close(world, verdict)
+        self._count(attempts)
+        self.tally.count(names, verdict, kept)
+        self._watch(self.tally, "")
+
+    def _begin(self, setting: Setting, seed: int) -> World:
+        self._before = Census.take()
+        world = World(setting, seed)
+        self._open = world
+        world.start()
+        return world
+
+    def _close(self, world: World, verdict: Verdict) -> str:
+        """Closes a world and looks for what it left behind; the folder, if that is kept as there is a violation."""
+        evidence = _evidence(world) if verdict.found else ""
+        world.close(keep=True)
+        self._open = self._world = None
+        verdict.found += [Found(OTHER, f"left behind: {what}") for what in left(self._before, world.folder)]
+        if not verdict.found:
+            shutil.rmtree(world.folder)
+            return ""
+        found = [f"{one.kind}: {one.text}\n    " + "\n    ".join(one.evidence) for one in verdict.found]
+        (world.folder / "found").write_text("\n\n".join(found) + "\n")
+        (world.folder / "evidence").write_text(evidence)
+        return str(world.folder)
+
+    def _close_plain(self) -> None:
+        """Closes the plain world, if there is one; what it left behind is a violation of all of its parts."""
+        if self._world is None:
+            return
+        verdict = Verdict(0, 0, 0, [])
+        kept = self._close(self._world, verdict)
+        self.tally.count([], verdict, kept)
+
+    def _count(self, attempts: list[Attempt]) -> None:
+        for attempt in attempts:
+            row = self.tally.rows[attempt.fault.name]
+            if attempt.injection is not None:
+                row.injected += 1
+                self.tally.injected += 1
+                row.note(attempt.injection.note)
+                if attempt.injection.noticed is not None:
+                    row.noticed.append(attempt.injection.noticed)
+                if attempt.back is not None and len(attempts) == 1:
+                    row.back.append(attempt.back)
+            elif isinstance(attempt.error, NotHere):
+                row.not_here = str(attempt.error)
+            elif attempt.overtaken:
+                row.note("another fault was there first")
+            else:
+                row.failed += 1
+                row.note(f"{type(attempt.error).__name__}: {attempt.error}")
+                self.tally.failures.append((attempt.fault.name, attempt.trace or str(attempt.error)))
+
+    def end(self) -> None:
+        """Ends all that is still there, whatever happened."""
+        if self._part is not None:
+            self._part.abandon()
+        if self._open is not None:
+            self._open.close()
+        end_all(self._census)
+
+
+def _is_plain(fault: Fault) -> bool:
+    """Whether it is injected in the plain world, where it may be mixed with others."""
+    return fault.mixed and fault.setting == PLAIN
+
+
+def _drawn(deck: list[Fault], number: int) -> list[Fault]:
+    """Takes the next fault from a deck, and with it up to `number` in all that may be mixed with it."""
+    drawn = [deck.pop(0)]
+    if not _is_plain(drawn[0]):
+        return drawn
+    for fault in list(deck):
+        taken = any(other.group in WAY for other in drawn) and fault.group in WAY
+        if len(drawn) < number and _is_plain(fault) and not taken:
+            deck.remove(fault)
+            drawn.append(fault)
+    return drawn
+
+
+def _evidence(world: World) -> str:
+    """All that the ledger holds and the supervisors said."""
+    said = [
+        f"{supervisor.process.pid}: {line}"
+        for supervisor in (*world.gone, *world.supervisors)
+        for line in supervisor.lines
+    ]
+    return "\n".join([*said, *map(str, world.ledger.entries())]) + "\n"
