@@ -15,15 +15,14 @@ from typing import Any
 
 import click
 
-from torture.campaign import Campaign
+from torture.campaign import Campaign, Size
 from torture.fault import Fault
 from torture.faults import FAULTS
 from torture.leftovers import adopt_orphans
 from torture.table import Screen, report, write
 
-QUICK_JOBS = 300
-JOBS = 5000
-"""Short jobs for each fault; each has a child, which is another one."""
+QUICK = Size(jobs=500, backlog=400)
+LONG = Size(jobs=5000, backlog=2000)
 
 
 def chosen(context: click.Context, option: click.Parameter, only: str | None) -> list[Fault]:
@@ -35,9 +34,8 @@ def chosen(context: click.Context, option: click.Parameter, only: str | None) ->
     for name in filter(None, map(str.strip, only.split(","))):
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            raise click.BadParameter(
-                f"there is no fault {name!r}; " + (f"did you mean {near[0]!r}?" if near else "see --list")
-            )
+            hint = f"did you mean {near[0]!r}?" if near else "see --list"
+            raise click.BadParameter(f"there is no fault {name!r}; {hint}")
         found.append(known[name])
     return found
 
@@ -73,7 +71,7 @@ def quick(faults: list[Fault], seed: int | None, file: Path | None) -> None:
     """The fast and important faults, each once; with --only those, whatever they are."""
     if faults is FAULTS:
         faults = [fault for fault in FAULTS if fault.quick]
-    run_campaign(faults, seed, file, QUICK_JOBS, lambda campaign: campaign.once())
+    run_campaign(faults, seed, file, QUICK, lambda campaign: campaign.once())
 
 
 @torture.command()
@@ -82,18 +80,18 @@ def quick(faults: list[Fault], seed: int | None, file: Path | None) -> None:
 def run(minutes: float, faults: list[Fault], seed: int | None, file: Path | None) -> None:
     """All faults, alone and mixed, at random, for a while."""
     until = time.monotonic() + minutes * 60
-    run_campaign(faults, seed, file, JOBS, lambda campaign: campaign.go_on(until))
+    run_campaign(faults, seed, file, LONG, lambda campaign: campaign.go_on(until))
 
 
 @torture.command("until-stopped")
 @options
 def until_stopped(faults: list[Fault], seed: int | None, file: Path | None) -> None:
     """The same until Ctrl-C."""
-    run_campaign(faults, seed, file, JOBS, lambda campaign: campaign.go_on(math.inf))
+    run_campaign(faults, seed, file, LONG, lambda campaign: campaign.go_on(math.inf))
 
 
 def run_campaign(
-    faults: list[Fault], seed: int | None, file: Path | None, jobs: int, go: Callable[[Campaign], None]
+    faults: list[Fault], seed: int | None, file: Path | None, size: Size, go: Callable[[Campaign], None]
 ) -> None:
     """Exit status 1 on any violation, and when a fault could not be injected."""
     seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
@@ -103,7 +101,7 @@ def run_campaign(
     began = time.monotonic()
     click.echo(f"seed {seed}")
     with Screen(seed) as screen:
-        campaign = Campaign(faults, seed, jobs, screen.show)
+        campaign = Campaign(faults, seed, size, screen.show)
         try:
             go(campaign)
         except KeyboardInterrupt:
@@ -117,9 +115,9 @@ def run_campaign(
 
 
 if importlib.util.find_spec("torture.replies"):
-    from torture.replies import replies
-
-    torture.add_command(replies)
+    replies = importlib.import_module("torture.replies")
+    if hasattr(replies, "replies"):
+        torture.add_command(replies.replies)
 
 if __name__ == "__main__":
     torture(prog_name="torture")

@@ -6,6 +6,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from torture.fault import Fault, NotHere, Setting
 from torture.judge import OTHER, Found, Verdict
@@ -21,12 +22,21 @@ TOGETHER = ((1, 3), (2, 3), (3, 1))
 """How many faults a mixed part has, and how often."""
 
 
+class Size(NamedTuple):
+    """How much there is to do."""
+
+    jobs: int
+    """Short jobs that are added for each fault, at least; each has a child, which is another one."""
+    backlog: int
+    """So many of them always wait, while a fault is injected."""
+
+
 class Campaign:
     """Runs parts and counts. `watch` is called with the tally whenever something has happened."""
 
-    def __init__(self, faults: Sequence[Fault], seed: int, jobs: int, watch: Callable[[Tally, str], None]) -> None:
+    def __init__(self, faults: Sequence[Fault], seed: int, size: Size, watch: Callable[[Tally, str], None]) -> None:
         self._faults = list(faults)
-        self._jobs = jobs
+        self._size = size
         self._watch = watch
         self._chance = random.Random(seed)
         self._census = Census.take()
@@ -73,7 +83,7 @@ class Campaign:
         world = self._world if plain and self._world is not None else self._begin(faults[0].setting, seed)
         if plain:
             self._world = world
-        self._part = Part(world, faults, seed, self._jobs * len(faults))
+        self._part = Part(world, faults, seed, self._size.jobs * len(faults), self._size.backlog)
         verdict = self._part.run()
         attempts, self._part = self._part.attempts, None
         kept = ""
@@ -161,9 +171,5 @@ def _drawn(deck: list[Fault], number: int) -> list[Fault]:
 
 def _evidence(world: World) -> str:
     """All that the ledger holds and the supervisors said."""
-    said = [
-        f"{supervisor.process.pid}: {line}"
-        for supervisor in (*world.gone, *world.supervisors)
-        for line in supervisor.lines
-    ]
+    said = [f"{one.process.pid}: {line}" for one in (*world.gone, *world.supervisors) for line in one.lines]
     return "\n".join([*said, *map(str, world.ledger.entries())]) + "\n"

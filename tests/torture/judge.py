@@ -273,7 +273,5 @@ def check(world: World) -> list[Found]:
     """What the command finds in the namespace."""
     command = [sys.executable, "-m", "tempotask.cli.main", "check", "--db", world.server.url]
     done = subprocess.run([*command, "--namespace", world.namespace], capture_output=True, text=True, timeout=120)
-    said = (done.stdout + done.stderr).splitlines()
-    return (
-        [Found(OTHER, f"tempotask check: {said[0] if said else done.returncode}", "", said)] if done.returncode else []
-    )
+    said = (done.stdout + done.stderr).splitlines() or [f"exit status {done.returncode}"]
+    return [Found(OTHER, f"tempotask check: {said[0]}", "", said)] if done.returncode else []

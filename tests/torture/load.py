@@ -11,8 +11,6 @@ from tempotask import TempoTaskError
 from torture.chores import QUEUES
 from torture.world import World
 
-BACKLOG = 2000
-"""So many jobs wait, if the producer keeps up."""
 AT_ONCE = 500
 SAMPLE = 10
 """Of so many of them a producer waits for the result."""
@@ -21,9 +19,10 @@ SAMPLE = 10
 class Load:
     """Adds short jobs, from a thread of its own, until `finish`, and until so many have been added."""
 
-    def __init__(self, world: World, seed: int, number: int) -> None:
+    def __init__(self, world: World, seed: int, number: int, backlog: int) -> None:
         self._world = world
         self._number = number
+        self._backlog = backlog
         self._seed = seed
         self.added = 0
         self.refused = 0
@@ -37,7 +36,7 @@ class Load:
         self._world.seed_thread(self._seed)
         try:
             while self.added < self._number or not self._finished.is_set():
-                if self._waiting() > BACKLOG:
+                if self._waiting() > self._backlog:
                     time.sleep(0.01)
                 else:
                     self._add()
@@ -63,7 +62,7 @@ class Load:
 
     def wait_for_backlog(self) -> None:
         """Returns when work is there for all, or the producer has nothing more to add."""
-        while self._thread.is_alive() and self.added < min(BACKLOG, self._number):
+        while self._thread.is_alive() and self.added < self._backlog:
             time.sleep(0.005)
 
     def abandon(self) -> None:

@@ -44,12 +44,13 @@ class Attempt:
 
 
 class Part:
-    """Runs once. `number` is how many short jobs are added at least."""
+    """Runs once. At least `number` short jobs are added, and `backlog` of them always wait."""
 
-    def __init__(self, world: World, faults: Sequence[Fault], seed: int, number: int) -> None:
+    def __init__(self, world: World, faults: Sequence[Fault], seed: int, number: int, backlog: int) -> None:
         self.world = world
         self.seed = seed
         self._number = number
+        self._backlog = backlog
         chance = random.Random(seed)
         self.attempts = [
             Attempt(fault, chance.randrange(1 << 31), chance.uniform(0.0, APART) if index else 0.0)
@@ -59,7 +60,7 @@ class Part:
 
     def run(self) -> Verdict:
         """Injects, waits until all is quiet, and judges."""
-        load = Load(self.world, self.seed, self._number) if self.world.setting.load else None
+        load = Load(self.world, self.seed, self._number, self._backlog) if self.world.setting.load else None
         try:
             if load is not None:
                 load.wait_for_backlog()
