@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -25,7 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -63,6 +64,8 @@ class EmbeddedServer:
             _prepare(home)
             path = _socket_path(home)
             users = os.open(home / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except ServerUnavailable:
+            raise
         except OSError as error:
             raise ServerUnavailable(_unusable(home, error)) from error
         server = cls(home, path, users)
@@ -141,8 +144,14 @@ class EmbeddedServer:
 
 
 def home_folder(home: Path | None = None) -> Path:
-    """Where the embedded server lives: `home`, else `$TEMPOTASK_HOME`, else `.tempotask` in the working directory."""
-    return (home or Path(os.environ.get("TEMPOTASK_HOME") or ".tempotask")).expanduser().resolve()
+    """Where the embedded server lives: `home`, else `$TEMPOTASK_HOME`, else `.tempotask` in the working directory.
+
+    Raises ServerUnavailable when somebody else has put a link there: he must not choose which folder of ours is used.
+    """
+    home = (home or Path(os.environ.get("TEMPOTASK_HOME") or ".tempotask")).expanduser()
+    if home.is_symlink() and not _trusted(home):
+        raise _not_ours(home.absolute())
+    return home.resolve()
 
 
 def find_server() -> Path:
@@ -172,13 +181,39 @@ def find_server() -> Path:
 
 
 def _prepare(home: Path) -> None:
+    """Makes the folder, and sees to it that it is this user's alone."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = home.stat()
-    if state.st_uid == os.geteuid() and state.st_mode & 0o077:
+    if state.st_uid != os.geteuid():
+        raise _not_ours(home)
+    if state.st_mode & 0o077:
         home.chmod(0o700)
+    for path in home.iterdir():
+        # While it was open to others, they may have put something there: a link that leads elsewhere, a socket.
+        if not _trusted(path):
+            raise _not_ours(path)
     ignore = home / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n")
+
+
+def _trusted(path: Path) -> bool:
+    """Whether it was put there by this user, or by root, who can do everything anyway."""
+    return path.lstat().st_uid in (0, os.geteuid())
+
+
+def _not_ours(path: Path) -> ServerUnavailable:
+    return ServerUnavailable(
+        f"the embedded server does not trust {path}: it belongs to {_user(path.lstat().st_uid)}, and this process runs "
+        f"as {_user(os.geteuid())}. Give it to that user (chown), remove it, or let $TEMPOTASK_HOME name another folder"
+    )
+
+
+def _user(number: int) -> str:
+    try:
+        return f"user {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"user {number}"
 
 
 def _socket_path(home: Path) -> Path:
@@ -188,7 +223,8 @@ def _socket_path(home: Path) -> Path:
         return path
     # The same for everybody who means this home, whatever their $TMPDIR.
     folder = Path(f"/tmp/tempotask-{os.geteuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     state = folder.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o077:
         raise ServerUnavailable(
