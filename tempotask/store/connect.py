@@ -14,7 +14,7 @@ from redis import exceptions as wrong
 from redis.connection import AbstractConnection
 
 from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable
-from tempotask.store import address, rights
+from tempotask.store import address, rights, tls
 from tempotask.store.embedded import OLDEST_REDIS, EmbeddedServer, home_folder
 
 T = TypeVar("T")
@@ -181,6 +181,8 @@ class Server:
         """Raises what there is to say about an error that waiting does not cure."""
         if rights.refused(error):
             raise ServerUnavailable(rights.told(self.label, [rights.missing(error)], OTHERWISE)) from error
+        if trouble := tls.trouble(error):
+            raise ServerUnavailable(f"no TLS with the server at {self.label}: {trouble}, or {OTHERWISE}") from error
         if isinstance(error, REFUSED):
             raise ServerUnavailable(
                 f"the server at {self.label} refuses us ({error}): put a user and a password that may use it "
@@ -229,6 +231,6 @@ def resolve(db: str | redis.Redis | None = None, *, connect_timeout: float = 10.
 
 def may_pass(error: redis.RedisError) -> bool:
     """Whether waiting may cure it: an outage, a server that loads or is busy or full, a master that is a replica."""
-    if isinstance(error, REFUSED) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+    if isinstance(error, REFUSED) or tls.trouble(error):
         return False
     return isinstance(error, PASSING) or str(error).startswith(PASSING_WORDS)

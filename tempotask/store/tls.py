@@ -1,0 +1,36 @@
+"""What is wrong when TLS does not come about, in words that say what to write into the URL.
+
+None of it is cured by waiting, though to the client library it is a broken connection like any other.
+"""
+
+from __future__ import annotations
+
+from redis import RedisError
+
+TROUBLE = (
+    ("mismatch", "its certificate is for another name: reach it by the name that the certificate has"),
+    ("has expired", "its certificate has expired: it needs a new one"),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "nobody whom we trust has signed its certificate: name the file of who did, ?ssl_ca_certs=/path/to/ca.pem",
+    ),
+    (
+        "CERTIFICATE_REQUIRED",
+        "it asks for a certificate of ours: ?ssl_certfile=/path/to/cert.pem&ssl_keyfile=/path/to/key.pem",
+    ),
+    ("ALERT_UNKNOWN_CA", "it does not trust who has signed our certificate (ssl_certfile in the URL)"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS: write redis:// instead of rediss://"),
+    ("NO_CERTIFICATE_OR_CRL_FOUND", "the file that ssl_ca_certs names in the URL holds no certificate"),
+    ("KEY_VALUES_MISMATCH", "the key that ssl_keyfile names in the URL is not that of the certificate"),
+    ("[SSL] PEM lib", "ssl_certfile or ssl_keyfile in the URL is no such file, or ssl_password does not open the key"),
+)
+"""Words of an error, and what they mean; the first that fits."""
+
+
+def trouble(error: RedisError) -> str:
+    """What is wrong; empty if it is nothing about TLS."""
+    text = str(error)
+    if "SSL" in text or "X509" in text:
+        return next((meaning for words, meaning in TROUBLE if words in text), "")
+    missing = isinstance(error.__context__, FileNotFoundError) and "unix" not in text
+    return "a file that its URL names (ssl_ca_certs, ssl_certfile, ssl_keyfile) is not there" if missing else ""
