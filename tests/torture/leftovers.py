@@ -39,11 +39,11 @@ class Census(NamedTuple):
         return cls(children, _descriptors(), threading.active_count(), shared)
 
 
-def left(before: Census, folder: Path) -> Iterator[str]:
+def left(before: Census, folder: Path, patience: float = PATIENCE) -> Iterator[str]:
     """What is there beyond that, once a world in that folder is closed. Processes are ended; who has them is told."""
     started = [process for process in psutil.Process().children(recursive=True) if process not in before.processes]
     # Who has died is only waited for here.
-    _, alive = psutil.wait_procs(started, timeout=PATIENCE)
+    _, alive = psutil.wait_procs(started, timeout=patience)
     for process in alive:
         yield f"process {_describe(process)}"
         process.kill()
