@@ -76,7 +76,7 @@ class Proxy:
     """
 
     def __init__(self, target: str | tuple[str, int], path: str | None = None, seed: int = 0) -> None:
-        self._target = target
+        self.target = target
         self.path = path or (f"{target}.p" if isinstance(target, str) else None)
         self.port = 0
         self.counts: collections.Counter[str] = collections.Counter()
@@ -187,13 +187,13 @@ class Proxy:
                 self._connect(client, pid)
 
     def _connect(self, client: socket.socket, pid: int) -> None:
-        server = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
+        server = socket.socket(socket.AF_UNIX if isinstance(self.target, str) else socket.AF_INET)
         client.setblocking(False)
         server.setblocking(False)
         try:
-            server.connect(self._target)
+            server.connect(self.target)
         except OSError as error:
-            if not isinstance(error, BlockingIOError) or isinstance(self._target, str):
+            if not isinstance(error, BlockingIOError) or isinstance(self.target, str):
                 # Not there, or with no room for one more.
                 client.close()
                 server.close()
