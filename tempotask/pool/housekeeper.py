@@ -108,7 +108,14 @@ class Housekeeper:
     def renew(self, *, tidy: bool = True) -> None:
         """Renews the lease; `tidy` fires and promotes what is due, and lets go of what is old, too."""
         tidy = tidy or time.monotonic() - self._tidied > TIDY
-        self._clerk.ask(lambda: self._fire_and_renew(tidy), lambda answer: self._has_renewed(tidy, *answer))
+        supervisor = self.supervisor
+
+        def renewed(answer: tuple[Renewal | None, list[str]]) -> None:
+            # Several may be under way when the lease is lost: what is said of an old id is old.
+            if self.supervisor == supervisor:
+                self._has_renewed(tidy, *answer)
+
+        self._clerk.ask(lambda: self._fire_and_renew(tidy), renewed)
 
     def _fire_and_renew(self, tidy: bool) -> tuple[Renewal | None, list[str]]:
         if tidy:

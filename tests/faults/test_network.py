@@ -1,0 +1,57 @@
+"""The way to the server breaks, while real supervisors and producers use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pool.running import LONG, Bench, wait_until
+from torture.proxy import Proxy
+
+from tempotask.store.connect import Server
+from tempotask.store.records import read_registration
+from tempotask.store.store import Store
+
+Make = Callable[[str], Bench]
+
+
+@pytest.fixture
+def proxy(start_server: Callable[..., Any]) -> Iterator[Proxy]:
+    server = start_server()
+    made = Proxy(server.path)
+    yield made
+    made.restore()
+    made.close()
+
+
+def id_of(store: Store, pid: int) -> str:
+    """Under which id the supervisor with that number is known; empty: it is not."""
+    for name, told in store.registrations().items():
+        registration = read_registration(told)
+        if registration is not None and registration.pid == pid:
+            return name
+    return ""
+
+
+def test_a_supervisor_that_was_lost_starts_over_once_however_much_it_had_asked(proxy: Proxy, make_bench: Make) -> None:
+    """Each answer that it gets then says that it was lost, and all but the first are about the old id."""
+    bench = make_bench(proxy.url)
+    direct = Store(Server(f"unix://{proxy.target}"), bench.namespace)
+    lost, _ = (bench.start("--lease", "1", workers=1) for _ in range(2))
+    before = id_of(direct, lost.process.pid)
+    held = proxy.hold("renew", "request", {lost.process.pid})
+    assert held.reached.wait(LONG)
+    for sooner in range(5):  # each has it renew its lease at once, when it comes to it
+        direct.notify([f"orders:{before}"], f"due {100 - sooner}")
+    wait_until(lambda: not direct.read("EXISTS", f"orders:{before}"), "it hears no orders")
+    wait_until(lambda: before not in direct.registrations(), "nobody misses it")
+    held.release()
+    lost.wait_for("starting over under a new id")
+    after = wait_until(lambda: id_of(direct, lost.process.pid), "it does not come back")
+    wait_until(lambda: after.encode() in direct.read("HVALS", "workers"), "it has no worker")
+    assert len(lost.about("starting over")) == 1
+    assert len(direct.registrations()) == 2
+    direct.close()
+    assert bench.manager.enqueue(name="echo", queue="q", data=1).result(timeout=LONG) == 1
+    assert [supervisor.stop() for supervisor in bench.supervisors] == [0, 0]
