@@ -30,7 +30,7 @@ from tempotask.store.acting import Acting
 from tempotask.store.connect import Server, resolve
 from tempotask.store.lists import Filter
 from tempotask.store.outcomes import Ending, Outcomes
-from tempotask.store.records import FINISHED, Outcome, Status, decode_outcome
+from tempotask.store.records import FINISHED, UNREADABLE, Outcome, Status, decode_outcome
 from tempotask.store.store import Limits, Store
 from tempotask.store.stream import Stream
 
@@ -203,12 +203,13 @@ class Client:
         """The result; decoded to its type, where this process declares the task. Raises how the job failed."""
         if outcome.status == "completed":
             task = self._tasks.get((outcome.queue, outcome.name))
-            if task is None:
-                return msgspec.msgpack.decode(outcome.result)
             try:
+                if task is None:
+                    return msgspec.msgpack.decode(outcome.result)
                 return task.result_decoder.decode(outcome.result)
-            except msgspec.ValidationError as error:
-                raise InvalidPayload(f"the result of job {id} does not fit its task's type: {error}") from None
+            except UNREADABLE as error:
+                why = "can't be read" if task is None else "does not fit its task's type"
+                raise InvalidPayload(f"the result of job {id} {why}: {error}") from None
         failure = outcome.failure
         if outcome.status == "cancelled":
             raise JobCancelled(f"job {id} was cancelled" + (f": {failure.message}" if failure else ""))

@@ -26,7 +26,7 @@ from tempotask.names import check_name, unknown
 from tempotask.store import events as store_events
 from tempotask.store.events import KINDS, START, Cursor, Entry
 from tempotask.store.numbers import LISTENING_MS
-from tempotask.store.records import plain
+from tempotask.store.records import UNREADABLE, plain
 
 if TYPE_CHECKING:
     from tempotask.store.connect import Server
@@ -291,12 +291,15 @@ class Listener:
 
     def _deliver(self, entry: Entry, loop: asyncio.Runner) -> None:
         self._cursor = entry.cursor
-        told: Event | None = None
-        for subscription in self.subscriptions:
-            if subscription.kind != entry.kind:
-                continue
+        concerned = [one for one in self.subscriptions if one.kind == entry.kind]
+        try:
+            told = event_of(entry) if concerned else None
+        except UNREADABLE as error:
+            log.warning("an event %r that this version can't read is passed over: %s", entry.kind, error)
+            return
+        for subscription in concerned:
+            assert told is not None
             try:
-                told = told or event_of(entry)
                 if not subscription.wants(told, entry.cursor):
                     continue
                 called = subscription.callback(told)

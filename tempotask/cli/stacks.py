@@ -48,6 +48,7 @@ def ask(store: Store, supervisors: list[str], patience: float = ANSWERS_WITHIN) 
     import msgspec
 
     from tempotask.pool.stacks import Answer
+    from tempotask.store.records import UNREADABLE
 
     key = f"stacks:{secrets.token_hex(8)}"
     client = store.server.client()
@@ -56,7 +57,10 @@ def ask(store: Store, supervisors: list[str], patience: float = ANSWERS_WITHIN) 
     while len(answers) < len(supervisors) and (left := until - time.monotonic()) > 0:
         told = client.blpop([store.prefix + key], timeout=max(0.01, min(0.5, left)))
         if told:
-            answers.append(msgspec.msgpack.decode(cast(bytes, told[1]), type=Answer))
+            try:
+                answers.append(msgspec.msgpack.decode(cast(bytes, told[1]), type=Answer))
+            except UNREADABLE as error:
+                say(f"an answer that this version can't read is left out: {error}")
     client.delete(store.prefix + key)
     return sorted(answers, key=lambda answer: answer.supervisor)
 

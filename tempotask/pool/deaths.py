@@ -17,7 +17,7 @@ from tempotask.pool.failure import ended_badly
 from tempotask.pool.report import TaskReport
 from tempotask.pool.run import Run, Told
 from tempotask.pool.settling import Settling
-from tempotask.store.records import Failure, Record, RunOptions, decode_record, encode, flag, raised
+from tempotask.store.records import Failure, Record, RunOptions, Unreadable, decode_record, encode, flag, raised
 from tempotask.store.said import is_started
 from tempotask.store.store import Store
 
@@ -85,7 +85,8 @@ class Coroner:
             given_back, _ = self._store.give_back_all(death.worker)
             return Findings(death.job, "was cancelled" if death.job else "", given_back)
         record = decode_record(held)
-        if death.cause in (Cause.STOP, Cause.CANCEL):
+        # One that can't be read runs nothing.
+        if death.cause in (Cause.STOP, Cause.CANCEL) or isinstance(record, Unreadable):
             given_back, _ = self._store.give_back_all(death.worker)
             return Findings(record, "runs again, unmarked", given_back - 1)
         options = self.options_of(record)
@@ -124,8 +125,12 @@ class Coroner:
         for index, held in enumerate(claims):
             if not held:
                 continue
+            record = decode_record(held)
+            if isinstance(record, Unreadable):
+                # It goes back as it is.
+                continue
             judged.append(index)
-            record = raised(decode_record(held), "h")
+            record = raised(record, "h")
             hosts, most = flag(record, "h"), 2 * int(self.options_of(record).max_crashes or 1)
             if hosts < most:
                 replaced.append((index, encode(record)))

@@ -11,12 +11,11 @@ In its life a housekeeper
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
-
-import msgspec
 
 from tempotask.options import DEFAULTS
 from tempotask.pool import firing
@@ -25,6 +24,7 @@ from tempotask.pool.deaths import Coroner
 from tempotask.pool.leases import Leases, register
 from tempotask.pool.orders import Cancel, read_cancel
 from tempotask.pool.report import AppReport
+from tempotask.store.records import UNREADABLE
 from tempotask.store.schedules import Schedule, decode_schedules
 from tempotask.store.store import Renewal, Store
 
@@ -34,6 +34,8 @@ LOOKS_A_LEASE = 6
 """How often a lease is renewed in its time while others are to be watched; half as often without others."""
 TIDY = 10.0
 """Seconds after which a renewal also lets go of what is old, when nothing was due meanwhile."""
+FURTHEST = 3600.0
+"""Seconds for which the time of what is due next is remembered."""
 RECONCILE = 60.0
 """Seconds between two comparisons."""
 
@@ -151,7 +153,7 @@ class Housekeeper:
         """Does what others leave for this supervisor: see orders.py."""
         try:
             self._obey(*order.partition(b" "))
-        except (ValueError, msgspec.MsgspecError) as error:
+        except UNREADABLE as error:
             # Another version's, in a rolling deploy. What it meant is found by the next comparison.
             log.warning("an order that this version can't read is passed over: %r: %s", order[:80], error)
 
@@ -165,7 +167,7 @@ class Housekeeper:
                 self._house.cancel(worker, Cancel(turn, index, grace, job))
             case b"steal":
                 self._house.steal()
-            case b"stacks":
+            case b"stacks" if value.startswith(b"stacks:"):
                 self._house.show_stacks(value.decode())
             case _:
                 raise ValueError("there is no such order")
@@ -173,6 +175,10 @@ class Housekeeper:
     # -- what is due
 
     def _promote_at(self, when: float) -> None:
+        if math.isnan(when):
+            raise ValueError("no time")
+        # What is further away is asked for again.
+        when = min(when, time.monotonic() + FURTHEST)
         if self._due is not None and self._due <= when:
             return
         self._due = when

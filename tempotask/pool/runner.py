@@ -40,11 +40,11 @@ from tempotask.pool.batch import (
     TURN,
     ControlBlock,
 )
-from tempotask.pool.failure import describe, ended_badly, misfit
+from tempotask.pool.failure import describe, ended_badly, misfit, put_aside
 from tempotask.pool.run import Hand, Run, keep_ms
 from tempotask.pool.saying import Saying
 from tempotask.retry import Retry
-from tempotask.store.records import NIL, Record, RunOptions, encode
+from tempotask.store.records import NIL, Record, RunOptions, Unreadable, encode
 from tempotask.task import Task
 
 if TYPE_CHECKING:
@@ -193,6 +193,8 @@ class Runner:
         self, lane: Lane | None, index: int, record: Record, outside: bytes | None, token: int, started: float
     ) -> Run:
         """Runs a job that needs more than the call. Never raises for what the handler does."""
+        if isinstance(record, Unreadable):
+            return put_aside(record, started)
         if lane is None:
             return self._unknown(record, started)
         options = lane.options if record.options is None else merged(record.options, lane.options)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
+import redis
 
 from tempotask.pool.batch import BUSY, IDLE, SPENT, STACK_SIGNAL, STACKS, STARTING, ControlBlock
 from tempotask.pool.clerk import Clerk
@@ -121,7 +122,9 @@ class Stacks:
         def answer() -> None:
             workers = [_stack(store, one) for one in asked]
             told = msgspec.msgpack.encode(Answer(self._supervisor, socket.gethostname(), os.getpid(), workers))
-            store.server.patiently(lambda: store.notify(keys, told))
+            # A place that is something else than a list is no place of somebody who asks.
+            with contextlib.suppress(redis.ResponseError):
+                store.server.patiently(lambda: store.notify(keys, told))
 
         self._clerk.ask(answer)
 

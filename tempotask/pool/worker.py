@@ -55,7 +55,8 @@ from tempotask.pool.runner import Runner
 from tempotask.pool.saying import Said
 from tempotask.pool.settling import Settling
 from tempotask.pool.voice import speak_for
-from tempotask.store.records import decode_batch, encode
+from tempotask.store import rights
+from tempotask.store.records import encode
 from tempotask.store.said import Live
 from tempotask.store.turns import ROOM, Results, Turns
 from tempotask.store.wire import IDLE_SECONDS, Lost
@@ -158,8 +159,9 @@ class Worker:
                 pause = min(pause * 2, 1.0)
                 continue
             if kind == b"jobs":
-                batch = decode_batch(reply[1])
-                return self._take_in_hand(Hand(batch, len(reply[1])))
+                if (brought := self._brought(reply[1])) is not None:
+                    return brought
+                continue
             if kind in (b"idle", b"settled"):
                 return None
             if kind == b"refused":
@@ -167,12 +169,8 @@ class Worker:
                 self._hand.missing.update(int(index) for index in reply[1:])
             elif kind == b"listened":
                 self._listened = time.monotonic()
-            elif kind == b"again":
-                continue
             elif kind == b"stale":
                 self._turns.pass_by(int(reply[1]))
-            else:
-                raise Gone
 
     def _want(self) -> int:
         """How many jobs the next turn asks for; 0 when this worker has run as many as it may."""
@@ -202,6 +200,14 @@ class Worker:
         turn, _, handed = hand.batch.turn.partition("@")
         self._block.begin(int(turn), len(hand.batch.records), int(handed or 0))
         if hand.batch.listened:
+    def _brought(self, message: bytes) -> Hand | None:
+        """The batch that a message brings, taken in hand. None if it is none, or was taken back: take a turn."""
+        with contextlib.suppress(Lost):
+            batch = self._turns.batch(message)
+            if batch is not None:
+                return self._take_in_hand(Hand(batch, len(message)))
+        return None
+
             self._listened = time.monotonic()
         self._hand = hand
         return hand
@@ -300,13 +306,13 @@ class Worker:
             if words[STOP]:
                 raise Stopping
             message = self._turns.wait()
-        except Lost:
+        except (Lost, redis.ResponseError):
             return None
         finally:
             self._waiting = False
         words[STATE] = BUSY
         # Nothing, or a nudge: what was handed over was taken back.
-        return self._take_in_hand(Hand(decode_batch(message), len(message))) if message else None
+        return self._brought(message) if message else None
 
     def _wake_supervisor(self) -> None:
         """It looks at its workers only while there may be something to do about one: to be called when that begins."""

@@ -5,7 +5,8 @@
 3. claims are held under the open turn of a worker that is registered, or whose host was lost; no idle worker has any;
 4. counters equal what they count;
 5. ids, payloads and waiters refer to jobs that exist, or ids to schedules; every schedule has a next time;
-6. there are no keys but ours, and what should expire will.
+6. there are no keys but ours, and what should expire will;
+7. records, pages and the state of schedules can be read by this version.
 
 A namespace that is at work changes while it is read. What was read at one moment (snapshot.py) is true; of the rest
 only those violations are reported that two passes show and that no change in between explains.
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 
 from tempotask.store import invariants, keys, look, references
 from tempotask.store.facts import Facts, Violation
+from tempotask.store.readable import unreadable
 from tempotask.store.records import FINISHED, payload_key
 from tempotask.store.snapshot import MOST, Snapshot, take
 from tempotask.store.store import Store
@@ -44,6 +46,11 @@ def check(store: Store, most: int = MOST) -> list[Violation]:
 
     Raises `ServerUnavailable`.
     """
+    return [*_broken(store, most), *unreadable(store)]
+
+
+def _broken(store: Store, most: int) -> list[Violation]:
+    """What breaks the invariants, in two passes."""
     shown: dict[tuple[str, str], Violation] = {}
     for number in range(2):
         if number:

@@ -9,7 +9,7 @@ import redis
 from msgspec import Raw
 
 from tempotask.store.numbers import LISTENING_MS
-from tempotask.store.records import NIL, Progress, encode
+from tempotask.store.records import NIL, Progress, Time, encode, whole
 from tempotask.store.script import packed
 from tempotask.store.store import Store
 
@@ -28,7 +28,7 @@ class Happening(msgspec.Struct, array_like=True, gc=False):
     id: str
     queue: str
     name: str
-    at: float
+    at: Time
     """Unix seconds."""
     attempt: int
     worker: str
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
     def head(self) -> tuple[str, str, str, int]:
         """Id, queue, name and priority of the job that a script tells of."""
         _, id, queue, priority, name = _decode_cut(self.cut)
-        return id, queue, name, int(priority)
+        return id, queue, name, whole(priority)
 
     def happening(self) -> Happening:
         """What a worker tells of a job."""
@@ -116,7 +116,7 @@ def read(store: Store, connection: redis.Connection, after: Cursor, seconds: flo
 
 def _entry(id: bytes, fields: list[bytes]) -> Entry:
     told = dict(zip(fields[::2], fields[1::2], strict=True))
-    return Entry(_cursor(id), told.get(b"k", b"").decode(), told.get(b"r", b""), told.get(b"b", b""))
+    return Entry(_cursor(id), told.get(b"k", b"").decode(errors="replace"), told.get(b"r", b""), told.get(b"b", b""))
 
 
 def _cursor(id: bytes) -> Cursor:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tempotask.store.pages import keys_of
-from tempotask.store.snapshot import Snapshot, Stored, head
+from tempotask.store.records import head
+from tempotask.store.snapshot import Snapshot, Stored
 
 
 class Violation(NamedTuple):
@@ -97,7 +98,7 @@ class Facts:
         for key, kind, field, record in self._records():
             try:
                 flags, id, queue, priority = head(record)
-            except (ValueError, IndexError):
+            except ValueError:
                 yield Violation(key, "holds something that is no record")
                 continue
             if key.startswith("queue:") and key != f"queue:{priority}:{queue}":

@@ -40,6 +40,7 @@ from tempotask.store.records import (
     flag,
     payload_key,
     plain,
+    whole,
 )
 from tempotask.store.said import lines_of, live_of
 from tempotask.store.schedules import Planned
@@ -202,7 +203,7 @@ def parked(id: str, stored: bytes) -> Found:
     """A job that is paused on its own, as `parked` keeps it: a letter, the time if it was delayed, the record."""
     when, _, record = stored.partition(b" ")
     status: Status = "waiting" if when.startswith(b"W") else "delayed"
-    due = float(when[1:]) / 1000 if status == "delayed" else None
+    due = int(when[1:]) / 1000 if status == "delayed" and when[1:].isdigit() else None
     return Found(id, status, decode_record(record), due=due, paused=True, place=("parked", "", COUNT, "WDR"))
 
 
@@ -260,16 +261,17 @@ def row(found: Found) -> JobRow:
         result=None if result is None else plain(result),
     )
     if record is not None:
-        shown.priority = int(record.priority)
+        shown.priority = whole(record.priority)
         # One that was cancelled while it waited was never begun; while a worker had it, it was as far as is known.
         begun = found.status == "processing" or (job is not None and job.started is not None)
         begun = begun or (found.status == "cancelled" and found.worker is not None)
         shown.tries = record.tries + begun
         # A schedule that a task declares was never added.
         declared = found.schedule is not None and not found.schedule.added
-        shown.enqueued_at = None if declared else record.enqueued_at
+        # Of one that can't be read, when it was is not known.
+        shown.enqueued_at = None if declared else record.enqueued_at or None
         shown.parent = record.parent
-        if found.started is not None:
+        if found.started is not None and shown.enqueued_at is not None:
             shown.wait_seconds = max(0.0, found.started - record.enqueued_at)
     if job is not None and page is not None and record is not None:
         shown.finished_at = job.ended + page.epoch
@@ -305,7 +307,7 @@ def details(store: Store, found: Sequence[Found]) -> list[Details]:
     told = []
     for one, log in zip(found, logs, strict=True):
         payload = payloads.get(one.id) if one.id in outside else None if one.record is None else one.record.payload
-        data = None if payload is None else msgspec.msgpack.decode(payload)
+        data = None if payload is None else plain(payload)
         attempt = 1 if one.record is None else one.record.tries + 1
         now, last = live_of(live.get(one.id), one.worker, attempt), one.finished
         progress = last.progress if last is not None else now.progress if now is not None else None

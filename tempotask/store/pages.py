@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Raw
 
-from tempotask.store.records import Finished, encode, payload_key
+from tempotask.store.records import UNREADABLE, Finished, Time, decode_record, encode, payload_key
 
 J = TypeVar("J", Finished, Raw)
 _HEAD = struct.Struct(">HI")
@@ -29,7 +29,7 @@ class Page(msgspec.Struct, Generic[J], array_like=True, gc=False):
 
     worker: str
     host: str
-    epoch: float
+    epoch: Time
     jobs: list[J]
 
     def with_jobs(self, jobs: list[J]) -> Page[J]:
@@ -37,7 +37,7 @@ class Page(msgspec.Struct, Generic[J], array_like=True, gc=False):
         return Page(self.worker, self.host, self.epoch, jobs)
 
 
-decode_finished = msgspec.msgpack.Decoder(Finished).decode
+_decode_finished = msgspec.msgpack.Decoder(Finished).decode
 _decode_page = msgspec.msgpack.Decoder(Page[Finished]).decode
 _decode_raw_page = msgspec.msgpack.Decoder(Page[Raw]).decode
 
@@ -64,13 +64,38 @@ def keys_of(stored: bytes) -> list[str]:
 
 
 def decode_page(stored: bytes) -> Page[Finished]:
-    """What is stored as a page with all its jobs."""
-    return _decode_page(memoryview(stored)[_end_of_head(stored) :])
+    """What is stored as a page with all its jobs, as far as they can be read."""
+    try:
+        return _decode_page(memoryview(stored)[_end_of_head(stored) :])
+    except UNREADABLE:
+        page = decode_raw_page(stored)
+        return Page(page.worker, page.host, page.epoch, [decode_finished(job) for job in page.jobs])
 
 
 def decode_raw_page(stored: bytes) -> Page[Raw]:
-    """The same with the jobs as they are, to be decoded one by one as far as they are needed."""
-    return _decode_raw_page(memoryview(stored)[_end_of_head(stored) :])
+    """The same with the jobs as they are, to be decoded one by one as far as they are needed. A page that can't be read
+    at all is shown as an empty one."""
+    try:
+        return _decode_raw_page(memoryview(stored)[_end_of_head(stored) :])
+    except UNREADABLE:
+        return Page("", "", 0.0, [])
+
+
+def decode_finished(raw: Raw) -> Finished:
+    """A job of a page; of one that can't be read no more than that it is there."""
+    try:
+        return _decode_finished(raw)
+    except UNREADABLE:
+        return Finished(decode_record(bytes(raw)), None, 0.0)
+
+
+def is_readable(stored: bytes) -> bool:
+    """Whether all of a page can be read."""
+    try:
+        _decode_page(memoryview(stored)[_end_of_head(stored) :])
+    except UNREADABLE:
+        return False
+    return True
 
 
 def newest_first(page: Page[Raw]) -> Iterator[Finished]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tempotask.store.records import UNREADABLE, Record, decode_record
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
@@ -32,7 +33,15 @@ class Head(msgspec.Struct, array_like=True, gc=False):
     enqueued_at: float
 
 
-decode_head = msgspec.msgpack.Decoder(Head).decode
+_decode_head = msgspec.msgpack.Decoder(Head).decode
+
+
+def decode_head(stored: bytes) -> Head | Record:
+    """The beginning of a record, or what stands for one that can't be read."""
+    try:
+        return _decode_head(stored)
+    except UNREADABLE:
+        return decode_record(stored)
 
 
 def pipe(store: Store, commands: Sequence[Command]) -> list[Any]:

@@ -7,11 +7,14 @@ the rest. Everything else is decoded in Python, typed.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
+
+from tempotask.durations import LONGEST
 
 Status = Literal["waiting", "delayed", "processing", "completed", "failed", "cancelled"]
 FINISHED: tuple[Status, ...] = ("completed", "failed", "cancelled")
@@ -24,25 +27,32 @@ OUTSIDE_BYTES = 4096
 """Payloads larger than this many bytes live under a key of their own."""
 
 
+# What no clock and no counter can say is no number of ours.
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Time = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
+"""Unix seconds."""
+
+
 class RunOptions(msgspec.Struct, omit_defaults=True, frozen=True):
     """What a job needs when it runs, where the call gave it; the rest comes from the worker's registration."""
 
-    attempts: int | UnsetType = UNSET
-    retry_delay: float | UnsetType = UNSET
+    attempts: _Count | UnsetType = UNSET
+    retry_delay: _Seconds | UnsetType = UNSET
     backoff: Literal["fixed", "exponential"] | UnsetType = UNSET
-    max_retry_delay: float | UnsetType = UNSET
-    timeout: float | UnsetType | None = UNSET
-    kill_after: float | UnsetType = UNSET
-    cancel_grace: float | UnsetType = UNSET
-    max_crashes: int | UnsetType = UNSET
-    keep_result: float | UnsetType = UNSET
+    max_retry_delay: _Seconds | UnsetType = UNSET
+    timeout: _Seconds | UnsetType | None = UNSET
+    kill_after: _Seconds | UnsetType = UNSET
+    cancel_grace: _Seconds | UnsetType = UNSET
+    max_crashes: _Count | UnsetType = UNSET
+    keep_result: _Seconds | UnsetType = UNSET
 
 
 class TryError(msgspec.Struct, array_like=True, frozen=True):
     """The error of one try."""
 
     attempt: int
-    at: float
+    at: Time
     """Unix seconds."""
     type: str
     message: str
@@ -60,9 +70,9 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     priority: str
     """A whole number as text, `0` as a rule."""
     name: str
-    enqueued_at: float
+    enqueued_at: Time
     """Unix seconds, by the server's clock."""
-    tries: int = 0
+    tries: _Count = 0
     """Tries used up before this one."""
     payload: Raw = NIL
     options: RunOptions | None = None
@@ -70,6 +80,16 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     errors: list[TryError] | None = None
     children: list[str] | None = None
     """Ids of jobs that earlier tries added."""
+
+
+class Unreadable(Record, array_like=True, gc=False):
+    """What stands for a record that can't be read: hostile bytes, or those of a version to come.
+
+    What its head says is so as far as that can be read; else the id is made of its bytes, and the queue is one for all
+    of them. The bytes themselves are its payload.
+    """
+
+    reason: str = ""
 
 
 class Batch(msgspec.Struct, array_like=True, gc=False):
@@ -89,7 +109,7 @@ class Registration(msgspec.Struct, array_like=True, frozen=True):
 
     host: str
     boot: str
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     started: float
     """When the process started, Unix seconds, as the host counts."""
     tasks: list[tuple[str, str]]
@@ -109,7 +129,7 @@ def read_registration(told: bytes) -> Registration | None:
     """What a supervisor said of itself; None if it is of a version that this one can't read."""
     try:
         return msgspec.msgpack.decode(told, type=Registration)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 
@@ -143,10 +163,10 @@ class Finished(msgspec.Struct, array_like=True, gc=False):
     """A finished job as lists show it. Times are seconds on the page's own clock (pages.py)."""
 
     record: Record
-    started: float | None
+    started: Time | None
     """None for one that never started, as far as is known."""
-    ended: float
-    cpu_seconds: float | None = None
+    ended: Time
+    cpu_seconds: _Seconds | None = None
     peak_memory_bytes: int | None = None
     result: Raw = NIL
     failure: Failure | None = None
@@ -159,9 +179,84 @@ class Finished(msgspec.Struct, array_like=True, gc=False):
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
-decode_record = msgspec.msgpack.Decoder(Record).decode
 decode_batch = msgspec.msgpack.Decoder(Batch).decode
-decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+"""Raises what is in `UNREADABLE`."""
+_decode_record = msgspec.msgpack.Decoder(Record).decode
+_decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+
+UNREADABLE = (ValueError, OverflowError, RecursionError, MemoryError)
+"""What is raised for bytes that can't be read; all of msgspec's errors are ValueErrors."""
+UNREADABLE_QUEUE = "tempotask/unreadable"
+"""The queue of what has a head that can't be read: base.lua calls it so too."""
+UNREADABLE_TYPE = "UnreadableRecord"
+"""The type of the failure of a job that was put aside for that."""
+_SHOWN = 1 << 16
+"""Bytes of an unreadable record that are kept; one that is longer can't be tried again."""
+_WHOLE = re.compile(r"-?[0-9]{1,8}")
+
+
+def head(record: bytes) -> tuple[str, str, str, str]:
+    """Flags, id, queue and priority of a record, of which the rest may be missing.
+
+    Raises ValueError for what is no record.
+    """
+    fields, at = [], 1
+    for _ in range(4):
+        field, at = _text(record, at)
+        fields.append(field)
+    flags, id, queue, priority = fields
+    if not (id and queue and _WHOLE.fullmatch(priority) and len(priority) <= 8):
+        raise ValueError("it has no id, no queue or no priority")
+    return flags, id, queue, priority
+
+
+def _text(record: bytes, at: int) -> tuple[str, int]:
+    """The text that begins there, and where it ends."""
+    length, at = (record[at] if at < len(record) else 0), at + 1
+    if 0xA0 <= length < 0xC0:
+        length -= 0xA0
+    elif length in (0xD9, 0xDA):
+        width = length - 0xD8
+        length, at = int.from_bytes(record[at : at + width]), at + width
+    else:
+        raise ValueError("no text begins where one should")
+    if at + length > len(record):
+        raise ValueError("it is cut off")
+    return record[at : at + length].decode(), at + length
+
+
+def decode_record(stored: bytes) -> Record:
+    """A record; `Unreadable` if it can't be read."""
+    try:
+        record = _decode_record(stored)
+        if record.id and record.queue and _WHOLE.fullmatch(record.priority):
+            return record
+        reason = "it has no id, no queue or no priority"
+    except UNREADABLE as error:
+        reason = str(error) or type(error).__name__
+    try:
+        flags, id, queue, priority = head(stored)
+    except ValueError:
+        flags, id, queue, priority = "", f"unreadable-{hashlib.sha1(stored).hexdigest()[:16]}", UNREADABLE_QUEUE, "0"
+    if len(stored) > _SHOWN:
+        flags = re.sub(r"g\d*", "", flags) + "g"
+    payload = Raw(encode(stored[:_SHOWN]))
+    # Some options, so that the hot loop leaves it to who looks closely.
+    return Unreadable(flags, id, queue, priority, "", 0.0, 0, payload, RunOptions(), reason=reason)
+
+
+def original(record: Record) -> bytes:
+    """The bytes that an `Unreadable` stood for, when that has been stored and read again."""
+    return msgspec.msgpack.decode(record.payload, type=bytes)
+
+
+def decode_outcome(stored: bytes) -> Outcome:
+    """An outcome; one of a failed job if it can't be read."""
+    try:
+        return _decode_outcome(stored)
+    except UNREADABLE as error:
+        why = f"how it ended can't be read here ({error}); does another version of TempoTask run it?"
+        return Outcome("failed", "", "", failure=Failure("UnreadableOutcome", why))
 
 
 _FLAG = re.compile(r"([a-z])(\d*)")
@@ -173,6 +268,11 @@ def flag(record: Record, letter: str) -> int:
         if name == letter:
             return int(number or 1)
     return 0
+
+
+def whole(priority: str) -> int:
+    """A priority as a number; 0 for what is none."""
+    return int(priority) if _WHOLE.fullmatch(priority) else 0
 
 
 def payload_key(record: Record) -> str:
@@ -197,6 +297,9 @@ def without_payload(record: Record) -> Record:
     return msgspec.structs.replace(record, flags=re.sub(r"p\d*", "g", record.flags))
 
 
-def plain(raw: Raw) -> Any:
-    """A payload or a result as plain data."""
-    return msgspec.msgpack.decode(raw)
+def plain(raw: Raw | bytes) -> Any:
+    """A payload or a result as plain data; the bytes themselves if they are no MessagePack."""
+    try:
+        return msgspec.msgpack.decode(raw)
+    except UNREADABLE:
+        return bytes(raw)

@@ -13,7 +13,19 @@ from tempotask.store.lists import Filter, counts
 from tempotask.store.look import Found
 from tempotask.store.pages import Page, decode_finished, decode_raw_page, keys_of, stored_page
 from tempotask.store.reading import PAGES
-from tempotask.store.records import FINISHED, Finished, Record, Status, decode_outcome, encode, flag, payload_key
+from tempotask.store.records import (
+    FINISHED,
+    UNREADABLE_TYPE,
+    Finished,
+    Record,
+    Status,
+    Unreadable,
+    decode_outcome,
+    encode,
+    flag,
+    original,
+    payload_key,
+)
 from tempotask.store.runs import Newest
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
@@ -113,13 +125,13 @@ class _Revision:
             ][:AT_ONCE]
             if not indices:
                 break
-            going = [jobs[i].record for i in indices]
+            going = [jobs[i] for i in indices]
             # What history keeps no longer goes with the last that it keeps.
             last = len(indices) == len(jobs) - self._trimmed
             leaving = set(range(len(jobs)) if last else indices)
             new, keys = _without(self.stored, page, jobs, leaving)
             if again:
-                needed = {payload_key(record) for record in going}
+                needed = {payload_key(job.record) for job in going}
                 keys = [key for key in keys if key not in needed]
             reply = self._send(new, sorted(leaving), going, keys, again=again)
             if reply[0] == 0:
@@ -132,18 +144,21 @@ class _Revision:
         return IN_USE if in_use and not self.acted else DONE
 
     def _send(
-        self, new: bytes, leaving: Sequence[int], going: Sequence[Record], keys: Sequence[str], *, again: bool
+        self, new: bytes, leaving: Sequence[int], going: Sequence[Finished], keys: Sequence[str], *, again: bool
     ) -> list[Any]:
         ids: list[str] = []
         if not again:
             # A newer run of the same id may have ended in another way, and keeps its outcome. Where one begins anew,
             # the script forgets what there is.
-            every = [record.id for record in going]
+            every = [job.record.id for job in going]
             ids = [id for id, told in zip(every, self._store.outcomes_of(every), strict=True) if self._tells_of(told)]
         flat: list[Argument] = [len(leaving), *leaving, len(ids), *ids, len(keys), *keys]
         flat.append(len(going) if again else 0)
-        for record in going if again else ():
-            flat += ("" if is_automatic(record.id) else "1", encode(_fresh(record)))
+        for job in going if again else ():
+            # What was put aside unread is again what it was: a later version may read it.
+            unread = not job.record.name and job.failure is not None and job.failure.type == UNREADABLE_TYPE
+            record = original(job.record) if unread else encode(_fresh(job.record))
+            flat += ("" if unread or is_automatic(job.record.id) else "1", record)
         reply: list[Any] = self._store.change("revise", self._queue, self._status, self.stored, new, *flat)
         return reply
 
@@ -162,7 +177,7 @@ def _without(stored: bytes, page: Page[Raw], jobs: Sequence[Finished], leaving: 
 
 def _repeatable(job: Finished) -> bool:
     """Whether all is there that it needs to run again: a large payload may have been let go."""
-    return not flag(job.record, "g")
+    return not flag(job.record, "g") and not isinstance(job.record, Unreadable)
 
 
 def _fresh(record: Record) -> Record:

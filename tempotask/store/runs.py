@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from tempotask.names import is_automatic
-from tempotask.store.pages import Page, decode_raw_page
+from tempotask.store.pages import Page, decode_finished, decode_raw_page
 from tempotask.store.reading import Head, histories, pages, queue_names
-from tempotask.store.records import FINISHED, Finished, Status, decode_outcome
+from tempotask.store.records import FINISHED, UNREADABLE, Finished, Status, decode_outcome
 from tempotask.store.store import Store
 
 
@@ -22,6 +22,13 @@ class _Ended(msgspec.Struct, array_like=True, gc=False):
 
 
 _decode = msgspec.msgpack.Decoder(_Ended).decode
+
+
+def _beginning(raw: msgspec.Raw) -> _Ended | Finished:
+    try:
+        return _decode(raw)
+    except UNREADABLE:
+        return decode_finished(raw)
 
 
 class Newest:
@@ -62,7 +69,7 @@ def _last_ends(store: Store) -> dict[str, float]:
     for key in histories(store, queue_names(store), FINISHED):
         for stored in pages(store, key):
             page = decode_raw_page(stored)
-            for job in map(_decode, page.jobs):
+            for job in map(_beginning, page.jobs):
                 id, at = job.record.id, job.ended + page.epoch
                 if not is_automatic(id) and ends.get(id, at) <= at:
                     ends[id] = at

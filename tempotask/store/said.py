@@ -5,6 +5,7 @@ A job that runs long is told of while it runs, in `live` and `log:<id>`; what it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from tempotask.store.numbers import LOG_LINES
-from tempotask.store.records import Progress
+from tempotask.store.records import UNREADABLE, Progress, Time
 
 
 class Live(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -20,11 +21,12 @@ class Live(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     worker: str
     attempt: int
-    started: float
+    started: Time
     """Unix seconds."""
     progress: Progress | None = None
 
 
+_decode_line = msgspec.msgpack.Decoder(tuple[Time, Any]).decode
 _decode_live = msgspec.msgpack.Decoder(Live).decode
 
 
@@ -32,7 +34,10 @@ def live_of(stored: bytes | None, worker: str | None, attempt: int) -> Live | No
     """What `live` holds of a job, if it is of the try that this worker runs now."""
     if not stored:
         return None
-    told = _decode_live(stored.partition(b"\n")[2])
+    try:
+        told = _decode_live(stored.partition(b"\n")[2])
+    except UNREADABLE:
+        return None
     return told if (told.worker, told.attempt) == (worker, attempt) else None
 
 
@@ -45,4 +50,12 @@ def lines_of(stored: Sequence[bytes], last: Sequence[Raw] | None) -> list[tuple[
     """What a job logged, from its log and what came with its end: Unix seconds and message, oldest first."""
     # One that was sent twice, because nobody knew whether it had arrived, is one: it carries its time.
     lines = dict.fromkeys([*stored, *map(bytes, last or ())])
-    return [(at, message) for at, message in map(msgspec.msgpack.decode, lines)][-LOG_LINES:]
+    return list(itertools.chain.from_iterable(map(_line, lines)))[-LOG_LINES:]
+
+
+def _line(stored: bytes) -> list[tuple[float, Any]]:
+    """A line, or nothing if it can't be read."""
+    try:
+        return [_decode_line(stored)]
+    except UNREADABLE:
+        return []

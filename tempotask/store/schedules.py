@@ -20,7 +20,7 @@ from msgspec import Raw
 
 from tempotask.schedule.repeat import Repeat
 from tempotask.store.addition import Addition, NewJob
-from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, RunOptions
+from tempotask.store.records import NIL, OUTSIDE_BYTES, UNREADABLE, Record, RunOptions
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
@@ -89,7 +89,7 @@ class Planned:
         """None: a definition that can't be read here: of another version of TempoTask, or in an unknown time zone."""
         try:
             return msgspec.msgpack.decode(self.definition, type=Schedule)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return None
 
     @property
@@ -186,7 +186,7 @@ def look_later(store: Store, planned: Planned, seconds: float) -> None:
 
 def remove(store: Store, id: str) -> bool:
     """Ends a schedule that was added; jobs that it made stay. False if there is none of this id."""
-    return bool(store.run("firings", "remove", id, "") == b"1")
+    return bool(store.change("unschedule", id) == b"1")
 
 
 def remove_undeclared(store: Store, planned: Planned, registrations: Mapping[str, bytes]) -> bool:
@@ -218,5 +218,10 @@ def every(store: Store) -> Iterator[Planned]:
 
 
 def _read(id: bytes, state: bytes) -> Planned:
-    version, next, fired, last, _, definition = state.split(b" ", 5)
-    return Planned(id.decode(), version.decode(), int(next), int(fired), int(last), definition)
+    name = id.decode(errors="replace")
+    try:
+        version, next, fired, last, _, definition = state.split(b" ", 5)
+        return Planned(name, version.decode(), int(next), int(fired), int(last), definition)
+    except ValueError:
+        # What can't be read does not fire, and is nothing that anybody declares.
+        return Planned(name, "", 0, 0, 0, b"")

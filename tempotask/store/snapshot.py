@@ -136,26 +136,5 @@ def _stored(kind: bytes, expiry: int, items: list[Any]) -> Stored:
     return Stored(kind.decode(), expiry, items)
 
 
-def head(record: bytes) -> tuple[str, str, str, str]:
-    """Flags, id, queue and priority of a record, of which the rest may be missing.
-
-    Raises ValueError or IndexError for what is no record.
-    """
-    fields, at = [], 1
-    for _ in range(4):
-        length, at = record[at], at + 1
-        if 0xA0 <= length < 0xC0:
-            length -= 0xA0
-        elif length in (0xD9, 0xDA):
-            width = length - 0xD8
-            length, at = int.from_bytes(record[at : at + width]), at + width
-        else:
-            raise ValueError(f"{length:#x} does not begin a text")
-        fields.append(record[at : at + length].decode())
-        at += length
-    flags, id, queue, priority = fields
-    return flags, id, queue, priority
-
-
 def _text(value: bytes) -> str:
     return value.decode(errors="backslashreplace")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+import redis
+
+from tempotask.errors import TempoTaskError
+from tempotask.store.records import NIL, UNREADABLE, Batch, decode_batch, decode_record, flag, payload_key
 from tempotask.store.script import Argument
 from tempotask.store.settlement import Settlement
 from tempotask.store.store import Store
-from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Wire
+from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Lost, Wire
 
 ROOM = 1 << 20
 """Bytes of a batch."""
@@ -34,6 +41,21 @@ class Results(NamedTuple):
         return [events, self.turn, self.first, self.stop, *missing, *self.settlement.arguments()]
 
 
+ANSWERS = (b"jobs", b"again", b"idle", b"settled", b"refused", b"listened", b"stale", b"gone")
+"""With which replies to a turn begin."""
+_TURN = re.compile(r"[0-9]{1,18}(@[0-9]{1,18})?")
+_decode_beginning = msgspec.msgpack.Decoder(tuple[str, int]).decode
+
+
+def _beginning(message: bytes) -> tuple[str, int]:
+    """Turn and first token of a message, by what stands before the array of its records. Raises ValueError."""
+    at = 0
+    while (at := message.find(b"\xdd", at + 1, 64)) > 0:
+        with contextlib.suppress(ValueError):
+            return _decode_beginning(b"\x92" + message[1:at])
+    raise ValueError("no batch")
+
+
 NO_RESULTS = Results("", 0, 0, (), Settlement())
 
 
@@ -46,6 +68,7 @@ class Turns:
 
     def __init__(self, store: Store, worker: str) -> None:
         self._worker = worker
+        self._store = store
         self._limits = store.limits
         self._wire = Wire(store.server, store.namespace, ANSWER_WITHIN)
         self._number = 0
@@ -53,10 +76,37 @@ class Turns:
     def take(self, want: int, results: Results = NO_RESULTS) -> list[Any]:
         """Settles what has ended, and claims up to `want` jobs; 0: none. The reply is as turn.lua tells."""
         self._number += 1
-        reply: list[Any] = self._wire.run(
-            "turn", self._worker, self._number, want, ROOM, *self._limits, *results.arguments()
-        )
+        reply = self._wire.run("turn", self._worker, self._number, want, ROOM, *self._limits, *results.arguments())
+        if not isinstance(reply, list) or not reply or reply[0] not in ANSWERS:
+            self._wire.spoilt(reply)
         return reply
+
+    def batch(self, message: bytes) -> Batch | None:
+        """The batch that a message brings, the server's reply to a turn or what was handed over. If a record can't be
+        read, each is read on its own from what the server holds, as one may hide where the next begins. None for what
+        is no such message, or if the server does not hold that batch any more.
+
+        Raises `wire.Lost` when the server can't be asked.
+        """
+        try:
+            batch = decode_batch(message)
+        except UNREADABLE:
+            try:
+                batch = self._held(*_beginning(message))
+            except (TempoTaskError, redis.RedisError) as error:
+                raise Lost(str(error)) from error
+            except ValueError:
+                return None
+        return batch if _TURN.fullmatch(batch.turn) and batch.records else None
+
+    def _held(self, turn: str, token: int) -> Batch:
+        claims = self._store.read("LRANGE", f"claims:{self._worker}:{turn}", 0, -1)
+        # Where a claim was taken away meanwhile its result is refused.
+        records = [decode_record(claim) for claim in claims]
+        outside = [i for i, record in enumerate(records) if flag(record, "p")]
+        payloads = self._store.read_many([("GET", payload_key(records[i])) for i in outside])
+        nothing = bytes(NIL)
+        return Batch(turn, token, records, {i: one or nothing for i, one in zip(outside, payloads, strict=True)})
 
     def pass_by(self, number: int) -> None:
         """The server has seen that number already: the next one is higher."""

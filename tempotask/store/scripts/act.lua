@@ -35,14 +35,18 @@ local function fits(record)
   if (id ~= '' and own ~= id) or (queue ~= '' and own_queue ~= queue) then return false end
   if name == '' then return true end
   local from, stop = span(record, at)
-  return sub(record, from, stop - 1) == name
+  return from ~= nil and sub(record, from, stop - 1) == name
 end
 
--- Queue and name of a record, as they stand there.
+-- Queue and name of a record, as they stand there; or what stands for them where they can't be read.
 local function queue_and_name(record)
   local stops, at, _ = {}, 2, nil
   for i = 1, 5 do
     _, at = span(record, at)
+    if not at then
+      local _, _, own_queue = head(record)
+      return cmsgpack.pack(own_queue) .. '\160'
+    end
     stops[i] = at
   end
   return sub(record, stops[2], stops[3] - 1) .. sub(record, stops[4], stops[5] - 1)
@@ -102,7 +106,9 @@ local function finish(records)
   if #records > 0 then end_jobs(endings, 1, #endings, action == 'cancel' and keep or 0, now_ms(), most, most_bytes) end
   if action == 'cancel' then
     for own_queue, some in pairs(by_queue) do
-      remember(own_queue, 'cancelled', #some, limit, page_of(some))
+      -- What can't be read would make its page so too.
+      local page = own_queue ~= UNREADABLE and page_of(some) or ''
+      remember(own_queue, 'cancelled', #some, limit, page)
     end
   else
     for _, record in ipairs(records) do let_go_of(record) end
@@ -202,7 +208,7 @@ local function resume(kind, due, record)
     if listened() then emit_record('waiting', record) end
     push_one('RPUSH', record)
   else
-    delay(kind == 'D' and 'due' or 'retries', record, tonumber(due))
+    delay(kind == 'D' and 'due' or 'retries', record, tonumber(due) or now_ms())
   end
 end
 
@@ -218,7 +224,7 @@ function places.parked(cursor, number, kinds)
   for i = 2, #entries, 2 do
     local kind, due, record = string.match(entries[i], '^(%a)(%d*) (.*)$')
     -- Of many fields with the same hash one may come twice.
-    if string.find(kinds, kind, 1, true) and fits(record) and call('HDEL', key, entries[i - 1]) == 1 then
+    if kind and COUNTED_PARKED[kind] and string.find(kinds, kind, 1, true) and fits(record) and call('HDEL', key, entries[i - 1]) == 1 then
       local _, _, own_queue = head(record)
       count(own_queue, COUNTED_PARKED[kind], -1)
       acted = acted + 1
@@ -239,6 +245,7 @@ local function told_of(record, start)
   local live = call('HGET', P .. 'live', own)
   if not live or sub(live, 2, #start + 1) ~= start then return end
   local _, at = span(live, #start + 3)
+  if not at then return end
   at = at + (WIDTH[byte(live, at)] or 1)
   ran[own] = { started = sub(live, at, at + 8), progress = sub(live, at + 9) }
 end

@@ -23,31 +23,50 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- Where the text of a MessagePack string begins, and where the value after it does.
+-- Where the text of a MessagePack string begins, and where the value after it does; nil where there is none.
 local function span(bytes, at)
-  local length = byte(bytes, at)
-  if length == 0xd9 then return at + 2, at + 2 + byte(bytes, at + 1) end
-  if length == 0xda then return at + 3, at + 3 + byte(bytes, at + 1) * 256 + byte(bytes, at + 2) end
-  return at + 1, at + 1 + length - 0xa0
+  local length, from = byte(bytes, at), at + 1
+  if not length then return nil end
+  if length >= 0xa0 and length < 0xc0 then
+    length = length - 0xa0
+  elseif length == 0xd9 and #bytes > at then
+    length, from = byte(bytes, at + 1), at + 2
+  elseif length == 0xda and #bytes > at + 1 then
+    length, from = byte(bytes, at + 1) * 256 + byte(bytes, at + 2), at + 3
+  else
+    return nil
+  end
+  if from + length > #bytes + 1 then return nil end
+  return from, from + length
 end
 
--- flags, id, queue and priority of a record, and where its name begins.
+-- The queue of records that can't be read.
+local UNREADABLE = 'tempotask/unreadable'
+
+-- flags, id, queue and priority of a record, and where its name begins. A script that stopped here would have done
+-- half of what it is to do; so a record that can't be read has an id made of its bytes, and a queue for its like, which
+-- whoever looks at queues is to see (records.py makes the same of it).
 local function head(record)
   local fields, from, at = {}, nil, 2
   for i = 1, 4 do
     from, at = span(record, at)
+    if not from then break end
     fields[i] = sub(record, from, at - 1)
+  end
+  if not at or fields[2] == '' or fields[3] == '' or not string.find(fields[4], '^%-?%d+$') or #fields[4] > 8 then
+    return '', 'unreadable-' .. sub(redis.sha1hex(record), 1, 16), UNREADABLE, '0', #record + 1
   end
   return fields[1], fields[2], fields[3], fields[4], at
 end
 
 -- The key of a payload outside, without prefix.
 local function payload_key(flags, id)
-  return 'payload:' .. string.match(flags, 'p(%d+)') .. ':' .. id
+  return 'payload:' .. (string.match(flags, 'p(%d+)') or '1') .. ':' .. id
 end
 
--- Of a page of history (pages.py): how many jobs it holds, and the keys that go with it.
+-- Of a page of history (pages.py): how many jobs it holds, and the keys that go with it. No page at all holds none.
 local function page_head(page)
+  if #page < 6 then return 0, '' end
   local jobs, length = struct.unpack('>I2I4', page)
   return jobs, sub(page, 7, 6 + length)
 end
@@ -72,7 +91,7 @@ end
 local function emit_record(kind, record)
   local _, _, _, _, at = head(record)
   local _, stop = span(record, at)
-  emit(kind, 'r', '\149' .. sub(record, 2, stop - 1))
+  if stop then emit(kind, 'r', '\149' .. sub(record, 2, stop - 1)) end
 end
 
 -- Reads arguments one after the other; nil from `stop` on.

@@ -117,6 +117,7 @@ end
 -- cost: the last page stays as it is while one of its jobs is kept, and `<status>:trimmed` says of how many of its
 -- jobs, the oldest, that is not so.
 local function remember(queue, status, number, limit, page)
+  if queue == UNREADABLE then call('SADD', P .. 'queues', queue) end
   local counts, key = P .. 'counts:' .. queue, P .. 'history:' .. queue .. ':' .. status
   call('HINCRBY', counts, status, number)
   if page == '' and call('EXISTS', key) == 0 then return end

@@ -4,8 +4,7 @@
 -- KEYS  the ring
 -- ARGV  'due', how many                       those that are to fire by now
 --       'later', id, version, milliseconds    is looked at again after so many
---       'remove', id, version ('' any that was added), and maybe, for each supervisor, its id and its registration as
---                 they were seen
+--       'remove', id, version, and for each supervisor its id and its registration as they were seen
 -- reply due: {now, id, state, id, state, ...}; later: '1', or '0' if it is not that schedule any more; remove: likewise,
 --       or 'again' if the supervisors are others than were seen: one of them may declare it
 --
@@ -17,7 +16,10 @@ if what == 'due' then
   local reply = { text(now) }
   for _, name in ipairs(call('ZRANGEBYSCORE', P .. 'firings', '-inf', now, 'LIMIT', 0, ARGV[2])) do
     local state = call('HGET', P .. 'schedules', name)
-    if state then
+    if state and not string.find(state, '^%S+ %d+ %d+ %d+ %d+ ') then
+      -- It can't be read, and is not to be looked at all the time.
+      call('ZADD', P .. 'firings', now + 60000, name)
+    elseif state then
       reply[#reply + 1], reply[#reply + 2] = name, state
     else
       call('ZREM', P .. 'firings', name)
@@ -27,19 +29,15 @@ if what == 'due' then
 end
 
 local state = call('HGET', P .. 'schedules', id)
-local version = state and string.match(state, '^%S+')
-if not state or (ARGV[3] ~= '' and ARGV[3] ~= version) then return '0' end
--- One that is declared would come back.
-if ARGV[3] == '' and sub(version, 1, 1) ~= 'a' then return '0' end
+local version = state and string.match(state, '^%S+') or ''
+if ARGV[3] ~= version then return '0' end
 if what == 'later' then
   call('ZADD', P .. 'firings', now_ms() + tonumber(ARGV[4]), id)
   return '1'
 end
-if #ARGV > 3 then
-  if call('HLEN', P .. 'supervisors') ~= (#ARGV - 3) / 2 then return 'again' end
-  for i = 4, #ARGV, 2 do
-    if call('HGET', P .. 'supervisors', ARGV[i]) ~= ARGV[i + 1] then return 'again' end
-  end
+if call('HLEN', P .. 'supervisors') ~= (#ARGV - 3) / 2 then return 'again' end
+for i = 4, #ARGV, 2 do
+  if call('HGET', P .. 'supervisors', ARGV[i]) ~= ARGV[i + 1] then return 'again' end
 end
 call('HDEL', P .. 'schedules', id)
 call('ZREM', P .. 'firings', id)

@@ -212,6 +212,7 @@ function mend.firing()
   local state = call('HGET', P .. 'schedules', name)
   if not state then return call('ZREM', P .. 'firings', name) == 1 and 'taken out' or '' end
   local due = string.match(state, '^%S+ (%d+)')
+  if not due then return '' end
   return call('ZADD', P .. 'firings', 'NX', due, name) == 1 and 'put in' or ''
 end
 

@@ -26,6 +26,7 @@ local function paused(queue) return call('SISMEMBER', P .. 'paused', queue) == 1
 -- Puts records of one queue and priority at its front (LPUSH, the last of them first in line) or back (RPUSH), and
 -- the queue on the ring: it is there if and only if its lists are not empty and it is not paused.
 local function push(command, queue, priority, records, from, to)
+  if queue == UNREADABLE then call('SADD', P .. 'queues', queue) end
   local used = priorities(queue)
   if size(queue, used) == 0 and not paused(queue) then call('RPUSH', KEYS[1], queue) end
   if used or priority ~= '0' then
@@ -186,6 +187,7 @@ local function take_part(queue, used, share, waiting, before, room, payloads)
       holes = holes + 1
     else
       local _, _, _, priority = head(record)
+      if not used then priority = '0' end
       call('LPUSH', queue_key(queue, priority), record)
       if used then call('ZADD', P .. 'priorities:' .. queue, priority, priority) end
     end
@@ -265,8 +267,6 @@ local function count32(number)
   return struct.pack('>I4', number)
 end
 
--- The message that brings a batch to its worker: MessagePack, put together in one go, as it may be a megabyte.
--- Payloads go as binary, which cmsgpack can't write.
 -- The first of so many new fencing tokens, which follow each other. They are microseconds of the server's clock, pushed
 -- on where more are given than time goes by: a mere count would, after a restart with older state, begin again with
 -- numbers that were given before.
@@ -277,6 +277,8 @@ local function new_tokens(number)
   return first
 end
 
+-- The message that brings a batch to its worker: MessagePack, put together in one go, as it may be a megabyte.
+-- Payloads go as binary, which cmsgpack can't write.
 local function message(turn, batch, payloads)
   local parts = { '\149', cmsgpack.pack(turn), cmsgpack.pack(new_tokens(#batch)), '\221', count32(#batch), concat(batch) }
   parts[#parts + 1] = '\223' .. count32(#payloads)

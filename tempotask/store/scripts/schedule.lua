@@ -23,7 +23,9 @@ local added, last, at = sub(version, 1, 1) == 'a', '0', '0'
 -- Why what is there can't be replaced: the reply; nil if it can.
 local function stands(state)
   local was, _, _, last_was, at_was, old = string.match(state, '^(%S+) (%d+) (%d+) (%d+) (%d+) (.*)$')
-  if added or sub(was, 1, 1) == 'a' then return 'taken' end
+  if added or sub(was or '', 1, 1) == 'a' then return 'taken' end
+  -- What can't be read is nothing that anybody declares.
+  if not was then return nil end
   if old == definition or (instead_of ~= '' and instead_of ~= was) then return 'same' end
   -- The job of the last firing may still run.
   last, at = last_was, at_was

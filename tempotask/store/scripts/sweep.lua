@@ -10,6 +10,8 @@
 local me, lost, seen = ARGV[1], ARGV[3], ARGV[4]
 local mine, theirs = call('HGET', P .. 'leases', me), call('HGET', P .. 'leases', lost)
 if not mine or mine == 'swept' or not theirs then return { 'no' } end
+-- Nobody knows when that one runs out.
+if theirs ~= 'swept' and not tonumber(theirs) then return { 'no' } end
 local now = now_ms()
 call('HSET', P .. 'leases', me, text(now + tonumber(ARGV[2])))
 if theirs ~= 'swept' then
