@@ -98,7 +98,7 @@ class Ledger:
     """The server, and what is written there since the last judgement. May be used by several threads."""
 
     def __init__(self, folder: Path) -> None:
-        self.server = OwnServer(folder)
+        self.server = OwnServer(folder, "--logfile", "log")
         self._client = redis.Redis(unix_socket_path=self.server.path)
         self._lock = threading.Lock()
         self._entries: list[Entry] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 
 import redis
 
@@ -27,7 +28,8 @@ class Load:
         self.added = 0
         self.refused = 0
         """How many calls ended with an error, as they may."""
-        self._error: BaseException | None = None
+        self.error = ""
+        """What the producer met with, if that is nothing that a producer should be told."""
         self._finished = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self._thread.start()
@@ -40,8 +42,8 @@ class Load:
                     time.sleep(0.01)
                 else:
                     self._add()
-        except BaseException as error:
-            self._error = error
+        except BaseException:
+            self.error = traceback.format_exc()
 
     def _waiting(self) -> int:
         keys = (f"{{{self._world.namespace}}}:queue:0:{queue}" for queue in QUEUES)
@@ -71,8 +73,6 @@ class Load:
         self._finished.set()
 
     def finish(self) -> None:
-        """Returns when all has been added; raises what the producer met with."""
+        """Returns when all has been added."""
         self._finished.set()
         self._thread.join()
-        if self._error is not None:
-            raise self._error

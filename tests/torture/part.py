@@ -71,6 +71,9 @@ class Part:
             self._join(HUNG)
             if load is not None:
                 load.finish()
+                if load.error:
+                    text = f"a producer met with: {load.error.splitlines()[-1]}"
+                    self.found.append(Found(OTHER, text, "", load.error.splitlines()))
         except BaseException:
             if load is not None:
                 load.abandon()

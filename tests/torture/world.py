@@ -51,7 +51,7 @@ class World:
         for name, text in self.setting.files.items():
             (self.folder / name).write_text(text)
         self.ledger = Ledger(self._subfolder("ledger"))
-        self.server = OwnServer(self._subfolder("server"), *self.setting.server)
+        self.server = OwnServer(self._subfolder("server"), "--logfile", "log", *self.setting.server)
         self.proxy = Proxy(self.server.path, f"{self.folder}/p.sock", seed)
         self.direct = redis.Redis(unix_socket_path=self.server.path)
         self.manager: QueueManager[Any] = QueueManager.init(db=self.proxy.url, namespace=self.namespace)
