@@ -11,9 +11,19 @@ import msgspec
 
 from tempotask.children import SHOWN
 from tempotask.errors import InvalidPayload, JobTimeout
-from tempotask.pool.run import Run, keep_ms
 from tempotask.options import DEFAULTS
-from tempotask.store.records import NIL, Failure, Outcome, Record, RunOptions, TryError, encode
+from tempotask.pool.run import Run, keep_ms
+from tempotask.store.records import (
+    NIL,
+    UNREADABLE_TYPE,
+    Failure,
+    Outcome,
+    Record,
+    RunOptions,
+    TryError,
+    Unreadable,
+    encode,
+)
 
 TEXT_BYTES, TRACEBACK_BYTES, ERRORS = 4096, 16384, 20
 """Bounds of what a failure may leave behind: of a message, a traceback, errors of earlier tries."""
@@ -52,6 +62,13 @@ def ended_badly(
     return Run(record, started, ended, outcome, keep_ms(options), "failed", NIL, failure, children=children)
 
 
+def put_aside(record: Unreadable, started: float) -> Run:
+    """What becomes of a job whose record can't be read: it fails with the reason. Its bytes stay with it, so that it
+    can be tried again where a later version reads them."""
+    why = f"its record can't be read here: {record.reason}; if a newer TempoTask wrote it, upgrade and retry it"
+    return ended_badly(record, DEFAULTS, Failure(UNREADABLE_TYPE, why), started, final=True)
+
+
 def describe(error: BaseException) -> Failure:
     """An exception as text: its type as tracebacks print it, its message, its traceback without our own frames."""
     kind = type(error)
@@ -65,13 +82,6 @@ def describe(error: BaseException) -> Failure:
     try:
         frames = error.__traceback__
         while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("tempotask.pool."):
-def put_aside(record: Unreadable, started: float) -> Run:
-    """What becomes of a job whose record can't be read: it fails with the reason. Its bytes stay with it, so that it
-    can be tried again where a later version reads them."""
-    why = f"its record can't be read here: {record.reason}; if a newer TempoTask wrote it, upgrade and retry it"
-    return ended_badly(record, DEFAULTS, Failure(UNREADABLE_TYPE, why), started, final=True)
-
-
             frames = frames.tb_next
         text = "".join(traceback.format_exception(kind, error, frames, limit=50)) if frames is not None else ""
     except BaseException as second:
