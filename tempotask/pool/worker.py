@@ -196,10 +196,6 @@ class Worker:
         settlement = self._settling.settlement(runs, events)
         return Results(hand.batch.turn, first, stop, missing, settlement, events)
 
-    def _take_in_hand(self, hand: Hand) -> Hand:
-        turn, _, handed = hand.batch.turn.partition("@")
-        self._block.begin(int(turn), len(hand.batch.records), int(handed or 0))
-        if hand.batch.listened:
     def _brought(self, message: bytes) -> Hand | None:
         """The batch that a message brings, taken in hand. None if it is none, or was taken back: take a turn."""
         with contextlib.suppress(Lost):
@@ -208,6 +204,10 @@ class Worker:
                 return self._take_in_hand(Hand(batch, len(message)))
         return None
 
+    def _take_in_hand(self, hand: Hand) -> Hand:
+        turn, _, handed = hand.batch.turn.partition("@")
+        self._block.begin(int(turn), len(hand.batch.records), int(handed or 0))
+        if hand.batch.listened:
             self._listened = time.monotonic()
         self._hand = hand
         return hand
