@@ -145,7 +145,7 @@ def test_an_unknown_task_is_left_to_a_supervisor_that_declares_it_and_fails_with
     assert "q/old" in failed.message
     new = bench.start(app="newapp:tempotask", folder=bench.folder, workers=1)
     handles = bench.manager.enqueue_many({"name": name, "queue": "q"} for name in ("old", "new") * 20)
-    assert handles.results(timeout=20) == ["old", "new"] * 20
+    assert handles.results(timeout=LONG) == ["old", "new"] * 20
     assert {handle.info().tries for handle in handles} == {1}
     new.stop()
     assert failure(bench, "new").type == "UnknownTask"
