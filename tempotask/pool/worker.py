@@ -158,6 +158,8 @@ class Worker:
                 time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, 1.0)
                 continue
+            if kind == b"gone":
+                raise Gone
             if kind == b"jobs":
                 if (brought := self._brought(reply[1])) is not None:
                     return brought
