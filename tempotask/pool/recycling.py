@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from tempotask.options import Options
 from tempotask.pool import linux
-from tempotask.pool.batch import BUSY, HELD, JOBS, SPENT, STARTING, WEIGHT
+from tempotask.pool.batch import BUSY, HELD, IDLE, JOBS, SPENT, STARTING, WEIGHT
 from tempotask.pool.deaths import Cause
 from tempotask.pool.watch import Watch
 
@@ -117,7 +117,9 @@ class Recycling:
 
     def _look_at_jobs(self, watch: Watch, starting: bool, now: float) -> bool:
         """Returns whether the worker leaves now."""
-        if watch.state == SPENT and watch.leaving and not watch.retired:
+        # One that waits may never come to its last jobs: it would stay beside its successor.
+        done = watch.state == SPENT or (watch.state == IDLE and not starting)
+        if done and watch.leaving and not watch.retired:
             watch.retire()
         if starting or watch.leaving or watch.retired or not self._is_nearly_spent(watch, now):
             return False

@@ -52,6 +52,20 @@ def test_a_worker_runs_exactly_as_many_jobs_as_it_may(bench: Bench, monkeypatch:
     assert not supervisor.about("SIGKILL")
 
 
+def test_a_worker_that_waits_for_its_last_jobs_does_not_stay_beside_its_successor(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = start(bench, monkeypatch, workers=1, max_jobs_per_worker=50)
+    (first,) = supervisor.workers()
+    jobs = ({"name": "when", "queue": "q", "data": 0.001} for _ in range(48))
+    bench.manager.enqueue_many(jobs).results(timeout=LONG)
+    wait_until(lambda: supervisor.workers() and first not in supervisor.workers(), "it stays")
+    assert len(supervisor.workers()) == 1
+    bench.manager.enqueue(name="when", queue="q", data=0).result(timeout=LONG)
+    assert supervisor.stop() == 0
+    assert not supervisor.about("SIGKILL")
+
+
 def test_a_pool_of_one_worker_goes_on_when_it_is_replaced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     supervisor = start(bench, monkeypatch, workers=1, max_jobs_per_worker=50)
     (first,) = supervisor.workers()
