@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import logging
 import os
 import queue
@@ -42,8 +43,8 @@ class Clerk:
         self._thread = threading.Thread(target=self._serve, name="tempotask-clerk", daemon=True)
 
     def start(self) -> None:
-        """Begins to serve."""
-        self._thread.start()
+        """Begins to serve. Raises `OSError` when the system refuses a thread."""
+        _start(self._thread)
 
     def fileno(self) -> int:
         return self._readable
@@ -61,12 +62,19 @@ class Clerk:
             self._answers.popleft()()
 
     def listen(self, supervisor: str, then: Callable[[bytes], None]) -> None:
-        """Listens for the orders of that supervisor, from now on for no other; `then` gets each, in the loop."""
+        """Listens for the orders of that supervisor, from now on for no other; `then` gets each, in the loop.
+
+        Raises `OSError` when the system refuses a thread.
+        """
         if self._orders_for == supervisor:
             return
         self._orders_for = supervisor
         listener = threading.Thread(target=self._listen, args=(supervisor, then), name="tempotask-orders", daemon=True)
-        listener.start()
+        try:
+            _start(listener)
+        except OSError:
+            self._orders_for = ""
+            raise
 
     def end(self, patience: float) -> None:
         """Does what was asked and ends, within so many seconds, all done or not."""
@@ -113,6 +121,13 @@ class Clerk:
                 continue
             if order is not None and self._orders_for == supervisor:
                 self._answer(lambda order=order: then(order))  # type: ignore[misc]
+
+
+def _start(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
 
 
 def _nothing(answer: object) -> None:

@@ -13,6 +13,7 @@ from tempotask.options import Options
 from tempotask.pool.batch import BUSY, IDLE, SPENT, STARTING
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.deaths import Cause, Coroner, Death, Findings
+from tempotask.pool.linux import refusal
 from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import Born, Died, Dying, UnifiedWorkerPool
 from tempotask.pool.recycling import Recycling
@@ -138,7 +139,14 @@ class Generation:
                 return
             url = store.server.url
             assert url is not None, "settled before the first worker is asked for"
-            self.pool.ask_for(WorkerSpec(name, supervisor, url, store.namespace, self.report.options, self._wake_fd))
+            spec = WorkerSpec(name, supervisor, url, store.namespace, self.report.options, self._wake_fd)
+            try:
+                self.pool.ask_for(spec)
+            except OSError as error:
+                self._clerk.ask(lambda: store.give_back_all(name))
+                if time.monotonic() >= self._not_before:
+                    log.warning("worker %s can't be started: %s%s", name, refusal(error), self._pause())
+                return
             self._watches[name] = Watch(self.pool.workers[name], self._give_back)
 
         # Registered before it is forked: a turn never registers, so the turn of a dead worker can't bring it back.
@@ -177,10 +185,14 @@ class Generation:
         if watch.last_state != STARTING and (age >= SHORT_LIFE or death.running is not None):
             self.failures = 0
             return ""
+        return f", {age:.1f} s after its start{self._pause()}"
+
+    def _pause(self) -> str:
+        """One more has failed: has the next one wait, longer each time."""
         self.failures += 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.failures - 1))
         self._not_before = time.monotonic() + pause
-        return f", {age:.1f} s after its start; the next one starts in {pause:.1f} s"
+        return f"; the next one starts in {pause:.1f} s"
 
     def _report(
         self, name: str, watch: Watch, death: Death, findings: Findings, status: ExitStatus, pause: str

@@ -18,6 +18,7 @@ from tempotask.errors import NotImportable, TempoTaskError
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.deaths import Coroner
 from tempotask.pool.generation import Generation
+from tempotask.pool.linux import refusal
 from tempotask.pool.pool import Event, NurseryDied, UnifiedWorkerPool
 from tempotask.pool.report import AppReport, Imported, ImportFailed, Warned
 
@@ -80,8 +81,14 @@ class Generations:
         """Has a nursery import the application, unless one does."""
         if self._importing is not None:
             return
-        pool = self._importing = UnifiedWorkerPool(self._application)
-        pool.start()
+        pool = UnifiedWorkerPool(self._application)
+        try:
+            pool.start()
+        except OSError as error:
+            what = f"the process that imports {self._application} can't be started"
+            self.refuse(NotImportable(f"{what}: {refusal(error)}"))
+            return
+        self._importing = pool
         pool.register(self._selector)
 
     def reload(self) -> None:

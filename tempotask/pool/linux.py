@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -202,6 +203,27 @@ def reap(pid: int, within: float) -> tuple[int, float, int] | None:
         if time.monotonic() >= until:
             return None
         time.sleep(0.0005)
+
+
+def has_terminal() -> bool:
+    """Whether this process belongs to a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def refusal(error: OSError) -> str:
+    """Why the system refuses something, and where its limit is set."""
+    return f"{error.strerror}{_LIMITS.get(error.errno or 0, '')}"
+
+
+_LIMITS = {
+    errno.EAGAIN: ": the limit of processes and threads (`ulimit -u`, or the container's) is reached",
+    errno.EMFILE: ": the limit of descriptors is reached; raise it (`ulimit -n`) or have fewer workers",
+    errno.ENOMEM: ": the machine, or the container, has no memory left",
+}
 
 
 def anonymous_file(name: str, content: bytes) -> int:

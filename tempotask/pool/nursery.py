@@ -171,7 +171,7 @@ class Nursery:
         try:
             pid = self._spawn(spec, block_fd) if self._spawns else self._fork(spec, block_fd)
         except OSError as error:
-            self._channel.send(Warned(f"could not start worker {spec.worker}: {error}"))
+            self._channel.send(Warned(f"could not start worker {spec.worker}: {linux.refusal(error)}"))
             self._channel.send(WorkerDied(spec.worker, ExitStatus(code=NOT_BORN)))
             return
         self._workers[pid] = spec.worker

@@ -10,7 +10,9 @@ has ended all that the worker left behind. Two pools may live side by side, one 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import selectors
 import socket
 import subprocess
@@ -39,6 +41,7 @@ from tempotask.pool.report import (
 )
 
 _MARK = "TEMPOTASK_NURSERY"  # tells what came from a nursery, after its death, from the supervisor's other children
+_SPARE_FDS = 12
 _GONE_WITHIN = 1.0  # seconds for a process that was told to end, or was killed, to be gone
 
 
@@ -160,12 +163,16 @@ class UnifiedWorkerPool:
         """Start the nursery and have it import the application. Raises `OSError` when the system refuses."""
         ours, theirs = socket.socketpair()
         with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tempotask.pool.nursery", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={**self._environment, _MARK: self._mark},
-            )
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "tempotask.pool.nursery", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env={**self._environment, _MARK: self._mark},
+                )
+            except OSError:
+                ours.close()
+                raise
         process.returncode = 0  # reaped here, by the pool
         self.pid = process.pid
         self._pidfd = linux.open_pidfd(self.pid)
@@ -205,8 +212,16 @@ class UnifiedWorkerPool:
         return told + self._bury_nursery()
 
     def ask_for(self, spec: WorkerSpec) -> None:
-        """Ask the nursery for a worker, after `Imported`. It is one of `workers` from now on, until its `Died`."""
+        """Ask the nursery for a worker, after `Imported`. It is one of `workers` from now on, until its `Died`.
+
+        Raises `OSError` when the system refuses what is needed for it, descriptors for one.
+        """
         worker = WorkerProcess(spec)
+        # The lowest free number is taken, so it tells how many are. What is done for a worker needs some more, for a
+        # moment each, and must not fail.
+        if worker.block.fd > resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FDS:
+            worker.close()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self.workers[worker.id] = worker
         fds = [worker.block.fd] if spec.wake_fd < 0 else [worker.block.fd, spec.wake_fd]
         self._send(Fork(spec), fds)

@@ -31,7 +31,7 @@ from tempotask.pool import cores
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.generations import Generations
 from tempotask.pool.housekeeper import Holdings, Housekeeper
-from tempotask.pool.linux import become_subreaper
+from tempotask.pool.linux import become_subreaper, has_terminal, refusal
 from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import UnifiedWorkerPool
 from tempotask.pool.report import AppReport
@@ -47,6 +47,8 @@ FAILED_STARTS = 5
 """Workers in a row that died of their start, before any was ready, after which the supervisor gives up."""
 QUIET = 0.05
 """Seconds between two looks whether everything is done, when draining."""
+LATER = 5.0
+"""Seconds until what the system has refused is tried again."""
 LAST_WORDS = 5.0
 """Seconds that a stop by force waits for the server."""
 
@@ -79,7 +81,7 @@ class Supervisor:
         self._alarm, self._alarm_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake, self._wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._signals: list[int] = []
-        self._terminal = _has_terminal()
+        self._terminal = has_terminal()
         self._timers: list[tuple[float, Callable[[], None]]] = []
         self._generations = Generations(settings.application, self._selector, self)
         self._options = Options()
@@ -158,7 +160,7 @@ class Supervisor:
         _empty(self._alarm)
         while self._signals:
             if self._signals.pop(0) == signal.SIGHUP:
-                if self._terminal and not _has_terminal():
+                if self._terminal and not has_terminal():
                     self._stop("the terminal was closed: what runs is finished, what has not started is given back")
                 else:
                     self._generations.reload()
@@ -214,13 +216,17 @@ class Supervisor:
             return
         server = resolve(self._settings.db or report.db, connect_timeout=self._options.connect_timeout)
         limits = Limits(self._options.max_results, self._options.max_results_bytes)
-        self._connected = True
         self._clerk = Clerk(Store(server, self._settings.namespace or report.namespace, limits))
+        try:
+            self._clerk.start()
+        except OSError as error:
+            self._generations.refuse(NotImportable(f"no thread can be started to talk to the server: {refusal(error)}"))
+            return
+        self._connected = True
         settings = self._settings
         lease = settings.lease or self._options.lease
         self._housekeeper = Housekeeper(self._clerk, self, lease, settings.application)
         self._selector.register(self._clerk, selectors.EVENT_READ, self._clerk.deliver)
-        self._clerk.start()
 
         def first_talk() -> TempoTaskError | str:
             # A server that can't be used at the start is an answer; later it is an outage, and waited for.
@@ -268,8 +274,15 @@ class Supervisor:
         if not self._stopping:
             self._begun = True
             self._stacks = Stacks(house.supervisor, self._clerk, self.after)
-            self._clerk.listen(house.supervisor, house.obey)
+            self._listen()
         self.keep_up()
+
+    def _listen(self) -> None:
+        try:
+            self._clerk.listen(self._housekeeper.supervisor, self._housekeeper.obey)
+        except OSError as error:
+            log.warning("what this supervisor is told by others is not heard for now: %s", refusal(error))
+            self.after(LATER, self._listen)
 
     def keep_up(self) -> None:
         """Brings everything to where it should be: called after whatever may have changed that."""
@@ -379,15 +392,6 @@ class Supervisor:
             self._selector.unregister(clerk)
             clerk.store.close()
         self._selector.close()
-
-
-def _has_terminal() -> bool:
-    """Whether this process belongs to a terminal that is still there."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
 
 
 def _workers(count: int) -> str:
