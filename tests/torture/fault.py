@@ -28,6 +28,8 @@ class Setting:
     """Of each supervisor."""
     lease: float = 2.0
     server: tuple[str, ...] = ("--appendonly", "yes", "--appendfsync", "always")
+    replicas: int = 0
+    """If there are any, three Sentinels watch them and the server, and say where it is: no proxy is on the way."""
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Of the supervisors, beside what they have anyway."""
     options: tuple[str, ...] = ()

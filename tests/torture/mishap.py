@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def concerns(pids: Collection[int], pid: int) -> bool:
 class Loss:
     """Replies of one script that get lost after the script ran."""
 
-    def __init__(self, script: str, times: int, every: int, pids: Collection[int], swallow: bool) -> None:
+    def __init__(self, script: str, times: int, chance: float, pids: Collection[int], swallow: bool) -> None:
         self.lost = 0
         """How many have got lost so far."""
         self.done = threading.Event()
@@ -29,16 +29,15 @@ class Loss:
         """Whether the connection stays open."""
         self._script = script
         self._times = times
-        self._every = every
+        self._chance = chance
         self._pids = pids
-        self._seen = 0
 
     def end(self) -> None:
         """None is lost any more."""
         self._times = self.lost
 
-    def takes(self, script: str, pid: int, reply: bytes) -> bool:
-        """Whether this reply gets lost. An error says that the script did not run."""
+    def takes(self, script: str, pid: int, reply: bytes, draw: Callable[[], float]) -> bool:
+        """Whether this reply gets lost; `draw` gives numbers from 0 to 1. An error says that the script did not run."""
         if (
             script != self._script
             or self.lost == self._times
@@ -46,8 +45,7 @@ class Loss:
             or not concerns(self._pids, pid)
         ):
             return False
-        self._seen += 1
-        if self._seen % self._every:
+        if draw() >= self._chance:
             return False
         self.lost += 1
         if self.lost == self._times:

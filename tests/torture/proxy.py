@@ -116,11 +116,17 @@ class Proxy:
         self._loop.do(lambda: self._half_open(directions or ("request", "reply"), pids, new))
 
     def drop_reply(
-        self, script: str, times: int = 1, *, every: int = 1, pids: Collection[int] = EVERYBODY, swallow: bool = False
+        self,
+        script: str,
+        times: int = 1,
+        *,
+        chance: float = 1.0,
+        pids: Collection[int] = EVERYBODY,
+        swallow: bool = False,
     ) -> Loss:
         """Each request reaches the server and is carried out; then the connection breaks without the reply, or with
-        `swallow` stays open without it. Of the replies that it may hit, each `every`-th gets lost."""
-        loss = Loss(script, times, every, pids, swallow)
+        `swallow` stays open without it. Each that it may hit gets lost with that chance, by the proxy's seed."""
+        loss = Loss(script, times, chance, pids, swallow)
         self._loop.do(lambda: self._losses.append(loss))
         return loss
 
@@ -250,7 +256,7 @@ class Proxy:
         else:
             script = link.asked.popleft() if link.asked else ""
             for loss in self._losses:
-                if loss.takes(script, link.pid, message):
+                if loss.takes(script, link.pid, message, self._random.random):
                     self.lost[script] += 1
                     if not loss.swallow:
                         self._close(link)

@@ -1,7 +1,7 @@
 """Replies lost after their script ran, thousands of times: is a job made twice, or lost, or an answer wrong?
 
-One script after the other. While it is called by all who call it anywhere, each second reply gets lost, and the
-connection breaks. What came of it is counted by the ledger, which no code of the queue has a hand in.
+One script after the other. While it is called by all who call it anywhere, half of the replies get lost, at
+random, and the connection breaks. What came of it is counted by the ledger, which no code of the queue has a hand in.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _lose(world: World, script: str, times: int) -> Found:
     """Loses so many replies of a script, lets everything end, and counts."""
     began = time.monotonic()
     found, book = Found(script), Book(world)
-    loss = world.proxy.drop_reply(script, times, every=2)
+    loss = world.proxy.drop_reply(script, times, chance=0.5)
     try:
         while not loss.done.is_set():
             CALLS[script](book)

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import redis
 from pool.running import LONG, Supervisor, wait_until
+from sentinel import ReplicatedServer, Sentinels
 from servers import OwnServer
 
 from tempotask import JobHandles, QueueManager
@@ -51,13 +52,28 @@ class World:
         for name, text in self.setting.files.items():
             (self.folder / name).write_text(text)
         self.ledger = Ledger(self._subfolder("ledger"))
-        self.server = OwnServer(self._subfolder("server"), "--logfile", "log", *self.setting.server)
+        self.replicas: list[ReplicatedServer] = []
+        self.sentinels: Sentinels | None = None
+        self.server = self._start_server()
         self.proxy = Proxy(self.server.path, f"{self.folder}/p.sock", seed)
+        self.way = self.sentinels.url if self.sentinels else self.proxy.url
+        """The URL by which supervisors and producers get to the server."""
         self.direct = redis.Redis(unix_socket_path=self.server.path)
-        self.manager: QueueManager[Any] = QueueManager.init(db=self.proxy.url, namespace=self.namespace)
+        self.manager: QueueManager[Any] = QueueManager.init(db=self.way, namespace=self.namespace)
         self.store = Store(Server(self.server.url), self.namespace)
         self.debts = Debts(self.manager)
         self.receipts = Receipts()
+
+    def _start_server(self) -> OwnServer:
+        options = ("--logfile", "log", *self.setting.server)
+        if not self.setting.replicas:
+            return OwnServer(self._subfolder("server"), *options)
+        primary = ReplicatedServer(self._subfolder("server"), *options)
+        for number in range(self.setting.replicas):
+            self.replicas.append(ReplicatedServer(self._subfolder(f"replica-{number}"), *options, primary=primary))
+        self.sentinels = Sentinels(self._subfolder("sentinels"), primary)
+        self.sentinels.wait_until_ready(self.setting.replicas)
+        return primary
 
     def _subfolder(self, name: str) -> Path:
         (self.folder / name).mkdir()
@@ -90,7 +106,7 @@ class World:
     ) -> Supervisor:
         """Starts a supervisor and does not wait for it."""
         setting = self.setting
-        arguments = [application or setting.application, "--db", self.proxy.url, "--namespace", self.namespace]
+        arguments = [application or setting.application, "--db", self.way, "--namespace", self.namespace]
         arguments += ["--concurrency", str(setting.workers), "--lease", str(setting.lease), "--log-format", "json"]
         known = {**os.environ, **self.environment(), **setting.environment, **(environment or {})}
         supervisor = Supervisor([*arguments, *setting.options, *options], self.folder, known)
@@ -216,6 +232,16 @@ class World:
         """How many workers there should be."""
         return sum(_concurrency(supervisor) for supervisor in self.supervisors)
 
+    # -- the server
+
+    def turn_to(self, server: OwnServer) -> None:
+        """From now on that is the server."""
+        self.direct.close()
+        self.store.close()
+        self.server = server
+        self.direct = redis.Redis(unix_socket_path=server.path)
+        self.store = Store(Server(server.url), self.namespace)
+
     # -- the end
 
     def stop(self) -> None:
@@ -243,8 +269,11 @@ class World:
             self.store.close()
             self.direct.close()
             self.proxy.close()
-            if self.server.process.poll() is None:
-                self.server.kill()
+            if self.sentinels:
+                self.sentinels.kill()
+            for server in (self.server, *self.replicas):
+                if server.process.poll() is None:
+                    server.kill()
             self.ledger.close()
             if not keep:
                 shutil.rmtree(self.folder, ignore_errors=True)

@@ -81,9 +81,9 @@ def one_way(world: World) -> Injection:
 
 
 def lose_replies(world: World) -> Injection:
-    """Of some scripts' replies each second or so gets lost, for a while."""
+    """Of some scripts' replies many get lost, for a while."""
     scripts = world.random.sample(COMMON, 3)
-    losses = [world.proxy.drop_reply(script, 200, every=world.random.randint(1, 4)) for script in scripts]
+    losses = [world.proxy.drop_reply(script, 200, chance=world.random.uniform(0.2, 0.9)) for script in scripts]
     time.sleep(world.random.uniform(1.0, 2.0))
     for loss in losses:
         world.proxy.keep(loss)
@@ -102,7 +102,7 @@ def late_replies(world: World) -> Injection:
 
 
 FAULTS = [
-    Fault("server slow, 0 to 500 ms", "network", slow),
+    Fault("server slow by 0 to 500 ms", "network", slow),
     Fault("cut off for 1 s", "network", cut_off, quick=True),
     Fault("cut off past the lease", "network", cut_off_long),
     Fault("one host cut off past its lease", "network", cut_off_one, mixed=False),

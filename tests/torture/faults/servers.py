@@ -20,19 +20,16 @@ EVERYSEC = Setting(server=("--appendonly", "yes", "--appendfsync", "everysec"))
 NO_FILE = Setting(server=())
 LOSES = frozenset({"lost", "rerun"})
 STARTING_OVER = "starting over under a new id"
-ALONE = threading.Lock()
-"""Two faults that kill the server and start it again would start two."""
 
 
 @contextlib.contextmanager
 def away(world: World) -> Iterator[None]:
     """The server is killed, and is there again in the end."""
-    with ALONE:
-        world.server.kill()
-        try:
-            yield
-        finally:
-            world.server.start()
+    world.server.kill()
+    try:
+        yield
+    finally:
+        world.server.start()
 
 
 def kill(world: World) -> Injection:
@@ -80,14 +77,12 @@ def set_back(world: World) -> Injection:
     """The server comes back with the state that it had about a second ago."""
     seconds = world.random.uniform(0.3, 1.5)
     files, older = world.server.folder / "appendonlydir", world.folder / "older"
-    with ALONE:
-        kept = world.add("short", 100)
-        shutil.copytree(files, older)
-        time.sleep(seconds)  # that its state is so old is what is asked
-        world.server.kill()
+    kept = world.add("short", 100)
+    shutil.copytree(files, older)
+    time.sleep(seconds)  # that its state is so old is what is asked
+    with away(world):
         shutil.rmtree(files)
         older.rename(files)
-        world.server.start()
     # All of them are in that state, in some place or other.
     kept.results(timeout=LONG)
     return Injection(allows=LOSES, note=f"by {seconds:.1f} s")
@@ -96,10 +91,9 @@ def set_back(world: World) -> Injection:
 def stop(world: World) -> Injection:
     """The server stands still for longer than the lease: nobody may take others for lost."""
     seconds = world.setting.lease * world.random.uniform(1.2, 2.0)
-    with ALONE:
-        world.server.process.send_signal(SIGSTOP)
-        time.sleep(seconds)
-        world.server.process.send_signal(SIGCONT)
+    world.server.process.send_signal(SIGSTOP)
+    time.sleep(seconds)
+    world.server.process.send_signal(SIGCONT)
     return Injection(note=f"{seconds:.1f} s")
 
 
@@ -173,7 +167,7 @@ def _client(world: World) -> Iterator[redis.Redis]:
 
 FAULTS = [
     Fault("server killed", "server", kill, quick=True),
-    Fault("server killed, written each second", "server", kill_everysec, EVERYSEC, mixed=False),
+    Fault("server killed under everysec", "server", kill_everysec, EVERYSEC, mixed=False),
     Fault("server restarted empty", "server", restart_empty, NO_FILE, mixed=False),
     Fault("server set back a second", "server", set_back, mixed=False),
     Fault("server stopped past the lease", "server", stop),
