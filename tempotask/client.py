@@ -97,7 +97,7 @@ class Client:
         with self._in_this_process():
             if self._store is None:
                 limits = Limits(self._options.max_results, self._options.max_results_bytes)
-                self._store = Store(self.server, self.namespace, limits)
+                self._store = Store(self.server, self.namespace, limits, self._options.durability)
             return self._store
 
     @property

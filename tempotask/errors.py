@@ -50,6 +50,20 @@ class ServerUnavailable(_Adding, ConnectionError):
     """The server did not answer in time, refused us, or is too old."""
 
 
+class NotDurable(ServerUnavailable):
+    """The change is made, and was not as durable as `options.durability` asks within `connect_timeout`.
+
+    `handles` are the jobs that were added. They will run, unless the server or its machine is lost before it is done.
+    """
+
+    def __init__(self, message: str, answer: bytes = b"") -> None:
+        super().__init__(message)
+        self.answer = answer
+        """What the server answered, in its own form."""
+        self.created: list[bool] = []
+        """Which of the jobs were created."""
+
+
 class ServerFull(_Adding):
     """The server is at its `maxmemory`: it drains, but takes no new jobs."""
 

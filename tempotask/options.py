@@ -15,6 +15,7 @@ from tempotask.durations import Duration, duration
 from tempotask.errors import InvalidOptions
 from tempotask.names import check_id, unknown
 from tempotask.schedule.repeat import Repeat, checked
+from tempotask.store.durability import KINDS, Kind
 from tempotask.store.records import FINISHED, RunOptions
 
 Backoff = Literal["fixed", "exponential"]
@@ -60,6 +61,7 @@ class InitFields(TypedDict, total=False):
     grace: Duration
     max_memory: int | str | None
     max_jobs_per_worker: int | None
+    durability: Kind
 
 
 def whole(least: int, most: int = 2**53) -> Callable[[str, object], int]:
@@ -91,10 +93,16 @@ def _moment(name: str, value: object) -> datetime:
     return value
 
 
-def _backoff(name: str, value: object) -> str:
-    if value not in ("fixed", "exponential"):
-        raise InvalidOptions(f'{name}={value!r}: give "fixed" or "exponential"')
-    return str(value)
+def _one_of(*known: str) -> Callable[[str, object], str]:
+    """A check that an option is one of a few words."""
+
+    def check(name: str, value: object) -> str:
+        if value not in known:
+            *others, last = (f'"{word}"' for word in known)
+            raise InvalidOptions(f"{name}={value!r}: give {', '.join(others)} or {last}")
+        return str(value)
+
+    return check
 
 
 _SIZES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -202,7 +210,7 @@ class JobOptions(_Checked):
         "delay_until": _moment,
         "attempts": whole(1),
         "retry_delay": duration,
-        "backoff": _backoff,
+        "backoff": _one_of("fixed", "exponential"),
         "max_retry_delay": duration,
         "timeout": _time_limit,
         "kill_after": duration,
@@ -278,6 +286,8 @@ class Options(_Checked):
     `max_memory`: bytes (RSS), or text as in "500MiB". A worker that holds more ends after the job that it runs, and
     another takes its place; at twice as much it is killed, and the job that ran is blamed for a crash. None: no limit.
     `max_jobs_per_worker`: how many jobs a worker runs until another takes its place. None: no limit.
+    `durability`: what must hold before a call returns that adds, cancels, deletes, pauses or retries: "memory" the
+    server has it, "disk" its append-only file is synced, "replica" a replica has it too.
 
     Raises:
         InvalidOptions: an option that does not exist, or a value that makes no sense.
@@ -292,6 +302,7 @@ class Options(_Checked):
     grace: float
     max_memory: int | None
     max_jobs_per_worker: int | None
+    durability: Kind
 
     _checks = {  # noqa: RUF012
         "max_jobs_per_status": _by_status,
@@ -303,6 +314,7 @@ class Options(_Checked):
         "grace": duration,
         "max_memory": _memory,
         "max_jobs_per_worker": _jobs,
+        "durability": _one_of(*KINDS),
     }
     _defaults: ClassVar[InitFields] = {
         "max_jobs_per_status": _KEPT,
@@ -314,11 +326,10 @@ class Options(_Checked):
         "grace": 30.0,
         "max_memory": None,
         "max_jobs_per_worker": None,
+        "durability": "memory",
     }
 
     def __init__(self, **options: Unpack[InitFields]) -> None:
-        if "durability" in options:
-            raise InvalidOptions("durability is not built yet; leave it out for now")
         self._take({**self._defaults, **options})
 
     def encode(self) -> bytes:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw
 
 from tempotask import payload
 from tempotask.client import Client
-from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable, TempoTaskError
+from tempotask.errors import InvalidOptions, NotDurable, ServerFull, ServerUnavailable, TempoTaskError
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.names import check_name, unknown
 from tempotask.options import GivenOptions, JobOptions
@@ -120,7 +120,9 @@ class Producer:
                 stream.send(addition)
             handles += _told(under_way, stream.created())
         except TempoTaskError as error:
-            if not isinstance(error, ServerUnavailable | ServerFull):
+            if isinstance(error, NotDurable):
+                handles += _told(under_way, error.created)
+            elif not isinstance(error, ServerUnavailable | ServerFull):
                 # What was refused was not sent yet, and the thousand before it is on its way.
                 handles += _told(under_way, stream.created())
             error.handles = handles  # type: ignore[attr-defined]
@@ -130,7 +132,12 @@ class Producer:
         return handles
 
     def _send(self, call: str, jobs: Sequence[NewJob]) -> JobHandles[Any]:
-        return self.handles(jobs, self._client.store.enqueue(call, jobs))
+        try:
+            created = self._client.store.enqueue(call, jobs)
+        except NotDurable as error:
+            error.handles = self.handles(jobs, error.created)
+            raise
+        return self.handles(jobs, created)
 
     def _schedule(
         self, queue: str, name: str, data: object, options: JobOptions, repeat: Repeat, parent: str | None
@@ -145,9 +152,14 @@ class Producer:
             *(record.id, queue, name, repeat, record.priority),
             *(record.payload, record.options, parent, record.enqueued_at),
         )
-        created = schedules.add(client.store, schedule, job.due)
         # As if this process had not seen it being added: who waits for a schedule is told at once that it has no end.
-        return JobHandle(record.id, queue, name, created, client, _known=False)
+        handle: JobHandle[Any] = JobHandle(record.id, queue, name, True, client, _known=False)
+        try:
+            handle.created = schedules.add(client.store, schedule, job.due)
+        except NotDurable as error:
+            error.handles = [handle]
+            raise
+        return handle
 
     def _addition(
         self, items: list[Mapping[str, Any]], first: int, parent: str | None

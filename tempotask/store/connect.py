@@ -35,7 +35,10 @@ PASSING = (
     wrong.ClusterDownError,  # MASTERDOWN too
     wrong.TryAgainError,
 )
-PASSING_WORDS = ("BUSY", "MISCONF", "NOREPLICAS")  # a slow script, a full disk, replicas on their way
+PASSING_WORDS = (
+    *("BUSY", "MISCONF", "NOREPLICAS"),  # a slow script, a full disk, replicas on their way
+    *("UNBLOCKED", "WAITAOF cannot"),  # who waits there would wait in vain: for a replica by now, without a file by now
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,11 @@ class Server:
     def label(self) -> str:
         """The URL without user and password, for people to read."""
         return self._address.label if self._address and not self._home else f"{self._home} (embedded)"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded server, started by us and for us."""
+        return self._home is not None
 
     @property
     def url(self) -> str | None:

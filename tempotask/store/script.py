@@ -44,7 +44,7 @@ SCRIPTS = {
     name: load(name)
     for name in (
         *("enqueue", "turn", "give_back", "sweep"),
-        *("schedule", "fire", "firings"),
+        *("schedule", "unschedule", "fire", "firings"),
         *("say", "listen"),
         *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend", "pause", "act", "revise"),
         "rights",

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 import redis
 
-from tempotask.errors import ServerUnavailable
+from tempotask.errors import NotDurable, ServerUnavailable
 from tempotask.store import keys, rights
 from tempotask.store.addition import Addition, NewJob, named
 from tempotask.store.connect import OTHERWISE, Server
+from tempotask.store.durability import Durability, DurableWire, Kind
 from tempotask.store.numbers import NOTICE_MS
 from tempotask.store.script import Argument, packed
 from tempotask.store.settlement import Settlement
@@ -50,7 +51,9 @@ def base36(number: int, width: int) -> str:
 class Store:
     """The state of one namespace on one server. Safe to use from several threads; opens nothing before it is used."""
 
-    def __init__(self, server: Server, namespace: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self, server: Server, namespace: str, limits: Limits | None = None, durability: Kind = "memory"
+    ) -> None:
         self.server = server
         self.namespace = namespace
         self.limits = limits or Limits()
@@ -58,6 +61,8 @@ class Store:
         self.prefix = keys.prefix(namespace)
         # Connections that nobody uses right now. A deque's ends are safe to use from several threads.
         self._wires: collections.deque[Wire] = collections.deque()
+        self.durability = None if durability == "memory" else Durability(server, durability)
+        self._lasting_wires: collections.deque[Wire] = collections.deque()
         self._allowed = False
         self._offset: float | None = None
         self._calls = itertools.count(secrets.randbelow(36**6))
@@ -71,21 +76,31 @@ class Store:
     def once(self, name: str, *arguments: Argument) -> Any:
         """Runs a script without trying again: for those whose reply may be lost only once."""
         self.ask_leave()
-        return self._once(name, *arguments)
+        return self._once(self._wires, name, *arguments)
+
+    def lasting(self, name: str, *arguments: Argument) -> Any:
+        """Runs a script for a user, patiently, and returns when what it changed is as durable as the user asks.
+
+        Raises also `NotDurable`, and `InvalidOptions` when the server can't.
+        """
+        if self.durability is None:
+            return self.run(name, *arguments)
+        self.ask_leave()
+        return self.server.patiently(lambda: self._once(self._lasting_wires, name, *arguments))
 
     def ask_leave(self) -> None:
         """Before the first script that changes something: a user who may not do all of it is told so, before half of it
         is done. Raises `ServerUnavailable`."""
         if self._allowed:
             return
-        lacking = [word.decode() for word in self._once("rights")]
+        lacking = [word.decode() for word in self._once(self._wires, "rights")]
         if lacking:
             keys_too = [f"~{self.prefix}*" if word == "~" else word for word in lacking]
             raise ServerUnavailable(rights.told(self.server.label, keys_too, OTHERWISE))
         self._allowed = True
 
-    def _once(self, name: str, *arguments: Argument) -> Any:
-        wire = self._wires.pop() if self._wires else Wire(self.server, self.namespace, self.server.connect_timeout / 2)
+    def _once(self, wires: collections.deque[Wire], name: str, *arguments: Argument) -> Any:
+        wire = wires.pop() if wires else self._new_wire(lasting=wires is self._lasting_wires)
         try:
             answer = wire.run(name, *arguments)
         except Lost as error:
@@ -95,17 +110,22 @@ class Store:
         except BaseException:
             wire.close()
             raise
-        self._wires.append(wire)
+        wires.append(wire)
         return answer
 
+    def _new_wire(self, *, lasting: bool) -> Wire:
+        place = (self.server, self.namespace, self.server.connect_timeout / 2)
+        return DurableWire(*place, self.durability) if lasting and self.durability else Wire(*place)
+
     def change(self, name: str, *arguments: Argument) -> Any:
-        """Runs a script that acts once however often the call is sent: if a reply is lost, the second sending gets the
-        first answer. Raises `ServerUnavailable`."""
-        return self.run(name, *named(self.new_call()), *arguments)
+        """Runs a script for a user that acts once however often the call is sent: if a reply is lost, the second
+        sending gets the first answer. Raises what `lasting` does."""
+        return self.lasting(name, *named(self.new_call()), *arguments)
 
     def _drop_wires(self) -> None:
-        while self._wires:
-            self._wires.pop().close()
+        for wires in (self._wires, self._lasting_wires):
+            while wires:
+                wires.pop().close()
 
     def read(self, command: str, key: str, *rest: Argument) -> Any:
         """Runs a command that changes nothing, on a key named without its prefix."""
@@ -151,12 +171,21 @@ class Store:
         """Adds at most 1,000 jobs, all or none, once however often the same call is sent.
 
         Returns which of them were created; the others have an id of a job that has not finished. Raises
-        `ServerUnavailable`, `ServerFull`.
+        `ServerFull` and what `lasting` does.
         """
         addition = Addition(call)
         for job in jobs:
             addition.add(job)
-        return addition.created(self.run("enqueue", *addition.arguments()))
+        return self.add(addition)
+
+    def add(self, addition: Addition) -> list[bool]:
+        """`enqueue`, for a call that is made already."""
+        try:
+            answer = self.lasting("enqueue", *addition.arguments())
+        except NotDurable as error:
+            error.created = addition.created(error.answer)
+            raise
+        return addition.created(answer)
 
     def give_back_tail(self, worker: str, turn: str, start: int) -> int:
         """Gives back what a worker holds under that turn from an index on. Returns how many jobs."""

@@ -13,7 +13,8 @@ from tempotask.store.store import Store
 class Stream:
     """Sends enqueue calls, and reads the answer of each when the next is about to be sent.
 
-    A call whose answer does not come is made again, patiently, as `Store.enqueue` would: the server remembers it.
+    A call whose answer does not come, or that is not as durable as it is to be, is made again, patiently, as
+    `Store.enqueue` would: the server remembers it.
     """
 
     def __init__(self, store: Store) -> None:
@@ -27,9 +28,12 @@ class Stream:
         try:
             if self._connection is None:
                 self._store.ask_leave()
-                server = self._store.server
-                self._connection = server.connection(timeout=server.connect_timeout)
+                server, durability = self._store.server, self._store.durability
+                opened = server if durability is None else durability
+                self._connection = opened.connection(timeout=server.connect_timeout)
             command = packed("EVALSHA", SCRIPTS["enqueue"].sha, 1, self._store.ring, *addition.arguments())
+            if self._store.durability is not None:
+                command += packed(*self._store.durability.wait)
             self._connection.send_packed_command(command)  # type: ignore[no-untyped-call]
         except (redis.RedisError, OSError):
             self.close()
@@ -37,7 +41,7 @@ class Stream:
     def created(self) -> list[bool]:
         """Which jobs of the call under way were created; an empty list when there is none.
 
-        Raises `ServerUnavailable`, `ServerFull`.
+        Raises `ServerFull` and what `Store.lasting` does.
         """
         addition, self._under_way = self._under_way, None
         if addition is None:
@@ -45,15 +49,21 @@ class Stream:
         answer: bytes | None = None
         if self._connection is not None:
             try:
-                answer = self._connection.read_response(disable_decoding=True)
+                answer = self._read(self._connection)
             except (redis.RedisError, OSError):
                 self.close()
             except BaseException:
                 self.close()
                 raise
-        if answer is None:
-            answer = self._store.run("enqueue", *addition.arguments())
-        return addition.created(answer)
+        return self._store.add(addition) if answer is None else addition.created(answer)
+
+    def _read(self, connection: AbstractConnection) -> bytes | None:
+        """The answer of the call under way; None if it is not as durable as it is to be."""
+        answer: bytes = connection.read_response(disable_decoding=True)
+        durability = self._store.durability
+        if durability is not None and not durability.reached(connection.read_response(disable_decoding=True)):
+            return None
+        return answer
 
     def close(self) -> None:
         """Lets go of the connection."""
@@ -71,7 +81,7 @@ class DirectStream(Stream):
 
     def send(self, addition: Addition) -> None:
         """Makes the call."""
-        self._created = addition.created(self._store.run("enqueue", *addition.arguments()))
+        self._created = self._store.add(addition)
 
     def created(self) -> list[bool]:
         """Which jobs of the last call were created."""

@@ -6,7 +6,7 @@ protocol's business: a turn goes out again under a higher number, a wait is neve
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import redis
 from redis.connection import AbstractConnection
@@ -36,19 +36,22 @@ class Wire:
 
     def run(self, name: str, *arguments: Argument) -> Any:
         """Runs a script once. Raises `Lost`; other errors of the server pass through."""
-        script = SCRIPTS[name]
-        command = ("EVALSHA", script.sha, 1, self._ring, *arguments)
-        try:
-            return self._call(command)
-        except NoScriptError:
-            # Restarted or flushed: the script did not run.
-            self._call(("SCRIPT", "LOAD", script.text))
-            return self._call(command)
+        return self._run(name, arguments)[0]
 
     def wait(self, key: str, seconds: float) -> bytes | None:
         """Blocks on a list, named without the prefix, for what is handed over; None when the time is over."""
         reply = self._call(("BLPOP", self._prefix + key, seconds))
-        return cast(bytes, reply[1]) if reply else None
+        if reply is None:
+            return None
+        if not isinstance(reply, list) or reply[0] != (self._prefix + key).encode():
+            self.spoilt(reply)
+        return cast(bytes, reply[1])
+
+    def spoilt(self, reply: Any) -> NoReturn:
+        """To be called with a reply that answers something else, which somebody else wrote to this descriptor: what
+        follows would be off by one. Raises `Lost`."""
+        self.close()
+        raise Lost(f"the reply {str(reply)[:100]} answers something else")
 
     def abandon(self) -> None:
         """In a forked child: the connection is the parent's, and nothing is ever sent again."""
@@ -60,14 +63,33 @@ class Wire:
         if connection is not None:
             connection.disconnect()  # type: ignore[no-untyped-call]
 
+    def _run(self, name: str, arguments: tuple[Argument, ...], *behind: tuple[Argument, ...]) -> list[Any]:
+        """Runs a script once, and commands behind it in the same round trip; the replies."""
+        script = SCRIPTS[name]
+        command = ("EVALSHA", script.sha, 1, self._ring, *arguments)
+        try:
+            return self._talk(command, *behind)
+        except NoScriptError:
+            # Restarted or flushed: the script did not run.
+            self._call(("SCRIPT", "LOAD", script.text))
+            return self._talk(command, *behind)
+
     def _call(self, command: tuple[Argument, ...]) -> Any:
+        return self._talk(command)[0]
+
+    def _open(self) -> AbstractConnection:
+        return self._server.connection(timeout=self._patience)
+
+    def _talk(self, *commands: tuple[Argument, ...]) -> list[Any]:
+        """Sends commands in one go, and reads all their replies; raises for the first that is an error."""
         try:
             if self._patience < 0:
                 raise RuntimeError("a process that a handler forked is no worker")
             if self._connection is None:
-                self._connection = self._server.connection(timeout=self._patience)
-            self._connection.send_packed_command(packed(*command), check_health=False)  # type: ignore[no-untyped-call]
-            return self._connection.read_response(disable_decoding=True)
+                self._connection = self._open()
+            sent = [part for command in commands for part in packed(*command)]
+            self._connection.send_packed_command(sent, check_health=False)  # type: ignore[no-untyped-call]
+            return [self._connection.read_response(disable_decoding=True) for _ in commands]
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             self.close()
             if isinstance(error, redis.RedisError) and not may_pass(error):
@@ -75,6 +97,9 @@ class Wire:
                 raise
             raise Lost(str(error)) from error
         except NoScriptError:
+            if len(commands) > 1:
+                # What was sent behind it is answered too.
+                self.close()
             raise
         except redis.ResponseError as error:
             # It may answer what somebody else wrote to this descriptor; then all that follows would be off by one.

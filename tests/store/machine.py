@@ -71,7 +71,7 @@ class Machine(Producers, Supervisors, Operators):
         for id in list(self.model.parked):
             self.deliver_act("resume", ("parked", "", 10, "WDR"), id=id)
         for id in list(self.model.schedules):
-            self.check(self.store.run("firings", "remove", id, ""), self.model.remove(id))
+            self.check(self.store.change("unschedule", id), self.model.remove(id))
 
     def wipe(self) -> None:
         keys = Seen(self.store).keys

@@ -196,7 +196,7 @@ class Operators(Stage):
         if what != "put":
             self.send(
                 fate,
-                lambda: self.check(self.store.run("firings", "remove", id, ""), self.model.remove(id)),
+                lambda: self.check(self.store.change("unschedule", id), self.model.remove(id)),
                 fenced=False,
             )
             return

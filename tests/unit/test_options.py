@@ -121,7 +121,7 @@ def test_history_may_be_limited_for_all_statuses_or_for_some() -> None:
     ("given", "says"),
     [
         ({"max_result": 3}, "did you mean 'max_results'?"),
-        ({"durability": "high"}, "durability is not built yet"),
+        ({"durability": "high"}, 'give "memory", "disk" or "replica"'),
         ({"max_memory": 1}, "give bytes, at least 1 MiB"),
         ({"lease": 0}, "give seconds, 0.5 or more"),
         ({"max_payload_bytes": 0}, "a whole number"),

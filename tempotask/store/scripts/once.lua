@@ -9,5 +9,9 @@ local answer = call('HGET', remembered, ARGV[1])
 
 local function note(text)
   call('HSET', remembered, ARGV[1], text)
+-- A write in any case: who waits until what was done is on disk, or at a replica, waits for the last write of its own
+-- connection, and that which did it may have been another one.
+if answer then call('PEXPIRE', remembered, ARGV[3]) end
+
   call('PEXPIRE', remembered, ARGV[3], 'NX')
 end
