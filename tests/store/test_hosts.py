@@ -71,7 +71,7 @@ def test_a_supervisor_does_not_leave_while_workers_of_it_are_registered(store: S
     store.give_back_all("w")
     assert store.leave("s") == 0
     assert store.renew("s", 10, tidy=False) is None
-    assert not names(store) - {"tokens"}
+    assert not names(store) - {"format"}
 
 
 def test_a_swept_supervisor_does_not_take_the_half_done_sweep_with_it(store: Store) -> None:

@@ -22,6 +22,30 @@
 
 if answer then return { string.match(answer, '^(%d+) (.*)$') } end
 
+at_least(18)
+for _, i in ipairs({ 10, 11 }) do whole(ARGV[i]) end
+if not tonumber(ARGV[8]) or not tonumber(ARGV[9]) then refuse('no number') end
+do
+  local action, place = ARGV[4], ARGV[17]
+  if place == 'list' or place == 'set' then
+    at_least(20)
+    for i = 19, 20 do whole(ARGV[i]) end
+    local known = ARGV[18] == 'due' or ARGV[18] == 'retries'
+    if place == 'list' then known = string.find(ARGV[18], '^queue:[^:]*:.') end
+    if not known or action == 'resume' then refuse('no such place') end
+  elseif place == 'parked' then
+    at_least(20)
+    whole_or_nothing(ARGV[18])
+    whole(ARGV[19])
+    if action == 'pause' or (ARGV[18] == '' and ARGV[5] == '') then refuse('no such place') end
+  elseif place ~= 'claims' or #ARGV < 19 or action == 'pause' or action == 'resume' then
+    refuse('no such place')
+  end
+  if action ~= 'cancel' and action ~= 'delete' and action ~= 'pause' and action ~= 'resume' then
+    refuse('no such action')
+  end
+end
+
 local action, id, queue, name = unpack(ARGV, 4, 7)
 local most, most_bytes, keep, limit = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local outcome_begin, outcome_end, page_begin, job_begin, job_end = unpack(ARGV, 12, 16)

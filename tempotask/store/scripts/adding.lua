@@ -12,6 +12,27 @@ local function forget_outcome(id)
   end
 end
 
+-- Refuses jobs that `add_jobs` could not add to the last.
+local function insist_on_jobs(first, stop)
+  local take = strict_reader(first, stop)
+  local at, _ = first, nil
+  while at < stop do
+    local kind = take()
+    if kind == 'group' then
+      take()
+      if not is_priority((take())) then refuse('no priority') end
+      local number = whole((take()))
+      _, at = take(number)
+    elseif kind == 'single' then
+      take()
+      whole_or_nothing((take()))
+      _, at = take(2)
+    else
+      refuse('no kind of job')
+    end
+  end
+end
+
 -- Adds records whose ids nobody else can have, in ARGV[from .. to], to a queue. `alone`: they are the whole call, so
 -- that nothing which comes with them may be more urgent. Returns whether something waits now.
 local function add_group(queue, priority, from, to, alone)

@@ -43,6 +43,10 @@ end
 -- The queue of records that can't be read.
 local UNREADABLE = 'tempotask/unreadable'
 
+local function is_priority(text)
+  return string.find(text, '^%-?%d+$') and #text <= 8
+end
+
 -- flags, id, queue and priority of a record, and where its name begins. A script that stopped here would have done
 -- half of what it is to do; so a record that can't be read has an id made of its bytes, and a queue for its like, which
 -- whoever looks at queues is to see (records.py makes the same of it).
@@ -53,7 +57,7 @@ local function head(record)
     if not from then break end
     fields[i] = sub(record, from, at - 1)
   end
-  if not at or fields[2] == '' or fields[3] == '' or not string.find(fields[4], '^%-?%d+$') or #fields[4] > 8 then
+  if not at or fields[2] == '' or fields[3] == '' or not is_priority(fields[4]) then
     return '', 'unreadable-' .. sub(redis.sha1hex(record), 1, 16), UNREADABLE, '0', #record + 1
   end
   return fields[1], fields[2], fields[3], fields[4], at
@@ -73,8 +77,11 @@ end
 
 -- Adds lines in ARGV[from .. to] to what a job logged.
 local function add_lines(id, from, to)
+  if to < from then return end
   local log = P .. 'log:' .. id
-  call('RPUSH', log, unpack(ARGV, from, to))
+  for first = from, to, CHUNK do
+    call('RPUSH', log, unpack(ARGV, first, math.min(first + CHUNK - 1, to)))
+  end
   call('LTRIM', log, -LOG_LINES, -1)
   call('PEXPIRE', log, LOG_MS)
 end
@@ -92,6 +99,34 @@ local function emit_record(kind, record)
   local _, _, _, _, at = head(record)
   local _, stop = span(record, at)
   if stop then emit(kind, 'r', '\149' .. sub(record, 2, stop - 1)) end
+end
+
+-- A script that fails half-way has done half of what it is to do, and nothing takes that back. So what could make it
+-- fail is looked at before anything is done: these raise.
+
+local function refuse(what) error('bad argument: ' .. what) end
+
+-- An argument that is a whole number, not negative and of no more digits than count.
+local function whole(value)
+  if not value or not string.find(value, '^%d+$') or #value > 16 then refuse('no whole number') end
+  return tonumber(value)
+end
+
+local function whole_or_nothing(value)
+  if value ~= '' then whole(value) end
+end
+
+local function at_least(number)
+  if #ARGV < number then refuse('there are too few') end
+end
+
+-- As `reader`, but nothing may be missing.
+local function strict_reader(at, stop)
+  return function(count)
+    at = at + (count or 1)
+    if at > stop then refuse('there are too few') end
+    return ARGV[at - 1], at
+  end
 end
 
 -- Reads arguments one after the other; nil from `stop` on.

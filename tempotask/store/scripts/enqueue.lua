@@ -15,6 +15,7 @@
 
 if answer then return answer end
 
+insist_on_jobs(4, #ARGV + 1)
 local added
 answer, added = add_jobs(4, #ARGV + 1, true)
 note(answer)

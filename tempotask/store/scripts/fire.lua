@@ -14,6 +14,12 @@
 -- scheduled -> waiting or delayed, and scheduled again. The time that was seen fences it: each firing takes place once,
 -- however many supervisors see it, and however often the call is sent. Not allowed at maxmemory.
 
+at_least(14)
+whole(ARGV[4])
+whole_or_nothing(ARGV[5])
+whole_or_nothing(ARGV[9])
+if ARGV[10] ~= 'single' then refuse('no single job') end
+insist_on_jobs(10, #ARGV + 1)
 local id, seen = ARGV[1], ARGV[3]
 local state = call('HGET', P .. 'schedules', id)
 if not state then return 'gone' end

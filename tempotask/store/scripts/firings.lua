@@ -10,6 +10,16 @@
 --
 -- scheduled -> nothing.
 
+at_least(2)
+if ARGV[1] == 'later' then
+  at_least(4)
+  whole(ARGV[4])
+elseif ARGV[1] == 'remove' then
+  at_least(3)
+elseif ARGV[1] ~= 'due' then
+  refuse('neither due, later nor remove')
+end
+
 local what, id = ARGV[1], ARGV[2]
 if what == 'due' then
   local now = now_ms()

@@ -24,6 +24,23 @@ local function forget_worker(worker, idle)
   if whose then emit('worker', 'b', cmsgpack.pack({ worker, whose, 'gone' })) end
 end
 
+at_least(4)
+if ARGV[2] == 'tail' then
+  whole(ARGV[4])
+elseif ARGV[2] == 'all' then
+  if not tonumber(ARGV[3]) or not tonumber(ARGV[4]) then refuse('no number') end
+  local take = strict_reader(6, #ARGV + 1)
+  for _ = 1, whole((take())) do whole((take())) end
+  for _ = 1, whole((take())) do
+    whole((take()))
+    take()
+  end
+  local _, at = take(0)
+  insist_on_settlement(at)
+else
+  refuse('neither tail nor all')
+end
+
 local worker, mode, front = ARGV[1], ARGV[2], 0
 local me = P .. 'worker:' .. worker
 if call('EXISTS', me) == 0 then
@@ -71,7 +88,7 @@ if counts then
   for _, i in ipairs(judged) do records[i] = '' end
   for _ = 1, tonumber((take())) do
     local index, record = tonumber((take())) + 1, take()
-    records[index] = record
+    if records[index] then records[index] = record end
     if listened() then emit_record('stalled', record) end
   end
   settle(take, now_ms(), most, most_bytes)

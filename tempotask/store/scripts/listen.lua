@@ -8,6 +8,8 @@
 --
 -- No transition. A second one renews, or finds nothing to end. What listeners leave behind expires.
 
+at_least(2)
+whole_or_nothing(ARGV[2])
 local listener, lasting, now = ARGV[1], ARGV[2], now_ms()
 local listeners, events = P .. 'listeners', P .. 'events'
 call('ZREMRANGEBYSCORE', listeners, '-inf', now)

@@ -10,6 +10,8 @@
 -- A call that is sent twice gets the first answer again. What was claimed and has not started is given back by the
 -- supervisors, who are told to.
 
+at_least(5)
+if ARGV[4] ~= 'pause' and ARGV[4] ~= 'resume' then refuse('neither pause nor resume') end
 if answer then return 1 end
 
 local what, queue = ARGV[4], ARGV[5]

@@ -5,6 +5,8 @@
 -- ARGV  supervisor, length of the lease in milliseconds, registration ('' if it is known already), workers ...
 -- reply {'registered', now} or {'swept'}: its lease ran out and was swept; it ends its workers and takes a new id
 
+at_least(3)
+whole(ARGV[2])
 local supervisor, lease, registration = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local now, until_ = now_ms(), call('HGET', P .. 'leases', supervisor)
 if until_ == 'swept' or (registration == '' and not until_) then return { 'swept' } end

@@ -10,6 +10,8 @@
 --
 -- A lease that ran out and that nobody has swept may be renewed.
 
+at_least(2)
+whole(ARGV[2])
 local leases = call('HGETALL', P .. 'leases')
 local mine
 for i = 1, #leases, 2 do if leases[i] == ARGV[1] then mine = leases[i + 1] end end

@@ -16,11 +16,12 @@
 
 if answer then return { 1 } end
 
+at_least(7)
 local queue, status, old, new = unpack(ARGV, 4, 7)
-local key, take = P .. 'history:' .. queue .. ':' .. status, reader(8)
+local key, take = P .. 'history:' .. queue .. ':' .. status, strict_reader(8, #ARGV + 1)
 
 local function several(width)
-  local number = tonumber((take()))
+  local number = whole((take()))
   local _, after = take(number * width)
   return after - number * width, after - 1
 end
@@ -28,6 +29,8 @@ local first_place, last_place = several(1)
 local first_id, last_id = several(1)
 local first_key, last_key = several(1)
 local first_record, last_record = several(2)
+
+for i = first_place, last_place do whole(ARGV[i]) end
 
 local index = old ~= '' and call('LPOS', key, old, 'RANK', -1)
 if old ~= '' and not index then return { 0 } end

@@ -9,6 +9,7 @@
 --
 -- No transition. May be sent twice: its start is told once, and readers know a line that is there twice.
 
+at_least(7)
 local worker, turn, index, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if call('HGET', P .. 'worker:' .. worker, 'open') ~= turn then return 0 end
 local record = call('LINDEX', P .. 'claims:' .. worker .. ':' .. turn, index)

@@ -15,6 +15,9 @@
 -- schedule has its id like a job that has not finished; a declared one does not, as a job may well be called like its
 -- task. Not allowed at maxmemory.
 
+at_least(9)
+whole(ARGV[7])
+if not string.find(ARGV[6], '^[ad]%S*$') then refuse('no version') end
 if answer then return answer end
 
 local id, queue, version, first, definition, instead_of = unpack(ARGV, 4)

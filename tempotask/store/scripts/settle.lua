@@ -1,5 +1,37 @@
 -- What `turn` and `give_back` share: how jobs ended. Included behind `queues`, `adding` and `endings`.
 
+-- Refuses what `settle` could not read to its end, which begins at that argument.
+local function insist_on_settlement(first)
+  local take = strict_reader(first, #ARGV + 1)
+  local function several(width)
+    local number = whole((take()))
+    local _, after = take(number * width)
+    return after - number * width, after
+  end
+  for _ = 1, whole((take())) do
+    whole((take()))
+    several(2)
+  end
+  for _ = 1, whole((take())) do
+    -- A try that was to begin some time ago begins now.
+    whole((string.gsub(take(), '^%-', '')))
+    take()
+  end
+  for _ = 1, whole((take())) do
+    take(2)
+    whole((take()))
+    whole((take()))
+    take()
+  end
+  several(1)
+  insist_on_jobs(several(1))
+  several(2)
+  for _ = 1, whole((take())) do
+    take()
+    several(1)
+  end
+end
+
 -- Reads what store.py's `Settlement.arguments` writes: endings by how long they are kept, retries with their time,
 -- pages of history, keys that are let go, jobs that are added because these ended well, events, lines that were
 -- logged by tries which are not the last. Returns whether something waits that did not before.

@@ -7,6 +7,8 @@
 --       process is known to be gone, so that the lease need not have run out
 -- reply {'no'} it lives, or we are swept ourselves; else {'swept', worker, ...} whose jobs are to be given back
 
+at_least(4)
+whole(ARGV[2])
 local me, lost, seen = ARGV[1], ARGV[3], ARGV[4]
 local mine, theirs = call('HGET', P .. 'leases', me), call('HGET', P .. 'leases', lost)
 if not mine or mine == 'swept' or not theirs then return { 'no' } end

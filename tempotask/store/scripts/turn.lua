@@ -21,11 +21,18 @@
 -- and what the server does not hold under that name is refused: so a job is settled once, however late, doubled or
 -- cut off its worker is.
 
+at_least(11)
+for _, i in ipairs({ 2, 3, 4, 9, 10, 11 }) do whole(ARGV[i]) end
 local worker, number, want, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local most, most_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 local told = ARGV[7]
 local turn, first, stop, missing = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local me = P .. 'worker:' .. worker
+if not most or not most_bytes or first > stop or stop > MOST_A_BATCH or missing > stop - first then
+  refuse('no part of a batch')
+end
+for i = 12, 11 + missing do whole(ARGV[i]) end
+insist_on_settlement(12 + missing)
 
 local state = call('HMGET', me, 'supervisor', 'turn', 'open', 'holes', 'idle')
 local supervisor, last, idle = state[1], tonumber(state[2] or 0), state[5]

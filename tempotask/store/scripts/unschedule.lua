@@ -9,6 +9,7 @@
 --
 -- scheduled -> nothing. A call that is sent twice gets the first answer again. Jobs that the schedule made stay.
 
+at_least(4)
 if answer then return answer end
 
 local id = ARGV[4]
