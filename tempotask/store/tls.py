@@ -5,6 +5,8 @@ None of it is cured by waiting, though to the client library it is a broken conn
 
 from __future__ import annotations
 
+import re
+
 from redis import RedisError
 
 TROUBLE = (
@@ -26,11 +28,15 @@ TROUBLE = (
 )
 """Words of an error, and what they mean; the first that fits."""
 
+A_HOST = re.compile(r"connecting to [^/]+:\d+\.")
+"""In an error's text: what could not be reached is at a port, and not a path."""
+
 
 def trouble(error: RedisError) -> str:
     """What is wrong; empty if it is nothing about TLS."""
     text = str(error)
     if "SSL" in text or "X509" in text:
         return next((meaning for words, meaning in TROUBLE if words in text), "")
-    missing = isinstance(error.__context__, FileNotFoundError) and "unix" not in text
+    # The way to a host names no file but these; a unix socket that is not there may still come.
+    missing = isinstance(error.__context__, FileNotFoundError) and A_HOST.search(text)
     return "a file that its URL names (ssl_ca_certs, ssl_certfile, ssl_keyfile) is not there" if missing else ""

@@ -239,6 +239,26 @@ def test_a_call_waits_for_a_server_that_comes_back(start_server: Start) -> None:
     server.close()
 
 
+def test_a_server_whose_socket_is_not_there_yet_is_waited_for(start_server: Start) -> None:
+    running = start_server()
+    elsewhere = f"{running.path}.away"
+    os.rename(running.path, elsewhere)
+    server = Server(running.url, connect_timeout=LIMIT)
+    errors: list[Exception] = []
+
+    def ping() -> bool:
+        try:
+            return server.client().ping()
+        except redis.RedisError as error:
+            errors.append(error)
+            os.rename(elsewhere, running.path)
+            raise
+
+    assert server.patiently(ping)
+    assert len(errors) == 1
+    server.close()
+
+
 def test_a_server_that_stays_away_is_given_up_after_its_time_by_name() -> None:
     server = Server(f"redis://user:secret@127.0.0.1:{free_port()}", connect_timeout=0.3)
     began = time.monotonic()
