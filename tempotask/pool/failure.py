@@ -6,6 +6,7 @@ import math
 import random
 import time
 import traceback
+from typing import cast
 
 import msgspec
 
@@ -25,8 +26,8 @@ from tempotask.store.records import (
     encode,
 )
 
-TEXT_BYTES, TRACEBACK_BYTES, ERRORS = 4096, 16384, 20
-"""Bounds of what a failure may leave behind: of a message, a traceback, errors of earlier tries."""
+NAME_BYTES, TEXT_BYTES, TRACEBACK_BYTES, ERRORS = 512, 4096, 16384, 20
+"""Bounds of what a failure may leave behind: of a type's name, a message, a traceback, errors of earlier tries."""
 
 
 def misfit(error: BaseException) -> InvalidPayload:
@@ -70,13 +71,17 @@ def put_aside(record: Unreadable, started: float) -> Run:
 
 
 def describe(error: BaseException) -> Failure:
-    """An exception as text: its type as tracebacks print it, its message, its traceback without our own frames."""
+    """An exception as text: its type as tracebacks print it, its message, its traceback without our own frames.
+
+    Never raises, whatever the exception does when it is asked.
+    """
     kind = type(error)
-    name = kind.__qualname__
-    if kind.__module__ not in ("builtins", "__main__", "__mp_main__", "tempotask.errors", "tempotask.retry"):
-        name = f"{kind.__module__}.{name}"
     try:
-        message = str(error.message if isinstance(error, JobTimeout) else error)
+        name = _bounded(_name(kind), NAME_BYTES)
+    except BaseException as second:
+        name = f"(its name can't be made: {type(second).__name__})"
+    try:
+        message = _bounded(str(cast(JobTimeout, error).message if issubclass(kind, JobTimeout) else error), TEXT_BYTES)
     except BaseException as second:
         message = f"(its text can't be made: {type(second).__name__})"
     try:
@@ -84,9 +89,16 @@ def describe(error: BaseException) -> Failure:
         while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("tempotask.pool."):
             frames = frames.tb_next
         text = "".join(traceback.format_exception(kind, error, frames, limit=50)) if frames is not None else ""
+        text = _bounded(text, TRACEBACK_BYTES)
     except BaseException as second:
         text = f"(its traceback can't be made: {type(second).__name__})"
-    return Failure(name, _bounded(message, TEXT_BYTES), _bounded(text, TRACEBACK_BYTES))
+    return Failure(name, message, text)
+
+
+def _name(kind: type[BaseException]) -> str:
+    if kind.__module__ in ("builtins", "__main__", "__mp_main__", "tempotask.errors", "tempotask.retry"):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _bounded(text: str, most: int) -> str:

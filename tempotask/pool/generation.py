@@ -165,7 +165,7 @@ class Generation:
     def _died(self, event: Died, buried: Callable[[], None]) -> None:
         worker = event.worker
         watch = self._watches.pop(worker.id)
-        death = watch.death(str(event.status), bereft=event.bereft)
+        death = watch.death(str(event.status), signal=event.status.signal, bereft=event.bereft)
         worker.close()
         pause = self._pause_after(watch, death)
         self.burying += 1

@@ -164,17 +164,24 @@ def signal_main_thread(pid: int, pidfd: int, number: int) -> None:
 
 
 def kill_group(pid: int, pidfd: int = -1) -> None:
-    """SIGKILL to every process of the group that `pid` leads, or led. A group that is gone is none."""
+    """SIGKILL to every process of the group that `pid` leads, or led, and to `pid` itself, which may have left it. A
+    group that is gone is none."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if pidfd >= 0:
-            try:
-                return signal.pidfd_send_signal(pidfd, signal.SIGKILL, None, _PIDFD_SIGNAL_PROCESS_GROUP)
-            except OSError as error:
-                if isinstance(error, ProcessLookupError | PermissionError):
-                    raise
-                signal.pidfd_send_signal(pidfd, 0)  # before Linux 6.9: at least see that the number is still its own
-        if pid > 0:
-            os.killpg(pid, signal.SIGKILL)
+        _kill_group(pid, pidfd)
+    with contextlib.suppress(PermissionError):
+        send_signal(pid, pidfd, signal.SIGKILL)
+
+
+def _kill_group(pid: int, pidfd: int) -> None:
+    if pidfd >= 0:
+        try:
+            return signal.pidfd_send_signal(pidfd, signal.SIGKILL, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+        except OSError as error:
+            if isinstance(error, ProcessLookupError | PermissionError):
+                raise
+            signal.pidfd_send_signal(pidfd, 0)  # before Linux 6.9: at least see that the number is still its own
+    if pid > 0:
+        os.killpg(pid, signal.SIGKILL)
     return None
 
 
@@ -203,6 +210,15 @@ def reap(pid: int, within: float) -> tuple[int, float, int] | None:
         if time.monotonic() >= until:
             return None
         time.sleep(0.0005)
+
+
+def file_of(fd: int) -> tuple[int, int]:
+    """Tells what is behind a descriptor from all else that may get its number; two zeros if nothing is."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def has_terminal() -> bool:

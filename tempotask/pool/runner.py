@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from msgspec import UNSET, Raw
 
@@ -298,11 +298,13 @@ class Runner:
     def _failed(self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException) -> Run:
         self._end_if_child(error)
         children, _ = self.context._children.take(completed=False)
-        if isinstance(error, Retry):
+        # Not isinstance, which asks the exception itself.
+        if issubclass(type(error), Retry):
             endless = lane.endless and (record.options is None or record.options.attempts is UNSET)
-            run = ended_badly(record, options, describe(error), started, children, endless=endless, after=error.after)
+            after = cast(Retry, error).after
+            run = ended_badly(record, options, describe(error), started, children, endless=endless, after=after)
         else:
-            final = isinstance(error, InvalidPayload) or not lane.task.tries_again(type(error))
+            final = issubclass(type(error), InvalidPayload) or not lane.task.tries_again(type(error))
             run = ended_badly(record, options, describe(error), started, children, final=final)
         run.lines, run.progress = self.saying.take()
         return run

@@ -30,6 +30,8 @@ from tempotask.pool.batch import (
     OVERDUE,
     SETTLED,
     SPENT,
+    STACK_SIGNAL,
+    STACKS,
     STARTING,
     STATE,
     STOP,
@@ -336,15 +338,23 @@ class Watch:
         self._killed = True
         self.worker.kill_group()
 
-    def death(self, how: str, *, bereft: bool = False) -> Death:
-        """What is known of this worker's end, now that it is dead; `bereft` if it went with its nursery."""
+    def death(self, how: str, *, signal: int | None = None, bereft: bool = False) -> Death:
+        """What is known of this worker's end, now that it is dead; `signal` is what killed it, if it was one, and
+        `bereft` says that it went with its nursery."""
         look, done = self.peek(), self._executed
         self.last_state = look.state
-        if done is None and self._sentence is not None and self._sentence.cause is Cause.CANCEL:
-            # It may also end of itself when it is cancelled.
-            done = self._sentence if (look.name, look.running) == (self._sentence.turn, self._sentence.index) else None
+        sentence = self._sentence
+        if done is None and sentence is not None and (look.name, look.running) == (sentence.turn, sentence.index):
+            # It may also end of itself when it is cancelled; and by our signal, where a handler had reset that.
+            done = sentence if sentence.cause is Cause.CANCEL or signal == INTERRUPT_SIGNAL else None
         if done is not None:
             return Death(self.worker.id, done.cause, done.turn, done.index, self._since, done.how or how, done.job)
-        stopped = self._killed or (self.retired and look.running is None)
+        stopped = self._killed or (self.retired and look.running is None) or self._died_of_a_message(signal)
         cause = Cause.STOP if stopped else Cause.BEREFT if bereft else Cause.CRASH
         return Death(self.worker.id, cause, look.name, look.running, self._since, how)
+
+    def _died_of_a_message(self, signal: int | None) -> bool:
+        """Whether what the supervisor had to say killed it: a handler, not the one that runs, had reset the signal."""
+        return (signal == STOP_SIGNAL and self.retired) or (
+            signal == STACK_SIGNAL and self.worker.block.words[STACKS] != 0
+        )

@@ -93,6 +93,7 @@ class Worker:
         self._settling = Settling(self.id, manager.options.max_jobs_per_status)
         self._pid = os.getpid()
         self._wake_fd = spec.wake_fd
+        self._wake_file = linux.file_of(spec.wake_fd)
         self._pace = Pace(ROOM)
         self._max_jobs = manager.options.max_jobs_per_worker
         self._weighed = manager.options.max_memory is not None
@@ -115,7 +116,7 @@ class Worker:
         self._words[STATE] = BUSY
         self._wake_supervisor()
         try:
-            while not self._words[STOP]:
+            while not self._words[STOP] and self._is_whole():
                 want = self._want()
                 if not want:
                     self._end_spent()
@@ -318,11 +319,21 @@ class Worker:
 
     def _wake_supervisor(self) -> None:
         """It looks at its workers only while there may be something to do about one: to be called when that begins."""
-        if self._wake_fd >= 0:
+        if self._wake_fd >= 0 and linux.file_of(self._wake_fd) == self._wake_file:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_fd, b"\1\0\0\0\0\0\0\0")
 
     # -- 5. ending
+
+    def _is_whole(self) -> bool:
+        """Whether no handler has closed what this worker needs. Otherwise it ends: it could not call its supervisor,
+        nor run a coroutine, and by now the numbers may be those of a handler's own files."""
+        if linux.file_of(self._wake_fd) == self._wake_file:
+            return True
+        print(f"tempotask: a handler has closed descriptors of worker {self.id}, which ends", file=sys.__stderr__)
+        # Nobody is to blame, unless something runs.
+        self._words[STOP] = 1
+        return False
 
     def _forked(self) -> None:
         """In a child that a handler forked: it is no worker, even if it returns from the handler. The next store into

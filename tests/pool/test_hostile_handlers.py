@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from pathlib import Path
 
 import pytest
 from pool.running import APPS, LONG, Bench
@@ -70,10 +72,63 @@ def test_a_job_that_kills_its_nursery_again_and_again_fails_and_its_neighbours_d
     assert bench.supervisors[0].stop() == 0
 
 
-def test_a_handler_that_writes_to_the_workers_connection_costs_nobody_a_job(bench: Bench) -> None:
+@pytest.mark.parametrize("text", [b"what is this\r\n", b"PING\r\n", b"COMMAND\r\n", b"*2\r\n$4\r\n"])
+def test_a_handler_that_writes_to_the_workers_connection_costs_nobody_a_job(bench: Bench, text: bytes) -> None:
     start(bench)
-    assert ask(bench, "writes_everywhere") == "written"
-    assert isinstance(ask(bench, "pid"), int)
+    worker = ask(bench, "pid")
+    assert ask(bench, "writes_everywhere", text) == "written"
+    assert {ask(bench, "pid") for _ in range(5)} == {worker}
+    assert not bench.supervisors[0].about("exited")
+    assert bench.supervisors[0].stop() == 0
+
+
+def test_a_worker_whose_descriptors_a_handler_closed_ends_and_writes_to_no_file_of_that(
+    bench: Bench, tmp_path: Path
+) -> None:
+    start(bench)
+    worker = ask(bench, "pid")
+    assert ask(bench, "closes_everything", str(tmp_path / "own")) == "closed"
+    assert {ask(bench, "pid") for _ in range(5)} != {worker}
+    bench.supervisors[0].wait_for("a handler has closed descriptors")
+    assert not bench.supervisors[0].about("exited")
+    assert (tmp_path / "own").read_bytes() == b""
+    assert bench.supervisors[0].stop() == 0
+
+
+def test_a_time_limit_ends_a_handler_that_has_reset_its_signal_and_counts_as_one(bench: Bench) -> None:
+    start(bench)
+    with pytest.raises(JobTimeout):
+        ask(bench, "resets_signals", True, timeout=0.1)
+    assert bench.supervisors[0].stop() == 0
+
+
+def test_a_time_limit_ends_a_worker_that_has_left_its_process_group(bench: Bench) -> None:
+    start(bench)
+    with pytest.raises(JobTimeout):
+        ask(bench, "leaves_its_group")
+    assert bench.supervisors[0].stop() == 0
+
+
+def test_nobody_is_blamed_for_a_signal_that_an_earlier_handler_has_reset(bench: Bench) -> None:
+    start(bench)
+    ask(bench, "resets_signals", False)
+    innocent = bench.manager.enqueue(name="holds", queue="q", options={"max_crashes": 1})
+    assert bench.hear() == ["holds", innocent.id]
+    bench.supervisors[0].signal(signal.SIGHUP)
+    assert "runs again, unmarked" in bench.supervisors[0].wait_for("was killed by SIGUSR2")
+    assert bench.hear() == ["holds", innocent.id]
+    bench.open_gate()
+    innocent.result(timeout=LONG)
+    assert bench.supervisors[0].stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["liar", "surrogate", "long"])
+def test_an_exception_of_whatever_kind_fails_its_job_and_is_told_in_few_words(bench: Bench, kind: str) -> None:
+    start(bench)
+    with pytest.raises(JobFailed) as failed:
+        ask(bench, "raises", kind)
+    assert type(failed.value) is JobFailed
+    assert 0 < len(failed.value.type) < 1000
     assert not bench.supervisors[0].about("exited")
     assert bench.supervisors[0].stop() == 0
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
-from typing import Any
+import time
+from typing import Any, NoReturn
+
+from chores import GATE, tell
 
 from tempotask import Context, Job, QueueManager
 
@@ -81,11 +85,63 @@ def kills_its_parent(job: Job[Any], ctx: Context[Any]) -> None:
 
 
 @tempotask.task(queue="q")
-def writes_everywhere(job: Job[Any], ctx: Context[Any]) -> str:
+def holds(job: Job[Any], ctx: Context[Any]) -> int:
+    """Runs until the test opens the gate for one."""
+    tell("holds", job.id)
+    os.read(GATE, 1)
+    return os.getpid()
+
+
+@tempotask.task(queue="q")
+def resets_signals(job: Job[bool], ctx: Context[Any]) -> None:
+    """What the supervisor has to say to this process kills it from now on."""
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+    if job.data:
+        time.sleep(600)
+
+
+@tempotask.task(queue="q", timeout=0.1, kill_after=0.1)
+def leaves_its_group(job: Job[Any], ctx: Context[Any]) -> NoReturn:
+    os.setpgid(0, os.getpgid(os.getppid()))
+    while True:
+        with contextlib.suppress(BaseException):
+            time.sleep(600)
+
+
+@tempotask.task(queue="q")
+def closes_everything(job: Job[str], ctx: Context[Any]) -> str:
+    """All that it has not opened itself; its own file, which only it may write to, gets every number."""
+    os.closerange(3, 64)
+    own = os.open(job.data, os.O_RDWR | os.O_CREAT)
+    for fd in range(3, 64):
+        if fd != own:
+            os.dup2(own, fd)
+    return "closed"
+
+
+class Liar(Exception):
+    """Answers no question."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+@tempotask.task(queue="q")
+def raises(job: Job[str], ctx: Context[Any]) -> NoReturn:
+    if job.data == "liar":
+        raise Liar
+    kind = type("Odd", (Exception,), {})
+    kind.__qualname__ = "N" * (1 << 20) if job.data == "long" else "\ud800\n"
+    raise kind("odd")
+
+
+@tempotask.task(queue="q")
+def writes_everywhere(job: Job[bytes], ctx: Context[Any]) -> str:
     for fd in range(3, 10):
         try:
             if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
-                os.write(fd, b"what is this\r\n")
+                os.write(fd, job.data)
         except OSError:
             continue
     return "written"
