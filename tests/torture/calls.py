@@ -31,12 +31,10 @@ from tempotask.store.store import Store
 from tempotask.store.turns import Turns
 from tempotask.store.wire import Lost
 from torture.chatty import LINES
-from torture.chores import QUEUES, Chore
+from torture.chores import MAX_CRASHES, QUEUES, Chore
 from torture.world import World
 
 LEASE = 60.0
-PATIENT = 1000
-"""Hosts are lost by the hundred, and no job is to fail for it."""
 
 
 class Book:
@@ -62,8 +60,7 @@ class Book:
         """Jobs that are to end once."""
         queues = self.world.random.choices(QUEUES if name == "short" else "a", k=number)
         handles = self.world.manager.enqueue_many(
-            {"name": name, "queue": queue, "data": self.chore(seconds), "options": {"max_crashes": PATIENT, **options}}
-            for queue in queues
+            {"name": name, "queue": queue, "data": self.chore(seconds), "options": options} for queue in queues
         )
         self.ends.update(handle.id for handle in handles)
         return list(handles)
@@ -145,12 +142,14 @@ def sweep(book: Book) -> None:
     gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
     gone.wait()
     book.add(60)
-    lost = [Host(book, 1, gone.pid) for _ in range(15)]
+    # No more than a job may be on: at twice its `max_crashes` of lost hosts it fails.
+    lost = [Host(book, 1, gone.pid) for _ in range(2 * MAX_CRASHES - 1)]
     for host in lost:
         host.claim()
     left = {host.id.encode() for host in lost}
     read = book.world.store.read
     wait_until(lambda: left.isdisjoint(read("HGETALL", "leases")), "lost hosts are not swept")
+    wait_until(book.world.store.quiet, "what they held does not run")
 
 
 def renew(book: Book) -> None:
