@@ -2,6 +2,8 @@
 -- gets the first answer again. Such a call begins with its id, the second it was made in, and for how many milliseconds
 -- it is remembered. Included by those that say so.
 
+at_least(3)
+whole(ARGV[3])
 local remembered = P .. 'calls:' .. ARGV[2]
 
 -- What this call was answered before, if that was noted.
