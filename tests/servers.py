@@ -25,7 +25,8 @@ class OwnServer:
 
     def start(self) -> None:
         """Returns when the server listens."""
-        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+        # Ctrl-C is for those who use it.
+        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, process_group=0)
         end = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < end:
             with socket.socket(socket.AF_UNIX) as probe:

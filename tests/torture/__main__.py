@@ -95,8 +95,9 @@ def run_campaign(
 ) -> None:
     """Exit status 1 on any violation, and when a fault could not be injected."""
     seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
-    # A stop from outside takes the same way as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A stop from outside takes the same way as Ctrl-C, which a shell may have had ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     adopt_orphans()
     began = time.monotonic()
     click.echo(f"seed {seed}")

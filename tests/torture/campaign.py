@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ class Campaign:
         """Each fault once: those that may be mixed in twos, in the plain world."""
         deck = self._shuffled()
         for plain in (True, False):
-            these = [fault for fault in deck if _is_plain(fault) is plain]
+            these = [fault for fault in deck if is_plain(fault) is plain]
             while these:
                 self._run(_drawn(these, 2))
             self._close_plain()
@@ -79,32 +80,46 @@ class Campaign:
         seed = self._chance.randrange(1 << 31)
         names = [fault.name for fault in faults]
         self._watch(self.tally, " + ".join(names))
-        plain = _is_plain(faults[0])
-        world = self._world if plain and self._world is not None else self._begin(faults[0].setting, seed)
-        if plain:
-            self._world = world
-        self._part = Part(world, faults, seed, self._size.jobs * len(faults), self._size.backlog)
-        verdict = self._part.run()
-        attempts, self._part = self._part.attempts, None
-        kept = ""
-        if verdict.found or not plain or any(attempt.error for attempt in attempts):
-            kept = self._close(world, verdict)
+        attempts: list[Attempt] = []
+        try:
+            world = self._world_for(faults[0], seed)
+            self._part = Part(world, faults, seed, self._size.jobs * len(faults), self._size.backlog)
+            attempts = self._part.attempts
+            verdict = self._part.run()
+        except Exception:
+            # The rest of the campaign is not to be lost with it.
+            trace = traceback.format_exc().splitlines()
+            verdict = Verdict(0, 0, 0, [Found(OTHER, f"no verdict: {trace[-1]}", "", trace)])
+        self._part = None
+        plain = self._open is not None and self._open is self._world
+        failed = bool(verdict.found) or any(attempt.error for attempt in attempts)
+        kept = self._close(verdict) if failed or not plain else ""
         self._count(attempts)
         self.tally.count(names, verdict, kept)
         self._watch(self.tally, "")
 
+    def _world_for(self, fault: Fault, seed: int) -> World:
+        """The plain world, or a fresh one."""
+        if not is_plain(fault):
+            self._close_plain()
+            return self._begin(fault.setting, seed)
+        if self._world is None:
+            self._world = self._begin(PLAIN, seed)
+        return self._world
+
     def _begin(self, setting: Setting, seed: int) -> World:
         self._before = Census.take()
-        world = World(setting, seed)
-        self._open = world
+        self._open = world = World(setting, seed)
         world.start()
         return world
 
-    def _close(self, world: World, verdict: Verdict) -> str:
+    def _close(self, verdict: Verdict) -> str:
         """Closes a world and looks for what it left behind; the folder, if that is kept as there is a violation."""
+        world, self._open, self._world = self._open, None, None
+        if world is None:
+            return ""
         evidence = _evidence(world) if verdict.found else ""
         world.close(keep=True)
-        self._open = self._world = None
         verdict.found += [Found(OTHER, f"left behind: {what}") for what in left(self._before, world.folder)]
         if not verdict.found:
             shutil.rmtree(world.folder)
@@ -119,7 +134,7 @@ class Campaign:
         if self._world is None:
             return
         verdict = Verdict(0, 0, 0, [])
-        kept = self._close(self._world, verdict)
+        kept = self._close(verdict)
         self.tally.count([], verdict, kept)
 
     def _count(self, attempts: list[Attempt]) -> None:
@@ -144,14 +159,16 @@ class Campaign:
 
     def end(self) -> None:
         """Ends all that is still there, whatever happened."""
-        if self._part is not None:
-            self._part.abandon()
-        if self._open is not None:
-            self._open.close()
-        end_all(self._census)
+        try:
+            if self._part is not None:
+                self._part.abandon()
+            if self._open is not None:
+                self._open.close()
+        finally:
+            end_all(self._census)
 
 
-def _is_plain(fault: Fault) -> bool:
+def is_plain(fault: Fault) -> bool:
     """Whether it is injected in the plain world, where it may be mixed with others."""
     return fault.mixed and fault.setting == PLAIN
 
@@ -159,11 +176,11 @@ def _is_plain(fault: Fault) -> bool:
 def _drawn(deck: list[Fault], number: int) -> list[Fault]:
     """Takes the next fault from a deck, and with it up to `number` in all that may be mixed with it."""
     drawn = [deck.pop(0)]
-    if not _is_plain(drawn[0]):
+    if not is_plain(drawn[0]):
         return drawn
     for fault in list(deck):
         taken = any(other.group in WAY for other in drawn) and fault.group in WAY
-        if len(drawn) < number and _is_plain(fault) and not taken:
+        if len(drawn) < number and is_plain(fault) and not taken:
             deck.remove(fault)
             drawn.append(fault)
     return drawn

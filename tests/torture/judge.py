@@ -22,6 +22,9 @@ LOST, TWICE, BLAMED = "lost", "settled twice", "wrongly blamed"
 OTHER = "other"
 """What `check` finds, what stays behind, what a fault sees for itself, what never comes back to work."""
 MOST_EVIDENCE = 60
+"""Lines."""
+MOST_SHOWN = 20
+"""So many violations of a kind are told with their evidence; the rest are counted."""
 
 
 class Ended(NamedTuple):
@@ -98,8 +101,11 @@ class Case:
 
     def judge(self) -> Verdict:
         found = [*self._debts(), *self._marks(), *self._children(), *self._receipts(), *self._blames(), *self._count()]
+        shown = Counter[str]()
         for one in found:
-            one.evidence = one.evidence or self.evidence(one.job)
+            shown[one.kind] += 1
+            if shown[one.kind] <= MOST_SHOWN:
+                one.evidence = one.evidence or self.evidence(one.job)
         ended = {entry.job for entry in self.facts.entries if entry.what != "start"} | self.facts.outcomes.keys()
         starts = Counter((entry.job, entry.attempt) for entry in self.facts.entries if entry.what == "start")
         missing = self.facts.owed.keys() - self.facts.outcomes.keys() if "lost" in self.facts.allows else ()

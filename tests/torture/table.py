@@ -73,7 +73,7 @@ class Screen:
             shown.add_column(column, justify="left" if column in ("fault", "note") else "right")
         for row in tally.rows.values():
             shown.add_row(*map(escape, cells(row)), style="bold red" if any(row.found.values()) or row.failed else "")
-        found = [str(tally.found(kind)) for kind in KINDS]
+        found = [str(tally.found[kind]) for kind in KINDS]
         shown.add_row("all", str(tally.injected), f"{tally.jobs:,}", *found, "", "", "", style="bold", end_section=True)
         return shown
 
@@ -104,7 +104,7 @@ def _duration(seconds: float) -> str:
 
 def line(tally: Tally) -> str:
     """The sums, in one line."""
-    found = ", ".join(f"{tally.found(kind)} {kind}" for kind in KINDS)
+    found = ", ".join(f"{tally.found[kind]} {kind}" for kind in KINDS)
     return f"{tally.injected} faults, {tally.jobs:,} jobs: {found}; {len(tally.failures)} not injected"
 
 
@@ -132,7 +132,7 @@ def report(tally: Tally, seed: int, seconds: float) -> dict[str, Any]:
         "parts": tally.parts,
         "reruns": tally.reruns,
         "lost_by_nature": tally.lost_by_nature,
-        **{kind.replace(" ", "_"): tally.found(kind) for kind in KINDS},
+        **{kind.replace(" ", "_"): tally.found[kind] for kind in KINDS},
         "rows": rows,
         "not_injected": [{"fault": name, "why": why} for name, why in tally.failures],
         "violations": [{**asdict(one), "during": faults, "folder": kept} for one, faults, kept in tally.violations],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
-from torture.judge import Found, Verdict
+from torture.judge import BLAMED, LOST, MOST_SHOWN, OTHER, TWICE, Found, Verdict
 
-KINDS = ("lost", "settled twice", "wrongly blamed", "other")
+KINDS = (LOST, TWICE, BLAMED, OTHER)
+MOST_NOTES = 10
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Row:
     """Why this machine does not let it happen."""
 
     def note(self, text: str) -> None:
-        if text:
+        if text and (text in self.notes or len(self.notes) < MOST_NOTES):
             self.notes[text] = self.notes.get(text, 0) + 1
 
 
@@ -45,8 +47,10 @@ class Tally:
     reruns: int = 0
     lost_by_nature: int = 0
     parts: int = 0
+    found: Counter[str] = field(default_factory=Counter)
+    """How many violations of each kind there are."""
     violations: list[tuple[Found, list[str], str]] = field(default_factory=list)
-    """Each with the faults of its part, and the folder that was kept."""
+    """Each with the faults of its part, and the folder that was kept; not all of them where there are very many."""
 
     def row(self, name: str, group: str) -> Row:
         return self.rows.setdefault(name, Row(name, group))
@@ -57,15 +61,14 @@ class Tally:
         self.jobs += verdict.jobs
         self.reruns += verdict.reruns
         self.lost_by_nature += verdict.lost_by_nature
-        self.violations += [(found, faults, kept) for found in verdict.found]
+        for kind in KINDS:
+            these = [found for found in verdict.found if found.kind == kind]
+            self.found[kind] += len(these)
+            self.violations += [(found, faults, kept) for found in these[:MOST_SHOWN]]
+            for name in faults:
+                self.rows[name].found[kind] += len(these)
         for name in faults:
-            row = self.rows[name]
-            row.jobs += verdict.jobs
-            for found in verdict.found:
-                row.found[found.kind] += 1
-
-    def found(self, kind: str) -> int:
-        return sum(found.kind == kind for found, _, _ in self.violations)
+            self.rows[name].jobs += verdict.jobs
 
     @property
     def holds(self) -> bool:
