@@ -72,7 +72,11 @@ class Wire:
         except NoScriptError:
             # Restarted or flushed: the script did not run.
             self._call(("SCRIPT", "LOAD", script.text))
+        try:
             return self._talk(command, *behind)
+        except NoScriptError as error:
+            # Flushed once more, between the two. It is nobody's mistake, and passes like a broken connection.
+            raise Lost(str(error)) from error
 
     def _call(self, command: tuple[Argument, ...]) -> Any:
         return self._talk(command)[0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 from pool.running import LONG, Bench, wait_until
 from torture.proxy import Proxy
 
@@ -55,3 +57,19 @@ def test_a_supervisor_that_was_lost_starts_over_once_however_much_it_had_asked(p
     direct.close()
     assert bench.manager.enqueue(name="echo", queue="q", data=1).result(timeout=LONG) == 1
     assert [supervisor.stop() for supervisor in bench.supervisors] == [0, 0]
+
+
+def test_a_script_that_is_forgotten_again_as_soon_as_it_is_loaded_is_loaded_again(
+    proxy: Proxy, make_bench: Make
+) -> None:
+    bench = make_bench(proxy.url)
+    answers: list[bool] = []
+    loading = proxy.hold("SCRIPT", "reply")
+    caller = threading.Thread(target=lambda: answers.append(bench.manager.pause_queue("q")))
+    caller.start()
+    assert loading.reached.wait(LONG)
+    with redis.Redis(unix_socket_path=str(proxy.target)) as direct:
+        direct.script_flush()
+    loading.release()
+    caller.join()
+    assert answers == [True]
