@@ -1,0 +1,121 @@
+"""That a namespace knows the format it is written in: a newer one is left alone, an older one is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fuzz.calls import held
+from pool.running import Bench, wait_until
+from store.stored import load
+
+from tempotask import QueueManager, ServerUnavailable
+from tempotask.store import lists
+from tempotask.store.check import check
+from tempotask.store.format import FORMAT
+from tempotask.store.store import Store
+
+SNAPSHOTS = Path(__file__).parents[1] / "store" / "snapshots"
+WHERE = {
+    **{"failed": "failed", "completed": "completed", "cancelled": "cancelled", "hole": "cancelled"},
+    **{"claimed": "processing", "retries": "delayed", "due": "delayed", "parked-due": "delayed"},
+    **{"waiting-1": "waiting", "waiting-2": "waiting", "large": "waiting", "urgent": "waiting", "low": "waiting"},
+    **{"parked": "waiting", "in-paused": "waiting"},
+}
+"""Where the jobs of the first snapshot are, but for one with an automatic id, which waits."""
+
+
+@pytest.mark.parametrize("number", ["1", ""], ids=["with its number", "from before there was one"])
+def test_a_namespace_of_the_first_format_is_read_and_worked_off(bench: Bench, number: str) -> None:
+    store, manager = bench.store, bench.manager
+    load(store, SNAPSHOTS / "format-1.jsonl")
+    if not number:
+        store.server.client().delete(f"{store.prefix}format")
+    assert check(store) == []
+    found = {one.id: one.status for one in lists.jobs(store, limit=100)[0]}
+    (automatic,) = found.keys() - WHERE.keys()
+    assert found == {**WHERE, automatic: "waiting"}
+    assert manager.handle("completed").result() is None
+    assert manager.handle("yearly").status() == "delayed"
+    bench.start("--lease", "0.5")
+    for id in ("claimed", "waiting-1", "waiting-2", "due"):
+        assert manager.handle(id).result(timeout=60) == id
+    assert manager.handle(automatic).result(timeout=60) == "of an automatic id"
+    assert manager.handle("large").result(timeout=60) == "y" * 5000
+    assert manager.handle("urgent").result(timeout=60) == {"a": [1, 2.5, None, b"bytes"]}
+    assert manager.handle("low").result(timeout=60) is None
+    assert manager.handle("retries").result(timeout=60) == "x" * 5000
+    for id in ("parked", "parked-due"):
+        assert manager.resume_job_by_id(id)
+        assert manager.handle(id).result(timeout=60) == "parked"
+    assert manager.retry_job_by_id("failed")
+    assert manager.handle("failed").result(timeout=60) == "x" * 5000
+    assert manager.get_jobs(queue="paused")[0].status == "waiting"
+    assert store.read("GET", "format") == str(FORMAT).encode()
+
+
+USES: dict[str, Callable[[QueueManager[None]], object]] = {
+    "enqueue": lambda manager: manager.enqueue(name="echo", queue="q"),
+    "enqueue_many": lambda manager: manager.enqueue_many([{"name": "echo", "queue": "q"}] * 3),
+    "result": lambda manager: manager.handle("a").result(timeout=5),
+    "get_jobs": lambda manager: manager.get_jobs(),
+    "get_job_by_id": lambda manager: manager.get_job_by_id("a"),
+    "get_sorted_jobs": lambda manager: manager.get_sorted_jobs(),
+    "cancel": lambda manager: manager.cancel_job_by_id("a"),
+    "delete_all_jobs": lambda manager: manager.delete_all_jobs(),
+    "retry_jobs": lambda manager: manager.retry_jobs(),
+    "pause_queue": lambda manager: manager.pause_queue("q"),
+    "schedule": lambda manager: manager.enqueue(name="echo", queue="q", options={"repeat": "* * * * *"}),
+    "on": lambda manager: manager.on("completed", print),
+}
+
+
+@pytest.mark.parametrize("number", [str(FORMAT + 1), "12345678901", "next"])
+@pytest.mark.parametrize("use", USES)
+def test_a_namespace_of_a_newer_format_is_left_alone_by_whoever_uses_it(
+    server_url: str, store: Store, number: str, use: str
+) -> None:
+    store.server.client().set(f"{store.prefix}format", number)
+    before = held(store)
+    with QueueManager.init(server_url, namespace=store.namespace) as manager:
+        with pytest.raises(ServerUnavailable, match=re.escape(number[:20])) as error:
+            USES[use](manager)
+        assert store.namespace in str(error.value)
+        assert "upgrade" in str(error.value)
+    assert held(store) == before
+
+
+def test_a_supervisor_does_not_start_on_a_namespace_of_a_newer_format(bench: Bench) -> None:
+    client, key = bench.store.server.client(), f"{bench.store.prefix}format"
+    client.set(key, "2")
+    supervisor = bench.begin()
+    assert supervisor.end() == 2
+    assert "format 2" in supervisor.lines[-1]
+    assert client.keys(f"{bench.store.prefix}*") == [key.encode()]
+    client.delete(key)
+
+
+def test_the_format_is_noted_by_the_first_who_changes_something_and_by_nobody_who_looks(
+    server_url: str, store: Store
+) -> None:
+    with QueueManager.init(server_url, namespace=store.namespace) as manager:
+        assert manager.get_jobs() == []
+        assert manager.get_job_by_id("a") is None
+        assert held(store) == {}
+        manager.enqueue(name="echo", queue="q")
+    assert store.read("GET", "format") == str(FORMAT).encode()
+
+
+def test_who_comes_back_after_an_outage_looks_at_the_format_again(start_server: Callable[..., object]) -> None:
+    server = start_server()
+    with QueueManager.init(server.url) as manager:  # type: ignore[attr-defined]
+        manager.enqueue(name="echo", queue="q")
+        server.kill()  # type: ignore[attr-defined]
+        server.start()  # type: ignore[attr-defined]
+        client = manager._client.store.server.client()
+        wait_until(client.ping, "the server is back")
+        client.set("{tempotask}:format", "2")
+        with pytest.raises(ServerUnavailable, match="format 2"):
+            manager.enqueue(name="echo", queue="q")
