@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
+import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pool.running import LONG, Bench, wait_until
+from torture import host
 
 Make = Callable[[str], Bench]
 HOUR = 3600
-
-
-def kernel_with_its_clock_set(folder: Path, seconds: int) -> list[str]:
-    """A command that runs another where the kernel tells what it does after its clock was set forward.
-
-    The time at which the machine was started is told as the time now less the time since, so it jumps with the clock.
-    Nothing else is changed, as no other test would like a clock that is set.
-    """
-    told = Path("/proc/stat").read_text().splitlines()
-    moved = [f"btime {int(line.split()[1]) + seconds}" if line.startswith("btime") else line for line in told]
-    (folder / "stat").write_text("\n".join(moved) + "\n")
-    script = f'mount --bind "{folder}/stat" /proc/stat && exec "$@"'
-    through = ["unshare", "--mount", "sh", "-c", script, "sh"]
-    refused = subprocess.run([*through, "true"], capture_output=True, text=True)
-    if refused.returncode:
-        pytest.skip(f"/proc can't be changed for one process: {refused.stderr.strip()}")
-    return through
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])
@@ -41,7 +26,7 @@ def test_a_supervisor_is_not_taken_for_dead_by_another_on_its_host_when_the_cloc
     handle = bench.manager.enqueue(name="hold", queue="q")
     bench.hear()
     lease = bench.store.read("HGET", "leases", id)
-    second = bench.begin("--lease", "2", workers=1, through=kernel_with_its_clock_set(tmp_path, seconds))
+    second = bench.begin("--lease", "2", workers=1, through=host.kernel_with_its_clock_set(tmp_path, seconds))
     second.wait_for("ready: ")
     # By then the other one has looked at this one's lease.
     wait_until(lambda: bench.store.read("HGET", "leases", id) != lease, "it does not renew")
@@ -50,3 +35,38 @@ def test_a_supervisor_is_not_taken_for_dead_by_another_on_its_host_when_the_cloc
     assert handle.result(timeout=LONG) == 1
     assert not first.about("starting over")
     assert first.stop() == second.stop() == 0
+
+
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR])
+def test_a_clock_that_jumps_by_an_hour_changes_nothing_for_leases_delays_and_time_limits(
+    start_server: Callable[..., Any], make_bench: Make, tmp_path: Path, seconds: int
+) -> None:
+    bench, clock = make_bench(start_server().url), host.Clock(tmp_path)
+    jumping = bench.begin("--lease", "1", workers=1, environment=clock.environment)
+    jumping.wait_for("ready: ")
+    steady = bench.start("--lease", "1", workers=1)
+    holds = [bench.manager.enqueue(name="hold", queue="q", options={"timeout": 600}) for _ in range(2)]
+    for _ in holds:
+        bench.hear()
+    began = time.monotonic()
+    soon = bench.manager.enqueue(name="echo", queue="q", data=1, options={"delay": 2})
+    late = bench.manager.enqueue(name="echo", queue="q", data=2, options={"delay": 1800})
+    clock.set(seconds)
+    bench.open_gate(2)
+    assert [handle.result(timeout=LONG) for handle in holds] == [1, 1]
+    assert soon.result(timeout=LONG) == 1
+    assert time.monotonic() - began >= 2
+    assert late.status() == "delayed"
+    # Both have looked at the other's lease for longer than it lasts.
+    ids, since = bench.store.registrations(), int(bench.store.now() * 1000)
+
+    def renewed() -> bool:
+        return all(int(bench.store.read("HGET", "leases", id) or 0) > since + 3000 for id in ids)
+
+    wait_until(renewed, "a lease is not renewed")
+    assert set(bench.store.registrations()) == set(ids)
+    assert not [line for each in (jumping, steady) for line in each.lines if "lost" in line or "starting over" in line]
+    assert late.cancel()
+    assert jumping.stop() == steady.stop() == 0
+    ended, other = (datetime.fromisoformat(each.lines[-1][:19]) for each in (jumping, steady))
+    assert abs((ended - other).total_seconds() - seconds) < LONG, "the clock has not jumped"
