@@ -59,7 +59,7 @@ class Campaign:
         for plain in (True, False):
             these = [fault for fault in deck if is_plain(fault) is plain]
             while these:
-                self._run(_drawn(these, 2))
+                self._run(drawn_from(these, 2))
             self._close_plain()
 
     def go_on(self, until: float) -> None:
@@ -67,7 +67,7 @@ class Campaign:
         deck: list[Fault] = []
         while time.monotonic() < until:
             deck = deck or self._shuffled()
-            self._run(_drawn(deck, self._chance.choices(*zip(*TOGETHER, strict=True))[0]))
+            self._run(drawn_from(deck, self._chance.choices(*zip(*TOGETHER, strict=True))[0]))
         self._close_plain()
 
     def _shuffled(self) -> list[Fault]:
@@ -173,7 +173,7 @@ def is_plain(fault: Fault) -> bool:
     return fault.mixed and fault.setting == PLAIN
 
 
-def _drawn(deck: list[Fault], number: int) -> list[Fault]:
+def drawn_from(deck: list[Fault], number: int) -> list[Fault]:
     """Takes the next fault from a deck, and with it up to `number` in all that may be mixed with it."""
     drawn = [deck.pop(0)]
     if not is_plain(drawn[0]):

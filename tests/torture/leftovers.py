@@ -34,7 +34,9 @@ class Census(NamedTuple):
 
     @classmethod
     def take(cls) -> Census:
-        shared = frozenset(path.name for path in SHARED.iterdir()) if SHARED.is_dir() else frozenset()
+        # What shm_open makes are files; a folder is somebody's who only wants a fast disk.
+        files = (path.name for path in SHARED.iterdir() if path.is_file()) if SHARED.is_dir() else ()
+        shared = frozenset(files)
         children = frozenset(psutil.Process().children(recursive=True))
         return cls(children, _descriptors(), threading.active_count(), shared)
 

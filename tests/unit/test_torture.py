@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import tempfile
@@ -11,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from torture.campaign import Campaign, Size
+from torture.campaign import Campaign, Size, drawn_from
 from torture.debts import Owed
 from torture.fault import Fault, Injection, NotHere, Setting, Violation
 from torture.judge import BLAMED, LOST, OTHER, TWICE, Blame, Case, Ended, Facts, check
@@ -321,10 +322,21 @@ def temporary(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
 
 
-def torture(*injections: Callable[[World], Injection], load: bool) -> Tally:
+def roll(world: World) -> Injection:
+    """Says what chance brings."""
+    return Injection(note=str(world.random.random()))
+
+
+def roll_again(world: World) -> Injection:
+    return roll(world)
+
+
+def torture(
+    *injections: Callable[[World], Injection], load: bool, seed: int = 1, under_way: list[str] | None = None
+) -> Tally:
     setting = Setting(supervisors=int(load), workers=1, server=(), load=load)
     faults = [Fault(inject.__name__, "process", inject, setting) for inject in injections]
-    campaign = Campaign(faults, 1, Size(100, 500), lambda tally, now: None)
+    campaign = Campaign(faults, seed, Size(100, 500), lambda tally, now: (under_way or []).append(now))
     try:
         campaign.once()
     finally:
@@ -351,3 +363,29 @@ def test_a_campaign_tells_what_a_fault_sees_and_what_could_not_be_injected() -> 
     assert tally.rows["refuse"].not_here == "no hands"
     assert tally.rows["do_nothing"].noticed == [0.1]
     assert [found.text for found, _, _ in tally.violations] == ["see: the sky is green"]
+
+
+def test_the_same_seed_brings_the_same_faults_and_the_same_choices() -> None:
+    def rolled(seed: int) -> tuple[list[str], list[str]]:
+        order = ["begin"]
+        tally = torture(roll, roll_again, load=False, seed=seed, under_way=order)
+        assert tally.holds
+        return order, [note for row in tally.rows.values() for note in row.notes]
+
+    first = rolled(1)
+    assert first == rolled(1)
+    assert len(set(first[1])) == 2
+    assert first[1] != rolled(2)[1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_the_server_and_the_way_to_it_only_one_is_broken_at_a_time(seed: int) -> None:
+    groups = ("server", "network", "process", "handler")
+    deck = [Fault(f"{group} {number}", group, do_nothing) for group in groups for number in range(3)]
+    deck = random.Random(seed).sample(deck, len(deck))
+    known, drawn = list(deck), []
+    while deck:
+        part = drawn_from(deck, 3)
+        assert sum(fault.group in ("server", "network") for fault in part) <= 1
+        drawn += part
+    assert sorted(fault.name for fault in drawn) == sorted(fault.name for fault in known)
