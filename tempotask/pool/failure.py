@@ -14,6 +14,7 @@ from tempotask.children import SHOWN
 from tempotask.errors import InvalidPayload, JobTimeout
 from tempotask.options import DEFAULTS
 from tempotask.pool.run import Run, keep_ms
+from tempotask.store.address import without_secrets
 from tempotask.store.records import (
     NIL,
     UNREADABLE_TYPE,
@@ -28,6 +29,7 @@ from tempotask.store.records import (
 
 NAME_BYTES, TEXT_BYTES, TRACEBACK_BYTES, ERRORS = 512, 4096, 16384, 20
 """Bounds of what a failure may leave behind: of a type's name, a message, a traceback, errors of earlier tries."""
+CUT = "\n… (cut) …\n".encode()
 
 
 def misfit(error: BaseException) -> InvalidPayload:
@@ -102,9 +104,17 @@ def _name(kind: type[BaseException]) -> str:
 
 
 def _bounded(text: str, most: int) -> str:
+    """The text in at most so many bytes, without passwords of URLs: of a longer one the middle is cut out."""
     # Not text.encode: a handler's own kind of text may do anything there.
     text = str.encode(text, "utf-8", "replace").decode()
-    return text if len(text) <= most else f"{text[: most // 2]}\n… (cut) …\n{text[-most // 2 :]}"
+    room = most + 1024  # beyond that it is cut in any case, and need not be searched
+    if len(text) > 2 * room:
+        text = text[:room] + CUT.decode() + text[-room:]
+    whole = without_secrets(text).encode()
+    if len(whole) <= most:
+        return whole.decode()
+    half = (most - len(CUT)) // 2
+    return (whole[:half] + CUT + whole[-half:]).decode(errors="ignore")
 
 
 def retry_delay(options: RunOptions, attempt: int) -> float:

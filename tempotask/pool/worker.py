@@ -152,7 +152,8 @@ class Worker:
                         self._hand = None
             except (Lost, redis.ResponseError) as error:
                 if isinstance(error, redis.ResponseError):
-                    print(f"tempotask: the server refuses a turn of worker {self.id}: {error}", file=sys.__stderr__)
+                    why = rights.without_name(error)
+                    print(f"tempotask: the server refuses a turn of worker {self.id}: {why}", file=sys.__stderr__)
                 if self._words[STOP] and self._hand is None:
                     return None
                 # Whether it took effect is not known: the next one, under a higher number, will show.

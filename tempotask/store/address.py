@@ -279,5 +279,5 @@ def without_secrets(text: str) -> str:
     """A text without what stands before the `@` of URLs in it, and without passwords in their queries."""
     if "://" not in text:
         return text
-    text = re.sub(r"(\w://)([^\s\"'<>/:@]*:[^\s\"'<>]*|[^\s\"'<>/:@]+)@", r"\1…@", text)
-    return re.sub(r"(://[^\s\"'<>]*[?&]\w*password=)[^\s&\"'<>]+", r"\1…", text)
+    text = re.sub(r"(\w://)([^\s\"'<>/:@]{0,500}:[^\s\"'<>]{0,500}|[^\s\"'<>/:@]{1,500})@", r"\1…@", text)
+    return re.sub(r"(://[^\s\"'<>]{0,500}[?&]\w{0,30}password=)[^\s&\"'<>]+", r"\1…", text)
