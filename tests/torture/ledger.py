@@ -119,9 +119,9 @@ class Ledger:
             return self._entries
 
     def busy(self) -> set[int]:
-        """The processes that are inside a handler."""
+        """The processes that are inside of a chore; others need not write down that they end."""
         self.entries()
-        return {pid for pid, entry in self.last.items() if entry.what == "start"}
+        return {pid for pid, entry in self.last.items() if entry.what == "start" and entry.of != "-"}
 
     def forget(self) -> None:
         """Empties it. Nobody may be at work."""
