@@ -36,6 +36,7 @@ from tempotask.store.store import Store
 ROOT = Path(__file__).parents[1]
 WORKERS = 2
 """All comparisons are made on two workers."""
+KEEPS_NOTHING = ("--appendonly", "no")
 PATIENCE = 120.0
 """Seconds after which something that should happen at once is taken to have failed."""
 
@@ -143,13 +144,14 @@ class Bench:
         self._path = self.folder / "s.sock"
         self.url = f"unix://{self._path}"
         self._namespaces = 0
+        self._keeps: tuple[str, ...] = KEEPS_NOTHING
         self._server: subprocess.Popen[bytes] | None = None
         self.redis = redis.Redis.from_url(self.url)
         self.version = ""
 
     def __enter__(self) -> Self:
         try:
-            self._start_server()
+            self.start_server()
             self.version = _version(self.redis)
         except BaseException:
             self.close()
@@ -162,16 +164,35 @@ class Bench:
     def close(self) -> None:
         """Ends the server; nothing of it is left."""
         self.redis.close()
+        self.kill_server()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def durable(self) -> Iterator[None]:
+        """Meanwhile the server keeps all that it acknowledges in its append-only file: it may be killed and started."""
+        try:
+            self.kill_server()
+            self._keeps = ("--appendonly", "yes", "--appendfsync", "always")
+            self.start_server()
+            yield
+        finally:
+            self.kill_server()
+            shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
+            self._keeps = KEEPS_NOTHING
+            self.start_server()
+
+    def kill_server(self) -> None:
+        """Kills it with -9."""
         if self._server is not None:
             self._server.kill()
             self._server.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _start_server(self) -> None:
+    def start_server(self) -> None:
+        """Starts it; returns when it listens."""
         command = [str(self.program), "--port", "0", "--unixsocket", str(self._path), "--dir", str(self.folder)]
         me = os.getpid()
         server = self._server = subprocess.Popen(
-            [*command, "--save", "", "--appendonly", "no", "--loglevel", "warning"],
+            [*command, "--save", "", *self._keeps, "--loglevel", "warning"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             # Ends with this process, however that ends; and a Ctrl-C is for this process, which ends it last.
