@@ -78,7 +78,7 @@ class JobNotFound(TempoTaskError, LookupError):
 
 
 class ResultExpired(TempoTaskError, LookupError):
-    """The job has ended, and its outcome is no longer kept."""
+    """The job has ended, and its outcome is no longer kept; or the server has lost its data."""
 
 
 class JobCancelled(TempoTaskError):

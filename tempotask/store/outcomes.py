@@ -348,6 +348,8 @@ class Outcomes:
         return look.find(self._store, id)
 
     def _why_lost(self, id: str, known: bool) -> TempoTaskError:
-        if known or self._find(id) is not None:
-            return ResultExpired(f"job {id} has ended, and its outcome is no longer kept; give it a longer keep_result")
-        return JobNotFound.of(id)
+        ended = "has ended, and its outcome is no longer kept; give it a longer keep_result"
+        if self._find(id) is not None:
+            return ResultExpired(f"job {id} {ended}")
+        # Seen by this process when it was added, and nowhere now.
+        return ResultExpired(f"job {id} {ended}; or the server has lost its data") if known else JobNotFound.of(id)
