@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli.typed import Run
@@ -66,7 +67,7 @@ def test_a_server_that_asks_for_a_certificate_gets_ours(
     asking: TlsServer, authority: Authority, tmp_path: Path
 ) -> None:
     certificate, key = authority.sign("client", password=KEY_PASSWORD)
-    own = {"ssl_certfile": certificate, "ssl_keyfile": key, "ssl_password": KEY_PASSWORD}
+    own: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key, "ssl_password": KEY_PASSWORD}
     bench = Bench(tmp_path, asking.url(ssl_ca_certs=authority.certificate, **own), f"t-{uuid.uuid4().hex[:12]}")
     supervisor = bench.start(workers=1)
     assert bench.manager.enqueue(name="echo", queue="q", data=1).result(timeout=LONG) == 1
