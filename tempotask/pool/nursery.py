@@ -129,6 +129,9 @@ class Nursery:
         finally:
             self._watch_children()
             linux.outlive_parent()
+        # Once, here: each worker would take the time, and find what is on the disk by then, of a newer version maybe.
+        import tempotask.pool.worker  # noqa: F401
+
         report.threads = _threads()
         self._warn_of_threads(report.threads)
         self._channel.send(Imported(report))

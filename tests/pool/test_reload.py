@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from pool.running import APPS, LONG, Bench, Supervisor, wait_until
+
+import tempotask
 
 SOURCE = """
 import sys
@@ -171,3 +174,22 @@ def test_a_host_that_was_taken_for_lost_while_it_imports_changed_code_comes_back
     assert second.stop() == 0
     assert version(bench) == "two"
     assert first.stop() == 0
+
+
+def test_workers_that_are_forked_while_the_package_itself_is_replaced_know_nothing_of_it(bench: Bench) -> None:
+    package = bench.folder / "site" / "tempotask"
+    shutil.copytree(Path(tempotask.__file__).parent, package)
+    supervisor = bench.begin(workers=2, environment={"PYTHONPATH": str(package.parent)})
+    supervisor.wait_for("ready: ")
+    for source in package.rglob("*.py"):
+        source.write_text("raise ImportError('half of a newer version')\n")
+    for _ in range(2):
+        handle = bench.manager.enqueue(name="hold", queue="q")
+        _, _, pid = bench.hear()
+        os.kill(int(pid), signal.SIGKILL)
+        bench.hear()
+        bench.open_gate()
+        assert handle.result(timeout=LONG) == 1
+    wait_until(lambda: len(supervisor.workers()) == 2, "those that died are not replaced")
+    assert supervisor.stop() == 0
+    assert "newer version" not in supervisor.log
