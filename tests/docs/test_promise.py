@@ -20,12 +20,13 @@ from tempotask.cli.supervisor import command as supervisor
 PUBLIC = """
     QueueManager Task Job Context JobHandle JobHandles JobInfo QueueInfo JobOptions Options Repeat Retry Event
     as_completed TempoTaskError DuplicateTask UnknownTask InvalidPayload InvalidOptions InvalidName NotImportable
-    ServerUnavailable ServerFull JobFailed JobTimeout WorkerCrashed JobCancelled JobNotFound ResultExpired
+    ServerUnavailable NotDurable ServerFull JobFailed JobTimeout WorkerCrashed JobCancelled JobNotFound ResultExpired
 """
 ERRORS = {
     "TempoTaskError": "DuplicateTask UnknownTask InvalidPayload InvalidOptions InvalidName NotImportable "
     "ServerUnavailable ServerFull JobFailed JobCancelled JobNotFound ResultExpired",
     "JobFailed": "JobTimeout WorkerCrashed",
+    "ServerUnavailable": "NotDurable",
 }
 TALKING = {
     "QueueManager": """
@@ -81,7 +82,7 @@ OF_A_JOB = """
 """
 OF_AN_APPLICATION = """
     max_jobs_per_status max_results max_results_bytes max_payload_bytes connect_timeout lease grace max_memory
-    max_jobs_per_worker
+    max_jobs_per_worker durability
 """
 STATUSES = "waiting delayed processing completed failed cancelled"
 EVENTS = "waiting started progress completed failed retrying cancelled stalled worker"

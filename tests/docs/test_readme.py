@@ -121,7 +121,7 @@ def test_every_option_of_the_supervisor_is_named() -> None:
 
 def test_what_is_refused_as_not_built_yet_is_listed_as_not_built_yet() -> None:
     listed = words(section("Not built yet"))
-    for name in (*LATER, "durability"):
+    for name in LATER:
         assert name in listed, name
     built = {*cli.commands, *(field.name for field in (*fields(JobOptions), *fields(Options))), *dir(QueueManager)}
     assert not listed & built
