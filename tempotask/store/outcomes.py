@@ -278,8 +278,8 @@ class Outcomes:
     def _listen_once(self, connection: redis.Connection) -> None:
         told = self._store.told(self._client, connection, self._patience())
         self._deliver((id, ending) for id, ending in told if ending)
-        # What is too large to be pushed is only announced.
-        self._ask([id for id, ending in told if id and not ending])
+        # What is too large to be pushed is only announced. Who asks for a job that nobody waits for would wait for it.
+        self._ask([id for id, ending in told if id in self._waiting and not ending])
         self._check()
 
     def _is_wanted(self) -> bool:

@@ -18,12 +18,15 @@ from tempotask.store.format import FORMAT
 from tempotask.store.store import Store
 
 SNAPSHOTS = Path(__file__).parents[1] / "store" / "snapshots"
-WHERE = {
-    **{"failed": "failed", "completed": "completed", "cancelled": "cancelled", "hole": "cancelled"},
-    **{"claimed": "processing", "retries": "delayed", "due": "delayed", "parked-due": "delayed"},
-    **{"waiting-1": "waiting", "waiting-2": "waiting", "large": "waiting", "urgent": "waiting", "low": "waiting"},
-    **{"parked": "waiting", "in-paused": "waiting"},
+_PLACES = {
+    "waiting": ("waiting-1", "waiting-2", "large", "urgent", "low", "parked", "in-paused"),
+    "delayed": ("retries", "due", "parked-due"),
+    "processing": ("claimed",),
+    "completed": ("completed",),
+    "failed": ("failed",),
+    "cancelled": ("cancelled", "hole"),
 }
+WHERE = {id: status for status, ids in _PLACES.items() for id in ids}
 """Where the jobs of the first snapshot are, but for one with an automatic id, which waits."""
 
 
