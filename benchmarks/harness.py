@@ -85,15 +85,9 @@ class Row:
 
     @property
     def holds(self) -> str:
-        return (
-            ""
-            if self.least is None
-            else "aim"
-            if self.reaches(self.aim)
-            else "yes"
-            if self.reaches(self.least)
-            else "NO"
-        )
+        if self.least is None:
+            return ""
+        return "aim" if self.reaches(self.aim) else "yes" if self.reaches(self.least) else "NO"
 
 
 def ratio(what: str, ours: Spread, reference: Spread, least: float, aim: float, *, more_is_better: bool = True) -> Row:
@@ -171,15 +165,16 @@ class Bench:
     def durable(self) -> Iterator[None]:
         """Meanwhile the server keeps all that it acknowledges in its append-only file: it may be killed and started."""
         try:
-            self.kill_server()
-            self._keeps = ("--appendonly", "yes", "--appendfsync", "always")
-            self.start_server()
+            self._restart("--appendonly", "yes", "--appendfsync", "always")
             yield
         finally:
-            self.kill_server()
             shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
-            self._keeps = KEEPS_NOTHING
-            self.start_server()
+            self._restart(*KEEPS_NOTHING)
+
+    def _restart(self, *keeps: str) -> None:
+        self.kill_server()
+        self._keeps = keeps
+        self.start_server()
 
     def kill_server(self) -> None:
         """Kills it with -9."""
@@ -188,7 +183,6 @@ class Bench:
             self._server.wait()
 
     def start_server(self) -> None:
-        """Starts it; returns when it listens."""
         command = [str(self.program), "--port", "0", "--unixsocket", str(self._path), "--dir", str(self.folder)]
         me = os.getpid()
         server = self._server = subprocess.Popen(
