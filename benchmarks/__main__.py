@@ -21,8 +21,8 @@ from benchmarks.harness import ROOT, Bench, Failed, Row, machine, number
 NAMES = (
     *("drain", "limit", "many_queues", "bulk_enqueue", "hidden_long_job", "fairness", "idle", "idle_latency"),
     *("kill_worker", "worker_death", "twenty_kills", "poison", "kill_supervisor", "host_lost"),
-    *("server_away", "server_killed"),
-    *("memory_waiting", "worker_memory", "large_payloads", "results"),
+    *("server_away", "server_killed", "durability"),
+    *("memory_waiting", "worker_memory", "large_payloads", "results", "leaks"),
     *("delayed", "cron", "retry_delay"),
     *("priorities", "quiet_features", "c_time_limit", "cancel_running", "cancel_race"),
     *("looking", "acting"),
