@@ -1,8 +1,8 @@
 """Leases: this host's own, renewed; those of the others, watched, and swept when they are lost.
 
 A lost host is one whose lease was seen unchanged in successive looks over a whole lease time, each look after a
-renewal of our own that worked; or one whose supervisor ran on this very machine and is gone. Only the server's clock
-says when a lease has run out.
+renewal of our own that worked, and none of them late; or one whose supervisor ran on this very machine and is gone.
+Only the server's clock says when a lease has run out.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ def register(
     store.register(supervisor, lease, msgspec.msgpack.encode(registration))
 
 
+LATE = 0.5
+"""The part of a lease time that may lie between two looks: what happened in a longer one was not seen."""
+
+
 class Leases:
     """The lease of one supervisor, and its eye on the others. Used in the clerk's thread only."""
 
@@ -69,6 +73,7 @@ class Leases:
         self._seen: dict[str, tuple[str, float]] = {}
         self._registrations: dict[str, Registration | None] = {}
         self._outages = store.server.outages
+        self._looked = time.monotonic()
 
     def renew(self, *, tidy: bool) -> tuple[Renewal | None, list[str]]:
         """Renews, looks, and sweeps whoever is lost. Returns the renewal (None: we were swept) and what was swept."""
@@ -81,6 +86,10 @@ class Leases:
             return None, []
         swept = []
         now = time.monotonic()
+        if now - self._looked > self._lease * LATE:
+            # We stood still, and the others may have done so with us, or been cut off meanwhile.
+            self._seen.clear()
+        self._looked = now
         for other, lease in renewal.leases.items():
             value, since = self._seen.get(other, ("", now))
             if value != lease:

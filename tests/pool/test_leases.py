@@ -9,6 +9,9 @@ from collections import Counter
 import psutil
 from pool.running import LONG, Bench, Supervisor, wait_until
 
+from tempotask.pool.deaths import Coroner
+from tempotask.pool.leases import Leases, register
+
 
 def stop_tree(supervisor: Supervisor) -> None:
     """As a virtual machine that is suspended. From the top, or parents would look after their children."""
@@ -109,3 +112,17 @@ def test_a_live_supervisor_is_never_taken_for_lost(bench: Bench) -> None:
     assert first.stop() == second.stop() == 0
     began = Counter(id for id, what, *_ in bench.entries() if what == "start")
     assert set(began.values()) == {1}
+
+
+def test_who_stood_still_itself_takes_nobody_for_lost_at_its_first_look(bench: Bench) -> None:
+    store, lease = bench.store, 1.0
+    for name in ("first", "second"):
+        register(store, name, lease, [], 0, [], "app")
+    first, second = (Leases(store, name, lease, Coroner(store, [], {})) for name in ("first", "second"))
+    assert second.renew(tidy=False)[1] == []
+    # All stand still, and the server alone goes on: whoever is back first must not sweep the others.
+    wait_until(lambda: store.now() > int(store.read("HGET", "leases", "first")) / 1000, "the lease does not run out")
+    assert second.renew(tidy=False)[1] == []
+    assert first.renew(tidy=False)[0] is not None
+    wait_until(lambda: second.renew(tidy=False)[1] == ["first"], "it is never taken for lost")
+    assert first.renew(tidy=False)[0] is None
