@@ -1,4 +1,4 @@
-"""The model of the protocol (docs/protocol.md): a part of its search that takes seconds. `python -m model` does it all."""
+"""The model of the protocol (docs/protocol.md): the part of its search that takes seconds."""
 
 from __future__ import annotations
 
