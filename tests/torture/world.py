@@ -102,14 +102,18 @@ class World:
             supervisor.wait_for("ready: ")
 
     def begin_supervisor(
-        self, *options: str, environment: Mapping[str, str] | None = None, application: str = ""
+        self,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        application: str = "",
+        through: Sequence[str] = (),
     ) -> Supervisor:
-        """Starts a supervisor and does not wait for it."""
+        """Starts a supervisor and does not wait for it. `through` is a command that runs it in its own place."""
         setting = self.setting
         arguments = [application or setting.application, "--db", self.way, "--namespace", self.namespace]
         arguments += ["--concurrency", str(setting.workers), "--lease", str(setting.lease), "--log-format", "json"]
         known = {**os.environ, **self.environment(), **setting.environment, **(environment or {})}
-        supervisor = Supervisor([*arguments, *setting.options, *options], self.folder, known)
+        supervisor = Supervisor([*arguments, *setting.options, *options], self.folder, known, through)
         self.supervisors.append(supervisor)
         return supervisor
 
@@ -121,10 +125,14 @@ class World:
         return {PATH: self.ledger.server.path, "PYTHONPATH": path, "TMPDIR": str(temporary)}
 
     def start_supervisor(
-        self, *options: str, environment: Mapping[str, str] | None = None, application: str = ""
+        self,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        application: str = "",
+        through: Sequence[str] = (),
     ) -> Supervisor:
         """Starts one more; returns when its workers are ready."""
-        supervisor = self.begin_supervisor(*options, environment=environment, application=application)
+        supervisor = self.begin_supervisor(*options, environment=environment, application=application, through=through)
         supervisor.wait_for("ready: ")
         return supervisor
 
