@@ -56,6 +56,7 @@ from tempotask.pool.saying import Said
 from tempotask.pool.settling import Settling
 from tempotask.pool.voice import speak_for
 from tempotask.store import rights
+from tempotask.store.connect import LONGEST_PAUSE
 from tempotask.store.records import encode
 from tempotask.store.said import Live
 from tempotask.store.turns import ROOM, Results, Turns
@@ -158,7 +159,7 @@ class Worker:
                     return None
                 # Whether it took effect is not known: the next one, under a higher number, will show.
                 time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, 1.0)
+                pause = min(pause * 2, LONGEST_PAUSE)
                 continue
             if kind == b"gone":
                 raise Gone
