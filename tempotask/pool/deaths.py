@@ -52,6 +52,8 @@ class Death(NamedTuple):
     """For the log and for whoever asks: "was killed by SIGKILL"."""
     job: Record | None = None
     """The job that ran, where the server does not hold it any more."""
+    ended: range = range(0)
+    """Where none ran: the indices that had ended and may not have been settled."""
 
 
 class Findings(NamedTuple):
@@ -76,6 +78,12 @@ class Coroner:
 
     def bury(self, death: Death) -> Findings:
         """Gives back all that the worker held, with a verdict on the job that ran. May be done twice."""
+        if death.running is None and death.cause is Cause.CRASH:
+            turn, suspects = self._suspects(death)
+            if len(suspects) > 1:
+                given_back = self._mark(death.worker, turn, suspects, f"its process {death.how} behind it")
+                return Findings(None, "", given_back)
+            death = death._replace(running=next(iter(suspects), None))
         if death.running is None:
             given_back, _ = self._store.give_back_all(death.worker)
             return Findings(None, "", given_back)
@@ -108,6 +116,15 @@ class Coroner:
         run = ended_badly(record, options, failure, death.since, final=True)
         return self._settle(death, run, "failed as WorkerCrashed")
 
+    def _suspects(self, death: Death) -> tuple[str, dict[int, bytes]]:
+        """What had ended, and not been settled, when a worker died without a job that ran: it may have died of that,
+        of a thread that was left behind, say. The only one counts as the one that ran. Several are marked, so that
+        each is claimed alone from then on, and is the only one the next time."""
+        turn, claims = self._store.opened(death.worker)
+        if turn != death.turn:
+            return turn, {}
+        return turn, {index: claims[index] for index in death.ended if index < len(claims) and claims[index]}
+
     def _settle(self, death: Death, run: Run, verdict: str) -> Findings:
         assert death.running is not None
         run.told = self._told(run.record, death.worker, death.turn, death.running)
@@ -121,8 +138,12 @@ class Coroner:
         """Gives back what a worker of a lost host held. Who is to blame is not known, so each job carries a mark and
         is claimed alone from then on; one that was on too many lost hosts fails."""
         turn, claims = self._store.opened(worker)
+        self._mark(worker, turn, dict(enumerate(claims)), "its host was lost while it was there")
+
+    def _mark(self, worker: str, turn: str, claims: Mapping[int, bytes], why: str) -> int:
+        """Gives back all that a worker held, how many; those of these claims that are still held carry a mark more."""
         judged, replaced, runs = [], [], list[Run]()
-        for index, held in enumerate(claims):
+        for index, held in claims.items():
             if not held:
                 continue
             record = decode_record(held)
@@ -131,16 +152,17 @@ class Coroner:
                 continue
             judged.append(index)
             record = raised(record, "h")
-            hosts, most = flag(record, "h"), 2 * int(self.options_of(record).max_crashes or 1)
-            if hosts < most:
+            count, most = flag(record, "h"), 2 * int(self.options_of(record).max_crashes or 1)
+            if count < most:
                 replaced.append((index, encode(record)))
                 continue
-            failure = Failure("WorkerCrashed", f"its host was lost while it was there, for the {_nth(hosts)} time")
+            failure = Failure("WorkerCrashed", f"{why}, for the {_nth(count)} time")
             run = ended_badly(record, self.options_of(record), failure, time.monotonic(), final=True)
             run.told = self._told(record, worker, turn, index)
             runs.append(run)
         settlement = Settling(worker, self._limits).settlement(runs, events=True)
-        self._store.give_back_all(worker, turn, judged, replaced, settlement)
+        given_back, _ = self._store.give_back_all(worker, turn, judged, replaced, settlement)
+        return given_back
 
     def _told(self, record: Record, worker: str, turn: str, index: int) -> Told:
         """What the worker had told of a job while it ran."""

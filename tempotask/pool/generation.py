@@ -23,8 +23,8 @@ from tempotask.pool.watch import Watch
 log = logging.getLogger("tempotask")
 
 SHORT_LIFE, FIRST_PAUSE, LONGEST_PAUSE = 2.0, 0.1, 30.0
-"""A worker that died without having been ready, or younger than this (seconds) and idle, is replaced after a pause
-that doubles each time."""
+"""A worker that died without having been ready, or younger than this (seconds) and before it ran a job, is replaced
+after a pause that doubles each time."""
 
 
 class Generation:
@@ -182,7 +182,7 @@ class Generation:
         age = time.monotonic() - watch.born_at
         if death.cause not in (Cause.CRASH, Cause.TIMEOUT):
             return ""
-        if watch.last_state != STARTING and (age >= SHORT_LIFE or death.running is not None):
+        if watch.last_state != STARTING and (age >= SHORT_LIFE or death.running is not None or death.ended):
             self.failures = 0
             return ""
         return f", {age:.1f} s after its start{self._pause()}"

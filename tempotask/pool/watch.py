@@ -351,7 +351,8 @@ class Watch:
             return Death(self.worker.id, done.cause, done.turn, done.index, self._since, done.how or how, done.job)
         stopped = self._killed or (self.retired and look.running is None) or self._died_of_a_message(signal)
         cause = Cause.STOP if stopped else Cause.BEREFT if bereft else Cause.CRASH
-        return Death(self.worker.id, cause, look.name, look.running, self._since, how)
+        ended = range(self.worker.block.words[SETTLED], max(0, min(look.started, look.limit)))
+        return Death(self.worker.id, cause, look.name, look.running, self._since, how, ended=ended)
 
     def _died_of_a_message(self, signal: int | None) -> bool:
         """Whether what the supervisor had to say killed it: a handler, not the one that runs, had reset the signal."""

@@ -133,6 +133,20 @@ def test_an_exception_of_whatever_kind_fails_its_job_and_is_told_in_few_words(be
     assert bench.supervisors[0].stop() == 0
 
 
+@pytest.mark.parametrize("neighbours", [0, 5])
+def test_a_job_whose_process_dies_each_time_behind_its_end_fails_and_its_neighbours_do_not(
+    bench: Bench, neighbours: int
+) -> None:
+    names = ["pid"] * neighbours
+    jobs = bench.manager.enqueue_many({"name": name, "queue": "q"} for name in [*names, "dies_behind_its_end", *names])
+    start(bench)
+    poison = jobs.pop(neighbours)
+    with pytest.raises(WorkerCrashed, match="for the 3rd time"):
+        poison.result(timeout=LONG)
+    assert len(jobs.results(timeout=LONG)) == 2 * neighbours
+    assert bench.supervisors[0].stop() == 0
+
+
 def test_who_waited_for_a_job_that_nobody_knows_leaves_nothing_on_the_server(bench: Bench) -> None:
     with pytest.raises(JobNotFound):
         bench.manager.handle("nobody").result(timeout=LONG)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from chores import GATE, tell
 
 from tempotask import Context, Job, QueueManager
+from tempotask.pool.worker import Worker
 
 tempotask = QueueManager.init(ctx=dict)
 
@@ -118,6 +119,12 @@ def closes_everything(job: Job[str], ctx: Context[Any]) -> str:
         if fd != own:
             os.dup2(own, fd)
     return "closed"
+
+
+@tempotask.task(queue="q")
+def dies_behind_its_end(job: Job[Any], ctx: Context[Any]) -> None:
+    """Its process dies before anything of it is settled."""
+    Worker._take_turn = lambda *_: os._exit(9)  # type: ignore[method-assign]
 
 
 class Liar(Exception):
