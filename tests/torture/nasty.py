@@ -1,7 +1,7 @@
 """Handlers that do what no handler should. Each is a task of the queue `nasty`, under its function's name.
 
-What they do to their process they do for good where the process is lost anyway, and they take back what would be
-another job's by right: a limit on memory, standard output.
+They write to the ledger as the chores do. What they do to their process stays, but what would stop the ledger's pen or
+whoever runs the torture: a limit on memory, standard output.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import asyncio
 import builtins
 import contextlib
 import ctypes
+import functools
+import inspect
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +24,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from tempotask import Job
+from tempotask import Context, Job, QueueManager
 
 QUEUE = "nasty"
 LONG = 3600.0
@@ -35,6 +38,59 @@ def nasty(handler: Handler) -> Handler:
     """Makes it a task of the application under torture."""
     HANDLERS[handler.__name__] = handler
     return handler
+
+
+def register(manager: QueueManager[Any]) -> None:
+    """Declares them all."""
+    # Not before: these are being imported, and import this.
+    from torture.chores import KEEP, MAX_CRASHES
+
+    options = {"keep_result": KEEP, "max_crashes": MAX_CRASHES}
+    for name, handler in HANDLERS.items():
+        told = _atold(handler) if inspect.iscoroutinefunction(handler) else _told(handler)
+        manager.register_job(name=name, queue=QUEUE, handler=told, options=options)
+
+
+def _told(handler: Handler) -> Callable[[Job[Any], Context[None]], Any]:
+    """Writes down the start and the end of a handler."""
+    from torture.chores import write
+
+    @functools.wraps(handler)
+    def run(job: Job[Any], ctx: Context[None]) -> Any:
+        write("start", job)
+        try:
+            value = handler(job)
+        except BaseException:
+            write("raise", job)
+            raise
+        write("end", job)
+        return value
+
+    return _annotated(run)
+
+
+def _atold(handler: Handler) -> Callable[[Job[Any], Context[None]], Any]:
+    from torture.chores import write
+
+    @functools.wraps(handler)
+    async def run(job: Job[Any], ctx: Context[None]) -> Any:
+        write("start", job)
+        try:
+            value = await handler(job)
+        except BaseException:
+            write("raise", job)
+            raise
+        write("end", job)
+        return value
+
+    return _annotated(run)
+
+
+def _annotated(run: Callable[..., Any]) -> Callable[..., Any]:
+    """With the parameters that it really has."""
+    del run.__wrapped__  # type: ignore[attr-defined]
+    run.__annotations__ = {"job": Job[Any], "ctx": Context[None]}
+    return run
 
 
 def sleep_for_ever() -> NoReturn:
@@ -63,10 +119,8 @@ def aborts(job: Job[Any]) -> None:
 @nasty
 def overflows_the_stack(job: Job[Any]) -> None:
     """Recursion in C that no limit of Python's ends."""
-    call = ctypes.CFUNCTYPE(None)
     libc = ctypes.CDLL(None)
     compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-    del call
     sys.setrecursionlimit(1 << 30)
 
     def deeper(a: int, b: int) -> int:
@@ -95,11 +149,11 @@ def becomes_another_program(job: Job[Any]) -> None:
 
 
 @nasty
-def eats_memory(job: Job[int]) -> None:
-    """Takes more and more, until somebody refuses or ends it."""
-    held = []
-    while True:
-        held.append(bytearray(os.urandom(1 << 16)) * 64)
+def eats_memory_in_a_group(job: Job[str]) -> None:
+    """In a control group, whose folder is told: the kernel kills what takes more than that allows."""
+    with open(f"{job.data}/cgroup.procs", "w") as file:
+        file.write(str(os.getpid()))
+    _eat()
 
 
 @nasty
@@ -109,9 +163,27 @@ def eats_memory_under_a_limit(job: Job[Any]) -> None:
         size = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + (64 << 20), hard))
     try:
-        eats_memory(job)
+        _eat()
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@nasty
+def grows(job: Job[int]) -> int:
+    """Keeps so many bytes."""
+    HELD.append(bytearray(job.data))
+    HELD[-1][:: resource.getpagesize()] = b"x" * len(HELD[-1][:: resource.getpagesize()])
+    time.sleep(LONG)
+    return len(HELD)
+
+
+HELD: list[bytearray] = []
+
+
+def _eat() -> NoReturn:
+    held = []
+    while True:
+        held.append(b"x" * (1 << 22))
 
 
 # -- ends of the handler
@@ -172,9 +244,7 @@ def daemonises(job: Job[Any]) -> int:
         os.write(write, str(os.getpid()).encode())
         sleep_for_ever()
     os.waitpid(child, 0)
-    os.close(write)
-    with open(read) as file:
-        return int(file.read(20))
+    return int(os.read(read, 20))
 
 
 @nasty
@@ -190,10 +260,10 @@ def starts_threads_that_stay(job: Job[Any]) -> int:
 
 
 @nasty
-def leaves_its_group(job: Job[Any]) -> NoReturn:
+def leaves_its_group(job: Job[Any]) -> None:
     """Goes where its nursery is, so that whoever ends its group does not hit it."""
     os.setpgid(0, os.getpgid(os.getppid()))
-    sleep_for_ever()
+    ignores_its_end(job)
 
 
 @nasty
@@ -224,7 +294,7 @@ def signals_its_parent(job: Job[int]) -> str:
 @nasty
 def blocks_signals(job: Job[bool]) -> str:
     """Blocks all that can be, and stays if asked to."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     if job.data:
         sleep_for_ever()
     return "deaf"
@@ -242,16 +312,28 @@ def resets_signals(job: Job[bool]) -> str:
 
 
 @nasty
+def kills_itself_when_it_has_ended(job: Job[float]) -> str:
+    """Its process dies between its end and the next thing."""
+
+    def kill() -> None:
+        time.sleep(job.data)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    return "ended"
+
+
+@nasty
 def stops_itself(job: Job[Any]) -> str:
     os.kill(os.getpid(), signal.SIGSTOP)
     return "went on"
 
 
 @nasty
-def ignores_its_end(job: Job[Any]) -> NoReturn:
+def ignores_its_end(job: Job[Any]) -> None:
     while True:
         with contextlib.suppress(BaseException):
-            sleep_for_ever()
+            time.sleep(LONG)
 
 
 @nasty
@@ -274,32 +356,38 @@ def takes_all_files_for_its_own(job: Job[Any]) -> int:
     for fd in range(3, 64):
         with contextlib.suppress(OSError):
             os.close(fd)
-    own = tempfile.TemporaryFile()
+    own = os.open(f"{tempfile.gettempdir()}/own-{os.getpid()}", os.O_RDWR | os.O_CREAT)
     for fd in range(3, 64):
-        if fd != own.fileno():
-            os.dup2(own.fileno(), fd)
-    OWN_FILES.append(own)
-    return own.fileno()
-
-
-OWN_FILES: list[Any] = []
+        if fd != own:
+            os.dup2(own, fd)
+    return own
 
 
 @nasty
 def writes_to_all_files(job: Job[bytes]) -> str:
-    for fd in range(3, 64):
+    """To all connections but the ledger's, which tells the truth."""
+    for fd in (0, *range(3, 64)):
         with contextlib.suppress(OSError):
-            os.set_blocking(fd, False)
+            with socket.socket(fileno=os.dup(fd)) as there:
+                if there.getpeername() == os.environ["TORTURE_LEDGER"]:
+                    continue
             os.write(fd, job.data)
     return "written"
 
 
 @nasty
-def fills_standard_output(job: Job[int]) -> str:
-    for _ in range(job.data):
-        print("x" * 1023)
-        os.write(1, b"y" * 1024)
-    return "filled"
+def fills_standard_output(job: Job[Any]) -> None:
+    """Prints to where nobody reads."""
+    saved = os.dup(1)
+    read, write = os.pipe()
+    os.dup2(write, 1)
+    try:
+        while True:
+            print("x" * 1023)
+    finally:
+        os.dup2(saved, 1)
+        for fd in (read, write, saved):
+            os.close(fd)
 
 
 @nasty
@@ -326,18 +414,20 @@ class Unspeakable(Exception):
 class Liar(Exception):
     """Says that it is something else, and fails even at that."""
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[override]
-        raise RuntimeError("what class?")
-
-    @property
-    def __traceback__(self) -> Any:  # type: ignore[override]
-        raise RuntimeError("what traceback?")
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
 
 
 class Exiting(Exception):
     def __str__(self) -> str:
         sys.exit("while it was asked for its text")
+
+
+def _named(name: str, module: object) -> Exception:
+    kind = type("Named", (Exception,), {"__module__": module})
+    kind.__qualname__ = name
+    error: Exception = kind("odd")
+    return error
 
 
 @nasty
@@ -348,12 +438,9 @@ def raises(job: Job[str]) -> NoReturn:
         case "long":
             raise ValueError("x" * (64 << 20))
         case "strange name":
-            raise type("\ud800 \n\0", (Exception,), {"__module__": 7})("odd")
+            raise _named("\ud800 \n\0", 7)
         case "long name":
-            raise type("N" * (16 << 20), (Exception,), {})("odd")
-        case "name that is none":
-            kind = type("Named", (Exception,), {"__module__": property(lambda _: 1 / 0)})
-            raise kind("odd")
+            raise _named("N" * (16 << 20), "nasty")
         case "unspeakable":
             raise Unspeakable
         case "liar":
@@ -376,13 +463,6 @@ def raises(job: Job[str]) -> NoReturn:
     raise AssertionError(job.data)
 
 
-class Evil(str):
-    def encode(self, *how: Any) -> bytes:
-        raise RuntimeError("no")
-
-    __str__ = __repr__ = __hash__ = encode  # type: ignore[assignment]
-
-
 @nasty
 def returns(job: Job[str]) -> Any:
     circle: list[Any] = []
@@ -400,8 +480,8 @@ def returns(job: Job[str]) -> Any:
             return "\ud800"
         case "large":
             return bytes(9 << 20)
-        case "evil key":
-            return {Evil("a").__class__("k") if False else ("a", object()): 1}
+        case "key":
+            return {("a", object()): 1}
         case "number":
             return 1 << 70
         case "generator":
@@ -423,15 +503,8 @@ def deletes_builtins(job: Job[list[str]]) -> str:
 
 @nasty
 def changes_standard_output(job: Job[Any]) -> str:
-    sys.stdout = sys.stderr = None  # type: ignore[assignment]
+    sys.stdout = sys.stderr = None
     return "changed"
-
-
-@nasty
-def closes_standard_output(job: Job[Any]) -> str:
-    sys.stdout.close()
-    sys.stderr.close()
-    return "closed"
 
 
 @nasty
@@ -459,7 +532,7 @@ def sets_low_limits(job: Job[Any]) -> str:
     """No new descriptors, and little recursion."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
-    sys.setrecursionlimit(len(__import__("inspect").stack()) + 3)
+    sys.setrecursionlimit(len(inspect.stack()) + 3)
     return "set"
 
 
