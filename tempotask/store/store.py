@@ -23,11 +23,14 @@ from tempotask.store import keys, rights
 from tempotask.store.addition import Addition, NewJob, named
 from tempotask.store.connect import OTHERWISE, Server
 from tempotask.store.durability import Durability, DurableWire, Kind
+from tempotask.store.format import FORMAT, refusal
 from tempotask.store.numbers import NOTICE_MS
 from tempotask.store.script import Argument, packed
 from tempotask.store.settlement import Settlement
 from tempotask.store.wire import Lost, Wire
 
+LOOKING = ("ask", "find", "listen", "quiet", "snapshot", "unwait")
+"""Scripts that leave no job, supervisor or schedule behind."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 
@@ -63,7 +66,7 @@ class Store:
         self._wires: collections.deque[Wire] = collections.deque()
         self.durability = None if durability == "memory" else Durability(server, durability)
         self._lasting_wires: collections.deque[Wire] = collections.deque()
-        self._allowed = False
+        self._allowed = self._known = self._noted = False
         self._offset: float | None = None
         self._calls = itertools.count(secrets.randbelow(36**6))
 
@@ -73,10 +76,10 @@ class Store:
         """Runs a script, patiently; raises `ServerUnavailable` or `ServerFull`."""
         return self.server.patiently(lambda: self.once(name, *arguments))
 
-    def once(self, name: str, *arguments: Argument) -> Any:
+    def once(self, name: str, *arguments: Argument, lasting: bool = False) -> Any:
         """Runs a script without trying again: for those whose reply may be lost only once."""
-        self.ask_leave()
-        return self._once(self._wires, name, *arguments)
+        self.ask_leave(changes=name not in LOOKING)
+        return self._once(self._lasting_wires if lasting else self._wires, name, *arguments)
 
     def lasting(self, name: str, *arguments: Argument) -> Any:
         """Runs a script for a user, patiently, and returns when what it changed is as durable as the user asks.
@@ -85,19 +88,27 @@ class Store:
         """
         if self.durability is None:
             return self.run(name, *arguments)
-        self.ask_leave()
-        return self.server.patiently(lambda: self._once(self._lasting_wires, name, *arguments))
+        return self.server.patiently(lambda: self.once(name, *arguments, lasting=True))
 
-    def ask_leave(self) -> None:
-        """Before the first script that changes something: a user who may not do all of it is told so, before half of it
-        is done. Raises `ServerUnavailable`."""
-        if self._allowed:
+    def ask_leave(self, *, changes: bool = True) -> None:
+        """Before the first script, and the first that changes something: a user who may not do all of it is told so,
+        before half of it is done, and so is who meets a namespace in a newer format. Raises `ServerUnavailable`."""
+        if self._allowed and self._known and (self._noted or not changes):
             return
-        lacking = [word.decode() for word in self._once(self._wires, "rights")]
-        if lacking:
-            keys_too = [f"~{self.prefix}*" if word == "~" else word for word in lacking]
-            raise ServerUnavailable(rights.told(self.server.label, keys_too, OTHERWISE))
-        self._allowed = True
+        if not self._allowed:
+            lacking = [word.decode() for word in self._once(self._wires, "rights")]
+            if lacking:
+                keys_too = [f"~{self.prefix}*" if word == "~" else word for word in lacking]
+                raise ServerUnavailable(rights.told(self.server.label, keys_too, OTHERWISE))
+            self._allowed = True
+        self._look_at_format(changes=changes)
+
+    def _look_at_format(self, *, changes: bool) -> None:
+        """At the first use, and again after an outage: it may be another server, or somebody has upgraded."""
+        found = self._once(self._wires, "format", FORMAT if changes else "").decode(errors="replace")
+        if (why_not := refusal(self.namespace, self.server.label, found)) is not None:
+            raise ServerUnavailable(why_not)
+        self._known, self._noted = True, self._noted or changes
 
     def _once(self, wires: collections.deque[Wire], name: str, *arguments: Argument) -> Any:
         wire = wires.pop() if wires else self._new_wire(lasting=wires is self._lasting_wires)
@@ -123,6 +134,7 @@ class Store:
         return self.lasting(name, *named(self.new_call()), *arguments)
 
     def _drop_wires(self) -> None:
+        self._known = self._noted = False
         for wires in (self._wires, self._lasting_wires):
             while wires:
                 wires.pop().close()
@@ -139,12 +151,16 @@ class Store:
         return replies
 
     def _pipe(self, commands: Sequence[tuple[str, str, *tuple[Argument, ...]]]) -> list[Any]:
+        if not self._known:
+            self._look_at_format(changes=False)
         pipeline = self.server.client().pipeline(transaction=False)
         for command, key, *rest in commands:
             pipeline.execute_command(command, f"{self.prefix}{key}", *rest)  # type: ignore[no-untyped-call]
         return pipeline.execute()
 
     def _execute(self, *command: Argument) -> Any:
+        if not self._known:
+            self._look_at_format(changes=False)
         return self.server.client().execute_command(*command)  # type: ignore[no-untyped-call]
 
     # -- time and names

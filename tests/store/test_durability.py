@@ -278,6 +278,21 @@ def test_a_file_that_is_given_up_meanwhile_is_noticed(start_server: Start, manag
         manager.enqueue(name="n", queue="q")
 
 
+def test_a_server_that_is_away_at_the_first_change_is_waited_for(start_server: Start, namespace: str) -> None:
+    server = start_server(*ALWAYS)
+    store = Store(Server(server.url, connect_timeout=SOON), namespace, durability="disk")
+    store.now()
+    server.kill()
+    with pytest.raises(ServerUnavailable, match="after waiting for it"):
+        store.pause_queue("q")
+    store.server.connect_timeout = LONG
+    coming = threading.Timer(0.2, server.start)
+    coming.start()
+    assert store.pause_queue("q")
+    coming.join()
+    store.close()
+
+
 def test_a_server_that_forgot_its_scripts_is_told_them_again(start_server: Start, manager_on: Make) -> None:
     server = start_server(*ALWAYS)
     manager = manager_on(server.url, "disk")
