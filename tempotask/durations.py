@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 
 from tempotask.errors import InvalidOptions
+from tempotask.names import short
 
 Duration = float | timedelta
 """Seconds, or a `timedelta`."""
@@ -19,16 +19,17 @@ def patience(timeout: object) -> float | None:
     if timeout is None:
         return None
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or math.isnan(seconds):
-        raise InvalidOptions(f"timeout={timeout!r}: give seconds, or None to wait as long as it takes")
-    return min(float(seconds), LONGEST)
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds != seconds:
+        raise InvalidOptions(f"timeout={short(timeout)}: give seconds, or None to wait as long as it takes")
+    # Before it is a float: not every int can be one.
+    return float(max(-LONGEST, min(seconds, LONGEST)))
 
 
 def duration(name: str, value: object, *, least: float = 0.0, zero: bool = True) -> float:
     """An option that is a duration, as seconds, of at least `least`; `InvalidOptions` if it is none."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not number or not least <= seconds <= LONGEST or (seconds == 0 and not zero):  # type: ignore[operator]
         bound = f"{least:g} or more" if zero else "more than 0"
-        raise InvalidOptions(f"{name}={value!r}: give seconds, {bound}, as a number or a timedelta (up to 100 years)")
+        raise InvalidOptions(f"{name}={short(value)}: give seconds, {bound}, as a number or a timedelta (up to 100 years)")
     return float(seconds)  # type: ignore[arg-type]

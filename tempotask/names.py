@@ -48,5 +48,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 def short(value: object) -> str:
     """A value as messages show it."""
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except ValueError:
+        # Of more digits than Python writes down.
+        shown = f"a huge {type(value).__name__}"
     return shown if len(shown) <= 80 else shown[:60] + "…"
