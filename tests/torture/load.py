@@ -9,7 +9,7 @@ import traceback
 import redis
 
 from tempotask import TempoTaskError
-from torture.chores import QUEUES
+from torture.chores import CHILDREN, QUEUES
 from torture.world import World
 
 AT_ONCE = 500
@@ -46,7 +46,7 @@ class Load:
             self.error = traceback.format_exc()
 
     def _waiting(self) -> int:
-        keys = (f"{{{self._world.namespace}}}:queue:0:{queue}" for queue in QUEUES)
+        keys = (f"{{{self._world.namespace}}}:queue:0:{queue}" for queue in (*QUEUES, CHILDREN))
         try:
             return sum(int(self._world.direct.llen(key)) for key in keys)
         except redis.RedisError:

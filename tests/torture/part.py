@@ -20,8 +20,8 @@ from torture.world import World
 
 HUNG = 240.0
 """Seconds that no injection takes."""
-SETTLED = 90.0
-"""Seconds after which everything has been worked off, or never will be."""
+SETTLED = 60.0
+"""Seconds without a job that ends, after which what is left never will."""
 APART = 1.5
 """Faults that are mixed begin within so many seconds."""
 OVERTAKEN = (psutil.Error, LookupError, TempoTaskError, ProcessLookupError)
@@ -117,7 +117,7 @@ class Part:
         kinds = [attempt.injection.allows for attempt in self.attempts if attempt.injection]
         allows = frozenset[str]().union(*kinds)
         self.found += settle(world)
-        verdict = judge(world, world.receipts.collect(SETTLED / 3), allows)
+        verdict = judge(world, world.receipts.collect(SETTLED / 2), allows)
         verdict.found = [*self.found, *verdict.found]
         if not verdict.found:
             world.forget()
@@ -145,17 +145,21 @@ def back_at_work(world: World, since: float) -> float | None:
 
 def settle(world: World) -> list[Found]:
     """Returns when everything has been worked off and every worker is there; what is missing if that never comes."""
-    end = time.monotonic() + SETTLED
-    reason = ""
-    while time.monotonic() < end:
+    ended = -1
+    reason, end = "", 0.0
+    while not end or time.monotonic() < end:
         try:
             reason = _unrest(world)
         except TempoTaskError as error:
             reason = str(error)
         if not reason:
             return []
+        if len(world.ledger.ended) > ended:
+            # A job that runs again and again is no progress.
+            ended, end = len(world.ledger.ended), time.monotonic() + SETTLED
         time.sleep(0.02)
-    return [Found(OTHER, f"no quiet point within {SETTLED:.0f} s: {reason}", "", last_lines(world))]
+    text = f"no quiet point, and nothing more done for {SETTLED:.0f} s: {reason}"
+    return [Found(OTHER, text, "", last_lines(world))]
 
 
 def _unrest(world: World) -> str:

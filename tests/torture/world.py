@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -144,8 +145,14 @@ class World:
         return self.start_supervisor(*options)
 
     def workers(self) -> list[psutil.Process]:
-        """The live workers of all supervisors."""
-        return [worker for supervisor in list(self.supervisors) for worker in supervisor.workers()]
+        """The live workers of all supervisors, without what handlers have forked: that is called like its worker."""
+        found: dict[str, psutil.Process] = {}
+        for supervisor in list(self.supervisors):
+            for process in supervisor.workers():
+                with contextlib.suppress(psutil.Error):
+                    title = " ".join(process.cmdline())
+                    found[title] = min(process, found.get(title, process), key=psutil.Process.create_time)
+        return list(found.values())
 
     def owner(self, worker: psutil.Process) -> Supervisor:
         """Whose worker it is, or was while it lived."""
