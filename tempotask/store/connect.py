@@ -35,6 +35,8 @@ PASSING = (
     wrong.ClusterDownError,  # MASTERDOWN too
     wrong.TryAgainError,
 )
+LEFT_BEHIND = (wrong.ConnectionError, wrong.TimeoutError, wrong.ReadOnlyError)
+"""With these a connection leads nowhere, or to a master that has become a replica."""
 PASSING_WORDS = (
     *("BUSY", "MISCONF", "NOREPLICAS"),  # a slow script, a full disk, replicas on their way
     *("UNBLOCKED", "WAITAOF cannot"),  # who waits there would wait in vain: for a replica by now, without a file by now
@@ -179,8 +181,9 @@ class Server:
         return cast(address.Address, self._address)
 
     def _mend(self, error: redis.RedisError) -> None:
-        if isinstance(error, wrong.ReadOnlyError) and (client := self._clients.get(os.getpid())):
-            # The master has become a replica: a new connection may lead to the new master, the old one never does.
+        if isinstance(error, LEFT_BEHIND) and (client := self._clients.get(os.getpid())):
+            # A new connection may lead to the new master, and the old ones never do; those that nobody uses are likely
+            # to be as broken as this one, and would cost a try each.
             client.connection_pool.disconnect(inuse_connections=False)
         if self._embedded and isinstance(error, wrong.ConnectionError):
             self._embedded.ensure()

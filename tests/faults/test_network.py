@@ -15,6 +15,8 @@ from tempotask.store.connect import Server
 from tempotask.store.records import read_registration
 from tempotask.store.store import Store
 
+PATIENCE = 2.0
+"""Seconds for which an answer is waited for."""
 Make = Callable[[str], Bench]
 
 
@@ -73,3 +75,18 @@ def test_a_script_that_is_forgotten_again_as_soon_as_it_is_loaded_is_loaded_agai
     loading.release()
     caller.join()
     assert answers == [True]
+
+
+def test_one_that_finds_a_connection_half_open_uses_none_of_the_others_again(proxy: Proxy) -> None:
+    """Each would cost it the time in which nothing answers: for a supervisor, its lease."""
+    store = Store(Server(proxy.url, connect_timeout=2 * PATIENCE), "torture")
+    store.quiet()
+    client = store.server.client()
+    others = [client.connection_pool.get_connection() for _ in range(3)]
+    for other in others:
+        client.connection_pool.release(other)
+    proxy.half_open()
+    assert proxy.half_opened() >= 4
+    store.quiet()
+    wait_until(lambda: not proxy.half_opened(), "some are kept", within=PATIENCE)
+    store.close()
