@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from rights import as_options, limited
 from servers import OwnServer
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -24,16 +25,25 @@ if sys.platform == "linux":
 
 
 @pytest.fixture(scope="session")
-def server_url() -> Iterator[str]:
-    """The server for all tests: $TEMPOTASK_TEST_DB, else a fresh Valkey that keeps nothing."""
+def admin_url() -> Iterator[str]:
+    """The server for all tests: $TEMPOTASK_TEST_DB, else a fresh Valkey that keeps nothing.
+
+    For the user who may do everything: flush, kill connections, change settings.
+    """
     if given := os.environ.get("TEMPOTASK_TEST_DB"):
         yield given
         return
     folder = Path(tempfile.mkdtemp(prefix="tempotask-test-"))
-    server = OwnServer(folder)
+    server = OwnServer(folder, *as_options())
     yield server.url
     server.kill()
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def server_url(admin_url: str) -> str:
+    """The same server, for a user who may do just what docs/security.md says is needed."""
+    return admin_url if os.environ.get("TEMPOTASK_TEST_DB") else limited(admin_url)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_a_job_can_be_delayed(run: Run, store: Store) -> None:
     run("enqueue", "images", "shrink", "--delay", "100")
     run("enqueue", "images", "shrink", "--delay-until", "2100-01-01T00:00:00+00:00")
     assert store.read("ZCARD", "due") == 2
-    assert store.read("ZCOUNT", "due", 4102444800000, 4102444800000) == 1
+    assert len(store.read("ZRANGEBYSCORE", "due", 4102444800000, 4102444800000)) == 1
 
 
 def test_data_can_come_from_a_file_and_from_the_standard_input(
@@ -152,7 +152,7 @@ def test_the_server_is_shown_with_who_works_there(run: Run, store: Store) -> Non
     store.register("s0", 60, b"of another version", [])
     store.register("s1", 60, b"", ["w1", "w2"])
     (told,) = run("server", "--json").objects
-    assert (told["name"], told["embedded"], told["workers"], told["keys"]) == ("valkey", False, 2, 5)
+    assert (told["name"], told["embedded"], told["workers"], told["keys"]) == ("valkey", False, 2, 6)
     other, supervisor = told["supervisors"]
     assert (other["id"], other["host"]) == ("s0", None)
     assert (supervisor["id"], supervisor["workers"], supervisor["lease"]) == ("s1", 2, "held")

@@ -41,7 +41,7 @@ class Given(NamedTuple):
 def given(start_server: Callable[..., OwnServer]) -> Iterator[Given]:
     server = start_server(*rights.as_options())
     with redis.Redis.from_url(server.url) as admin:
-        yield Given(admin, rights.limited(server))
+        yield Given(admin, rights.limited(server.url))
 
 
 def commands() -> set[str]:

@@ -235,4 +235,4 @@ def ring(store: Store) -> list[str]:
 
 def names(store: Store) -> set[str]:
     """All keys of the namespace, without their prefix."""
-    return {key.decode().removeprefix(store.prefix) for key in store.server.client().keys(f"{store.prefix}*")}
+    return {key.decode().removeprefix(store.prefix) for key in store.server.client().scan_iter(f"{store.prefix}*")}

@@ -8,14 +8,19 @@ from typing import Any
 from tempotask.store.store import Store
 
 LOOK = """#!lua flags=no-writes
-local all, call = {}, redis.call
-for i, key in ipairs(call('KEYS', ARGV[1])) do
+local all, keys, call, cursor = {}, {}, redis.call, '0'
+repeat
+  local reply = call('SCAN', cursor, 'MATCH', ARGV[1], 'COUNT', 1000)
+  cursor = reply[1]
+  for _, key in ipairs(reply[2]) do keys[#keys + 1] = key end
+until cursor == '0'
+for i, key in ipairs(keys) do
   local kind, value = call('TYPE', key).ok, nil
   if kind == 'list' then value = call('LRANGE', key, 0, -1)
   elseif kind == 'hash' then value = call('HGETALL', key)
   elseif kind == 'zset' then value = call('ZRANGE', key, 0, -1, 'WITHSCORES')
   elseif kind == 'set' then value = call('SMEMBERS', key)
-  elseif kind == 'stream' then value = call('XRANGE', key, '-', '+')
+  elseif kind == 'stream' then value = call('XREVRANGE', key, '+', '-')
   else value = call('GETRANGE', key, 0, 40) end
   all[i] = { key, kind, value }
 end
@@ -29,7 +34,7 @@ class Seen:
     def __init__(self, store: Store) -> None:
         self.keys: dict[str, Any] = {}
         client, cut = store.server.client(), len(store.prefix)
-        for key, kind, value in client.eval(LOOK, 1, store.ring, f"{store.prefix}*"):
+        for key, kind, value in client.register_script(LOOK)(keys=[store.ring], args=[f"{store.prefix}*"]):
             if kind == b"hash":
                 value = {value[i].decode(): value[i + 1] for i in range(0, len(value), 2)}
             elif kind == b"zset":

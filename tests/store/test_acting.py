@@ -311,7 +311,7 @@ def test_a_failed_job_waits_again_with_fresh_tries_and_its_payload(store: Store,
 
 def test_a_job_whose_payload_was_let_go_is_not_tried_again(store: Store, acting: Acting) -> None:
     add(store, "a", payload=LARGE)
-    store.server.client().delete(*store.server.client().keys(f"{store.prefix}payload:*"))
+    store.server.client().delete(*store.server.client().scan_iter(f"{store.prefix}payload:*"))
     run(store, lambda record: completed(without_payload(record)))
     assert acting.retry("a") is False
     assert acting.retry_all(Filter(status="completed")) == 0
@@ -531,7 +531,7 @@ def test_all_runs_of_a_deleted_id_go(store: Store, acting: Acting) -> None:
         run(store, how, worker=f"w{number}")
     assert acting.delete("a")
     assert status(store, "a") is None
-    assert store.server.client().keys(f"{store.prefix}payload:*") == []
+    assert list(store.server.client().scan_iter(f"{store.prefix}payload:*")) == []
     assert add(store, "a") == [True]
 
 
@@ -560,7 +560,7 @@ def test_a_queue_is_deleted_with_all_its_jobs_and_no_other(store: Store, acting:
     assert acting.delete_all(Filter("q")) == 2000 + len(IDS)
     assert lists.jobs(store, "q")[0] == []
     assert len(waiting(store, "other")) == 10
-    assert store.server.client().keys(f"{store.prefix}payload:*") == []
+    assert list(store.server.client().scan_iter(f"{store.prefix}payload:*")) == []
 
 
 def test_everything_is_deleted(store: Store, acting: Acting) -> None:

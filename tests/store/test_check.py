@@ -89,7 +89,10 @@ MENDED: dict[str, tuple[Damage, str]] = {
     "a payload of nobody": (command("SET", "payload:1:nobody", "x"), "payload:1:nobody"),
     "a payload of another run": (command("SET", "payload:1:again", "x"), "payload:1:again"),
     "what a job that is gone tells": (command("HSET", "live", "nobody", "x"), "live"),
-    "listeners that never go": (command("PERSIST", "listeners"), "listeners"),
+    "listeners that never go": (
+        lambda store: [command("DEL", "listeners")(store), command("ZADD", "listeners", 1 << 42, "x")(store)],
+        "listeners",
+    ),
     "events that never go": (command("XADD", "events", "*", "k", "waiting"), "events"),
     "a paused queue on the ring": (command("SADD", "paused", "large"), "ring"),
     "a wrong number of retries": (command("HINCRBY", "counts:other", "retries", 3), "counts:other"),
@@ -126,7 +129,7 @@ LEFT: dict[str, tuple[Damage, str]] = {
     "a job twice in a queue": (moved("queue:0:large", "LINDEX", "queue:0:large", "RPUSH"), "queue:0:large"),
     "something that is no record": (command("RPUSH", "queue:0:large", "?"), "queue:0:large"),
     "a payload that is gone": (
-        lambda store: store.server.client().delete(*store.server.client().keys(f"{store.prefix}payload:*:again")),
+        lambda store: store.server.client().delete(*store.server.client().scan_iter(f"{store.prefix}payload:*:again")),
         "queue:0:large",
     ),
     "a parked job under another id": (

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import redis
 from play import enqueue, hire, results_of, turn, woken
 
 from tempotask import Event, InvalidName, InvalidOptions, QueueManager, Subscription
@@ -165,10 +166,11 @@ def test_what_makes_no_sense_is_refused_with_what_does(manager: QueueManager[Any
         manager.on("failed", print, queue="a b")
 
 
-def test_a_listener_that_is_cut_off_gets_what_it_missed(manager: QueueManager[Any], store: Store) -> None:
+def test_a_listener_that_is_cut_off_gets_what_it_missed(
+    manager: QueueManager[Any], store: Store, admin_url: str
+) -> None:
     heard = Heard()
-    client = store.server.client()
-    with manager.on("waiting", heard.put):
+    with redis.Redis.from_url(admin_url) as client, manager.on("waiting", heard.put):
         for round in range(20):
             for connection in client.client_list():
                 if connection["cmd"] == "xread":

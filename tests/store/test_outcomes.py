@@ -263,14 +263,14 @@ def test_a_lost_push_is_found_again(manager: QueueManager[Any], hand: Hand) -> N
 
 
 def test_a_broken_connection_of_the_listener_loses_nothing(
-    server_url: str, manager: QueueManager[Any], hand: Hand
+    admin_url: str, manager: QueueManager[Any], hand: Hand
 ) -> None:
     handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(100))
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.extend(handles.results(timeout=LONG)))
     thread.start()
     settled = 0
-    with redis.Redis.from_url(server_url) as other:
+    with redis.Redis.from_url(admin_url) as other:
         for _ in range(10):
             blocked = until(lambda: [one for one in other.client_list() if one["cmd"] == "blpop"])
             for one in blocked:

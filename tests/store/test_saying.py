@@ -33,7 +33,7 @@ def say(store: Store, batch: Batch, *lines: object, id: str = "a", worker: str =
 
 def told(store: Store) -> list[tuple[bytes, bytes]]:
     """Kind and content of the events that Python made."""
-    entries = store.server.client().xrange(f"{store.prefix}events")
+    entries = reversed(store.server.client().xrevrange(f"{store.prefix}events"))
     return [(fields[b"k"], fields[b"b"]) for _, fields in entries if b"b" in fields]
 
 

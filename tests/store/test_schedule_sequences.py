@@ -215,7 +215,7 @@ class Schedules(RuleBasedStateMachine):
     def teardown(self) -> None:
         assert check(self.store) == []
         client = self.store.server.client()
-        client.delete(*client.keys(f"{self.store.prefix}*"))
+        client.delete(*client.scan_iter(f"{self.store.prefix}*"))
         self.store.close()
 
 

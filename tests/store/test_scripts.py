@@ -403,9 +403,10 @@ def test_what_was_settled_early_is_not_given_back(store: Store) -> None:
 # -- all of them
 
 
-def test_a_script_the_server_forgot_is_loaded_again(store: Store) -> None:
+def test_a_script_the_server_forgot_is_loaded_again(store: Store, admin_url: str) -> None:
     enqueue(store, "a")
-    store.server.client().script_flush()
+    with redis.Redis.from_url(admin_url) as client:
+        client.script_flush()
     enqueue(store, "b")
     assert waiting(store) == ["a", "b"]
 
