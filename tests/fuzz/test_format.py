@@ -96,7 +96,7 @@ def test_a_supervisor_does_not_start_on_a_namespace_of_a_newer_format(bench: Ben
     supervisor = bench.begin()
     assert supervisor.end() == 2
     assert "format 2" in supervisor.lines[-1]
-    assert client.keys(f"{bench.store.prefix}*") == [key.encode()]
+    assert list(client.scan_iter(f"{bench.store.prefix}*")) == [key.encode()]
     client.delete(key)
 
 
