@@ -212,15 +212,6 @@ def reap(pid: int, within: float) -> tuple[int, float, int] | None:
         time.sleep(0.0005)
 
 
-def file_of(fd: int) -> tuple[int, int]:
-    """Tells what is behind a descriptor from all else that may get its number; two zeros if nothing is."""
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return 0, 0
-    return found.st_dev, found.st_ino
-
-
 def has_terminal() -> bool:
     """Whether this process belongs to a terminal that is still there."""
     try:

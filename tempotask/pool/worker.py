@@ -60,7 +60,7 @@ from tempotask.store.connect import LONGEST_PAUSE
 from tempotask.store.records import encode
 from tempotask.store.said import Live
 from tempotask.store.turns import ROOM, Results, Turns
-from tempotask.store.wire import IDLE_SECONDS, Lost
+from tempotask.store.wire import IDLE_SECONDS, Lost, file_of
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
@@ -94,7 +94,7 @@ class Worker:
         self._settling = Settling(self.id, manager.options.max_jobs_per_status)
         self._pid = os.getpid()
         self._wake_fd = spec.wake_fd
-        self._wake_file = linux.file_of(spec.wake_fd)
+        self._wake_file = file_of(spec.wake_fd)
         self._pace = Pace(ROOM)
         self._max_jobs = manager.options.max_jobs_per_worker
         self._weighed = manager.options.max_memory is not None
@@ -321,7 +321,7 @@ class Worker:
 
     def _wake_supervisor(self) -> None:
         """It looks at its workers only while there may be something to do about one: to be called when that begins."""
-        if self._wake_fd >= 0 and linux.file_of(self._wake_fd) == self._wake_file:
+        if self._wake_fd >= 0 and file_of(self._wake_fd) == self._wake_file:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_fd, b"\1\0\0\0\0\0\0\0")
 
@@ -330,7 +330,7 @@ class Worker:
     def _is_whole(self) -> bool:
         """Whether no handler has closed what this worker needs. Otherwise it ends: it could not call its supervisor,
         nor run a coroutine, and by now the numbers may be those of a handler's own files."""
-        if linux.file_of(self._wake_fd) == self._wake_file:
+        if file_of(self._wake_fd) == self._wake_file:
             return True
         print(f"tempotask: a handler has closed descriptors of worker {self.id}, which ends", file=sys.__stderr__)
         # Nobody is to blame, unless something runs.

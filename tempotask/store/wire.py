@@ -6,6 +6,7 @@ protocol's business: a turn goes out again under a higher number, a wait is neve
 
 from __future__ import annotations
 
+import os
 from typing import Any, NoReturn, cast
 
 import redis
@@ -21,6 +22,15 @@ class Lost(Exception):
     """The connection broke, or no answer came in time: nobody knows whether the call took effect."""
 
 
+def file_of(fd: int) -> tuple[int, int]:
+    """Tells what is behind a descriptor from all else that may get its number; two zeros if nothing is."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
 class Wire:
     """One connection to the server of a store. Opened by the first call, and again by the first after it broke.
 
@@ -33,6 +43,7 @@ class Wire:
         self._prefix = keys.prefix(namespace)
         self._patience = patience
         self._connection: AbstractConnection | None = None
+        self._file = (0, 0)
 
     def run(self, name: str, *arguments: Argument) -> Any:
         """Runs a script once. Raises `Lost`; other errors of the server pass through."""
@@ -59,6 +70,7 @@ class Wire:
 
     def close(self) -> None:
         """Drops the connection, with whatever is under way on it."""
+        self._let_go_of_strange()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()  # type: ignore[no-untyped-call]
@@ -82,13 +94,25 @@ class Wire:
         return self._talk(command)[0]
 
     def _open(self) -> AbstractConnection:
-        return self._server.connection(timeout=self._patience)
+        connection = self._server.connection(timeout=self._patience)
+        self._file = file_of(_descriptor(connection))
+        return connection
+
+    def _let_go_of_strange(self) -> None:
+        """A handler may have closed the connection's descriptor, and a connection of its own may have that number:
+        what we send, and the end of it, must not go there."""
+        connection = self._connection
+        if connection is not None and file_of(_descriptor(connection)) != self._file:
+            if (socket := connection._sock) is not None:
+                socket.detach()
+            connection._sock = self._connection = None
 
     def _talk(self, *commands: tuple[Argument, ...]) -> list[Any]:
         """Sends commands in one go, and reads all their replies; raises for the first that is an error."""
         try:
             if self._patience < 0:
                 raise RuntimeError("a process that a handler forked is no worker")
+            self._let_go_of_strange()
             if self._connection is None:
                 self._connection = self._open()
             sent = [part for command in commands for part in packed(*command)]
@@ -115,6 +139,11 @@ class Wire:
             # Interrupted half-way: what the next read found would answer another question.
             self.close()
             raise
+
+
+def _descriptor(connection: AbstractConnection) -> int:
+    socket = connection._sock
+    return -1 if socket is None else int(socket.fileno())
 
 
 IDLE_SECONDS = 30.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -92,6 +94,29 @@ def test_a_worker_whose_descriptors_a_handler_closed_ends_and_writes_to_no_file_
     bench.supervisors[0].wait_for("a handler has closed descriptors")
     assert not bench.supervisors[0].about("exited")
     assert (tmp_path / "own").read_bytes() == b""
+    assert bench.supervisors[0].stop() == 0
+
+
+def test_a_worker_says_nothing_to_whom_a_handler_connects_under_the_number_of_its_own_connection(
+    bench: Bench, short_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind(f"{short_path}/s")
+        stranger.listen(64)
+        stranger.setblocking(False)
+        start(bench)
+        ask(bench, "connects_instead", f"{short_path}/s")
+        ask(bench, "pid")
+        lines, heard = list[socket.socket](), b""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                lines.append(stranger.accept()[0])
+        for line in lines:
+            with line, contextlib.suppress(BlockingIOError):
+                line.setblocking(False)
+                heard += line.recv(1000)
+        assert lines
+        assert heard == b""
     assert bench.supervisors[0].stop() == 0
 
 
