@@ -77,14 +77,16 @@ RULES = (
         ("leases and hosts", "renewing is refused from the sweep on"),
     ),
     _rule(
-        10, "Only a lease that was seen unchanged over a whole lease time is swept.",
+        10, "Only a lease seen unchanged over a whole lease time is swept, in looks none of which failed or was late.",
         ("leases", "a lease is watched over a whole lease time"),
+        ("leases", "a sweep names the lease that was seen"),
         ("leases", "an outage begins the watch anew"),
         ("leases", "a look that comes late begins the watch anew"),
     ),
     _rule(
-        11, "After an outage what the server holds is compared with what the workers have.",
+        11, "After an outage, and now and then, what the server holds is compared with what the workers have.",
         ("restart", "what workers hold is compared"),
+        ("lost orders", "what workers hold is compared"),
     ),
     _rule(
         12, "A call to add jobs is remembered.",

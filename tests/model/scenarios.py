@@ -109,6 +109,10 @@ SCENARIOS = (
         can="timeouts", queues=(0, 0), calls=((0, 1),), faults={"cancels": 1}, **PAIR,
     ),
     scenario(
+        "lost orders", "a job that never ends is cancelled, and the order to its supervisor is lost",
+        can="compare", queues=(0, 0, 0), endless=ENDLESS, faults={"cancels": 1, "orders": 1}, **PAIR,
+    ),
+    scenario(
         "time limits", "a job that never ends is ended by its time limit, or killed; it may be cancelled meanwhile",
         can="limits early", queues=(0, 0), endless=ENDLESS, faults={"cancels": 1}, **HEIR,
     ),

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from model.setting import LEASE, MOST_HOSTS
 from model.state import (
+    ALIVE,
     COMPLETED,
     GONE,
     KNOWN,
     LOST,
     NEVER,
     NOBODY,
+    OTHER,
     RETRIED,
     SWEPT,
     Batch,
@@ -24,6 +26,7 @@ from model.state import (
     Request,
     Results,
     State,
+    Supervisor,
     replaced,
 )
 
@@ -273,7 +276,21 @@ def renew(state: State, supervisor: int) -> bool:
     if state.leases[supervisor] == NEVER or (refuses and state.leases[supervisor] == SWEPT):
         return False
     state.leases = replaced(state.leases, supervisor, LEASE)  # type: ignore[assignment]
+    for other, leader in enumerate(state.supervisors):
+        if leader.life == ALIVE and other != supervisor:
+            _is_another_lease(state, other, leader, supervisor)
     return True
+
+
+def _is_another_lease(state: State, other: int, leader: Supervisor, renewed: int) -> None:
+    """A lease names the time at which it runs out, so whoever saw it before knows it from the renewed one."""
+    seen, mail = leader.seen, leader.mail
+    if seen[renewed][0] >= 0:
+        seen = replaced(seen, renewed, (OTHER, 0))  # type: ignore[assignment]
+    old = [told for told in mail if told[0] == "sweep" and told[1] == renewed and told[2] != SWEPT]
+    mail = tuple(("sweep", renewed, OTHER) if told in old else told for told in mail)
+    if seen is not leader.seen or old:
+        state.lead(other, leader._replace(seen=seen, mail=mail))
 
 
 def register(state: State, supervisor: int, worker: int) -> bool:
@@ -296,7 +313,7 @@ def sweep(state: State, own: int, lost: int, seen: int) -> tuple[int, ...] | Non
             return None
         if state.leases[lost] > 0:
             return None
-        if state.supervisors[lost].life == 1 and state.supervisors[lost].reached:
+        if state.supervisors[lost].life == ALIVE and state.supervisors[lost].reached:
             state.blame(f"supervisor {lost} was swept, which lives and was never kept from renewing")
         state.leases = replaced(state.leases, lost, SWEPT)  # type: ignore[assignment]
         if "the workers are unregistered before their jobs go back" not in state.setting.lacks:

@@ -151,7 +151,8 @@ class Held(NamedTuple):
     """What lies on the list on which it blocks; None: a nudge."""
 
 
-NEVER, SWEPT = -1, -2
+NEVER, SWEPT, OTHER = -1, -2, -3
+"""Leases that do not run out. OTHER: one that was seen, and has been renewed since."""
 
 
 class Supervisor(NamedTuple):

@@ -96,7 +96,7 @@ def _renews(state: State, supervisor: int, leader: Supervisor) -> Moves:
     seen, lost = [], []
     for other, (lease, age) in enumerate(leader.seen):
         found = after.leases[other] if other != supervisor else NEVER
-        age = 0 if lease != found or late else age
+        age = 0 if lease != found or late else age  # an equal one is the same: see `scripts.renew`
         seen.append((found, age))
         at_once = "a lease is watched over a whole lease time" in state.setting.lacks and found == 0
         if found == SWEPT or (found != NEVER and (age >= LEASE or at_once)):

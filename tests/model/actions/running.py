@@ -171,7 +171,8 @@ def _is_followed(state: State, worker: int) -> Moves:
     if heir is None or state.processes[heir].life != UNBORN or not state.up:
         return
     supervisor = state.setting.owners[heir]
-    if not is_at_work(state, supervisor):
+    # The clerk tells the server one thing after the other.
+    if not is_at_work(state, supervisor) or state.supervisors[supervisor].mail:
         return
     after = state.copy()
     if scripts.register(after, supervisor, heir):

@@ -45,8 +45,9 @@ def _restarts(state: State) -> Moves:
 
 
 def _compares(state: State) -> Moves:
-    """After an outage, and now and then."""
-    if "what workers hold is compared" in state.setting.lacks or not state.up or state.life == 1:
+    """After an outage, and now and then: only where that can find something, so that nothing else leans on it."""
+    needless = state.life == 1 and "orders" not in state.setting.faults
+    if "what workers hold is compared" in state.setting.lacks or not state.up or needless:
         return
     for supervisor, leader in enumerate(state.supervisors):
         if not is_at_work(state, supervisor) or leader.mail:
