@@ -24,6 +24,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from setproctitle import setproctitle
+
 from tempotask import Context, Job, QueueManager
 
 QUEUE = "nasty"
@@ -38,6 +40,12 @@ def nasty(handler: Handler) -> Handler:
     """Makes it a task of the application under torture."""
     HANDLERS[handler.__name__] = handler
     return handler
+
+
+def stay() -> NoReturn:
+    """In a child: it has its parent's title, and is no worker."""
+    setproctitle("a child of a handler")
+    sleep_for_ever()
 
 
 def register(manager: QueueManager[Any]) -> None:
@@ -222,7 +230,7 @@ def forks_and_returns(job: Job[Any]) -> int:
 @nasty
 def forks_a_child_that_stays(job: Job[Any]) -> int:
     if (child := os.fork()) == 0:
-        sleep_for_ever()
+        stay()
     return child
 
 
@@ -242,7 +250,7 @@ def daemonises(job: Job[Any]) -> int:
         if os.fork():
             os._exit(0)
         os.write(write, str(os.getpid()).encode())
-        sleep_for_ever()
+        stay()
     os.waitpid(child, 0)
     return int(os.read(read, 20))
 

@@ -130,7 +130,7 @@ def cancel_and_kill(direction: Direction) -> Callable[[World], Injection]:
     """The worker that runs a job dies while that job's cancellation is on its way."""
 
     def inject(world: World) -> Injection:
-        ids = {job.id for job in world.add("busy", 4, data=0.5, expect=("completed", "cancelled"), priority=10)}
+        ids = {job.id for job in world.add("short", 4, data=3.0, expect=("completed", "cancelled"), priority=10)}
         entry = wait_until(lambda: running(world, ids), "none of them runs")
         assert entry is not None
         worker = psutil.Process(entry.pid)
