@@ -21,7 +21,7 @@ from redis.exceptions import ResponseError
 from tempotask.errors import InvalidOptions, NotDurable
 from tempotask.store.connect import Server
 from tempotask.store.script import Argument, packed
-from tempotask.store.wire import Wire
+from tempotask.store.wire import Lost, Wire
 
 Kind = Literal["memory", "disk", "replica"]
 KINDS: tuple[Kind, ...] = ("memory", "disk", "replica")
@@ -118,13 +118,16 @@ class DurableWire(Wire):
         other errors of the server pass through."""
         durability, end = self._durability, time.monotonic() + self._server.connect_timeout
         answer, reply = self._run(name, arguments, durability.wait)
+        connection = self._connection
         while not durability.reached(reply):
             if time.monotonic() >= end:
                 raise durability.missed(answer)
             reply = self._call(durability.wait)
+            if self._connection is not connection:
+                raise Lost("the connection is another one, which has written nothing that it could wait for")
         return answer
 
-    def _open(self) -> AbstractConnection:
+    def _connect(self) -> AbstractConnection:
         return self._durability.connection(self._patience)
 
 

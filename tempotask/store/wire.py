@@ -93,8 +93,11 @@ class Wire:
     def _call(self, command: tuple[Argument, ...]) -> Any:
         return self._talk(command)[0]
 
+    def _connect(self) -> AbstractConnection:
+        return self._server.connection(timeout=self._patience)
+
     def _open(self) -> AbstractConnection:
-        connection = self._server.connection(timeout=self._patience)
+        connection = self._connect()
         self._file = file_of(_descriptor(connection))
         return connection
 
