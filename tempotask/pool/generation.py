@@ -25,6 +25,8 @@ log = logging.getLogger("tempotask")
 SHORT_LIFE, FIRST_PAUSE, LONGEST_PAUSE = 2.0, 0.1, 30.0
 """A worker that died without having been ready, or younger than this (seconds) and before it ran a job, is replaced
 after a pause that doubles each time."""
+PATIENCE = 1.0
+"""Seconds that a birth or the report of a death may take before somebody looks whether the nursery was stopped."""
 
 
 class Generation:
@@ -45,6 +47,8 @@ class Generation:
         self._watches: dict[str, Watch] = {}
         self._ordered: set[str] = set()
         self._not_before = 0.0
+        self._since = time.monotonic()
+        """Since when the nursery keeps us waiting."""
         self.failures = 0
         """How many workers in a row died of their start."""
 
@@ -70,6 +74,8 @@ class Generation:
     def deadlines(self) -> list[float]:
         """Times of the monotonic clock that a tick must not miss."""
         times = [when for watch in self._watches.values() if (when := watch.next_deadline()) is not None]
+        if self._waits():
+            times.append(self._since + PATIENCE)
         return [*times, self._not_before] if self._not_before > time.monotonic() else times
 
     def holdings(self) -> dict[str, tuple[int, str, int | None]]:
@@ -89,11 +95,21 @@ class Generation:
             self._spawn(supervisor, lease)
 
     def tick(self, now: float) -> None:
-        """Looks at every worker."""
+        """Looks at every worker, and at the nursery if that keeps us waiting."""
         for watch in self._watches.values():
             watch.tick(now)
+        if not self._waits():
+            self._since = now
+        elif now - self._since >= PATIENCE:
+            self._since = now
+            if self.pool.resume_nursery():
+                log.warning("the process that imports %s was stopped, and goes on", self.pool.application)
         if not self.retiring:
             self._recycling.tick(self._watches.values(), bool(self._ordered), now)
+
+    def _waits(self) -> bool:
+        """Whether the nursery has a worker to bear, or a death to report."""
+        return any(not worker.pid or worker.state == "ending" for worker in self.pool.workers.values())
 
     def cancel(self, worker: str, order: Cancel) -> None:
         """Has a job of a worker end, or not start. One that another generation has is passed over."""

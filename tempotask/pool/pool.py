@@ -14,6 +14,7 @@ import errno
 import os
 import resource
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -225,6 +226,13 @@ class UnifiedWorkerPool:
         self.workers[worker.id] = worker
         fds = [worker.block.fd] if spec.wake_fd < 0 else [worker.block.fd, spec.wake_fd]
         self._send(Fork(spec), fds)
+
+    def resume_nursery(self) -> bool:
+        """Have the nursery go on if somebody has stopped it; says whether it was stopped."""
+        stopped = linux.state(self.pid) == "T"
+        if stopped:
+            linux.send_signal(self.pid, self._pidfd, signal.SIGCONT)
+        return stopped
 
     def end(self) -> None:
         """Kill everything, wait until it is gone (within about two seconds), close all descriptors."""

@@ -74,6 +74,15 @@ def test_a_job_that_kills_its_nursery_again_and_again_fails_and_its_neighbours_d
     assert bench.supervisors[0].stop() == 0
 
 
+def test_a_nursery_that_a_handler_stops_goes_on_when_it_is_needed(bench: Bench) -> None:
+    start(bench)
+    with pytest.raises(WorkerCrashed):
+        ask(bench, "stops_its_parent", max_crashes=1)
+    assert isinstance(ask(bench, "pid"), int)
+    bench.supervisors[0].wait_for("was stopped, and goes on")
+    assert bench.supervisors[0].stop() == 0
+
+
 @pytest.mark.parametrize("text", [b"what is this\r\n", b"PING\r\n", b"COMMAND\r\n", b"*2\r\n$4\r\n"])
 def test_a_handler_that_writes_to_the_workers_connection_costs_nobody_a_job(bench: Bench, text: bytes) -> None:
     start(bench)

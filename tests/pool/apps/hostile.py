@@ -156,6 +156,12 @@ def raises(job: Job[str], ctx: Context[Any]) -> NoReturn:
 
 
 @tempotask.task(queue="q")
+def stops_its_parent(job: Job[Any], ctx: Context[Any]) -> None:
+    os.kill(os.getppid(), signal.SIGSTOP)
+    os._exit(3)
+
+
+@tempotask.task(queue="q")
 def writes_everywhere(job: Job[bytes], ctx: Context[Any]) -> str:
     for fd in range(3, 10):
         try:
