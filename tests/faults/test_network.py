@@ -84,6 +84,8 @@ def test_one_that_finds_a_connection_half_open_uses_none_of_the_others_again(pro
     client = store.server.client()
     others = [client.connection_pool.get_connection() for _ in range(3)]
     for other in others:
+        other.send_command("PING")  # type: ignore[no-untyped-call]
+        assert other.read_response() == b"PONG"
         client.connection_pool.release(other)
     proxy.half_open()
     assert proxy.half_opened() >= 4
