@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -49,16 +50,19 @@ class Screen:
     def show(self, tally: Tally, under_way: str) -> None:
         """Something begins, or has ended."""
         if self._live is not None:
-            self._live.update(Group(self._table(tally), f"now: {under_way}"), refresh=True)
+            # As many as there is room for: those in which something has happened last.
+            rows = sorted((row for row in tally.rows.values() if row.last), key=lambda row: row.last)
+            shown = self._table(tally, rows[-max(1, self._console.height - 10) :])
+            self._live.update(Group(shown, f"now: {under_way}"), refresh=True)
         elif not under_way:
             self._console.print(escape(f"{time.monotonic() - self._began:7.1f} s  {line(tally)}"))
 
     def end(self, tally: Tally) -> None:
         """The whole table, and whatever was found."""
         if self._live is not None:
-            self._live.update(self._table(tally), refresh=True)
-        else:
-            self._console.print(self._table(tally))
+            self._live.update("", refresh=True)
+            self._live.stop()
+        self._console.print(self._table(tally, tally.rows.values()))
         for name, trace in tally.failures:
             self._console.print(escape(f"\n{name} could not be injected: {trace}"))
         for found, faults, kept in tally.violations:
@@ -67,11 +71,11 @@ class Screen:
             self._console.print(escape(f"\n{found.kind}: {found.text}{during}{evidence}"))
         self._console.print(escape(f"seed {self._seed}; {time.monotonic() - self._began:.0f} s; {line(tally)}"))
 
-    def _table(self, tally: Tally) -> Table:
+    def _table(self, tally: Tally, rows: Iterable[Row]) -> Table:
         shown = Table(title=f"torture, seed {self._seed}", title_justify="left")
         for column in ("fault", "injected", "jobs", *KINDS, "noticed within", "back at work within", "note"):
             shown.add_column(column, justify="left" if column in ("fault", "note") else "right")
-        for row in tally.rows.values():
+        for row in rows:
             shown.add_row(*map(escape, cells(row)), style="bold red" if any(row.found.values()) or row.failed else "")
         found = [str(tally.found[kind]) for kind in KINDS]
         shown.add_row("all", str(tally.injected), f"{tally.jobs:,}", *found, "", "", "", style="bold", end_section=True)

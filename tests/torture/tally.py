@@ -27,6 +27,8 @@ class Row:
     back: list[float] = field(default_factory=list)
     """Seconds until every slot had run a job again, where it was injected alone."""
     notes: dict[str, int] = field(default_factory=dict)
+    last: int = 0
+    """The number of the last part in which it was."""
     not_here: str = ""
     """Why this machine does not let it happen."""
 
@@ -69,6 +71,7 @@ class Tally:
                 self.rows[name].found[kind] += len(these)
         for name in faults:
             self.rows[name].jobs += verdict.jobs
+            self.rows[name].last = self.parts
 
     @property
     def holds(self) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,7 +21,8 @@ from torture.judge import BLAMED, LOST, OTHER, TWICE, Blame, Case, Ended, Facts,
 from torture.ledger import PATH, Entry, Ledger, Pen
 from torture.leftovers import SHARED, Census, left
 from torture.receipts import UNTOLD, Receipt
-from torture.tally import Tally
+from torture.table import report
+from torture.tally import Tally, percentile
 from torture.world import World
 
 AGAIN = "runs again, alone (crash 1 of 3)"
@@ -353,6 +356,14 @@ def test_a_campaign_finds_a_job_that_somebody_steals_and_one_that_somebody_doubl
     assert tally.jobs >= 1000
     for _, _, kept in tally.violations:
         assert (Path(kept) / "evidence").stat().st_size
+    told = json.loads(json.dumps(report(tally, 1, 1.0)))
+    assert (told["holds"], told["seed"], told["lost"], told["settled_twice"]) == (
+        False,
+        1,
+        *map(tally.found.get, (LOST, TWICE)),
+    )
+    assert {"cores", "commit", "server", "python"} <= told["machine"].keys()
+    assert any("start" in line for one in told["violations"] for line in one["evidence"])
 
 
 @pytest.mark.usefixtures("temporary")
@@ -389,3 +400,29 @@ def test_of_the_server_and_the_way_to_it_only_one_is_broken_at_a_time(seed: int)
         assert sum(fault.group in ("server", "network") for fault in part) <= 1
         drawn += part
     assert sorted(fault.name for fault in drawn) == sorted(fault.name for fault in known)
+
+
+def test_a_percentile_is_a_value_that_so_large_a_share_does_not_exceed() -> None:
+    assert percentile([3.0], 0.99) == 3.0
+    assert percentile([4.0, 1.0, 3.0, 2.0], 0.5) == 2.0
+    assert percentile([float(number) for number in range(1, 201)], 0.99) == 198.0
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, as a process."""
+    tests = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(tests)}
+    return subprocess.run(
+        [sys.executable, "-m", "torture", *arguments], capture_output=True, text=True, env=environment
+    )
+
+
+def test_the_command_lists_the_faults_and_says_what_to_type_instead_of_one_that_is_none() -> None:
+    listed = command("--list")
+    assert listed.returncode == 0
+    assert "worker killed" in listed.stdout
+    wrong = command("quick", "--only", "worker kiled")
+    assert wrong.returncode == 2
+    assert "did you mean 'worker killed'?" in wrong.stderr
+    assert command("run").returncode == 2
+    assert command().returncode == 2
