@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -57,9 +58,7 @@ def left(before: Census, folder: Path, patience: float = PATIENCE) -> Iterator[s
     if after.threads > before.threads:
         names = ", ".join(sorted(thread.name for thread in threading.enumerate()))
         yield f"{after.threads - before.threads} threads of this process, among {names}"
-    for name in sorted(after.shared - before.shared):
-        if not _is_in_use(SHARED / name):
-            yield f"shared memory {SHARED / name}"
+    yield from (f"shared memory {path}" for path in _forgotten(after.shared - before.shared, patience / 4))
     with open("/proc/net/unix") as sockets:
         yield from (f"socket {line.split()[-1]}" for line in sockets if f"{folder}/" in line)
     yield from (f"file {path}" for path in sorted((folder / "tmp").glob("**/*")) if not path.is_dir())
@@ -82,6 +81,16 @@ def _descriptors() -> dict[int, str]:
         except OSError:
             continue
     return found
+
+
+def _forgotten(names: frozenset[str], patience: float) -> list[Path]:
+    """Those which stay, and which nobody uses: what others on this machine make goes with them."""
+    end = time.monotonic() + patience
+    while paths := [SHARED / name for name in sorted(names) if (SHARED / name).exists()]:
+        if time.monotonic() > end:
+            return [path for path in paths if not _is_in_use(path)]
+        time.sleep(0.05)
+    return []
 
 
 def _is_in_use(path: Path) -> bool:

@@ -260,7 +260,7 @@ def test_shared_memory_that_is_left_behind_is_found(folder: Path) -> None:
     before = Census.take()
     with tempfile.NamedTemporaryFile(dir=SHARED, prefix="torture-") as file:
         file.file.close()
-        assert f"shared memory {file.name}" in [*left(before, folder)]
+        assert f"shared memory {file.name}" in [*left(before, folder, patience=0.2)]
 
 
 # -- the ledger
