@@ -29,7 +29,8 @@ from torture import chores
 
 tempotask = QueueManager.init(options={"max_memory": "300MiB"})
 for task in chores.tempotask.tasks.values():
-    tempotask.register_job(task)
+    given = {"name": task.name, "queue": task.queue, "handler": task.handler, "options": task.options}
+    tempotask.register_job(**given)
 """
     },
 )
@@ -105,6 +106,8 @@ CASES = (
         for what in ("object", "circle", "deep", "surrogates", "large", "key", "number", "generator", "exception")
     ),
     Case("deletes builtins", "deletes_builtins", ["len", "isinstance", "max"], CRASHED, setting=ALONE),
+    Case("dies a moment behind its end", "kills_itself_when_it_has_ended", 0.0, ("completed", *CRASHED), setting=ALONE),
+    Case("takes what its worker needs", "sets_low_limits", None, ("completed", *CRASHED), setting=ALONE),
     Case("changes standard output", "changes_standard_output"),
     Case("traces", "traces", None, ("RuntimeError", "completed")),
     Case("profiles", "profiles", None, ("RuntimeError", "completed")),
