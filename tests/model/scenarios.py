@@ -138,7 +138,7 @@ SCENARIOS = (
     ),
     scenario(
         "restart", "the server comes back with an older state; a worker dies before or after",
-        can="timeouts compare", queues=(0, 0), faults={"restarts": 1, "kills": 1},
+        can="timeouts compare", queues=(0, 0, 0), faults={"restarts": 1, "kills": 1},
         owners=(0, 0, 0), first=(0,), heirs={0: 1, 1: 2},
     ),
     scenario(
