@@ -7,6 +7,7 @@ the worker settles.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import random
@@ -267,18 +268,19 @@ class Runner:
             self._loop = asyncio.Runner()
 
         async def call() -> Any:
-            self._task = asyncio.current_task()
+            self._task = me = asyncio.current_task()
             try:
                 if self._interrupt:
                     raise asyncio.CancelledError
                 return await lane.handler(job, self.context)
             finally:
-                self._task = None
-                # What the handler left running ends with its job, as with `asyncio.run`.
-                left = asyncio.all_tasks() - {asyncio.current_task()}
-                for task in left:
-                    task.cancel()
-                await asyncio.gather(*left, return_exceptions=True)
+                if self._task is me:  # and it is not thrown away with its loop
+                    self._task = None
+                    # What the handler left running ends with its job, as with `asyncio.run`.
+                    left = asyncio.all_tasks() - {me}
+                    for task in left:
+                        task.cancel()
+                    await asyncio.gather(*left, return_exceptions=True)
 
         try:
             return self._loop.run(call())
@@ -286,6 +288,16 @@ class Runner:
             if self._interrupt == OVERDUE:
                 raise JobTimeout(message="the time of this try is over") from None
             raise
+        finally:
+            if self._task is not None:
+                self._drop_loop()
+
+    def _drop_loop(self) -> None:
+        """The handler has stopped its loop: what it left in there must not meet the next job's."""
+        loop, self._loop, self._task = self._loop, None, None
+        if loop is not None:
+            with contextlib.suppress(Exception):
+                loop.get_loop().close()
 
     def _measure(self, run: Run) -> None:
         """Adds what a long job used. The short ones since the last measurement are taken to have used the processor

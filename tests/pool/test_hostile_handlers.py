@@ -46,6 +46,15 @@ def test_what_a_coroutine_leaves_in_the_loop_ends_with_its_job(bench: Bench) -> 
     assert bench.supervisors[0].stop() == 0
 
 
+def test_a_coroutine_that_stops_its_loop_fails_and_the_next_one_does_not(bench: Bench) -> None:
+    start(bench)
+    with pytest.raises(JobFailed, match="Event loop stopped"):
+        ask(bench, "stops_the_loop")
+    assert ask(bench, "sleeps", 0.01) == "slept"
+    assert not bench.supervisors[0].about("exited")
+    assert bench.supervisors[0].stop() == 0
+
+
 def test_time_limits_of_coroutines_hit_no_other_job(bench: Bench) -> None:
     start(bench)
     for _ in range(50):

@@ -70,6 +70,12 @@ async def sleeps(job: Job[float], ctx: Context[Any]) -> str:
     return "slept"
 
 
+@tempotask.task(queue="q")
+async def stops_the_loop(job: Job[Any], ctx: Context[Any]) -> None:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(600)
+
+
 @tempotask.task(queue="q", timeout=0.001)
 async def hurries(job: Job[Any], ctx: Context[Any]) -> None:
     await asyncio.sleep(60)
