@@ -253,19 +253,20 @@ class UnifiedWorkerPool:
                 self._channel.send(message, fds or ())
 
     def _event(self, message: Message, fds: list[int]) -> Event:
-        match message:
-            case WorkerBorn(name, pid):
-                worker = self.workers[name]
-                worker.pid, worker.pidfd = pid, fds[0] if fds else -1
-                worker.born_at = time.monotonic()
-                if self._selector is not None and worker.pidfd >= 0:
-                    self._selector.register(worker, selectors.EVENT_READ, self)
-                return Born(worker)
-            case WorkerDied(name, status):
-                return self._died(self.workers[name], status)
-            case Imported() | ImportFailed() | Warned():
-                self.imported |= isinstance(message, Imported)
-                return message
+        # No `match`: for each class pattern with values Python 3.11 makes a new string, "__match_args__", and its cache
+        # of attributes keeps up to 4,096 of them.
+        if isinstance(message, WorkerBorn):
+            worker = self.workers[message.worker]
+            worker.pid, worker.pidfd = message.pid, fds[0] if fds else -1
+            worker.born_at = time.monotonic()
+            if self._selector is not None and worker.pidfd >= 0:
+                self._selector.register(worker, selectors.EVENT_READ, self)
+            return Born(worker)
+        if isinstance(message, WorkerDied):
+            return self._died(self.workers[message.worker], message.status)
+        if isinstance(message, Imported | ImportFailed | Warned):
+            self.imported |= isinstance(message, Imported)
+            return message
         raise AssertionError(f"a nursery does not send {message}")
 
     def _died(self, worker: WorkerProcess, status: ExitStatus, *, bereft: bool = False) -> Died:
