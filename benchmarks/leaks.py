@@ -164,8 +164,8 @@ def by_jobs(bench: Bench) -> list[Row]:
 
 def replaced(project: Project) -> int:
     """How many workers there have been: they are numbered."""
-    names: list[bytes] = project.redis.hkeys(project.key("workers"))
-    return max(int(name.rpartition(b".")[2]) for name in names)
+    names = project.redis.hkeys(project.key("workers"))
+    return max(int(name.decode().rpartition(".")[2]) for name in names if isinstance(name, bytes))
 
 
 def replace(project: Project) -> None:
