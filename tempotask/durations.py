@@ -31,5 +31,6 @@ def duration(name: str, value: object, *, least: float = 0.0, zero: bool = True)
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not number or not least <= seconds <= LONGEST or (seconds == 0 and not zero):  # type: ignore[operator]
         bound = f"{least:g} or more" if zero else "more than 0"
-        raise InvalidOptions(f"{name}={short(value)}: give seconds, {bound}, as a number or a timedelta (up to 100 years)")
+        given = f"{name}={short(value)}"
+        raise InvalidOptions(f"{given}: give seconds, {bound}, as a number or a timedelta (up to 100 years)")
     return float(seconds)  # type: ignore[arg-type]

@@ -9,9 +9,9 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from tempotask.errors import InvalidName, InvalidOptions
+from tempotask.errors import InvalidOptions
 from tempotask.info import JobInfo, JobInfos, QueueInfo, infos_of, queue_infos_of
-from tempotask.names import check_name
+from tempotask.names import check_name, check_sought
 from tempotask.options import whole
 from tempotask.store.lists import Filter, status_of
 from tempotask.store.records import FINISHED
@@ -61,7 +61,7 @@ class Jobs:
 
     def get_job_by_id(self, id: str) -> JobInfo | None:
         """All that is known of a job, or None."""
-        return self._client.find(_id(id))
+        return self._client.find(check_sought(id))
 
     def get_queues_list(self) -> list[str]:
         """The names of the queues known to the server or declared here, sorted."""
@@ -130,16 +130,16 @@ class Jobs:
     def pause_job_by_id(self, id: str) -> bool:
         """A waiting or delayed job does not start until it is resumed. Whether that changed anything: a job that is
         paused already, is being processed or has finished stays as it is."""
-        return self._client.acting.pause(_id(id))
+        return self._client.acting.pause(check_sought(id))
 
     def resume_job_by_id(self, id: str) -> bool:
         """A paused job waits again, last in line, or is delayed again until its old time. Whether that changed
         anything."""
-        return self._client.acting.resume(_id(id))
+        return self._client.acting.resume(check_sought(id))
 
     def toggle_pause_job_by_id(self, id: str) -> bool:
         """Resumes a paused job, pauses another one. Whether it is paused now."""
-        return self._client.acting.toggle(_id(id))
+        return self._client.acting.toggle(check_sought(id))
 
     # -- trying again
 
@@ -149,7 +149,7 @@ class Jobs:
         An unfinished job is left alone, and so is one that history does not keep any more, or whose large payload
         was let go when it completed.
         """
-        return self._client.acting.retry(_id(id))
+        return self._client.acting.retry(check_sought(id))
 
     def retry_jobs(self, queue: str | None = None, status: str = "failed", name: str | None = None) -> int:
         """`retry_job_by_id` for all finished jobs of a status, the oldest first; how many.
@@ -168,7 +168,7 @@ class Jobs:
     def cancel_job_by_id(self, id: str) -> bool:
         """Whether the job will be cancelled: one that has not started never does, one that runs is ended. Who waits for
         it gets `JobCancelled`. A finished job stays as it is. Of a schedule: it makes no more jobs."""
-        return self._client.acting.cancel(_id(id))
+        return self._client.acting.cancel(check_sought(id))
 
     def cancel_jobs(self, queue: str | None = None, status: str | None = None, name: str | None = None) -> int:
         """`cancel_job_by_id` for all such jobs that have not finished; how many.
@@ -185,7 +185,7 @@ class Jobs:
     def delete_job_by_id(self, id: str) -> bool:
         """Whether there was such a job. Nobody knows it afterwards; one that runs is cancelled first, and who waits for
         it gets `JobCancelled`."""
-        return self._client.acting.delete(_id(id))
+        return self._client.acting.delete(check_sought(id))
 
     def delete_jobs(self, queue: str | None = None, status: str | None = None, name: str | None = None) -> int:
         """`delete_job_by_id` for all jobs of a queue, a status, a task; how many.
@@ -231,12 +231,6 @@ class Jobs:
     adelete_all_jobs_by_queue = twin(delete_all_jobs_by_queue)
     adelete_all_jobs_by_status = twin(delete_all_jobs_by_status)
     adelete_all_jobs = twin(delete_all_jobs)
-
-
-def _id(id: object) -> str:
-    if not isinstance(id, str) or not id:
-        raise InvalidName(f"id {id!r}: give the id of a job, a str")
-    return id
 
 
 def _some(what: str, wanted: Filter) -> Filter:

@@ -14,12 +14,12 @@ import redis
 from tempotask import launch
 from tempotask.client import Client
 from tempotask.declaration import AsyncHandler, Declaration, Handler, check_fields, context_factory
-from tempotask.errors import DuplicateTask, InvalidName, InvalidOptions, JobTimeout, NotImportable, TempoTaskError
+from tempotask.errors import DuplicateTask, InvalidOptions, JobTimeout, NotImportable, TempoTaskError
 from tempotask.events import Callback, Subscription
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.job import Context
 from tempotask.jobs import Jobs
-from tempotask.names import check_name
+from tempotask.names import check_name, check_sought
 from tempotask.options import GivenOptions, JobFields, JobOptions, Options, whole
 from tempotask.producer import Producer
 from tempotask.store.schedules import encode_schedules
@@ -223,9 +223,7 @@ class QueueManager(Jobs, Generic[A]):
 
     def handle(self, id: str) -> JobHandle[Any]:
         """A handle to a job that another process added. Its queue and name are empty until its result is known."""
-        if not isinstance(id, str) or not id:
-            raise InvalidName(f"id {id!r}: give the id of a job, a str")
-        return JobHandle(id, "", "", False, self._client, _known=False)
+        return JobHandle(check_sought(id), "", "", False, self._client, _known=False)
 
     def on(self, event: str, callback: Callback, queue: str | None = None, name: str | None = None) -> Subscription:
         """Calls `callback` with each `Event` of that kind from now on, of one queue and one task if they are given.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable
@@ -26,6 +27,16 @@ def check_id(value: object) -> str:
     if is_automatic(value):
         raise InvalidName(f"id {value!r} looks like an automatic one; put a word in front of it")
     return value
+
+
+def check_sought(value: object) -> str:
+    """`value`, if a job may be called so; else `InvalidName`. Whether it is well chosen is not asked."""
+    if isinstance(value, str) and value:
+        # Half of a character, which a command line may hold, can't be sent.
+        with contextlib.suppress(UnicodeEncodeError):
+            value.encode()
+            return value
+    raise InvalidName(f"id {short(value)}: give the id of a job, a str")
 
 
 def is_automatic(id: str) -> bool:

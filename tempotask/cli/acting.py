@@ -88,6 +88,10 @@ def each(
     manager: QueueManager[Any], ids: Sequence[str], act: Callable[[str], bool], key: str, done: str, as_json: bool
 ) -> None:
     """Acts on jobs one by one; ends with 1 when the answer for one of them was no."""
+    from tempotask.names import check_sought
+
+    for id in ids:
+        check_sought(id)
     refused = False
     for id in ids:
         before = manager.get_job_by_id(id)

@@ -56,7 +56,7 @@ def payload_of(given: str | None) -> Any:
             end(2, f"--data {given}: {error.strerror}; give @FILE, @- for the standard input, or JSON")
     try:
         return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         end(2, f'{source} is no JSON ({error}); give it as in --data \'{{"path": "a.png"}}\' or --data \'"text"\'')
 
 

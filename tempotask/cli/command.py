@@ -91,9 +91,10 @@ def managed(db: str | None, namespace: str) -> QueueManager[Any]:
 
 def found(store: Store, id: str) -> Found:
     """A job that the server knows; ends the command if it does not."""
+    from tempotask.names import check_sought
     from tempotask.store import look
 
-    job = look.find(store, id)
+    job = look.find(store, check_sought(id))
     if job is None:
         where = f"namespace {store.namespace} at {store.server.label}"
         end(1, f"nobody knows a job {id!r} in {where}; `tempotask jobs` lists the newest")

@@ -12,6 +12,7 @@ from setproctitle import setproctitle
 
 from tempotask import names
 from tempotask.cli import log_format, mistakes
+from tempotask.durations import duration
 from tempotask.errors import TempoTaskError
 
 
@@ -46,6 +47,10 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
     log_format.set_up(options.pop("log_format"))
     if options["namespace"] is not None:
         names.check_name("namespace", options["namespace"])
+    for name, least in (("lease", 0.5), ("grace", 0.0)):
+        if options[name] is not None:
+            # What is no number passes as one in any range.
+            duration(f"--{name}", options[name], least=least)
     start = msgspec.json.decode(os.environ.pop("TEMPOTASK_START", "{}"), type=_Start)
     settings = Settings(application, **{**options, "db": options["db"] or start.db})
     settings.namespace = settings.namespace or start.namespace

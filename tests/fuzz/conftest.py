@@ -22,6 +22,14 @@ def store(server_url: str, namespace: str) -> Iterator[Store]:
 
 
 @pytest.fixture
+def admin(admin_url: str, namespace: str) -> Iterator[Store]:
+    """The same for a user who may do everything: take what the namespace holds as it is, and put it back."""
+    store = Store(Server(admin_url), namespace)
+    yield store
+    store.close()
+
+
+@pytest.fixture
 def bench(tmp_path: Path, server_url: str, namespace: str) -> Iterator[Bench]:
     bench = Bench(tmp_path, server_url, namespace)
     yield bench

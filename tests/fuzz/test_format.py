@@ -31,11 +31,11 @@ WHERE = {id: status for status, ids in _PLACES.items() for id in ids}
 
 
 @pytest.mark.parametrize("number", ["1", ""], ids=["with its number", "from before there was one"])
-def test_a_namespace_of_the_first_format_is_read_and_worked_off(bench: Bench, number: str) -> None:
+def test_a_namespace_of_the_first_format_is_read_and_worked_off(bench: Bench, admin: Store, number: str) -> None:
     store, manager = bench.store, bench.manager
-    load(store, SNAPSHOTS / "format-1.jsonl")
+    load(admin, SNAPSHOTS / "format-1.jsonl")
     if not number:
-        store.server.client().delete(f"{store.prefix}format")
+        admin.server.client().delete(f"{admin.prefix}format")
     assert check(store) == []
     found = {one.id: one.status for one in lists.jobs(store, limit=100)[0]}
     (automatic,) = found.keys() - WHERE.keys()
@@ -78,16 +78,16 @@ USES: dict[str, Callable[[QueueManager[None]], object]] = {
 @pytest.mark.parametrize("number", [str(FORMAT + 1), "12345678901", "next"])
 @pytest.mark.parametrize("use", USES)
 def test_a_namespace_of_a_newer_format_is_left_alone_by_whoever_uses_it(
-    server_url: str, store: Store, number: str, use: str
+    server_url: str, admin: Store, number: str, use: str
 ) -> None:
-    store.server.client().set(f"{store.prefix}format", number)
-    before = held(store)
-    with QueueManager.init(server_url, namespace=store.namespace) as manager:
+    admin.server.client().set(f"{admin.prefix}format", number)
+    before = held(admin)
+    with QueueManager.init(server_url, namespace=admin.namespace) as manager:
         with pytest.raises(ServerUnavailable, match=re.escape(number[:20])) as error:
             USES[use](manager)
-        assert store.namespace in str(error.value)
+        assert admin.namespace in str(error.value)
         assert "upgrade" in str(error.value)
-    assert held(store) == before
+    assert held(admin) == before
 
 
 def test_a_supervisor_does_not_start_on_a_namespace_of_a_newer_format(bench: Bench) -> None:
@@ -101,14 +101,14 @@ def test_a_supervisor_does_not_start_on_a_namespace_of_a_newer_format(bench: Ben
 
 
 def test_the_format_is_noted_by_the_first_who_changes_something_and_by_nobody_who_looks(
-    server_url: str, store: Store
+    server_url: str, admin: Store
 ) -> None:
-    with QueueManager.init(server_url, namespace=store.namespace) as manager:
+    with QueueManager.init(server_url, namespace=admin.namespace) as manager:
         assert manager.get_jobs() == []
         assert manager.get_job_by_id("a") is None
-        assert held(store) == {}
+        assert held(admin) == {}
         manager.enqueue(name="echo", queue="q")
-    assert store.read("GET", "format") == str(FORMAT).encode()
+    assert admin.read("GET", "format") == str(FORMAT).encode()
 
 
 def test_who_comes_back_after_an_outage_looks_at_the_format_again(start_server: Callable[..., object]) -> None:

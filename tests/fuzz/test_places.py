@@ -35,9 +35,9 @@ OTHERS = (
 class World:
     """A namespace that has something of everything, and who looks at it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, admin_url: str) -> None:
         self.manager = QueueManager.init(url, namespace="t-fuzz-places", options={"connect_timeout": 60.0})
-        self.store = Store(Server(url, connect_timeout=60), "t-fuzz-places")
+        self.store = Store(Server(admin_url, connect_timeout=60), "t-fuzz-places")
         put(self.store, {})
         fill(self.store)
         self.store.server.client().rpush(f"{self.store.prefix}log:late", b"\x92\x01\xa4line")
@@ -56,8 +56,8 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(server_url: str) -> Iterator[World]:
-    made = World(server_url)
+def world(server_url: str, admin_url: str) -> Iterator[World]:
+    made = World(server_url, admin_url)
     yield made
     made.close()
 

@@ -14,6 +14,7 @@ from tempotask import JobFailed
 from tempotask.store import lists
 from tempotask.store.look import row
 from tempotask.store.records import UNREADABLE_QUEUE, decode_record, encode
+from tempotask.store.store import Store
 
 SPOILT: dict[str, Callable[[bytes], bytes]] = {
     "cut off": lambda record: record[:-3],
@@ -37,9 +38,9 @@ def _with(record: bytes, index: int, value: object) -> bytes:
     return encode(fields)
 
 
-def spoil(bench: Bench, id: str, how: Callable[[bytes], bytes]) -> bytes:
+def spoil(admin: Store, id: str, how: Callable[[bytes], bytes]) -> bytes:
     """Spoils the record of a job that waits in queue `q`; what it is now."""
-    client, key = bench.store.server.client(), f"{bench.store.prefix}queue:0:q"
+    client, key = admin.server.client(), f"{admin.prefix}queue:0:q"
     (index,) = [i for i, one in enumerate(client.lrange(key, 0, -1)) if decode_record(one).id == id]
     spoilt = how(client.lindex(key, index))
     client.lset(key, index, spoilt)
@@ -47,14 +48,14 @@ def spoil(bench: Bench, id: str, how: Callable[[bytes], bytes]) -> bytes:
 
 
 def test_a_record_that_cannot_be_read_is_put_aside_as_failed_with_the_reason_and_its_neighbours_run(
-    bench: Bench,
+    bench: Bench, admin: Store
 ) -> None:
     ids = [f"good-{number}" for number in range(30)]
     for how in SPOILT:
         ids.insert(3 * len(ids) // 4, how.replace(" ", "-"))
     jobs = [{"name": "echo", "queue": "q", "data": id, "options": {"id": id}} for id in ids]
     handles = dict(zip(ids, bench.manager.enqueue_many(jobs), strict=True))
-    spoilt = {how.replace(" ", "-"): spoil(bench, how.replace(" ", "-"), do) for how, do in SPOILT.items()}
+    spoilt = {how.replace(" ", "-"): spoil(admin, how.replace(" ", "-"), do) for how, do in SPOILT.items()}
     supervisor = bench.start(workers=1)
     workers = supervisor.workers()
     for id in ids:
@@ -81,11 +82,11 @@ def test_a_record_that_cannot_be_read_is_put_aside_as_failed_with_the_reason_and
     assert supervisor.workers() == workers, "nobody died of it"
 
 
-def test_a_job_that_was_put_aside_runs_when_it_can_be_read_and_is_tried_again(bench: Bench) -> None:
+def test_a_job_that_was_put_aside_runs_when_it_can_be_read_and_is_tried_again(bench: Bench, admin: Store) -> None:
     handle = bench.manager.enqueue(name="echo", queue="q", data="whole", options={"id": "j"})
-    client, key = bench.store.server.client(), f"{bench.store.prefix}queue:0:q"
+    client, key = admin.server.client(), f"{admin.prefix}queue:0:q"
     whole = client.lindex(key, 0)
-    spoil(bench, "j", lambda record: record + b"\x01")
+    spoil(admin, "j", lambda record: record + b"\x01")
     bench.start(workers=1)
     with pytest.raises(JobFailed, match="can't be read"):
         handle.result(timeout=60)
@@ -99,8 +100,10 @@ def test_a_job_that_was_put_aside_runs_when_it_can_be_read_and_is_tried_again(be
     assert bench.manager.handle("j").result(timeout=60) == "whole"
 
 
-def test_a_delayed_or_paused_job_that_cannot_be_read_is_put_aside_when_its_turn_comes(bench: Bench) -> None:
-    client, prefix = bench.store.server.client(), bench.store.prefix
+def test_a_delayed_or_paused_job_that_cannot_be_read_is_put_aside_when_its_turn_comes(
+    bench: Bench, admin: Store
+) -> None:
+    client, prefix = admin.server.client(), admin.prefix
     bench.manager.enqueue(name="echo", queue="q").cancel()
 
     def broken(id: str) -> bytes:
@@ -131,8 +134,8 @@ ORDERS = (
 )
 
 
-def test_a_worker_gets_over_a_wake_message_that_it_cannot_read(bench: Bench) -> None:
-    client, prefix = bench.store.server.client(), bench.store.prefix
+def test_a_worker_gets_over_a_wake_message_that_it_cannot_read(bench: Bench, admin: Store) -> None:
+    client, prefix = admin.server.client(), admin.prefix
     supervisor = bench.start(workers=1)
     (worker,) = supervisor.workers()
     (idle,) = (name.decode() for name in wait_until(lambda: client.zrange(f"{prefix}idle", 0, -1), "it is idle"))
@@ -147,8 +150,10 @@ def test_a_worker_gets_over_a_wake_message_that_it_cannot_read(bench: Bench) -> 
     assert bench.manager.enqueue(name="say", queue="q", data="still").result(timeout=60) == worker.pid
 
 
-def test_a_supervisor_gets_over_orders_registrations_leases_and_schedules_that_it_cannot_read(bench: Bench) -> None:
-    client, prefix = bench.store.server.client(), bench.store.prefix
+def test_a_supervisor_gets_over_orders_registrations_leases_and_schedules_that_it_cannot_read(
+    bench: Bench, admin: Store
+) -> None:
+    client, prefix = admin.server.client(), admin.prefix
     supervisor = bench.start("--lease", "0.5", workers=1)
     (me,) = bench.store.registrations()
     for order in ORDERS:
@@ -178,9 +183,9 @@ def test_a_supervisor_gets_over_orders_registrations_leases_and_schedules_that_i
     client.delete(f"{prefix}firings", f"{prefix}due")
 
 
-def test_who_waits_gets_over_what_it_cannot_read(bench: Bench) -> None:
+def test_who_waits_gets_over_what_it_cannot_read(bench: Bench, admin: Store) -> None:
     """The lists on which a program is told endings, and the outcomes themselves."""
-    client, prefix = bench.store.server.client(), bench.store.prefix
+    client, prefix = admin.server.client(), admin.prefix
     handle = bench.manager.enqueue(name="echo", queue="q", data=1, options={"id": "waited"})
     told: list[object] = []
     waiting = threading.Thread(target=lambda: told.append(handle.result(timeout=60)))

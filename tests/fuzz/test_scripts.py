@@ -17,9 +17,9 @@ from tempotask.store.store import Store
 
 
 @pytest.fixture(scope="module")
-def played(server_url: str) -> Iterator[tuple[Store, list[Call]]]:
+def played(admin_url: str) -> Iterator[tuple[Store, list[Call]]]:
     """A namespace, and calls of all scripts that were made in it."""
-    store = Store(Server(server_url, connect_timeout=60), "t-fuzz-scripts")
+    store = Store(Server(admin_url, connect_timeout=60), "t-fuzz-scripts")
     put(store, {})
     yield store, recorded(store)
     put(store, {})
