@@ -1,0 +1,279 @@
+"""A torture campaign on real processes: what it finds, what it says, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+from pool.running import wait_until
+from torture.campaign import Campaign, Size, drawn_from
+from torture.fault import Fault, Injection, NotHere, Setting, Violation
+from torture.judge import LOST, OTHER, TWICE, check
+from torture.ledger import PATH, Ledger, Pen
+from torture.leftovers import SHARED, Census, left
+from torture.table import report
+from torture.tally import Tally
+from torture.world import World
+
+# -- what is looked at beside the ledger
+
+
+def test_what_check_finds_is_a_violation() -> None:
+    with closing(World()) as world:
+        assert not check(world)
+        world.direct.set(f"{{{world.namespace}}}:nonsense", 1)
+        (one,) = check(world)
+    assert one.kind == OTHER
+    assert any("is no key of ours" in line for line in one.evidence)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="torture-") as name:
+        (Path(name) / "tmp").mkdir()
+        yield Path(name)
+
+
+def test_a_process_that_is_left_behind_is_found_and_ended(folder: Path) -> None:
+    before = Census.take()
+    with subprocess.Popen(["sleep", "600"]):
+        (one,) = left(before, folder, patience=0.1)
+        assert "sleep 600" in one
+    assert not [*left(before, folder)]
+
+
+def test_a_file_a_socket_and_a_descriptor_that_are_left_behind_are_found(folder: Path) -> None:
+    before = Census.take()
+    (folder / "tmp" / "forgotten").touch()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/forgotten.sock")
+        number = listener.fileno()
+        descriptor, unix, file = left(before, folder)
+    assert descriptor.startswith(f"descriptor {number} ")
+    assert unix == f"socket {folder}/forgotten.sock"
+    assert file == f"file {folder}/tmp/forgotten"
+
+
+def test_shared_memory_that_is_left_behind_is_found(folder: Path) -> None:
+    before = Census.take()
+    with tempfile.NamedTemporaryFile(dir=SHARED, prefix="torture-") as file:
+        file.file.close()
+        assert f"shared memory {file.name}" in [*left(before, folder, patience=0.2)]
+
+
+# -- the ledger
+
+
+def test_the_ledger_has_what_handlers_wrote_whatever_they_do_to_their_descriptors(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Ledger(folder)) as ledger:
+        monkeypatch.setenv(PATH, ledger.server.path)
+        pen = Pen()
+        pen.write("start", "j", 1, 1, "short", "m1")
+        assert ledger.busy() == {os.getpid()}
+        if not (child := os.fork()):
+            pen.write("start", "k", 2, 1, "short", "m2")
+            # Another file gets the number of the closed one.
+            os.dup2(os.open("/dev/null", os.O_RDWR), pen._socket.fileno() if pen._socket else -1)
+            pen.write("end", "k", 2, 1, "short", "m2")
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        pen.write("end", "j", 1, 1, "short", "m1")
+        assert [(one.what, one.job, one.pid) for one in ledger.entries()] == [
+            *(("start", "j", os.getpid()), ("start", "k", child)),
+            *(("end", "k", child), ("end", "j", os.getpid())),
+        ]
+        assert not ledger.busy()
+        assert ledger.ended == {"j", "k"}
+        ledger.forget()
+        assert not ledger.entries()
+
+
+# -- all together, on real processes
+
+
+def steal_and_double(world: World) -> Injection:
+    """What must not happen: of the jobs that wait one is gone, and one is there twice."""
+    key = f"{{{world.namespace}}}:queue:0:a"
+    assert world.direct.rpop(key)
+    world.direct.rpush(key, world.direct.lindex(key, -1) or b"")
+    return Injection()
+
+
+def see(world: World) -> Injection:
+    raise Violation("the sky is green")
+
+
+def fail(world: World) -> Injection:
+    raise RuntimeError("no")
+
+
+def refuse(world: World) -> Injection:
+    raise NotHere("no hands")
+
+
+def do_nothing(world: World) -> Injection:
+    return Injection(noticed=0.1)
+
+
+@pytest.fixture
+def temporary(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folders of worlds with a violation, which are kept, go with the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+
+def roll(world: World) -> Injection:
+    """Says what chance brings."""
+    return Injection(note=str(world.random.random()))
+
+
+def roll_again(world: World) -> Injection:
+    return roll(world)
+
+
+def torture(
+    *injections: Callable[[World], Injection], load: bool, seed: int = 1, under_way: list[str] | None = None
+) -> Tally:
+    setting = Setting(supervisors=int(load), workers=1, server=(), load=load)
+    faults = [Fault(inject.__name__, "process", inject, setting) for inject in injections]
+    campaign = Campaign(faults, seed, Size(100, 500), lambda tally, now: (under_way or []).append(now))
+    try:
+        campaign.once()
+    finally:
+        campaign.end()
+    return campaign.tally
+
+
+@pytest.mark.usefixtures("temporary")
+def test_a_campaign_finds_a_job_that_somebody_steals_and_one_that_somebody_doubles() -> None:
+    tally = torture(steal_and_double, load=True)
+    assert tally.rows["steal_and_double"].found["lost"]
+    assert tally.rows["steal_and_double"].found["settled twice"]
+    assert not tally.holds
+    assert tally.jobs >= 1000
+    for _, _, kept in tally.violations:
+        assert (Path(kept) / "evidence").stat().st_size
+    told = json.loads(json.dumps(report(tally, 1, 1.0)))
+    assert (told["holds"], told["seed"], told["lost"], told["settled_twice"]) == (
+        False,
+        1,
+        *map(tally.found.get, (LOST, TWICE)),
+    )
+    assert {"cores", "commit", "server", "python"} <= told["machine"].keys()
+    assert any("start" in line for one in told["violations"] for line in one["evidence"])
+
+
+@pytest.mark.usefixtures("temporary")
+def test_a_campaign_tells_what_a_fault_sees_and_what_could_not_be_injected() -> None:
+    tally = torture(do_nothing, see, fail, refuse, load=False)
+    assert tally.rows["see"].found["other"] == 1
+    assert [name for name, _ in tally.failures] == ["fail"]
+    assert tally.rows["refuse"].not_here == "no hands"
+    assert tally.rows["do_nothing"].noticed == [0.1]
+    assert [found.text for found, _, _ in tally.violations] == ["see: the sky is green"]
+
+
+def test_the_same_seed_brings_the_same_faults_and_the_same_choices() -> None:
+    def rolled(seed: int) -> tuple[list[str], list[str]]:
+        order = ["begin"]
+        tally = torture(roll, roll_again, load=False, seed=seed, under_way=order)
+        assert tally.holds
+        return order, [note for row in tally.rows.values() for note in row.notes]
+
+    first = rolled(1)
+    assert first == rolled(1)
+    assert len(set(first[1])) == 2
+    assert first[1] != rolled(2)[1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_the_server_and_the_way_to_it_only_one_is_broken_at_a_time(seed: int) -> None:
+    groups = ("server", "network", "process", "handler")
+    deck = [Fault(f"{group} {number}", group, do_nothing) for group in groups for number in range(3)]
+    deck = random.Random(seed).sample(deck, len(deck))
+    known, drawn = list(deck), []
+    while deck:
+        part = drawn_from(deck, 3)
+        assert sum(fault.group in ("server", "network") for fault in part) <= 1
+        drawn += part
+    assert sorted(fault.name for fault in drawn) == sorted(fault.name for fault in known)
+
+
+def environment(folder: Path | None = None) -> dict[str, str]:
+    """For the command as a process; what it makes is in the folder."""
+    tests = Path(__file__).parent.parent
+    return {**os.environ, "PYTHONPATH": str(tests), **({"TMPDIR": str(folder)} if folder else {})}
+
+
+def command(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment(folder), timeout=100
+    )
+
+
+def test_the_command_lists_the_faults_and_says_what_to_type_instead_of_one_that_is_none() -> None:
+    listed = command("-m", "torture", "--list")
+    assert listed.returncode == 0
+    assert "worker killed" in listed.stdout
+    wrong = command("-m", "torture", "quick", "--only", "worker kiled")
+    assert wrong.returncode == 2
+    assert "did you mean 'worker killed'?" in wrong.stderr
+
+
+BRIEF = """
+from torture.__main__ import Size, run_campaign
+from torture.fault import *
+
+def inject(world):
+    {body}
+    return Injection()
+
+fault = Fault("one", "process", inject, Setting(supervisors=0, load=False))
+run_campaign([fault], 1, None, Size(1, 1), lambda campaign: campaign.once())
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("pass", 0, "1 faults, 0 jobs: 0 lost, 0 settled twice, 0 wrongly blamed, 0 other"),
+        ("raise Violation('the sky is green')", 1, "other: one: the sky is green"),
+        ("raise RuntimeError('no hands')", 1, "one could not be injected"),
+        ("raise NotHere('no hands')", 0, "not here: no hands"),
+        ("world.direct.set(f'{{{world.namespace}}}:nonsense', 1)", 1, "is no key of ours"),
+        ("(world.folder / 'tmp').mkdir(); (world.folder / 'tmp' / 'x').touch()", 1, "left behind: file"),
+    ],
+)
+def test_the_exit_status_says_whether_anything_was_found(folder: Path, body: str, status: int, said: str) -> None:
+    ended = command("-c", BRIEF.replace("{body}", body), folder=folder)
+    assert (ended.returncode, ended.stderr) == (status, "")
+    assert said in ended.stdout
+
+
+@pytest.mark.slow
+def test_a_campaign_that_is_stopped_says_what_it_has_found_and_leaves_nothing(folder: Path) -> None:
+    arguments = ["-m", "torture", "until-stopped", "--only", "worker killed", "--json", f"{folder}/report"]
+    with subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, text=True, env=environment(folder)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("seed ")
+        me = psutil.Process(process.pid)
+        wait_until(lambda: len(me.children(recursive=True)) >= 10, "no world begins")
+        process.send_signal(signal.SIGINT)
+        assert "0 faults, 0 jobs" in process.stdout.read()
+        assert process.wait(100) == 0
+    assert json.loads((folder / "report").read_text())["holds"]
+    assert not [*folder.glob("torture-*")]
