@@ -8,7 +8,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from torture.fault import NotHere
@@ -95,3 +96,18 @@ class Clock:
         """So much later than it is: a jump for all who run, at once."""
         with self._file.open("r+b", buffering=0) as file:
             file.write(seconds.to_bytes(8, sys.byteorder, signed=True))
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of so many bytes ("16m"), as a folder that is made in `folder`."""
+    place = folder / "disk"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", place], capture_output=True, text=True)
+    if done.returncode:
+        raise NotHere(f"a small disk can't be had: {done.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        # Lazily: a server that is just ending still writes to it.
+        subprocess.run(["umount", "--lazy", place], check=True)

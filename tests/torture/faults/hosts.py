@@ -137,7 +137,7 @@ def same_second(world: World) -> Injection:
 
 def many(world: World) -> Injection:
     """200 supervisors with a worker each share the jobs, idle, and end."""
-    most = []
+    most: list[Supervisor] = []
     while len(most) < MANY:
         group = [world.begin_supervisor("--concurrency", "1") for _ in range(AT_ONCE)]
         for each in group:
