@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 class Part:
     """One part of a rule: what the moves ask for by these words, left out together, breaks that scenario."""
 
-    lacks: tuple[str, ...]
+    lacks: Sequence[str]
     scenario: str
 
 
@@ -22,8 +23,8 @@ class Rule:
     parts: tuple[Part, ...]
 
 
-def _rule(number: int, text: str, *parts: tuple[str, str]) -> Rule:
-    return Rule(number, text, tuple(Part((lacks,), scenario) for scenario, lacks in parts))
+def _rule(number: int, text: str, *parts: tuple[str, ...]) -> Rule:
+    return Rule(number, text, tuple(Part(lacks, scenario) for scenario, *lacks in parts))
 
 
 RULES = (
@@ -80,7 +81,7 @@ RULES = (
         10, "Only a lease seen unchanged over a whole lease time is swept, in looks none of which failed or was late.",
         ("leases", "a lease is watched over a whole lease time"),
         ("leases", "a sweep names the lease that was seen"),
-        ("leases", "an outage begins the watch anew"),
+        ("leases", "an outage begins the watch anew", "a look that comes late begins the watch anew"),
         ("leases", "a look that comes late begins the watch anew"),
     ),
     _rule(

@@ -47,8 +47,8 @@ PAIR: dict[str, Any] = {"owners": (0, 0), "heirs": {}}
 """Two workers, which live as long as the world."""
 HEIR: dict[str, Any] = {"owners": (0, 0, 0), "heirs": {0: 2}}
 """Two workers, and one that comes in the place of the first."""
-ONE: dict[str, Any] = {"owners": (0, 0), "first": (0,), "heirs": {0: 1}}
-"""One worker, and another that comes in its place."""
+ONE: dict[str, Any] = {"owners": (0, 0, 0), "first": (0,), "heirs": {0: 1, 1: 2}}
+"""One worker, and two that come in its place, one after the other."""
 HOSTS: dict[str, Any] = {
     "owners": (0, 1, 2), "first": (0, 1), "heirs": {0: 2}, "supervisors": 3, "leading": (0, 1), "reborn": {0: 2},
 }  # fmt: skip
@@ -138,8 +138,7 @@ SCENARIOS = (
     ),
     scenario(
         "restart", "the server comes back with an older state; a worker dies before or after",
-        can="timeouts compare", queues=(0, 0, 0), faults={"restarts": 1, "kills": 1},
-        owners=(0, 0, 0), first=(0,), heirs={0: 1, 1: 2},
+        can="timeouts compare", queues=(0, 0, 0), faults={"restarts": 1, "kills": 1}, **ONE,
     ),
     scenario(
         "restart beside stealing", "the same with two workers, and jobs that are stolen",
@@ -151,12 +150,12 @@ SCENARIOS = (
         owners=(0,), first=(0,), heirs={},
     ),
     scenario(
-        "leases", "supervisors stand still, and the server is away for longer than a lease",
-        can="timeouts leases", queues=(0,), faults={"stalls": 2, "outages": 1}, **{**HOSTS, "first": (0,)},
+        "leases", "a supervisor stands still, and the server is away for longer than a lease",
+        can="timeouts leases", queues=(0,), faults={"stalls": 1, "outages": 1}, **{**HOSTS, "first": (0,)},
     ),
     scenario(
         "leases and hosts", "a host is lost, or its supervisor stands still while its worker goes on",
-        can="timeouts leases", queues=(0, 0), faults={"stalls": 1, "hosts": 1}, **HOSTS,
+        can="timeouts leases", queues=(0,), faults={"stalls": 1, "hosts": 1}, **HOSTS,
     ),
     scenario(
         "leases and deaths", "a supervisor that was swept and does not know it has a worker die, and forks another",
@@ -165,7 +164,7 @@ SCENARIOS = (
     ),
     scenario(
         "lost hosts", "a job whose start is the end of its host, and one beside it that does no harm",
-        can="timeouts leases", queues=(0, 0), deadly=ENDLESS, owners=(0, 1, 2), first=(0, 1, 2), heirs={},
+        can="timeouts boots", queues=(0, 0), deadly=ENDLESS, owners=(0, 1, 2), first=(0, 1, 2), heirs={},
         supervisors=3, leading=(0, 1, 2),
     ),
 )  # fmt: skip

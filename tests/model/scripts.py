@@ -10,6 +10,7 @@ from model.setting import LEASE, MOST_HOSTS
 from model.state import (
     ALIVE,
     COMPLETED,
+    DEAD,
     GONE,
     KNOWN,
     LOST,
@@ -311,7 +312,8 @@ def sweep(state: State, own: int, lost: int, seen: int) -> tuple[int, ...] | Non
     if state.leases[lost] != SWEPT:
         if "a sweep names the lease that was seen" not in state.setting.lacks and state.leases[lost] != seen:
             return None
-        if state.leases[lost] > 0:
+        dead = "boots" in state.setting.can and state.supervisors[lost].life == DEAD
+        if state.leases[lost] > 0 and not dead:
             return None
         if state.supervisors[lost].life == ALIVE and state.supervisors[lost].reached:
             state.blame(f"supervisor {lost} was swept, which lives and was never kept from renewing")

@@ -6,6 +6,7 @@ determined here, so the way is simply followed until it comes round.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from model.scripts import claim, push
@@ -16,7 +17,7 @@ BUSY, QUIET = 0, 1
 SETTING = Setting(queues=(BUSY, BUSY, BUSY, QUIET), owners=(0,), first=(0,), heirs={}, want=2)
 
 
-def starves(lacks: tuple[str, ...]) -> tuple[str, list[str], int]:
+def starves(lacks: Sequence[str]) -> tuple[str, list[str], int]:
     """What goes wrong (empty: nothing), what happens until then, and after how many states it comes round."""
     setting = replace(SETTING, lacks=frozenset(lacks))
     state, trace = setting.start(), list[str]()

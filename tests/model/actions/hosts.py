@@ -16,6 +16,8 @@ LATE = 2
 
 def moves(state: State) -> Moves:
     """All moves of this kind."""
+    if "boots" in state.setting.can:
+        yield from _finds_dead(state)
     if "leases" not in state.setting.can:
         return
     for supervisor, leader in enumerate(state.supervisors):
@@ -39,6 +41,18 @@ def moves(state: State) -> Moves:
             yield f"the host of supervisor {supervisor} is lost", FAULT, after
     yield from _server(state)
     yield from _time(state)
+
+
+def _finds_dead(state: State) -> Moves:
+    """A supervisor that ran on this very machine, and whose process is gone, is lost at once."""
+    for supervisor, leader in enumerate(state.supervisors):
+        if not is_at_work(state, supervisor) or leader.mail:
+            continue
+        for other, process in enumerate(state.supervisors):
+            if process.life == DEAD and state.leases[other] != NEVER:
+                after = state.copy()
+                after.ask(supervisor, "sweep", other, state.leases[other])
+                yield f"supervisor {supervisor} sees that the process of supervisor {other} is gone", PROGRESS, after
 
 
 def _server(state: State) -> Moves:
