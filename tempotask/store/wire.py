@@ -51,7 +51,7 @@ class Wire:
 
     def wait(self, key: str, seconds: float) -> bytes | None:
         """Blocks on a list, named without the prefix, for what is handed over; None when the time is over."""
-        reply = self._call(("BLPOP", self._prefix + key, seconds))
+        reply = self._talk(("BLPOP", self._prefix + key, seconds), waits=seconds)[0]
         if reply is None:
             return None
         if not isinstance(reply, list) or reply[0] != (self._prefix + key).encode():
@@ -110,8 +110,9 @@ class Wire:
                 socket.detach()
             connection._sock = self._connection = None
 
-    def _talk(self, *commands: tuple[Argument, ...]) -> list[Any]:
-        """Sends commands in one go, and reads all their replies; raises for the first that is an error."""
+    def _talk(self, *commands: tuple[Argument, ...], waits: float = 0.0) -> list[Any]:
+        """Sends commands in one go, and reads all their replies; raises for the first that is an error. `waits` is for
+        how many seconds the server may let them wait."""
         try:
             if self._patience < 0:
                 raise RuntimeError("a process that a handler forked is no worker")
@@ -120,7 +121,9 @@ class Wire:
                 self._connection = self._open()
             sent = [part for command in commands for part in packed(*command)]
             self._connection.send_packed_command(sent, check_health=False)  # type: ignore[no-untyped-call]
-            return [self._connection.read_response(disable_decoding=True) for _ in commands]
+            if not waits:
+                return [self._connection.read_response(disable_decoding=True) for _ in commands]
+            return [self._read_late(self._connection, waits) for _ in commands]
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             self.close()
             if isinstance(error, redis.RedisError) and not may_pass(error):
@@ -143,6 +146,15 @@ class Wire:
             self.close()
             raise
 
+    def _read_late(self, connection: AbstractConnection, seconds: float) -> Any:
+        """A reply that may take so much longer than others; after one that does not come, the caller closes."""
+        socket = connection._sock
+        assert socket is not None
+        socket.settimeout(seconds + self._patience)
+        reply = connection.read_response(disable_decoding=True)
+        socket.settimeout(self._patience)
+        return reply
+
 
 def _descriptor(connection: AbstractConnection) -> int:
     socket = connection._sock
@@ -151,4 +163,6 @@ def _descriptor(connection: AbstractConnection) -> int:
 
 IDLE_SECONDS = 30.0
 """How long an idle worker blocks before it takes another turn: a wake-up may have been lost in a dead connection."""
-ANSWER_WITHIN = IDLE_SECONDS + 10.0
+ANSWER_WITHIN = 10.0
+"""Seconds for which a worker waits for the answer to a turn, on a connection that may be half open. What it was told
+and has not heard, it is told again."""

@@ -14,6 +14,7 @@ from torture.proxy import Proxy
 from tempotask.store.connect import Server
 from tempotask.store.records import read_registration
 from tempotask.store.store import Store
+from tempotask.store.wire import Lost, Wire
 
 PATIENCE = 2.0
 """Seconds for which an answer is waited for."""
@@ -92,3 +93,20 @@ def test_one_that_finds_a_connection_half_open_uses_none_of_the_others_again(pro
     store.quiet()
     wait_until(lambda: not proxy.half_opened(), "some are kept", within=PATIENCE)
     store.close()
+
+
+def test_a_wait_takes_longer_than_an_answer_may(proxy: Proxy) -> None:
+    """So a worker that blocks for half a minute need not take half a minute to find a connection half open."""
+    wire = Wire(Server(proxy.url), "torture", PATIENCE)
+    wire.run("quiet")
+    assert wire.wait("nothing", 1.5 * PATIENCE) is None
+    loss = proxy.drop_reply("quiet", swallow=True)
+    with pytest.raises(Lost):
+        wire.run("quiet")
+    assert loss.done.is_set()
+    assert wire.wait("nothing", 0.01) is None
+    connection = wire._connection
+    assert connection is not None
+    assert connection._sock is not None
+    assert connection._sock.gettimeout() == PATIENCE
+    wire.close()
