@@ -364,7 +364,7 @@ def takes_all_files_for_its_own(job: Job[Any]) -> int:
     for fd in range(3, 64):
         with contextlib.suppress(OSError):
             os.close(fd)
-    own = os.open(f"{tempfile.gettempdir()}/own-{os.getpid()}", os.O_RDWR | os.O_CREAT)
+    own = os.open(tempfile.gettempdir(), os.O_RDWR | os.O_TMPFILE)
     for fd in range(3, 64):
         if fd != own:
             os.dup2(own, fd)
