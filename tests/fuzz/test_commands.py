@@ -86,13 +86,13 @@ def answers(status: int, told: str) -> None:
         assert 1 <= len(told.splitlines()) <= 2, told
 
 
-@tries(300)
+@tries(150)
 @given(command=commands, arguments=st.lists(words, max_size=5))
 def test_a_command_answers_whatever_is_typed(served: str, command: str, arguments: list[str]) -> None:
     answers(*typed(command, "--db", served, "--namespace", NAMESPACE, *arguments))
 
 
-@tries(60)
+@tries(30)
 @given(data=st.binary(max_size=30) | damaged(b'{"path": ["a.png", 1.5, null]}'))
 def test_data_that_is_no_json_is_refused_in_a_line(
     served: str, tmp_path_factory: pytest.TempPathFactory, data: bytes

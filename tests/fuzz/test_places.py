@@ -112,7 +112,7 @@ LOOKS: dict[str, Callable[[QueueManager[None]], object]] = {
 }
 
 
-@tries(60)
+@tries(30)
 @given(data=st.data(), places=st.lists(st.sampled_from(RECORDS + OTHERS), min_size=1, max_size=3))
 def test_what_cannot_be_read_is_passed_over_by_whoever_looks(
     world: World, data: st.DataObject, places: list[str]
@@ -142,7 +142,7 @@ def test_check_names_a_record_that_cannot_be_read_wherever_it_is(world: World) -
         assert [violation.key for violation in told] == [place.partition(":w")[0]], place
 
 
-@tries(60)
+@tries(30)
 @given(
     data=st.data(),
     places=st.lists(st.sampled_from(RECORDS + OTHERS), min_size=1, max_size=3),
@@ -175,7 +175,7 @@ def test_acting_on_what_cannot_be_read_comes_to_an_end(
     check(world.store)
 
 
-@tries(60)
+@tries(30)
 @given(data=st.data(), places=st.lists(st.sampled_from(RECORDS + OTHERS), min_size=1, max_size=3))
 def test_a_supervisors_housekeeping_gets_over_what_it_cannot_read(
     world: World, data: st.DataObject, places: list[str]

@@ -52,7 +52,7 @@ def mutated(draw: st.DrawFn, arguments: tuple[Argument, ...]) -> tuple[Argument,
     return tuple(changed)
 
 
-@tries(400)
+@tries(200)
 @given(data=st.data())
 def test_a_script_that_refuses_its_arguments_has_changed_nothing(
     played: tuple[Store, list[Call]], data: st.DataObject

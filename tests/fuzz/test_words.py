@@ -36,7 +36,7 @@ urls = st.builds(
 )
 
 
-@tries(200)
+@tries(100)
 @given(url=st.one_of(urls, st.text(max_size=30)))
 def test_a_url_says_where_a_server_is_or_is_refused_in_one_line(url: str) -> None:
     refused = ""
@@ -75,7 +75,7 @@ patterns = st.one_of(
 )
 
 
-@tries(150)
+@tries(80)
 @given(
     pattern=patterns,
     zone=st.sampled_from(("UTC", "Europe/Berlin", "Asia/Kathmandu", "nowhere", "", "../etc/x", "\x00")),
@@ -99,7 +99,7 @@ def test_a_repeat_is_made_or_refused(fields: dict[str, Any]) -> None:
 OPTIONS = tuple(JobOptions.__annotations__)
 
 
-@tries(150)
+@tries(80)
 @given(options=st.dictionaries(st.one_of(st.sampled_from(OPTIONS), st.text(max_size=8)), anything, max_size=4))
 def test_options_of_a_job_are_taken_or_refused(options: dict[str, Any]) -> None:
     with QueueManager.init(inline=True) as manager, contextlib.suppress(TempoTaskError):
