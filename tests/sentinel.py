@@ -82,6 +82,12 @@ class Sentinels:
         with redis.Redis(port=self.ports[0]) as client:
             return int(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
+    def down_after(self, milliseconds: int) -> None:
+        """From now on they hold a server to be down that has not answered for so long."""
+        for port in self.ports:
+            with redis.Redis(port=port) as client:
+                client.execute_command("SENTINEL", "SET", SERVICE, "down-after-milliseconds", milliseconds)
+
     def kill(self) -> None:
         for process in self.processes:
             process.kill()

@@ -32,6 +32,7 @@ from torture.proxy import Proxy
 from torture.receipts import Receipts
 
 TESTS = Path(__file__).parent.parent
+NEVER_MS = 600_000
 CHORES = ("short", "busy", "ashort", "poison")
 """Names of tasks that are in each of the queues and take a `Chore`."""
 
@@ -74,6 +75,8 @@ class World:
             self.replicas.append(ReplicatedServer(self._subfolder(f"replica-{number}"), *options, primary=primary))
         self.sentinels = Sentinels(self._subfolder("sentinels"), primary)
         self.sentinels.wait_until_ready(self.setting.replicas)
+        # On a busy machine a server may be silent for long. That is for faults to bring about.
+        self.sentinels.down_after(NEVER_MS)
         return primary
 
     def _subfolder(self, name: str) -> Path:

@@ -7,10 +7,10 @@ from signal import SIGCONT, SIGSTOP
 
 import redis
 from pool.running import LONG, wait_until
-from sentinel import ReplicatedServer
+from sentinel import DOWN_MS, ReplicatedServer
 
 from torture.fault import Fault, Injection, Setting
-from torture.world import World
+from torture.world import NEVER_MS, World
 
 SETTING = Setting(replicas=1, server=("--appendonly", "yes", "--appendfsync", "everysec"))
 LOSES = frozenset({"lost", "rerun"})
@@ -20,9 +20,9 @@ LOSES = frozenset({"lost", "rerun"})
 def kill_primary(world: World) -> Injection:
     began, old = time.monotonic(), world.server
     old.kill()
-    noticed = _promoted(world, began)
+    noticed = _fail_over(world, began)
     old.start()
-    _follows(world)
+    _wait_for_replica(world)
     return Injection(noticed, LOSES)
 
 
@@ -30,19 +30,22 @@ def stop_primary(world: World) -> Injection:
     """It comes back believing that it still is the primary, and learns that it is not."""
     began, old = time.monotonic(), world.server
     old.process.send_signal(SIGSTOP)
-    noticed = _promoted(world, began)
+    noticed = _fail_over(world, began)
     old.process.send_signal(SIGCONT)
-    _follows(world)
+    _wait_for_replica(world)
     return Injection(noticed, LOSES)
 
 
-def _promoted(world: World, began: float) -> float:
-    """Waits for the replica in the primary's place, and has the world look there; seconds that it took."""
+def _fail_over(world: World, began: float) -> float:
+    """Has the replica take the primary's place, and the world look there; seconds that it took."""
     assert world.sentinels is not None
     (new,), old = world.replicas, world.server
+    assert isinstance(old, ReplicatedServer)
+    world.sentinels.down_after(DOWN_MS)
     wait_until(lambda: _is_primary(new), "no replica is promoted", 2 * LONG)
     noticed = time.monotonic() - began
-    assert isinstance(old, ReplicatedServer)
+    wait_until(lambda: world.sentinels is not None and world.sentinels.primary() == new.port, "nobody says so", LONG)
+    world.sentinels.down_after(NEVER_MS)
     world.turn_to(new)
     world.replicas = [old]
     wait_until(lambda: world.store.registrations(), "nobody follows to the new primary", 2 * LONG)
@@ -51,22 +54,18 @@ def _promoted(world: World, began: float) -> float:
 
 def _is_primary(server: ReplicatedServer) -> bool:
     with server.client() as client:
-        return bool(client.info("replication")["role"] == "master")
+        try:
+            return bool(client.info("replication")["role"] == "master")
+        except redis.ConnectionError:  # with its role it changes its clients
+            return False
 
 
-def _follows(world: World) -> None:
-    """Waits until the old primary has what the new one has."""
-    new = world.server
-    assert isinstance(new, ReplicatedServer)
-
-    def connected() -> bool:
-        with new.client() as client:
-            try:
-                return bool(client.info("replication")["connected_slaves"] == 1)
-            except redis.RedisError:
-                return False
-
-    wait_until(connected, "the old primary does not follow the new one", 2 * LONG)
+def _wait_for_replica(world: World) -> None:
+    """Until the old primary has what the new one has, and the Sentinels know it, or could not fail over again."""
+    assert world.sentinels is not None
+    assert isinstance(world.server, ReplicatedServer)
+    world.server.wait_for_replicas()
+    world.sentinels.wait_until_ready(1)
 
 
 FAULTS = [
