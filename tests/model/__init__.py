@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests python -m model
 
-Each file is one noun. `scripts.py` holds the moves of the server, named as the Lua scripts are; `actions/` what
-workers, supervisors, producers and faults do; `invariants.py` what must hold; `scenarios.py` small worlds, each
-searched to its end; `rules.py` the rules that can be left out one by one.
+Each file is one noun. `scripts.py` and `leases.py` hold the moves of the server, named as the Lua scripts are;
+`actions/` what workers, supervisors, producers and faults do; `invariants.py` what must hold; `scenarios.py` small
+worlds, each searched to its end; `rules.py` the rules that can be left out one by one.
 """

@@ -155,7 +155,8 @@ SCENARIOS = (
     ),
     scenario(
         "leases and hosts", "a host is lost, or its supervisor stands still while its worker goes on",
-        can="timeouts leases", queues=(0,), faults={"stalls": 1, "hosts": 1}, **HOSTS,
+        can="timeouts leases", queues=(0,), faults={"stalls": 1, "hosts": 1}, owners=(0, 1, 2, 3), first=(0, 1),
+        heirs={0: 2, 1: 3}, supervisors=4, leading=(0, 1), reborn={0: 2, 1: 3},
     ),
     scenario(
         "leases and deaths", "a supervisor that was swept and does not know it has a worker die, and forks another",

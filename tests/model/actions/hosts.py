@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from model import scripts
+from model import leases
 from model.actions import FAULT, PROGRESS, Moves
 from model.actions.running import is_at_work, lose_host
 from model.actions.watching import MAIL
@@ -102,7 +102,7 @@ def _older(lease: int) -> int:
 
 def _renews(state: State, supervisor: int, leader: Supervisor) -> Moves:
     after = state.copy()
-    if not scripts.renew(after, supervisor):
+    if not leases.renew(after, supervisor):
         _start_over(after, supervisor)
         yield f"supervisor {supervisor} hears that it was swept, and starts over", PROGRESS, after
         return
@@ -110,7 +110,7 @@ def _renews(state: State, supervisor: int, leader: Supervisor) -> Moves:
     seen, lost = [], []
     for other, (lease, age) in enumerate(leader.seen):
         found = after.leases[other] if other != supervisor else NEVER
-        age = 0 if lease != found or late else age  # an equal one is the same: see `scripts.renew`
+        age = 0 if lease != found or late else age  # an equal one is the same: see `leases.renew`
         seen.append((found, age))
         at_once = "a lease is watched over a whole lease time" in state.setting.lacks and found == 0
         if found == SWEPT or (found != NEVER and (age >= LEASE or at_once)):
@@ -137,7 +137,7 @@ def _start_over(state: State, supervisor: int) -> None:
 
 
 def _sweep(state: State, supervisor: int, lost: int, seen: int) -> str:
-    left = scripts.sweep(state, supervisor, lost, seen)
+    left = leases.sweep(state, supervisor, lost, seen)
     if left is None:
         return f"would sweep supervisor {lost}, which lives"
     leader = state.supervisors[supervisor]
@@ -149,8 +149,8 @@ def _sweep(state: State, supervisor: int, lost: int, seen: int) -> str:
 
 
 def _host(state: State, supervisor: int, worker: int) -> str:
-    scripts.lost_host(state, worker)
-    scripts.renew(state, supervisor)
+    leases.lost_host(state, worker)
+    leases.renew(state, supervisor)
     return f"gives back what worker {worker} of the lost host held"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model import scripts
+from model import leases, scripts
 from model.actions import FAULT, PROGRESS, Moves
 from model.actions.turns import early_request, request
 from model.setting import MOST_CRASHES
@@ -175,7 +175,7 @@ def _is_followed(state: State, worker: int) -> Moves:
     if not is_at_work(state, supervisor) or state.supervisors[supervisor].mail:
         return
     after = state.copy()
-    if scripts.register(after, supervisor, heir):
+    if leases.register(after, supervisor, heir):
         after.put(heir, Process(ALIVE))
         yield f"worker {heir} is registered and forked in the place of worker {worker}", PROGRESS, after
 
