@@ -161,7 +161,7 @@ SCENARIOS = (
     scenario(
         "leases and deaths", "a supervisor that was swept and does not know it has a worker die, and forks another",
         can="timeouts leases", queues=(0,), faults={"stalls": 1, "kills": 1},
-        owners=(0, 0, 1), first=(0, 2), heirs={0: 1}, supervisors=2, leading=(0, 1),
+        owners=(0, 0, 1, 1), first=(0, 2), heirs={0: 1, 2: 3}, supervisors=2, leading=(0, 1),
     ),
     scenario(
         "lost hosts", "a job whose start is the end of its host, and one beside it that does no harm",
