@@ -92,6 +92,8 @@ class Outcomes:
         self._numbers = itertools.count()
         self._soon: list[Wait] = []
         self._listener: threading.Thread | None = None
+        self._listening = False
+        """Whether the listener blocks at the server, or is about to."""
         self._closed = False
 
     def begin(self, ids: Sequence[str], notify: Callable[[], object], known: bool) -> Wait:
@@ -119,6 +121,8 @@ class Outcomes:
                 else:
                     del self._waiting[id]
                     alone.append(id)
+            # The next check may be a minute away, and would hold them until then.
+            wait.ids = ()
         if alone and not self._closed:
             # When the interpreter ends no thread takes it any more; the server forgets waiters by itself.
             with contextlib.suppress(RuntimeError):
@@ -154,12 +158,14 @@ class Outcomes:
             self._closed = True
             waiting = list(self._waiting)
             listener, self._listener = self._listener, None
+            listening = self._listening
             self._wanted.notify_all()
         self._cut_off(waiting)
         if listener is not None and listener is not threading.current_thread():
-            # An empty push, so that the listener looks up; else it does so by itself, a little later.
-            with contextlib.suppress(*BROKEN):
-                self._store.notify([f"waits:{self._client}"], "")
+            if listening:
+                # An empty push, so that the listener looks up; else it does so by itself, a little later.
+                with contextlib.suppress(*BROKEN):
+                    self._store.notify([f"waits:{self._client}"], "")
             listener.join(timeout=2 * FIRST_PAUSE)
 
     def _unwait(self, ids: list[str]) -> None:
@@ -276,7 +282,14 @@ class Outcomes:
                 connection.disconnect()  # type: ignore[no-untyped-call]
 
     def _listen_once(self, connection: redis.Connection) -> None:
-        told = self._store.told(self._client, connection, self._patience())
+        with self._lock:
+            if self._closed:
+                return
+            self._listening = True
+        try:
+            told = self._store.told(self._client, connection, self._patience())
+        finally:
+            self._listening = False
         self._deliver((id, ending) for id, ending in told if ending)
         # What is too large to be pushed is only announced. Who asks for a job that nobody waits for would wait for it.
         self._ask([id for id, ending in told if id in self._waiting and not ending])

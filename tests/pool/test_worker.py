@@ -199,7 +199,7 @@ def test_jobs_of_all_queues_come_to_all_workers_in_turn(bench: Bench) -> None:
 
 
 def test_an_idle_pool_is_silent(bench: Bench) -> None:
-    """A supervisor alone renews its lease twelve times in it, and nobody else says anything."""
+    """A supervisor alone renews its lease twelve times in it, by some three commands; nobody else says anything."""
     bench.start("--lease", "12")
     bench.manager.enqueue(name="echo", queue="q").result(timeout=LONG)
     client = bench.store.server.client()
@@ -210,5 +210,5 @@ def test_an_idle_pool_is_silent(bench: Bench) -> None:
     counted = commands(), time.monotonic()
     time.sleep(3)  # what happens in this time is what is asked
     said, seconds = commands() - counted[0] - 1, time.monotonic() - counted[1]
-    assert said <= 3 * seconds
+    assert said <= 5 * seconds
     wait_until(lambda: bench.store.quiet(), "not quiet")

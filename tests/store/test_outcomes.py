@@ -457,6 +457,23 @@ def test_the_listener_ends_when_its_manager_is_closed(manager: QueueManager[Any]
     assert not listener.is_alive()
 
 
+def test_a_manager_that_is_closed_leaves_nothing_for_its_listener_to_read(
+    namespace: str, manager: QueueManager[Any], hand: Hand
+) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    batch = hand.claim()
+    timer = threading.Timer(0.3, hand.settle, (batch, done))
+    timer.start()
+    handle.result(timeout=LONG)
+    timer.join()
+    outcomes, store = manager._client.outcomes, hand._store
+    until(lambda: not outcomes._listening)
+    client = store.server.client()
+    manager.close()
+    assert not client.exists(f"{{{namespace}}}:waits:{outcomes._client}")
+    client.close()
+
+
 class Size(msgspec.Struct):
     width: int
 
