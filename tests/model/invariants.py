@@ -70,7 +70,7 @@ def is_done(state: State) -> bool:
     absent = _absent(state, acknowledged=True)
     if not all(outcome or job in absent for job, outcome in enumerate(state.outcomes)):
         return False
-    if any(process.inside for process in state.processes):
+    if any(process.inside and process.life == ALIVE for process in state.processes):
         return False
     if any(client.state not in ("answered", "new") for client in state.clients):
         return False
