@@ -44,7 +44,7 @@ end
 local UNREADABLE = 'tempotask/unreadable'
 
 local function is_priority(text)
-  return string.find(text, '^%-?%d+$') and #text <= 8
+  return text == '0' or string.find(text, '^%-?%d+$') and #text <= 8
 end
 
 -- flags, id, queue and priority of a record, and where its name begins. A script that stopped here would have done
