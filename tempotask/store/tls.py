@@ -10,6 +10,7 @@ import re
 from redis import RedisError
 
 TROUBLE = (
+    ("KEY_VALUES_MISMATCH", "the key that ssl_keyfile names in the URL is not that of the certificate"),
     ("mismatch", "its certificate is for another name: reach it by the name that the certificate has"),
     ("has expired", "its certificate has expired: it needs a new one"),
     (
@@ -23,7 +24,6 @@ TROUBLE = (
     ("ALERT_UNKNOWN_CA", "it does not trust who has signed our certificate (ssl_certfile in the URL)"),
     ("WRONG_VERSION_NUMBER", "it does not speak TLS: write redis:// instead of rediss://"),
     ("NO_CERTIFICATE_OR_CRL_FOUND", "the file that ssl_ca_certs names in the URL holds no certificate"),
-    ("KEY_VALUES_MISMATCH", "the key that ssl_keyfile names in the URL is not that of the certificate"),
     ("[SSL] PEM lib", "ssl_certfile or ssl_keyfile in the URL is no such file, or ssl_password does not open the key"),
 )
 """Words of an error, and what they mean; the first that fits."""

@@ -92,6 +92,13 @@ def test_a_certificate_for_another_name_is_refused(server: TlsServer, authority:
     assert "its certificate is for another name" in told
 
 
+def test_a_key_that_is_not_that_of_our_certificate_is_refused(asking: TlsServer, authority: Authority) -> None:
+    certificate, _ = authority.sign("one")
+    _, key = authority.sign("another")
+    told = refusal(asking.url(ssl_ca_certs=authority.certificate, ssl_certfile=certificate, ssl_keyfile=key))
+    assert "the key that ssl_keyfile names in the URL is not that of the certificate" in told
+
+
 def test_files_that_are_not_there_or_are_something_else_are_named(
     server: TlsServer, authority: Authority, folder: Path
 ) -> None:
