@@ -64,6 +64,8 @@ class Client:
         self.namespace = namespace
         self._options = options
         self._tasks = tasks
+        self.reruns = 0
+        """Grows when a job may have been run again under its id: what handles have seen may be of an earlier run."""
         # A URL that says nothing is refused here, not at the first use.
         self._server = None if db is None else Server(db, connect_timeout=options.connect_timeout)
         self._forget()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from tempotask.durations import patience
-from tempotask.errors import InvalidOptions
+from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired
 from tempotask.names import short
 from tempotask.store.endings import ain_order, in_order
 from tempotask.store.records import decode_outcome
@@ -38,8 +38,9 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
     _client: Client
     _known: bool = True
     """Whether this process saw the job being added."""
-    _seen: Ending | None = None
-    """The ending that `wait` or `as_completed` saw, for the next who wants the result: the server may forget it."""
+    _seen: tuple[Ending, int] | None = None
+    """The ending that `wait` or `as_completed` saw, for the next who wants the result: the server may forget it. And
+    the client's `reruns` by then."""
 
     def status(self) -> Status:
         """Where the job is now.
@@ -71,10 +72,11 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             JobNotFound: nobody knows it.
             TimeoutError: the `timeout` is over; the job goes on.
         """
-        ending = self._taken()
+        seen = self._seen
+        ending = self._fresh(seen)
         if ending is None:
             (ending,) = in_order(self._client.outcomes, [self.id], timeout, self._known)
-        return self._value(ending)
+        return self._value(ending, seen)
 
     def cancel(self) -> bool:
         """Cancels the job; whether it will be cancelled. One that has not started never does; one that runs is ended.
@@ -99,10 +101,11 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
 
     async def aresult(self, timeout: float | None = None) -> R:
         """`result`, to be awaited."""
-        ending = self._taken()
+        seen = self._seen
+        ending = self._fresh(seen)
         if ending is None:
             (ending,) = [one async for one in ain_order(self._client.outcomes, [self.id], timeout, self._known)]
-        return self._value(ending)
+        return self._value(ending, seen)
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.aresult().__await__()
@@ -115,14 +118,23 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             ResultExpired, JobNotFound: there is no status to tell.
         """
         (ending,) = [one async for one in ain_order(self._client.outcomes, [self.id], timeout, self._known)]
-        self._seen = ending
+        self._saw(ending)
         return await self._client.apart(self._client.final_status, self.id, ending)
 
-    def _taken(self) -> Ending | None:
-        ending, self._seen = self._seen, None
-        return ending
+    def _saw(self, ending: Ending) -> None:
+        self._seen = ending, self._client.reruns
 
-    def _value(self, ending: Ending) -> R:
+    def _fresh(self, seen: tuple[Ending, int] | None) -> Ending | None:
+        """What was seen, unless the job may have been run again since: handles follow the newest run."""
+        return seen[0] if seen is not None and seen[1] == self._client.reruns else None
+
+    def _value(self, ending: Ending, seen: tuple[Ending, int] | None) -> R:
+        """The result. `seen` takes the place of an ending that the server has let go of meanwhile; it is let go of too,
+        as results may be large."""
+        if self._seen is seen:
+            self._seen = None
+        if seen is not None and isinstance(ending, ResultExpired | JobNotFound):
+            ending = seen[0]
         if not isinstance(ending, bytes):
             raise ending
         outcome = decode_outcome(ending)
@@ -145,20 +157,30 @@ class JobHandles(list[JobHandle[R]]):
         """
         if not self:
             return []
-        client, missing = self[0]._client, self._missing()
-        with contextlib.closing(in_order(client.outcomes, missing, timeout, True)) as endings:
-            return [handle._value(handle._taken() or next(endings)) for handle in self]
+        client, seen, endings = self[0]._client, *self._by_now()
+        missing = [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
+        with contextlib.closing(in_order(client.outcomes, missing, timeout, True)) as others:
+            return [
+                handle._value(next(others) if ending is None else ending, one)
+                for handle, one, ending in zip(self, seen, endings, strict=True)
+            ]
 
     async def aresults(self, timeout: float | None = None) -> list[R]:
         """`results`, to be awaited."""
         if not self:
             return []
-        client, missing = self[0]._client, self._missing()
-        async with contextlib.aclosing(ain_order(client.outcomes, missing, timeout, True)) as endings:
-            return [handle._value(handle._taken() or await endings.__anext__()) for handle in self]
+        client, seen, endings = self[0]._client, *self._by_now()
+        missing = [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
+        async with contextlib.aclosing(ain_order(client.outcomes, missing, timeout, True)) as others:
+            return [
+                handle._value(await others.__anext__() if ending is None else ending, one)
+                for handle, one, ending in zip(self, seen, endings, strict=True)
+            ]
 
-    def _missing(self) -> list[str]:
-        return [handle.id for handle in self if handle._seen is None]
+    def _by_now(self) -> tuple[list[tuple[Ending, int] | None], list[Ending | None]]:
+        """What each handle has seen by now, and which of it still counts; others may see more meanwhile."""
+        seen = [handle._seen for handle in self]
+        return seen, [handle._fresh(one) for handle, one in zip(self, seen, strict=True)]
 
 
 class as_completed(Generic[R]):
@@ -178,7 +200,7 @@ class as_completed(Generic[R]):
         course = _Course(self._handles, ready.set)
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         try:
-            course.ask()
+            course.ask(self._timeout)
             while course.left:
                 ready.clear()
                 if finished := course.finished():
@@ -234,9 +256,9 @@ class _Course(Generic[R]):
             known = all(handle._known for ones in by_id.values() for handle in ones)
             self._parts.append((client.outcomes, client.outcomes.begin(list(by_id), notify, known), by_id))
 
-    def ask(self) -> None:
+    def ask(self, timeout: float | None) -> None:
         for outcomes, wait, _ in self._parts:
-            outcomes.ask(wait)
+            outcomes.ask_within(wait, timeout)
 
     def ask_soon(self) -> None:
         for outcomes, wait, _ in self._parts:
@@ -248,7 +270,7 @@ class _Course(Generic[R]):
         for _, wait, by_id in self._parts:
             for id, ending in wait.take().items():
                 for handle in by_id[id]:
-                    handle._seen = ending
+                    handle._saw(ending)
                     found.append(handle)
         self.left -= len(found)
         return found

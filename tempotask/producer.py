@@ -118,6 +118,8 @@ class Producer:
                 handles += _told(under_way, stream.created())
                 under_way = following
                 stream.send(addition)
+                if addition.singles:
+                    self._client.reruns += 1
             handles += _told(under_way, stream.created())
         except TempoTaskError as error:
             if isinstance(error, NotDurable):
@@ -137,6 +139,9 @@ class Producer:
         except NotDurable as error:
             error.handles = self.handles(jobs, error.created)
             raise
+        finally:
+            if any(job.given_id for job in jobs):
+                self._client.reruns += 1
         return self.handles(jobs, created)
 
     def _schedule(

@@ -29,7 +29,7 @@ def in_order(
     arrived: dict[str, Ending] = {}
     repeated = _repeated(ids)
     try:
-        outcomes.ask(wait)
+        outcomes.ask_within(wait, timeout)
         for id in ids:
             while id not in arrived:
                 ready.clear()

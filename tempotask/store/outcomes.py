@@ -39,6 +39,8 @@ CHUNK = 1000
 """Ids in one question."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 """Seconds of silence after which a wait is asked for again: at first, and at last."""
+ANSWER = 1.0
+"""Seconds that even those who do not wait for a job give the server to answer."""
 LINGER = 10.0
 """Seconds that the listener stays when nobody waits."""
 LIVING = 3
@@ -49,7 +51,7 @@ BROKEN = (redis.RedisError, OSError, ServerUnavailable)
 class Wait:
     """Somebody's waiting for some jobs. `notify` is called, from any thread, when something has arrived."""
 
-    __slots__ = ("_arrived", "_lock", "ended", "ids", "known", "notify", "pause")
+    __slots__ = ("_arrived", "_lock", "asked", "ended", "ids", "known", "notify", "pause")
 
     def __init__(self, ids: Sequence[str], notify: Callable[[], object], known: bool, lock: threading.Lock) -> None:
         self._lock = lock
@@ -57,6 +59,8 @@ class Wait:
         self.notify = notify
         self.known = known
         """Whether this process saw these jobs being added."""
+        self.asked: Callable[[], object] | None = None
+        """Called when the server has been asked by `ask_soon`."""
         self.pause = FIRST_PAUSE
         self.ended = False
         self._arrived: dict[str, Ending] = {}
@@ -144,6 +148,17 @@ class Outcomes:
                 raise
         self._check_later(wait)
 
+    def ask_within(self, wait: Wait, timeout: float | None) -> None:
+        """`ask`, for a caller who waits so many seconds for the jobs, and hardly longer than that for the server."""
+        if timeout is None or timeout >= self._server.connect_timeout:
+            self.ask(wait)
+            return
+        asked = threading.Event()
+        wait.asked = asked.set
+        self.ask_soon(wait)
+        # What has ended by now is told even to those who do not wait at all.
+        asked.wait(max(timeout, ANSWER))
+
     def ask_soon(self, wait: Wait) -> None:
         """`ask`, in a thread of the executor; many calls that come together become one question."""
         with self._lock:
@@ -207,6 +222,8 @@ class Outcomes:
                 self._give_up(wait, error)
         for wait in waits:
             self._check_later(wait)
+            if wait.asked is not None:
+                wait.asked()
 
     def _give_up(self, wait: Wait, error: Exception) -> None:
         told = error if isinstance(error, TempoTaskError) else ServerUnavailable(f"the server can't be asked: {error}")
@@ -268,7 +285,9 @@ class Outcomes:
                         connection.disconnect()  # type: ignore[no-untyped-call]
                         connection = None
                     with self._wanted:
-                        self._wanted.wait_for(lambda: self._closed, timeout=min(FIRST_PAUSE, 0.05 * 2**breaks))
+                        self._wanted.wait_for(
+                            lambda: self._closed, timeout=min(FIRST_PAUSE, 0.05 * 2 ** min(breaks, 10))
+                        )
         except Exception as error:
             # Nobody would ever be told again: better an error in the hands of all who wait.
             with self._lock:

@@ -24,6 +24,7 @@ from tempotask import (
     Job,
     JobCancelled,
     JobFailed,
+    JobHandles,
     JobNotFound,
     JobTimeout,
     QueueManager,
@@ -455,6 +456,86 @@ def test_the_listener_ends_when_its_manager_is_closed(manager: QueueManager[Any]
     manager.close()
     listener.join(timeout=LONG)
     assert not listener.is_alive()
+
+
+def test_results_stay_in_order_while_others_wait_for_the_same_handles(manager: QueueManager[Any], hand: Hand) -> None:
+    handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(200))
+
+    async def both() -> list[Any]:
+        results, *_ = await asyncio.gather(handles.aresults(), *(handle.wait() for handle in handles))
+        return results
+
+    thread = threading.Thread(target=hand.finish, args=(200, done))
+    thread.start()
+    assert asyncio.run(both()) == [f"result of {handle.id}" for handle in handles]
+    thread.join()
+
+
+def test_results_beside_as_completed_are_each_their_own(manager: QueueManager[Any], hand: Hand) -> None:
+    for _ in range(10):
+        handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(200))
+        threads = [
+            threading.Thread(target=hand.finish, args=(200, done)),
+            threading.Thread(target=lambda handles=handles: list(as_completed(handles, timeout=LONG))),
+        ]
+        for thread in threads:
+            thread.start()
+        assert handles.results(timeout=LONG) == [f"result of {handle.id}" for handle in handles]
+        for thread in threads:
+            thread.join()
+
+
+def test_a_handle_that_is_twice_among_others_gives_its_result_twice(manager: QueueManager[Any], hand: Hand) -> None:
+    (handle,) = manager.enqueue_many([{"name": "job", "queue": "q"}])
+    hand.finish(1, done)
+    assert list(as_completed([handle], timeout=LONG)) == [handle]
+    assert JobHandles([handle, handle]).results(timeout=LONG) == [f"result of {handle.id}"] * 2
+
+
+def test_a_handle_whose_end_was_seen_follows_a_newer_run(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q", options={"id": "again"})
+    hand.finish(1, done)
+    assert list(as_completed([handle], timeout=LONG)) == [handle]
+    assert manager.enqueue(name="job", queue="q", options={"id": "again"}).created
+    hand.finish(1, lambda id: Outcome("completed", "q", "job", msgspec.Raw(msgspec.msgpack.encode("newer"))))
+    assert handle.result(timeout=LONG) == "newer"
+
+
+def test_what_was_seen_is_told_also_when_it_is_kept_no_longer(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    batch = hand.claim()
+    timer = threading.Timer(0.3, hand.settle, (batch, done, 1))
+    timer.start()
+    assert list(as_completed([handle], timeout=LONG)) == [handle]
+    timer.join()
+    manager._client.reruns += 1  # as if something else had been run again
+    until(lambda: manager._client.store.outcomes_of([handle.id]) == [None])
+    assert handle.result(timeout=LONG) == f"result of {handle.id}"
+
+
+def test_who_does_not_wait_is_told_what_is_there(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    with pytest.raises(TimeoutError):
+        handle.result(timeout=0)
+    hand.finish(1, done)
+    assert handle.result(timeout=0) == f"result of {handle.id}"
+
+
+def test_the_time_of_the_caller_counts_also_while_the_server_is_away(start_server: Callable[..., Any]) -> None:
+    server = start_server()
+    with QueueManager.init(server.url, options={"connect_timeout": LONG}) as manager:
+        handle = manager.enqueue(name="job", queue="q")
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            for wait in (handle.result, JobHandles([handle]).results, manager.handle(handle.id).result):
+                with pytest.raises(TimeoutError):
+                    wait(timeout=0.1)
+            with pytest.raises(TimeoutError):
+                list(as_completed([handle], timeout=0.1))
+            assert time.monotonic() - began < LONG / 2
+        finally:
+            server.process.send_signal(signal.SIGCONT)
 
 
 def test_a_manager_that_is_closed_leaves_nothing_for_its_listener_to_read(
