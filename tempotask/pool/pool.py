@@ -218,9 +218,10 @@ class UnifiedWorkerPool:
         Raises `OSError` when the system refuses what is needed for it, descriptors for one.
         """
         worker = WorkerProcess(spec)
-        # The lowest free number is taken, so it tells how many are. What is done for a worker needs some more, for a
-        # moment each, and must not fail.
-        if worker.block.fd > resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FDS:
+        # The lowest free number is taken, so it tells how many are. Each worker that is not born yet brings a pidfd, and
+        # what is done for one needs some more, for a moment each, and must not fail.
+        to_come = 1 + sum(not other.pid for other in self.workers.values())
+        if worker.block.fd > resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FDS - to_come:
             worker.close()
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self.workers[worker.id] = worker

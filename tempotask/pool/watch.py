@@ -120,6 +120,9 @@ class Watch:
 
     def tick(self, now: float) -> None:
         """Looks once; `now` is of the monotonic clock. Called every few milliseconds while the worker is busy."""
+        if self._killed and self.worker.pid and not self.pid:
+            # It was not born yet when it was to be killed.
+            self.worker.kill_group()
         self.pid = self.worker.pid or self.pid
         if not self.worker.pid or self.worker.state == "ending":
             return

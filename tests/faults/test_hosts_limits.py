@@ -28,6 +28,13 @@ tempotask = QueueManager.init()
 def double(job: Job[int], ctx: Context[Any]) -> int:
     return 2 * job.data
 """
+SLOWLY_BORN = f"""
+import os
+import time
+
+os.register_at_fork(before=lambda: time.sleep(0.15))
+{APPLICATION}
+"""
 _uids = iter(range(61_000 + os.getpid() % 4000, 70_000))
 
 
@@ -70,6 +77,18 @@ def test_more_workers_than_there_are_descriptors_for_is_said_in_one_line(
     assert supervisor.end() == 2
     assert "Traceback" not in supervisor.log
     assert supervisor.lines[-1].startswith("tempotask-supervisor: no worker lived through its start")
+
+
+def test_workers_that_are_slow_to_be_born_do_not_take_the_descriptors_that_the_supervisor_needs_itself(
+    start_server: Callable[..., Any], make_bench: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOWLY_BORN)
+    bench = make_bench(start_server().url)
+    supervisor = bench.begin(app="slow:tempotask", folder=tmp_path, workers=40, through=host.descriptors(64))
+    supervisor.wait_for("can't be started")
+    # Meanwhile it looks at the nursery, which keeps it waiting.
+    assert supervisor.end() == 2, supervisor.log
+    assert "Traceback" not in supervisor.log
 
 
 def test_while_the_system_refuses_to_fork_a_dead_worker_is_replaced_with_growing_pauses(
