@@ -218,7 +218,7 @@ class UnifiedWorkerPool:
         Raises `OSError` when the system refuses what is needed for it, descriptors for one.
         """
         worker = WorkerProcess(spec)
-        # The lowest free number is taken, so it tells how many are. Each worker that is not born yet brings a pidfd, and
+        # The lowest free number is taken, so it tells how many are. Each worker that is not born yet brings a pidfd;
         # what is done for one needs some more, for a moment each, and must not fail.
         to_come = 1 + sum(not other.pid for other in self.workers.values())
         if worker.block.fd > resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FDS - to_come:
