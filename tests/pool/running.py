@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -139,9 +140,11 @@ class Supervisor:
         """As a machine does that loses its power: all at once, nobody sees another die."""
         processes = self.tree()
         for process in processes:
-            process.send_signal(signal.SIGSTOP)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
         for process in processes:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self.end()
         psutil.wait_procs(processes, timeout=LONG)
 
