@@ -13,18 +13,23 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import psutil
 import pytest
 from pool.running import wait_until
 from torture.campaign import Campaign, Size, drawn_from
-from torture.fault import Fault, Injection, NotHere, Setting, Violation
-from torture.judge import LOST, OTHER, TWICE, check
+from torture.fault import Fault, Injection, NotHere, Overtaken, Setting, Violation
+from torture.faults import FAULTS
+from torture.judge import LOST, OTHER, TWICE, Verdict, check
 from torture.ledger import PATH, Ledger, Pen
 from torture.leftovers import SHARED, Census, left
+from torture.part import Attempt, Part
 from torture.table import report
 from torture.tally import Tally
 from torture.world import World
+
+from tempotask.errors import ResultExpired, ServerUnavailable
 
 # -- what is looked at beside the ledger
 
@@ -99,6 +104,71 @@ def test_the_ledger_has_what_handlers_wrote_whatever_they_do_to_their_descriptor
         assert ledger.ended == {"j", "k"}
         ledger.forget()
         assert not ledger.entries()
+
+
+# -- several faults at once
+
+
+def part(*faults: Fault, supervisors: int = 0) -> tuple[Verdict, list[Attempt]]:
+    """What comes of all of them together, in one world."""
+    with closing(World(Setting(supervisors=supervisors, workers=1, load=False))) as world:
+        world.start()
+        together = Part(world, faults, 1, 0, 0)
+        return together.run(), together.attempts
+
+
+@pytest.mark.slow
+def test_faults_that_end_supervisors_at_the_same_time_each_end_one() -> None:
+    names = ("supervisor killed", "supervisor told to end", "supervisor killed with its tree", "nursery killed")
+    verdict, attempts = part(*(fault for fault in FAULTS if fault.name in names), supervisors=1)
+    assert not verdict.found
+    failed = [f"{one.fault.name}: {one.trace}" for one in attempts if not (one.injection or one.overtaken)]
+    assert not failed
+    assert all(one.injection for one in attempts if one.fault.name.startswith("supervisor"))
+
+
+def meet(error: Exception) -> Callable[[World], Injection]:
+    def inject(world: World) -> Injection:
+        raise error
+
+    return inject
+
+
+@pytest.mark.parametrize(
+    ("error", "beside", "right"),
+    [
+        (Overtaken("gone"), "process", True),
+        (psutil.NoSuchProcess(1), "process", True),
+        (ServerUnavailable("away"), "server", True),
+        (ServerUnavailable("away"), "process", False),
+        (ResultExpired("of a job"), "process", False),
+        (KeyError("a mistake of the fault's"), "process", False),
+        (AssertionError("the death is not noticed"), "process", False),
+    ],
+)
+def test_only_what_another_fault_may_bring_about_is_not_held_against_a_fault(
+    error: Exception, beside: str, right: bool
+) -> None:
+    _, (met, _) = part(Fault("one", "process", meet(error)), Fault("other", beside, do_nothing))
+    assert met.overtaken is right
+
+
+def test_a_fault_that_is_alone_was_overtaken_by_nobody() -> None:
+    _, (met,) = part(Fault("one", "process", meet(Overtaken("gone"))))
+    assert met.error is not None
+    assert not met.overtaken
+
+
+def test_a_fault_that_is_not_over_in_its_time_could_not_be_injected() -> None:
+    over = Event()
+
+    def inject(world: World) -> Injection:
+        over.wait(60)
+        return Injection()
+
+    _, (hung,) = part(Fault("one", "process", inject, within=0.1))
+    over.set()
+    assert isinstance(hung.error, TimeoutError)
 
 
 # -- all together, on real processes

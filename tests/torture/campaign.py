@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from torture.fault import Fault, NotHere, Setting
+from torture.fault import WAY, Fault, NotHere, Setting
 from torture.judge import OTHER, Found, Verdict
 from torture.leftovers import Census, end_all, left
 from torture.part import Attempt, Part
@@ -17,8 +17,6 @@ from torture.tally import Tally
 from torture.world import World
 
 PLAIN = Setting()
-WAY = frozenset({"server", "network"})
-"""Of these two groups, one fault at a time: each puts the server or the way to it right again at its end."""
 TOGETHER = ((1, 3), (2, 3), (3, 1))
 """How many faults a mixed part has, and how often."""
 

@@ -19,6 +19,14 @@ class NotHere(Exception):
     """Raised by a fault that this machine does not let happen: say why. It is listed, and counts as no violation."""
 
 
+class Overtaken(Exception):
+    """Raised by a fault that finds gone what it breaks, as another fault was there first: say what is gone."""
+
+
+WAY = frozenset({"server", "network"})
+"""Of these two groups, one fault at a time: each puts the server or the way to it right again at its end."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """The world that a fault needs."""
@@ -68,3 +76,5 @@ class Fault:
     """Whether it may be mixed with others, at random, in the plain world; else it gets a world of its own."""
     quick: bool = False
     """Whether it is part of `quick`."""
+    within: float = 240.0
+    """Seconds that no injection takes."""

@@ -13,19 +13,16 @@ import psutil
 from pool.running import LONG
 
 from tempotask import TempoTaskError
-from torture.fault import Fault, Injection, Violation
+from tempotask.errors import ServerUnavailable
+from torture.fault import WAY, Fault, Injection, Overtaken, Violation
 from torture.judge import OTHER, Found, Verdict, judge
 from torture.load import Load
 from torture.world import World
 
-HUNG = 240.0
-"""Seconds that no injection takes."""
 SETTLED = 60.0
 """Seconds without a job that ends, after which what is left never will."""
 APART = 1.5
 """Faults that are mixed begin within so many seconds."""
-OVERTAKEN = (psutil.Error, LookupError, TempoTaskError, ProcessLookupError)
-"""What a fault may meet with when another was there first."""
 
 
 @dataclass
@@ -68,7 +65,7 @@ class Part:
             for attempt in self.attempts:
                 attempt.thread = threading.Thread(target=self._inject, args=(attempt,), daemon=True)
                 attempt.thread.start()
-            self._join(HUNG)
+            self._join(max(attempt.fault.within for attempt in self.attempts))
             if load is not None:
                 load.finish()
                 if load.error:
@@ -110,7 +107,14 @@ class Part:
             self.found.append(Found(OTHER, f"{attempt.fault.name}: {violation}"))
         except BaseException as error:
             attempt.error, attempt.trace = error, traceback.format_exc()
-            attempt.overtaken = len(self.attempts) > 1 and isinstance(error, OVERTAKEN)
+            attempt.overtaken = self._overtaken(attempt, error)
+
+    def _overtaken(self, attempt: Attempt, error: BaseException) -> bool:
+        """Whether another fault of this part may have brought that error about."""
+        others = {other.fault.group for other in self.attempts if other is not attempt}
+        if isinstance(error, ServerUnavailable):
+            return bool(others & WAY)
+        return bool(others) and isinstance(error, (Overtaken, psutil.NoSuchProcess))
 
     def _judge(self) -> Verdict:
         world = self.world

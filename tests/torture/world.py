@@ -11,9 +11,9 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import redis
@@ -26,11 +26,12 @@ from tempotask.store.connect import Server
 from tempotask.store.store import Store
 from torture.chores import MAX_CRASHES, QUEUES, Chore
 from torture.debts import COMPLETED, Debts, Owed
-from torture.fault import Setting
+from torture.fault import Overtaken, Setting
 from torture.ledger import PATH, Ledger
 from torture.proxy import Proxy
 from torture.receipts import Receipts
 
+T = TypeVar("T")
 TESTS = Path(__file__).parent.parent
 NEVER_MS = 600_000
 CHORES = ("short", "busy", "ashort", "poison")
@@ -48,6 +49,9 @@ class World:
         self.supervisors: list[Supervisor] = []
         self.gone: list[Supervisor] = []
         """Those in whose place others are."""
+        self._doomed: set[Supervisor] = set()
+        """Those that a fault ends, gone or not."""
+        self._dooming = threading.Lock()
         self._randoms = threading.local()
         self._heard: dict[Supervisor, int] = {}
         self._counted = 0
@@ -147,6 +151,37 @@ class World:
         self.gone.append(supervisor)
         return self.start_supervisor(*options)
 
+    def victim(self, *, ends: bool = False) -> Supervisor:
+        """A supervisor that is ready and that no fault ends; with `ends`, the caller's does."""
+
+        def free() -> Supervisor | None:
+            with self._dooming:
+                left = [one for one in self.supervisors if one not in self._doomed and one.about("ready: ")]
+                victim = self.random.choice(left) if left else None
+                if victim is not None and ends:
+                    self._doomed.add(victim)
+                return victim
+
+        found = wait_until(free, "no supervisor is ready and left alone")
+        assert found is not None
+        return found
+
+    def wait_about(self, supervisor: Supervisor, what: Callable[[], T], why: str) -> T:
+        """The first true answer to what is asked about a supervisor. Raises `Overtaken` if a fault ends that one."""
+
+        def look() -> T:
+            ended = supervisor.process.poll() is not None
+            if not (answer := what()) and ended and supervisor in self._doomed:
+                raise Overtaken(f"supervisor {supervisor.process.pid} was ended by another fault: {why}")
+            return answer
+
+        return wait_until(look, why)
+
+    def victim_worker(self) -> tuple[psutil.Process, Supervisor]:
+        """A worker, and whose it is."""
+        worker = self.random.choice(wait_until(self.workers, "no worker is there"))
+        return worker, self.owner(worker)
+
     def workers(self) -> list[psutil.Process]:
         """The live workers of all supervisors, without what handlers have forked: that is called like its worker."""
         found: dict[str, psutil.Process] = {}
@@ -158,11 +193,11 @@ class World:
         return list(found.values())
 
     def owner(self, worker: psutil.Process) -> Supervisor:
-        """Whose worker it is, or was while it lived."""
+        """Whose worker it is. Raises `Overtaken` if it is gone."""
         for supervisor in self.supervisors:
             if worker in supervisor.workers():
                 return supervisor
-        raise LookupError(f"no supervisor has worker {worker.pid}")
+        raise Overtaken(f"no supervisor has worker {worker.pid} any more")
 
     def lines(self, text: str) -> list[str]:
         """The lines of all supervisors' logs that have this text in them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from pool.running import wait_until
+from pool.running import LONG, wait_until
 
 from tempotask.store.records import read_registration
 from torture.fault import Fault, Injection
@@ -95,9 +95,12 @@ def late_replies(world: World) -> Injection:
     seconds = world.random.uniform(0.2, 1.0)
     for direction in ("request", "reply"):
         hold = world.proxy.hold("turn", direction)
-        hold.reached.wait(5)
-        time.sleep(seconds)
-        hold.release()
+        try:
+            if not hold.reached.wait(LONG):
+                raise RuntimeError("no turn came by")
+            time.sleep(seconds)
+        finally:
+            hold.release()
     return Injection(note=f"{seconds:.1f} s")
 
 

@@ -149,12 +149,14 @@ def occupy(world: World) -> Injection:
 
         busy = threading.Thread(target=run)
         busy.start()
-        time.sleep(seconds)
-        while busy.is_alive():
-            with contextlib.suppress(redis.ResponseError):  # it has not begun yet, or has ended
-                killer.script_kill()
-            busy.join(0.05)
-        client.config_set("busy-reply-threshold", 5000)
+        try:
+            time.sleep(seconds)
+            while busy.is_alive():
+                with contextlib.suppress(redis.ResponseError):  # it has not begun yet, or has ended
+                    killer.script_kill()
+                busy.join(0.05)
+        finally:
+            client.config_set("busy-reply-threshold", 5000)
     return Injection(note=f"{seconds:.1f} s")
 
 

@@ -15,14 +15,11 @@ from pool.running import LONG, Supervisor, wait_until
 
 from torture.debts import Owed
 from torture.fault import Fault, Injection, Setting, Violation
-from torture.faults.workers import MOMENTS, Direction, all_there
+from torture.faults.workers import MOMENTS, all_there
+from torture.mishap import Direction
 from torture.world import TESTS, World
 
 SWEPT = "starting over under a new id"
-
-
-def chosen(world: World) -> Supervisor:
-    return world.random.choice(world.supervisors)
 
 
 def see_gone(world: World, supervisor: Supervisor, tree: Sequence[psutil.Process], at: float) -> Injection:
@@ -37,7 +34,7 @@ def see_gone(world: World, supervisor: Supervisor, tree: Sequence[psutil.Process
 
 
 def kill(world: World) -> Injection:
-    supervisor = chosen(world)
+    supervisor = world.victim(ends=True)
     tree = supervisor.tree()
     at = time.monotonic()
     supervisor.signal(signal.SIGKILL)
@@ -46,7 +43,7 @@ def kill(world: World) -> Injection:
 
 def kill_tree(world: World) -> Injection:
     """As a machine does that loses its power."""
-    supervisor = chosen(world)
+    supervisor = world.victim(ends=True)
     at = time.monotonic()
     supervisor.kill_tree()
     return see_gone(world, supervisor, (), at)
@@ -68,7 +65,7 @@ def stop(low: float, high: float, *, tree: bool = False) -> Callable[[World], In
     """It is stopped for so many seconds, with all under it or alone."""
 
     def inject(world: World) -> Injection:
-        supervisor = chosen(world)
+        supervisor = world.victim()
         seconds = world.random.uniform(low, high)
         with stopped(supervisor.tree() if tree else supervisor.tree()[:1]):
             time.sleep(seconds)
@@ -82,7 +79,7 @@ def stop(low: float, high: float, *, tree: bool = False) -> Callable[[World], In
 
 def stop_past_lease(world: World) -> Injection:
     """Alone, until others have swept it: it finds that out, and starts over."""
-    supervisor = chosen(world)
+    supervisor = world.victim()
     before, at = len(supervisor.about(SWEPT)), time.monotonic()
     with stopped(supervisor.tree()[:1]):
         wait_until(lambda: len(world.store.registrations()) < len(world.supervisors), "nobody sweeps it")
@@ -97,7 +94,7 @@ def end(*, storm: bool) -> Callable[[World], Injection]:
     """TERM: it ends gently; told again and again, by force."""
 
     def inject(world: World) -> Injection:
-        supervisor = chosen(world)
+        supervisor = world.victim(ends=True)
         tree, at = supervisor.tree(), time.monotonic()
         for _ in range(20 if storm else 1):
             supervisor.signal()
@@ -139,7 +136,7 @@ def _have_it_said(world: World, script: str) -> list[Supervisor]:
     elif script == "register":
         world.random.choice(world.workers()).kill()
     elif script in ("sweep", "leave"):
-        supervisor = chosen(world)
+        supervisor = world.victim()
         if script == "sweep":
             supervisor.kill_tree()
         else:

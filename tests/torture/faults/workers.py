@@ -6,32 +6,30 @@ import signal
 import time
 from collections.abc import Callable, Collection
 from threading import Thread
-from typing import Literal
 
 import psutil
 from pool.running import LONG, Supervisor, wait_until
 
-from torture.fault import Fault, Injection
+from torture.fault import Fault, Injection, Overtaken, Violation
 from torture.ledger import Entry
+from torture.mishap import Direction, Hold
 from torture.world import World
 
 STORM = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 """What a terminal or a service manager may send to all."""
-Direction = Literal["request", "reply"]
-
-
-def chosen(world: World) -> tuple[psutil.Process, Supervisor]:
-    """A worker, and whose it is."""
-    worker = world.random.choice(world.workers())
-    return worker, world.owner(worker)
 
 
 def replaced(world: World, worker: psutil.Process, supervisor: Supervisor, at: float) -> Injection:
     """Waits until the death of a worker is told, and another is in its place."""
-    wait_until(lambda: supervisor.about(f'"pid":{worker.pid}'), "the death is not noticed")
+    wait_for_death(world, worker, supervisor)
     noticed = time.monotonic() - at
     all_there(world)
     return Injection(noticed, at=at)
+
+
+def wait_for_death(world: World, worker: psutil.Process, supervisor: Supervisor) -> list[str]:
+    """What its supervisor says of it."""
+    return world.wait_about(supervisor, lambda: supervisor.about(f'"pid":{worker.pid}'), "the death is not noticed")
 
 
 def all_there(world: World) -> None:
@@ -39,7 +37,7 @@ def all_there(world: World) -> None:
 
 
 def kill(world: World) -> Injection:
-    worker, supervisor = chosen(world)
+    worker, supervisor = world.victim_worker()
     at = time.monotonic()
     worker.kill()
     return replaced(world, worker, supervisor, at)
@@ -49,7 +47,7 @@ def kill_many(world: World) -> Injection:
     """One after the other, as fast as they come."""
     at = time.monotonic()
     for _ in range(10):
-        worker, _ = chosen(world)
+        worker, _ = world.victim_worker()
         worker.kill()
         worker.wait(LONG)
     all_there(world)
@@ -60,7 +58,7 @@ def stop(low: float, high: float) -> Callable[[World], Injection]:
     """It is stopped for so many seconds."""
 
     def inject(world: World) -> Injection:
-        worker, _ = chosen(world)
+        worker, _ = world.victim_worker()
         seconds = world.random.uniform(low, high)
         worker.suspend()
         try:
@@ -75,48 +73,63 @@ def stop(low: float, high: float) -> Callable[[World], Injection]:
 
 def storm(world: World) -> Injection:
     """Signals that are not for it: it goes on."""
-    worker, _ = chosen(world)
+    worker, supervisor = world.victim_worker()
     for _ in range(100):
         worker.send_signal(world.random.choice(STORM))
         time.sleep(0.002)
-    assert worker in world.workers(), "the worker did not go on"
+    if worker not in world.workers():
+        (said, *_) = wait_for_death(world, worker, supervisor)
+        if any(signal.Signals(number).name in said for number in STORM):
+            raise Violation(f"a worker did not go on: {said}")
+        raise Overtaken(f"worker {worker.pid} is gone: {said}")
     return Injection()
 
 
 def kill_stopped(world: World) -> Injection:
     """It dies in the middle of a look: stopped, and what it has not started is about to be given back."""
-    worker, supervisor = chosen(world)
+    worker, supervisor = world.victim_worker()
     hold = world.proxy.hold("give_back", "request", [supervisor.process.pid])
     try:
         worker.suspend()
         world.add("busy", 4, data=0.5)
-        hold.reached.wait(world.setting.lease)
+        held = hold.reached.wait(world.setting.lease)
         at = time.monotonic()
         worker.kill()
     finally:
         hold.release()
-    return replaced(world, worker, supervisor, at)
+    injection = replaced(world, worker, supervisor, at)
+    injection.note = "" if held else "nothing was about to be given back"
+    return injection
 
 
 def kill_at(script: str, direction: Direction) -> Callable[[World], Injection]:
     """A worker dies when its request is on its way, or when the server has done what it asks and it does not know."""
 
     def inject(world: World) -> Injection:
-        hold = world.proxy.hold(script, direction, [worker.pid for worker in world.workers()])
+        workers = wait_until(world.workers, "no worker is there")
+        hold = world.proxy.hold(script, direction, [worker.pid for worker in workers])
         try:
             if script == "say":
                 world.add("busy", 4, data=0.3)
-            assert hold.reached.wait(LONG), f"no worker's {script} came by"
+            wait_until(lambda: reached(hold, workers), f"no worker's {script} came by")
             worker = psutil.Process(hold.pid)
             supervisor = world.owner(worker)
             at = time.monotonic()
             worker.kill()
-            wait_until(lambda: supervisor.about(f'"pid":{worker.pid}'), "the death is not noticed")
+            wait_for_death(world, worker, supervisor)
         finally:
             hold.release()
         return replaced(world, worker, supervisor, at)
 
     return inject
+
+
+def reached(hold: Hold, workers: Collection[psutil.Process]) -> bool:
+    """Whether a message of one of these workers is held. Raises `Overtaken` when they are all gone."""
+    left = any(worker.is_running() for worker in workers)
+    if not hold.reached.is_set() and not left:
+        raise Overtaken("all workers that were there are gone")
+    return hold.reached.is_set()
 
 
 def running(world: World, ids: Collection[str]) -> Entry | None:
@@ -153,12 +166,18 @@ def cancel_and_kill(direction: Direction) -> Callable[[World], Injection]:
 # -- the nursery
 
 
+def some_nursery(world: World) -> tuple[Supervisor, psutil.Process]:
+    """And whose it is."""
+    supervisor = world.victim()
+    nurseries = world.wait_about(supervisor, lambda: supervisor.titled("nursery"), "no nursery is there")
+    return supervisor, nurseries[-1]
+
+
 def kill_nursery(world: World) -> Injection:
-    supervisor = world.random.choice(world.supervisors)
-    nursery = supervisor.nursery()
+    supervisor, nursery = some_nursery(world)
     at = time.monotonic()
     nursery.kill()
-    wait_until(lambda: supervisor.titled("nursery") not in ([], [nursery]), "no other nursery comes")
+    world.wait_about(supervisor, lambda: supervisor.titled("nursery") not in ([], [nursery]), "no other nursery comes")
     noticed = time.monotonic() - at
     all_there(world)
     return Injection(noticed, at=at)
@@ -168,8 +187,9 @@ def stop_nursery(low: float, high: float) -> Callable[[World], Injection]:
     """It is stopped, and meanwhile a worker dies."""
 
     def inject(world: World) -> Injection:
-        supervisor = world.random.choice(world.supervisors)
-        nursery, worker = supervisor.nursery(), world.random.choice(supervisor.workers())
+        supervisor, nursery = some_nursery(world)
+        workers = world.wait_about(supervisor, supervisor.workers, "no worker is there")
+        worker = world.random.choice(workers)
         nursery.suspend()
         try:
             worker.kill()
@@ -184,11 +204,12 @@ def stop_nursery(low: float, high: float) -> Callable[[World], Injection]:
 
 
 def storm_nursery(world: World) -> Injection:
-    nursery = world.random.choice(world.supervisors).nursery()
+    _, nursery = some_nursery(world)
     for _ in range(100):
         nursery.send_signal(world.random.choice(STORM))
         time.sleep(0.002)
-    assert nursery.is_running(), "the nursery did not go on"
+    if not nursery.is_running():
+        raise Overtaken(f"nursery {nursery.pid} did not go on")
     return Injection()
 
 
