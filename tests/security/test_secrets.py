@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import traceback
@@ -107,7 +108,9 @@ def test_what_a_pool_at_work_and_commands_beside_it_put_out_holds_no_secret(
     options = ["--namespace", bench.namespace, "--log-format", "json" if where == "in the query" else "text"]
     environment = {"$TEMPOTASK_DB": {"TEMPOTASK_DB": url}, "init": {"TEST_URL": url}}.get(by, {})
     arguments = ["secretive:tempotask", "--concurrency", "1", *options, *(("--db", url) if by == "--db" else ())]
-    supervisor = Supervisor(arguments, APPS, {**os.environ, **environment})
+    printed = bench.folder / "printed"
+    through = ("sh", "-c", f'exec "$@" > {shlex.quote(str(printed))}', "sh")
+    supervisor = Supervisor(arguments, APPS, {**os.environ, **environment}, through)
     bench.supervisors.append(supervisor)
     supervisor.wait_for("ready: ")
     ids = work(bench)
@@ -123,8 +126,9 @@ def test_what_a_pool_at_work_and_commands_beside_it_put_out_holds_no_secret(
             assert ended.status in (0, 1), ended
             assert_hidden(ended.out, ended.err)
     assert supervisor.stop() == 0
-    assert_hidden(supervisor.log)
-    assert supervisor.about("quotes_its_url") or supervisor.log, "there is a log to be looked at"
+    assert_hidden(supervisor.log, printed.read_text())
+    assert supervisor.about(f"server unix://{server.path}, namespace")
+    assert "shows_all" in printed.read_text(), "what handlers print is looked at too"
 
 
 def test_the_server_is_told_no_secret_but_to_let_us_in(bench: Bench, server: OwnServer, urls: Urls) -> None:
