@@ -182,8 +182,8 @@ def replace(project: Project) -> None:
         with contextlib.suppress(JobFailed):
             handle.result(timeout=60)
             raise Failed("a job that ends its process has not failed")
-    number = REPLACED_BY_RECYCLING * JOBS_OF_A_WORKER
-    producer.enqueue_many({"name": "noop", "queue": "work", "data": n} for n in range(number))
+    jobs = REPLACED_BY_RECYCLING * JOBS_OF_A_WORKER
+    producer.enqueue_many({"name": "noop", "queue": "work", "data": n} for n in range(jobs))
     project.all_settled()
     project.wait_idle()
 

@@ -12,6 +12,8 @@ from tempotask.store.reading import pages
 from tempotask.store.records import FINISHED, flag
 
 JOBS, MAX_CRASHES = 1000, 3
+MARKS = "ch"
+"""Flags of a job that is blamed for a crash, or suspected."""
 
 
 def ended_well(handle: JobHandle[None]) -> bool:
@@ -46,7 +48,8 @@ def once(bench: Bench) -> tuple[int, int, int]:
             for stored in pages(project.store, f"history:work:{status}")
             for job in decode_page(stored).jobs
         ]
-        blamed = sum(1 for job in finished if job.record.id != poison and flag(job.record, "c"))
+        others = [job.record for job in finished if job.record.id != poison]
+        blamed = sum(any(flag(record, mark) for mark in MARKS) for record in others)
         return starts[poison], blamed, lost
 
 

@@ -10,10 +10,12 @@ import random
 import threading
 import time
 
-from benchmarks.harness import Bench, Project, Row, Spread, at_most
+from benchmarks.harness import Bench, Failed, Project, Row, Spread, at_most
 from tempotask import JobHandle, ServerUnavailable, TempoTaskError
 
 PRODUCERS = 2
+JOBS_BETWEEN_KILLS = 10
+"""Each producer adds far more; fewer mean that it has not worked."""
 
 
 class Producer:
@@ -49,15 +51,15 @@ def kill_often(bench: Bench, kills: int) -> None:
 
 def count(project: Project, handles: list[JobHandle[None]]) -> tuple[int, int]:
     """How many acknowledged jobs were lost, and how many jobs were started more than once."""
-    lost = 0
+    lost = set()
     for handle in handles:
         try:
             handle.result(timeout=60)
         except (TempoTaskError, TimeoutError):
-            lost += 1
+            lost.add(handle.id)
     starts = collections.Counter(line.split()[1] for line in (project.folder / "ledger").read_text().splitlines())
-    lost += sum(handle.id not in starts for handle in handles)
-    return lost, sum(number > 1 for number in starts.values())
+    lost |= {handle.id for handle in handles} - starts.keys()
+    return len(lost), sum(number > 1 for number in starts.values())
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -71,6 +73,8 @@ def measure(bench: Bench) -> list[Row]:
             for producer in producers:
                 producer.end()
         project.all_settled()
+        if min(len(producer.handles) for producer in producers) < JOBS_BETWEEN_KILLS * kills:
+            raise Failed(f"the producers added only {[len(producer.handles) for producer in producers]} jobs")
         handles = [handle for producer in producers for handle in producer.handles]
         lost, again = count(project, handles)
     what = f"server killed {kills} times under appendfsync always, {len(handles):,} jobs added one at a time"
