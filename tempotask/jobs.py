@@ -14,6 +14,7 @@ from tempotask.info import JobInfo, JobInfos, QueueInfo, infos_of, queue_infos_o
 from tempotask.names import check_name, check_sought
 from tempotask.options import whole
 from tempotask.store.lists import Filter, status_of
+from tempotask.store.reading import queue_names
 from tempotask.store.records import FINISHED
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ class Jobs:
 
     def get_queues_list(self) -> list[str]:
         """The names of the queues known to the server or declared here, sorted."""
-        known = (name.decode() for name in self._client.store.read("SMEMBERS", "queues"))
-        return sorted({*known, *(queue for queue, _ in self.tasks)})
+        return sorted({*queue_names(self._client.store), *(queue for queue, _ in self.tasks)})
 
     def get_jobs_list(self) -> list[str]:
         """The names of the tasks declared here, sorted."""
@@ -149,7 +149,10 @@ class Jobs:
         An unfinished job is left alone, and so is one that history does not keep any more, or whose large payload
         was let go when it completed.
         """
-        return self._client.acting.retry(check_sought(id))
+        try:
+            return self._client.acting.retry(check_sought(id))
+        finally:
+            self._client.reruns += 1
 
     def retry_jobs(self, queue: str | None = None, status: str = "failed", name: str | None = None) -> int:
         """`retry_job_by_id` for all finished jobs of a status, the oldest first; how many.
@@ -161,7 +164,10 @@ class Jobs:
         wanted = Filter.of(queue, status, name)
         if wanted.status not in FINISHED:
             raise InvalidOptions(f"status={status!r}: only finished jobs can be tried again: {', '.join(FINISHED)}")
-        return self._client.acting.retry_all(wanted)
+        try:
+            return self._client.acting.retry_all(wanted)
+        finally:
+            self._client.reruns += 1
 
     # -- cancelling and deleting
 

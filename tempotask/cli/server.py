@@ -25,6 +25,7 @@ def server(db: str | None, namespace: str, as_json: bool) -> None:
 
 def _report(store: Store) -> dict[str, Any]:
     """Where the server is, what it is, what a namespace has there."""
+    from tempotask.store.facts import number
     from tempotask.store.snapshot import names
 
     who = store.server.check()
@@ -45,7 +46,7 @@ def _report(store: Store) -> dict[str, Any]:
             {
                 "id": id,
                 "lease": "swept" if leases.get(id) == "swept" else "none" if id not in leases else "held",
-                "lease_seconds": float(leases[id]) / 1000 - now if leases.get(id, "swept") != "swept" else None,
+                "lease_seconds": number(leases[id]) / 1000 - now if leases.get(id, "swept") != "swept" else None,
                 "workers": workers[id],
                 **_registration(told),
             }
@@ -75,7 +76,9 @@ def _fields(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _texts(store: Store, name: str) -> dict[str, str]:
-    return {field.decode(): value.decode() for field, value in store.read("HGETALL", name).items()}
+    from tempotask.store.script import text
+
+    return {text(field): text(value) for field, value in store.read("HGETALL", name).items()}
 
 
 def _registration(told: bytes) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 4. counters equal what they count;
 5. ids, payloads and waiters refer to jobs that exist, or ids to schedules; every schedule has a next time;
 6. there are no keys but ours, and what should expire will;
-7. records, pages and the state of schedules can be read by this version.
+7. names are text; records, pages and the state of schedules can be read by this version.
 
 A namespace that is at work changes while it is read. What was read at one moment (snapshot.py) is true; of the rest
 only those violations are reported that two passes show and that no change in between explains.
@@ -19,9 +19,8 @@ import re
 import time
 from collections.abc import Iterator
 
-from tempotask.store import invariants, keys, look, references
+from tempotask.store import invariants, keys, look, readable, references
 from tempotask.store.facts import Facts, Violation
-from tempotask.store.readable import unreadable
 from tempotask.store.records import FINISHED, payload_key
 from tempotask.store.snapshot import MOST, Snapshot, take
 from tempotask.store.store import Store
@@ -37,7 +36,7 @@ RULES = (
     *(invariants.ring, invariants.priorities, invariants.supervisors, invariants.workers),
     *(invariants.claims, invariants.idle, invariants.wakes),
     *(references.counts, references.results, references.ids, references.schedules, references.payloads),
-    *(references.live, references.waiters, references.expiries),
+    *(references.live, references.waiters, references.expiries, readable.names),
 )
 
 
@@ -46,7 +45,7 @@ def check(store: Store, most: int = MOST) -> list[Violation]:
 
     Raises `ServerUnavailable`.
     """
-    return [*_broken(store, most), *unreadable(store)]
+    return [*_broken(store, most), *readable.unreadable(store)]
 
 
 def _broken(store: Store, most: int) -> list[Violation]:

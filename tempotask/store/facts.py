@@ -132,4 +132,4 @@ class Facts:
 
 def number(text: str | None) -> int:
     """A counter; 0 for one that is not there or no number."""
-    return int(text) if text and re.fullmatch(r"-?\d+", text) else 0
+    return int(text) if text and re.fullmatch("-?[0-9]{1,18}", text) else 0

@@ -37,7 +37,7 @@ def priorities(facts: Facts) -> Iterator[Violation]:
                 yield Violation(key, f"does not have {priority!r}, with which jobs wait", about, mend=mend)
             elif priority not in lists:
                 yield Violation(key, f"has {priority!r}, with which nothing waits", about, mend=mend)
-            elif float(used[priority]) != float(priority):
+            elif float(used[priority]) != number(priority):
                 yield Violation(key, f"has {priority!r} at {used[priority]}", about, mend=mend)
 
 

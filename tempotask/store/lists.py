@@ -20,9 +20,11 @@ import msgspec
 
 from tempotask.errors import InvalidOptions
 from tempotask.names import check_name, short
+from tempotask.store.facts import number
 from tempotask.store.look import STATUSES, Found
 from tempotask.store.reading import STEP, Command, claims, decode_head, pipe, queue_names
 from tempotask.store.records import FINISHED, Status
+from tempotask.store.script import text
 from tempotask.store.sources import History, Later, Line, Mark, Queue, Step, mark, paused, processing, read, whole
 from tempotask.store.store import Store
 
@@ -270,19 +272,19 @@ def counts(store: Store, names: Sequence[str] | None = None) -> list[Counted]:
     commands: list[Command] = [("HGETALL", f"counts:{name}") for name in names]
     commands += [("ZREVRANGE", f"priorities:{name}", 0, -1) for name in names]
     commands.append(("SMEMBERS", "paused"))
-    replies, number = pipe(store, commands), len(names)
-    paused = {name.decode() for name in replies[-1]}
+    replies = pipe(store, commands)
+    paused = set(map(text, replies[-1]))
     counted = []
     for i, name in enumerate(names):
         # What is no number is for `check` to tell.
-        told = {field.decode(): int(value) for field, value in replies[i].items() if value.lstrip(b"-").isdigit()}
+        told = {text(field): number(text(value)) for field, value in replies[i].items()}
         row = QueueRow(name=name, paused=name in paused)
         row.waiting = told.get("parked", 0) - told.get("holes", 0)
         row.delayed = told.get("delayed", 0) + told.get("retries", 0)
         for status in FINISHED:
             setattr(row, status, told.get(status, 0))
         kept = {status: told.get(f"{status}:kept", 0) for status in FINISHED}
-        priorities = [priority.decode() for priority in replies[number + i]] or ["0"]
+        priorities = [text(priority) for priority in replies[len(names) + i]] or ["0"]
         keys = [f"queue:{priority}:{name}" for priority in priorities]
         trimmed = {status: told.get(f"{status}:trimmed", 0) for status in FINISHED}
         counted.append(Counted(row, kept, trimmed, keys))

@@ -44,7 +44,7 @@ from tempotask.store.records import (
 )
 from tempotask.store.said import lines_of, live_of
 from tempotask.store.schedules import Planned
-from tempotask.store.script import Argument
+from tempotask.store.script import Argument, text
 from tempotask.store.store import Store
 
 LOOKS = 100
@@ -138,7 +138,7 @@ def _unfinished(store: Store, id: str) -> Found | None:
     if scheduled is not None and scheduled.added:
         return _scheduled(scheduled)
     given = store.read("HGET", "ids", id)
-    keys = queue_keys(store, [given.decode()] if given else queue_names(store))
+    keys = queue_keys(store, [text(given)] if given else queue_names(store))
     # One that is empty now gets this job only by a move that changes the mark.
     for key in present(store, keys):
         if found := _in_list(store, id, key):

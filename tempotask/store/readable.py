@@ -10,13 +10,21 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tempotask.store import schedules
-from tempotask.store.facts import Violation
+from tempotask.store.facts import Facts, Violation
 from tempotask.store.pages import is_readable
 from tempotask.store.reading import STEP, claims, histories, pages, queue_keys, queue_names, scanned
 from tempotask.store.records import FINISHED, Unreadable, decode_record
 from tempotask.store.store import Store
 
 T = TypeVar("T")
+
+
+def names(facts: Facts) -> Iterator[Violation]:
+    """Names are text: members of sets, fields of hashes. What has another is not found by those who look for it."""
+    for key, stored in facts.snapshot.keys.items():
+        if stored.kind in ("set", "zset", "hash") and key not in ("due", "retries"):
+            told = stored.items if stored.kind == "set" else stored.items[::2]
+            yield from _told(key, "names", told, _is_text)
 
 
 def unreadable(store: Store) -> Iterator[Violation]:
@@ -47,6 +55,14 @@ def _parts(store: Store, command: str, key: str) -> Iterator[bytes]:
     while some := store.read(command, key, first, first + STEP - 1):
         yield from some
         first += STEP
+
+
+def _is_text(stored: bytes) -> bool:
+    try:
+        stored.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_record(stored: bytes) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tempotask.store.records import UNREADABLE, Record, decode_record
-from tempotask.store.script import Argument
+from tempotask.store.script import Argument, text
 from tempotask.store.store import Store
 
 STEP = 2000
@@ -56,7 +56,7 @@ def present(store: Store, names: Sequence[str]) -> list[str]:
 
 def queue_names(store: Store) -> list[str]:
     """Every queue that ever had a job, sorted."""
-    return sorted(name.decode() for name in store.read("SMEMBERS", "queues"))
+    return sorted(text(name) for name in store.read("SMEMBERS", "queues"))
 
 
 def scores(members: Sequence[Any]) -> Iterator[tuple[bytes, float]]:
@@ -83,7 +83,7 @@ def scanned(store: Store, name: str) -> Iterator[tuple[str, bytes]]:
         cursor, flat = store.read("HSCAN", name, cursor, "COUNT", STEP)
         pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
         for field, value in pairs:
-            yield field.decode(), value
+            yield text(field), value
         if int(cursor) == 0:
             return
 
@@ -92,7 +92,7 @@ def queue_keys(store: Store, queues: Sequence[str]) -> list[str]:
     """The keys of the lists of some queues, those of a queue by priority, highest first."""
     used = pipe(store, [("ZREVRANGE", f"priorities:{queue}", 0, -1) for queue in queues])
     return [
-        f"queue:{priority.decode()}:{queue}"
+        f"queue:{text(priority)}:{queue}"
         for queue, priorities in zip(queues, used, strict=True)
         for priority in priorities or [b"0"]
     ]
@@ -102,13 +102,13 @@ def workers(store: Store) -> list[str]:
     """The workers that may hold claims: those registered, and those whose host was lost."""
     # In this order: a sweep takes workers from the first to the second.
     names = [*store.read("HKEYS", "workers"), *store.read("HKEYS", "lost")]
-    return list(dict.fromkeys(name.decode() for name in names))
+    return list(dict.fromkeys(map(text, names)))
 
 
 def open_turns(store: Store, workers: Sequence[str]) -> list[str]:
     """The turn under whose name each worker holds claims, or ''."""
     turns = pipe(store, [("HGET", f"worker:{worker}", "open") for worker in workers])
-    return [(turn or b"").decode() for turn in turns]
+    return [text(turn or b"") for turn in turns]
 
 
 def histories(store: Store, queues: Sequence[str], statuses: Sequence[str]) -> list[str]:

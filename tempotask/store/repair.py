@@ -6,6 +6,7 @@ from tempotask.store import look
 from tempotask.store.check import check, is_explained
 from tempotask.store.facts import Violation
 from tempotask.store.records import FINISHED
+from tempotask.store.script import text
 from tempotask.store.store import Store
 
 
@@ -25,7 +26,7 @@ def _mend(store: Store, violation: Violation) -> str:
     # Again, since time has passed: as long as its id is taken nobody can add another job of that id.
     if violation.job and is_explained(store, violation):
         return ""
-    what: str = store.run("mend", *violation.mend).decode()
+    what = text(store.run("mend", *violation.mend))
     if violation.mend[0] == "given":
         id = violation.mend[1]
         found = look.find(store, id)

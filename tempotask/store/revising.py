@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from tempotask.names import is_automatic
+from tempotask.store.facts import number
 from tempotask.store.lists import Filter, counts
 from tempotask.store.look import Found
 from tempotask.store.pages import Page, decode_finished, decode_raw_page, keys_of, stored_page
@@ -27,7 +28,7 @@ from tempotask.store.records import (
     payload_key,
 )
 from tempotask.store.runs import Newest
-from tempotask.store.script import Argument
+from tempotask.store.script import Argument, text
 from tempotask.store.store import Store
 
 AT_ONCE = 100
@@ -87,7 +88,8 @@ class Revising:
             if not some:
                 break
             # Asked after the page was read: of a page that is the last no more jobs count later on.
-            trimmed = 0 if passed else int(self._store.read("HGET", f"counts:{queue}", f"{status}:trimmed") or 0)
+            told = b"" if passed else self._store.read("HGET", f"counts:{queue}", f"{status}:trimmed")
+            trimmed = number(text(told or b""))
             for stored in reversed(some):
                 left -= 1
                 revision = _Revision(self._store, queue, status, stored, trimmed)

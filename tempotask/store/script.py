@@ -52,6 +52,11 @@ SCRIPTS = {
 }
 
 
+def text(told: bytes) -> str:
+    """What a server holds as text, a name say; what is no UTF-8 in it is spelt out, as `\\xff`."""
+    return told.decode(errors="backslashreplace")
+
+
 def packed(*command: Argument) -> list[bytes]:
     """A command as it goes over the wire, for `send_packed_command`."""
     return [pack_command(command)]  # type: ignore[arg-type]

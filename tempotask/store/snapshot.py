@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tempotask.store import reading
+from tempotask.store.script import text
 from tempotask.store.store import Store
 
 MOST = 20_000
@@ -30,12 +31,12 @@ class Stored(NamedTuple):
 
     def pairs(self) -> dict[str, str]:
         """Fields and values, or members and scores."""
-        texts = [_text(item) for item in self.items]
+        texts = [text(item) for item in self.items]
         return dict(zip(texts[::2], texts[1::2], strict=True))
 
     def texts(self) -> list[str]:
         """The elements as text."""
-        return [_text(item) for item in self.items]
+        return [text(item) for item in self.items]
 
 
 NOTHING = Stored("none", -1, [])
@@ -69,7 +70,7 @@ def take(store: Store, most: int = MOST) -> Snapshot:
     reply = store.run("snapshot", "all", most, MOST_KEYS)
     if reply != [b"large"]:
         parts = iter(reply)
-        return Snapshot({_text(name): _stored(*rest) for name, *rest in zip(parts, parts, parts, parts, strict=True)})
+        return Snapshot({text(name): _stored(*rest) for name, *rest in zip(parts, parts, parts, parts, strict=True)})
     all_names = dict.fromkeys([*names(store), *_expected(store)])
     # There may be a million payloads and logs, of which no more is to be known than whose they are.
     unread = {name: UNREAD[first] for name in all_names if (first := name.partition(":")[0]) in UNREAD}
@@ -93,7 +94,7 @@ def names(store: Store) -> Iterator[str]:
     cursor = 0
     while True:
         cursor, found = _scan(store, cursor)
-        yield from (_text(key)[len(store.prefix) :] for key in found)
+        yield from (text(key)[len(store.prefix) :] for key in found)
         if not cursor:
             return
 
@@ -133,8 +134,4 @@ def _whole(store: Store, name: str) -> Stored:
 
 
 def _stored(kind: bytes, expiry: int, items: list[Any]) -> Stored:
-    return Stored(kind.decode(), expiry, items)
-
-
-def _text(value: bytes) -> str:
-    return value.decode(errors="backslashreplace")
+    return Stored(text(kind), expiry, items)

@@ -25,7 +25,7 @@ from tempotask.store.connect import OTHERWISE, Server
 from tempotask.store.durability import Durability, DurableWire, Kind
 from tempotask.store.format import FORMAT, refusal
 from tempotask.store.numbers import NOTICE_MS
-from tempotask.store.script import Argument, packed
+from tempotask.store.script import Argument, packed, text
 from tempotask.store.settlement import Settlement
 from tempotask.store.wire import Lost, Wire
 
@@ -44,11 +44,11 @@ class Limits(NamedTuple):
 
 def base36(number: int, width: int) -> str:
     """A number in digits that sort as it does."""
-    text = ""
-    while len(text) < width:
+    digits = ""
+    while len(digits) < width:
         number, pair = divmod(number, 1296)
-        text = _PAIRS[pair] + text
-    return text[-width:]
+        digits = _PAIRS[pair] + digits
+    return digits[-width:]
 
 
 class Store:
@@ -96,7 +96,7 @@ class Store:
         if self._allowed and self._known and (self._noted or not changes):
             return
         if not self._allowed:
-            lacking = [word.decode() for word in self._once(self._wires, "rights")]
+            lacking = [text(word) for word in self._once(self._wires, "rights")]
             if lacking:
                 keys_too = [f"~{self.prefix}*" if word == "~" else word for word in lacking]
                 raise ServerUnavailable(rights.told(self.server.label, keys_too, OTHERWISE))
@@ -230,7 +230,7 @@ class Store:
     def sweep(self, supervisor: str, lease: float, lost: str, seen: str, *, dead: bool = False) -> list[str] | None:
         """Takes the place of a lost host. None if it lives; else the workers whose jobs are to be given back."""
         reply = self.run("sweep", supervisor, int(lease * 1000), lost, seen, "dead" if dead else "")
-        return [name.decode() for name in reply[1:]] if reply[0] == b"swept" else None
+        return [text(name) for name in reply[1:]] if reply[0] == b"swept" else None
 
     # -- supervisors and workers
 
@@ -244,7 +244,7 @@ class Store:
         reply = self.run("renew", supervisor, int(lease * 1000), "1" if tidy else "")
         if reply[0] != b"renewed":
             return None
-        texts = [part.decode(errors="backslashreplace") for part in reply[1:]]
+        texts = [text(part) for part in reply[1:]]
         others = dict(zip(texts[2::2], texts[3::2], strict=True))
         others.pop(supervisor, None)
         now = int(texts[0]) / 1000
@@ -256,11 +256,11 @@ class Store:
 
     def registrations(self) -> dict[str, bytes]:
         """What each supervisor said of itself."""
-        return {name.decode(): told for name, told in self.read("HGETALL", "supervisors").items()}
+        return {text(name): told for name, told in self.read("HGETALL", "supervisors").items()}
 
     def opened(self, worker: str) -> tuple[str, list[bytes]]:
         """The open turn of a worker, and its claims in the order of the batch; holes are empty."""
-        turn = (self.read("HGET", f"worker:{worker}", "open") or b"").decode()
+        turn = text(self.read("HGET", f"worker:{worker}", "open") or b"")
         return turn, self.read("LRANGE", f"claims:{worker}:{turn}", 0, -1) if turn else []
 
     def notify(self, names: Iterable[str], what: bytes | str) -> None:

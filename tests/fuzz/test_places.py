@@ -29,7 +29,10 @@ RECORDS = ("queue:0:q", "queue:0:other", "queue:7:other", "claims:w1:4", "due", 
 OTHERS = (
     *("history:other:failed", "history:q:failed", "history:large:failed", "outcomes", "live", "log:late"),
     *("supervisors", "leases", "schedules", "orders:s", "payload"),
+    *("queues", "workers", "priorities:other", "ids", "paused", "ring"),
 )
+LOOKED_AT = ("counts:other", "worker:w1")
+"""Numbers that scripts add to: with one that is none, who acts is told so."""
 
 
 class World:
@@ -71,6 +74,8 @@ def elements(client: Any, key: bytes) -> tuple[str, list[Any]]:
         return kind, list(client.hgetall(key).items())
     if kind == "zset":
         return kind, client.zrange(key, 0, -1)
+    if kind == "set":
+        return kind, sorted(client.smembers(key))
     return kind, [client.get(key) or b""]
 
 
@@ -86,9 +91,16 @@ def spoil(world: World, data: st.DataObject, place: str) -> None:
         score = data.draw(st.sampled_from((0.0, -1e300, 1e300, float("inf"), 1.5)), label="score")
         client.zrem(key, there[at])
         client.zadd(key, {data.draw(damaged(there[at]), label="bytes"): score})
+    elif kind == "set":
+        client.srem(key, there[at])
+        client.sadd(key, data.draw(damaged(there[at]), label="bytes"))
     elif kind == "hash":
         field, good = there[at]
-        client.hset(key, field, data.draw(damaged(good), label="bytes"))
+        if data.draw(st.booleans(), label="field"):
+            client.hdel(key, field)
+            client.hset(key, data.draw(damaged(field), label="bytes"), good)
+        else:
+            client.hset(key, field, data.draw(damaged(good), label="bytes"))
     else:
         client.set(key, data.draw(hostile_bytes, label="bytes"))
 
@@ -113,7 +125,7 @@ LOOKS: dict[str, Callable[[QueueManager[None]], object]] = {
 
 
 @tries(30)
-@given(data=st.data(), places=st.lists(st.sampled_from(RECORDS + OTHERS), min_size=1, max_size=3))
+@given(data=st.data(), places=st.lists(st.sampled_from(RECORDS + OTHERS + LOOKED_AT), min_size=1, max_size=3))
 def test_what_cannot_be_read_is_passed_over_by_whoever_looks(
     world: World, data: st.DataObject, places: list[str]
 ) -> None:
@@ -140,6 +152,22 @@ def test_check_names_a_record_that_cannot_be_read_wherever_it_is(world: World) -
             client.hset(key, there[0][0], there[0][1][:-1])
         told = [violation for violation in check(world.store) if "can't read" in violation.text]
         assert [violation.key for violation in told] == [place.partition(":w")[0]], place
+
+
+@pytest.mark.parametrize("place", ["queues", "paused", "priorities:other", "workers", "parked", "ids", "supervisors"])
+def test_a_name_that_is_no_text_is_passed_over_and_check_names_its_place(world: World, place: str) -> None:
+    put(world.store, world.filled)
+    client, key = world.store.server.client(), world.key(place)
+    kind, there = elements(client, key)
+    if kind == "set":
+        client.sadd(key, b"\xff")
+    elif kind == "zset":
+        client.zadd(key, {b"\xff": 1.0})
+    else:
+        client.hset(key, b"\xff", there[0][1])
+    for look in LOOKS.values():
+        look(world.manager)
+    assert (place, "holds 1 names that this version can't read") in {one[:2] for one in check(world.store)}
 
 
 @tries(30)
