@@ -279,5 +279,19 @@ def without_secrets(text: str) -> str:
     """A text without what stands before the `@` of URLs in it, and without passwords in their queries."""
     if "://" not in text:
         return text
-    text = re.sub(r"(\w://)([^\s\"'<>/:@]{0,500}:[^\s\"'<>]{0,500}|[^\s\"'<>/:@]{1,500})@", r"\1…@", text)
-    return re.sub(r"(://[^\s\"'<>]{0,500}[?&]\w{0,30}password=)[^\s&\"'<>]+", r"\1…", text)
+    return _QUERY.sub(r"\1…", _BEFORE_LAST_AT.sub(lambda part: _ACCESS.sub(r"\1…@", part[0]), text))
+
+
+_BEFORE_LAST_AT = re.compile(r"^[^\n]*@", re.MULTILINE)
+"""In each line: whatever begins there ends there, so that no look goes on to the end in vain."""
+_ACCESS = re.compile(
+    r"""(\w://)(?:
+        [^\s"'<>/:@]*:[^\s"'<>]*          # user and password as they should be written
+        | (?!                             # or with spaces and quotes in them, if it is not a host and its port
+            (?:\[[\da-f:.]+\]|[\w.-]*):\d{1,5}["'>]?(?:[\s/?\#,;.)\]}:]|$)
+        ) [^\s/:@]*:(?:\S*|[^@\n]*)
+        | [^\s"'<>/:@]+                   # or a user alone
+    )@""",
+    re.VERBOSE,
+)
+_QUERY = re.compile(r"""([?&]\w*password=)(?:[^\s&"'<>]|["'<>](?=\w))+""")
