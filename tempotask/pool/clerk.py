@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 import redis
 
 from tempotask.errors import TempoTaskError
+from tempotask.pool.outage import NO_ANSWER, Outage
 from tempotask.store.store import Store
-from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Lost, Wire
+from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Wire
 
 T = TypeVar("T")
 log = logging.getLogger("tempotask")
@@ -112,13 +113,15 @@ class Clerk:
 
     def _listen(self, supervisor: str, then: Callable[[bytes], None]) -> None:
         # One of its own: whoever listened for another id may still be blocked.
-        wire, pause = Wire(self.store.server, self.store.namespace, ANSWER_WITHIN), threading.Event()
+        wire = Wire(self.store.server, self.store.namespace, ANSWER_WITHIN)
+        outage = Outage("listening for orders", log.warning)
         while not self._ended and self._orders_for == supervisor:
             try:
                 order = wire.wait(f"orders:{supervisor}", IDLE_SECONDS)
-            except (Lost, redis.RedisError, TempoTaskError):
-                pause.wait(1.0)
+            except NO_ANSWER as error:
+                outage.sit_out(error)
                 continue
+            outage.over()
             if order is not None and self._orders_for == supervisor:
                 self._answer(lambda order=order: then(order))  # type: ignore[misc]
 

@@ -15,6 +15,7 @@ from tempotask.pool.clerk import Clerk
 from tempotask.pool.deaths import Cause, Coroner, Death, Findings
 from tempotask.pool.linux import refusal
 from tempotask.pool.orders import Cancel
+from tempotask.pool.pauses import growing
 from tempotask.pool.pool import Born, Died, Dying, UnifiedWorkerPool
 from tempotask.pool.recycling import Recycling
 from tempotask.pool.report import AppReport, ExitStatus, WorkerSpec
@@ -206,7 +207,7 @@ class Generation:
     def _pause(self) -> str:
         """One more has failed: has the next one wait, longer each time."""
         self.failures += 1
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.failures - 1))
+        pause = growing(FIRST_PAUSE, LONGEST_PAUSE, self.failures)
         self._not_before = time.monotonic() + pause
         return f"; the next one starts in {pause:.1f} s"
 

@@ -19,6 +19,7 @@ from tempotask.pool.clerk import Clerk
 from tempotask.pool.deaths import Coroner
 from tempotask.pool.generation import Generation
 from tempotask.pool.linux import refusal
+from tempotask.pool.pauses import growing
 from tempotask.pool.pool import Event, NurseryDied, UnifiedWorkerPool
 from tempotask.pool.report import AppReport, Imported, ImportFailed, Warned
 
@@ -166,7 +167,7 @@ class Generations:
         now = time.monotonic()
         self._nurseries_died = self._nurseries_died + 1 if now - self._nursery_died_at < CALM else 0
         self._nursery_died_at = now
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._nurseries_died) if self._nurseries_died else 0.0
+        pause = growing(FIRST_PAUSE, LONGEST_PAUSE, self._nurseries_died + 1) if self._nurseries_died else 0.0
         log.error("%s: another one is started" + (f" in {pause:.1f} s" if pause else ""), what)
         self._owner.after(pause, self._replace_nursery)
 

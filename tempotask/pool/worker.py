@@ -17,14 +17,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
-
-import redis
 
 from tempotask.pool import linux
 from tempotask.pool.batch import (
@@ -49,14 +46,13 @@ from tempotask.pool.batch import (
 )
 from tempotask.pool.early import Early
 from tempotask.pool.others import Others
+from tempotask.pool.outage import NO_ANSWER, Outage
 from tempotask.pool.report import WorkerSpec
 from tempotask.pool.run import Hand, Told
 from tempotask.pool.runner import Runner
 from tempotask.pool.saying import Said
 from tempotask.pool.settling import Settling
 from tempotask.pool.voice import speak_for
-from tempotask.store import rights
-from tempotask.store.connect import LONGEST_PAUSE
 from tempotask.store.records import encode
 from tempotask.store.said import Live
 from tempotask.store.turns import ROOM, Results, Turns
@@ -67,8 +63,6 @@ if TYPE_CHECKING:
 
 LISTENED = 10.0
 """Seconds for which results bring their events after it was seen that somebody listens."""
-
-
 STAND_BY = 1.0
 """The most seconds for which a worker waits for its supervisor when its job was to be ended."""
 
@@ -103,6 +97,8 @@ class Worker:
         self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell)
         self._listened = -LISTENED
         self._waiting = False
+        self._no_turn = Outage(f"a turn of worker {self.id}", _say)
+        self._no_wait = Outage(f"the wait of worker {self.id} for jobs", _say)
 
     def run(self) -> int:
         """Works until told to end. Returns the exit code."""
@@ -129,7 +125,7 @@ class Worker:
         except Stopping:
             pass
         except Gone:
-            print(f"tempotask: worker {self.id} is not known any more and ends", file=sys.__stderr__)
+            _say(f"worker {self.id} is not known any more and ends")
             return 0
         except BaseException:
             if os.getpid() != self._pid:
@@ -143,7 +139,7 @@ class Worker:
 
     def _take_turn(self, want: int) -> Hand | None:
         """Settles what is finished, and claims up to `want` jobs (0: none). None when nothing waits."""
-        pause = 0.01
+        self._no_turn.over()
         while True:
             try:
                 with self._turning:
@@ -151,21 +147,20 @@ class Worker:
                     kind = reply[0]
                     if kind in (b"jobs", b"idle", b"settled", b"again"):
                         self._hand = None
-            except (Lost, redis.ResponseError) as error:
-                if isinstance(error, redis.ResponseError):
-                    why = rights.without_name(error)
-                    print(f"tempotask: the server refuses a turn of worker {self.id}: {why}", file=sys.__stderr__)
+            except NO_ANSWER as error:
                 if self._words[STOP] and self._hand is None:
                     return None
                 # Whether it took effect is not known: the next one, under a higher number, will show.
-                time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, LONGEST_PAUSE)
+                self._no_turn.sit_out(error)
                 continue
             if kind == b"gone":
                 raise Gone
             if kind == b"jobs":
                 if (brought := self._brought(reply[1])) is not None:
                     return brought
+                if self._words[STOP]:
+                    return None
+                self._no_turn.sit_out()
                 continue
             if kind in (b"idle", b"settled"):
                 return None
@@ -254,7 +249,7 @@ class Worker:
         with self._turning:
             if self._hand is not hand or hand.acknowledged >= stop:
                 return
-            with contextlib.suppress(Lost, redis.ResponseError):
+            with contextlib.suppress(*NO_ANSWER):
                 while True:
                     reply = self._turns.take(0, self._results(hand, stop))
                     if reply[0] == b"refused":
@@ -289,7 +284,7 @@ class Worker:
             try:
                 lines = map(bytes, said.lines)
                 reply = self._turns.say(hand.batch.turn, index, record.id, started, progress, known, lines)
-            except (Lost, redis.ResponseError):
+            except NO_ANSWER:
                 # Whether it took effect is not known: it is told again, if the job still runs then. Until that is
                 # answered, a start that nobody hears of is better than one that is heard of twice.
                 return
@@ -311,7 +306,10 @@ class Worker:
             if words[STOP]:
                 raise Stopping
             message = self._turns.wait()
-        except (Lost, redis.ResponseError):
+            self._no_wait.over()
+        except NO_ANSWER as error:
+            # Told to end meanwhile, it does.
+            self._no_wait.sit_out(error)
             return None
         finally:
             self._waiting = False
@@ -332,7 +330,7 @@ class Worker:
         nor run a coroutine, and by now the numbers may be those of a handler's own files."""
         if file_of(self._wake_fd) == self._wake_file:
             return True
-        print(f"tempotask: a handler has closed descriptors of worker {self.id}, which ends", file=sys.__stderr__)
+        _say(f"a handler has closed descriptors of worker {self.id}, which ends")
         # Nobody is to blame, unless something runs.
         self._words[STOP] = 1
         return False
@@ -359,6 +357,12 @@ class Worker:
         # Told again, it is on its way already.
         self._waiting = False
         raise Stopping
+
+
+def _say(text: str) -> None:
+    # A handler may have closed it.
+    with contextlib.suppress(OSError, ValueError):
+        print(f"tempotask: {text}", file=sys.__stderr__)
 
 
 def work(manager: QueueManager[Any], spec: WorkerSpec, block: ControlBlock) -> int:
