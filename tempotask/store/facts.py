@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tempotask.store.pages import keys_of
 from tempotask.store.records import head
+from tempotask.store.script import Argument
 from tempotask.store.snapshot import Snapshot, Stored
 
 
@@ -22,7 +23,7 @@ class Violation(NamedTuple):
     """Other keys that it follows from."""
     job: str = ""
     """The job that seems to be missing."""
-    mend: tuple[str, ...] = ()
+    mend: tuple[Argument, ...] = ()
     """The arguments with which mend.lua puts it right; nothing where that would be guessing."""
 
     @property

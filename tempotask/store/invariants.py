@@ -10,11 +10,12 @@ from tempotask.store.facts import Facts, Violation, number
 
 def ring(facts: Facts) -> Iterator[Violation]:
     """A queue is on the ring if and only if its lists are not empty and it is not paused; once."""
-    on_it = Counter(facts.snapshot.get("ring").texts())
+    held = facts.snapshot.get("ring")
+    on_it, as_held = Counter(held.texts()), dict(zip(held.texts(), held.items, strict=True))
     for queue, lists in facts.lists().items():
         times = on_it.pop(queue, 0)
         about = ("paused", *(f"queue:{priority}:{queue}" for priority in lists or "0"))
-        mend = ("ring", queue)
+        mend: tuple[str, str | bytes] = ("ring", queue)
         if times > 1:
             yield Violation("ring", f"has {queue} {times} times", about, mend=mend)
         elif lists and not times and queue not in facts.paused:
@@ -24,7 +25,9 @@ def ring(facts: Facts) -> Iterator[Violation]:
         elif times and not lists:
             yield Violation("ring", f"has {queue}, in which nothing waits", about, mend=mend)
     for queue in on_it:
-        yield Violation("ring", f"has {queue}, in which nothing waits", (f"queue:0:{queue}",), mend=("ring", queue))
+        # As it is held: it may be no text.
+        mend = ("ring", as_held[queue])
+        yield Violation("ring", f"has {queue}, in which nothing waits", (f"queue:0:{queue}",), mend=mend)
 
 
 def priorities(facts: Facts) -> Iterator[Violation]:

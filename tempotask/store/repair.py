@@ -28,7 +28,7 @@ def _mend(store: Store, violation: Violation) -> str:
         return ""
     what = text(store.run("mend", *violation.mend))
     if violation.mend[0] == "given":
-        id = violation.mend[1]
+        id = str(violation.mend[1])
         found = look.find(store, id)
         if found is None or found.status in FINISHED:
             # It ended while its id was put in; nobody would let go of it any more.

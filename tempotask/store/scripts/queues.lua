@@ -53,9 +53,10 @@ local function push_one(command, record)
   push(command, queue, priority, { record }, 1, 1)
 end
 
--- Takes up to count records off the front of a queue. The caller keeps the ring right.
+-- Takes up to count records off the front of a queue; none of one that is on the ring with nothing in it, as after
+-- somebody deleted its list. The caller keeps the ring right.
 local function pop(queue, used, count)
-  if not used then return call('LPOP', queue_key(queue, '0'), count) end
+  if not used then return call('LPOP', queue_key(queue, '0'), count) or {} end
   local records = {}
   for _, priority in ipairs(used) do
     local key = queue_key(queue, priority)
