@@ -21,7 +21,7 @@ from pool.running import wait_until
 from torture.campaign import Campaign, Size, drawn_from
 from torture.fault import Fault, Injection, NotHere, Overtaken, Setting, Violation
 from torture.faults import FAULTS
-from torture.judge import LOST, OTHER, TWICE, Verdict, check
+from torture.judge import LOST, OTHER, TWICE, Verdict, check, is_blame, read_blame
 from torture.ledger import PATH, Ledger, Pen
 from torture.leftovers import SHARED, Census, left
 from torture.part import Attempt, Part
@@ -41,6 +41,21 @@ def test_what_check_finds_is_a_violation() -> None:
         (one,) = check(world)
     assert one.kind == OTHER
     assert any("is no key of ours" in line for line in one.evidence)
+
+
+def test_the_judge_knows_a_blame_by_what_supervisors_really_say() -> None:
+    with closing(World(Setting(supervisors=1, workers=1, load=False))) as world:
+        world.start()
+        (poison,) = world.add("poison", expect=("WorkerCrashed",), max_crashes=2)
+        (late,) = world.add("ignores_its_end", expect=("JobTimeout",), timeout=0.1)
+        wait_until(lambda: len(world.lines('"verdict":"failed as')) == 2, "their ends are not told")
+        told = [blame for line in world.new_lines() if (blame := read_blame(line))]
+    assert [one.verdict for one in told if one.job == poison.id and is_blame(one)] == [
+        "runs again, alone (crash 1 of 2)",
+        "failed as WorkerCrashed",
+    ]
+    assert [one.verdict for one in told if one.job == late.id and not is_blame(one)] == ["failed as JobTimeout"]
+    assert len(told) == 3
 
 
 @pytest.fixture
