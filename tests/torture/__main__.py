@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import math
 import random
 import signal
@@ -19,13 +18,14 @@ from torture.campaign import Campaign, Size
 from torture.fault import Fault
 from torture.faults import FAULTS
 from torture.leftovers import adopt_orphans
+from torture.replies import replies
 from torture.table import Screen, report, write
 
 QUICK = Size(jobs=500, backlog=400)
 LONG = Size(jobs=5000, backlog=2000)
 
 
-def chosen(context: click.Context, option: click.Parameter, only: str | None) -> list[Fault]:
+def faults_named(context: click.Context, option: click.Parameter, only: str | None) -> list[Fault]:
     """The faults that are meant."""
     if only is None:
         return FAULTS
@@ -44,7 +44,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What all ways to run have in common."""
     for option in (
         click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there."),
-        click.option("--only", "faults", metavar="FAULT,…", callback=chosen, help="Only these faults."),
+        click.option("--only", "faults", metavar="FAULT,…", callback=faults_named, help="Only these faults."),
         click.option("--seed", type=click.IntRange(0), help="Repeats a run: the same faults, the same choices."),
     ):
         command = option(command)
@@ -115,10 +115,7 @@ def run_campaign(
     sys.exit(0 if campaign.tally.holds else 1)
 
 
-if importlib.util.find_spec("torture.replies"):
-    replies = importlib.import_module("torture.replies")
-    if hasattr(replies, "replies"):
-        torture.add_command(replies.replies)
+torture.add_command(replies)
 
 if __name__ == "__main__":
     torture(prog_name="torture")

@@ -31,7 +31,8 @@ from tempotask.store.store import Store
 from tempotask.store.turns import Turns
 from tempotask.store.wire import Lost
 from torture.chatty import LINES
-from torture.chores import MAX_CRASHES, QUEUES, Chore
+from torture.chore import MAX_CRASHES, Chore
+from torture.chores import QUEUES
 from torture.world import World
 
 LEASE = 60.0

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 from tempotask import Context, Job
-from torture.chores import Chore, end, start, tempotask
+from torture.chore import KEEP, Chore, end, start
+from torture.chores import tempotask
 
 LINES = 6
 
 
-@tempotask.task(queue="a", keep_result=300)
+@tempotask.task(queue="a", keep_result=KEEP)
 def chat(job: Job[Chore], ctx: Context[None]) -> str:
     """Says something all the time, for longer than the worker keeps it to itself."""
     start(job)
@@ -21,7 +22,7 @@ def chat(job: Job[Chore], ctx: Context[None]) -> str:
     return end(job)
 
 
-@tempotask.task(queue="b", keep_result=300)
+@tempotask.task(queue="b", keep_result=KEEP)
 def tick(job: Job[None], ctx: Context[None]) -> str:
     start(job)
     return end(job)

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib.util
 import os
 import time
-from collections.abc import Iterator
-from typing import Any
-
-import msgspec
 
 from tempotask import Context, Job, QueueManager
-from torture.ledger import Pen
+from torture import nasty
+from torture.chore import KEEP, MAX_CRASHES, Chore, end, start, written
 
 QUEUES = ("a", "b", "c")
 """Where the chores are."""
 CHILDREN = "children"
 """Where their children are."""
-KEEP = 300
-"""Seconds that outcomes are kept: longer than it takes until they are judged."""
-MAX_CRASHES = 3
-
-
-class Chore(msgspec.Struct):
-    """What a job is owed under, and how long it takes."""
-
-    mark: str
-    seconds: float = 0.0
-    fails: int = 0
-    """So many tries raise an error."""
 
 
 class NotYet(Exception):
@@ -38,34 +21,6 @@ class NotYet(Exception):
 
 
 tempotask = QueueManager.init()
-pen = Pen()
-
-
-def write(what: str, job: Job[Any]) -> str:
-    """Writes it down, and returns the mark of this run."""
-    of = job.data.mark if isinstance(job.data, Chore) else job.parent or "-"
-    pen.write(what, job.id, job.token, job.attempt, job.name, of)
-    return f"{job.id}/{job.token}/{os.getpid()}"
-
-
-def start(job: Job[Any]) -> str:
-    return write("start", job)
-
-
-def end(job: Job[Any]) -> str:
-    """The last thing that a handler does: `return end(job)`."""
-    return write("end", job)
-
-
-@contextlib.contextmanager
-def written(job: Job[Any]) -> Iterator[None]:
-    """A run of a job: writes its start, and its end if it is an error. `end` writes the other kind."""
-    start(job)
-    try:
-        yield
-    except BaseException:
-        write("raise", job)
-        raise
 
 
 def finish(job: Job[Chore], ctx: Context[None]) -> str:
@@ -119,8 +74,4 @@ for queue in QUEUES:
             options={"attempts": 3, "keep_result": KEEP, "max_crashes": MAX_CRASHES},
         )
 
-if importlib.util.find_spec("torture.nasty"):
-    from torture import nasty
-
-    if hasattr(nasty, "register"):
-        nasty.register(tempotask)
+nasty.register(tempotask)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tempotask.store.records import decode_outcome, plain
-from torture.chores import KEEP
+from torture.chore import KEEP
 from torture.debts import Owed
 from torture.ledger import Entry
 from torture.receipts import UNTOLD, Receipt

@@ -144,10 +144,6 @@ class Proxy:
         """Ends a hold: see `Hold.release` and `Hold.lose`."""
         self._loop.do(lambda: self._let_go(hold, lose))
 
-    def break_all(self, pids: Collection[int] = EVERYBODY) -> int:
-        """Breaks all connections; new ones are welcome. How many there were."""
-        return self._loop.do(lambda: self._break(pids))
-
     def restore(self) -> None:
         """A good way to the server again. What is half open stays so."""
         self._loop.do(self._restore)
@@ -321,12 +317,6 @@ class Proxy:
     def _concerned(self, pids: Collection[int]) -> list[Link]:
         return [link for link in self._links if concerns(pids, link.pid)]
 
-    def _break(self, pids: Collection[int]) -> int:
-        links = self._concerned(pids)
-        for link in links:
-            self._close(link)
-        return len(links)
-
     def _cut(self, pids: Collection[int]) -> None:
         if pids:
             self._refused = pids
@@ -336,7 +326,8 @@ class Proxy:
             listener.close()
             if self.path is not None:
                 os.unlink(self.path)
-        self._break(pids)
+        for link in self._concerned(pids):
+            self._close(link)
 
     def _half_open(self, directions: Collection[Direction], pids: Collection[int], new: bool) -> None:
         if new:

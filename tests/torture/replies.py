@@ -32,7 +32,7 @@ WITHIN = 300.0
 
 
 @dataclass
-class Found:
+class Toll:
     """What the losses of one script's replies did."""
 
     script: str
@@ -48,7 +48,7 @@ class Found:
         return not (self.twice or self.lost or self.wrong)
 
 
-def chosen(context: click.Context, option: click.Parameter, only: str | None) -> list[str]:
+def scripts_named(context: click.Context, option: click.Parameter, only: str | None) -> list[str]:
     """The scripts that are meant."""
     names = [name.strip() for name in (only or "").split(",") if name.strip()]
     if unknown := set(names) - SCRIPTS.keys():
@@ -58,7 +58,7 @@ def chosen(context: click.Context, option: click.Parameter, only: str | None) ->
 
 @click.command()
 @click.option("--number", type=click.IntRange(1), default=10_000, show_default=True, help="So many replies in all.")
-@click.option("--only", "scripts", metavar="SCRIPT,…", callback=chosen, help="Only those of these scripts.")
+@click.option("--only", "scripts", metavar="SCRIPT,…", callback=scripts_named, help="Only those of these scripts.")
 @click.option("--seed", type=int, default=0, help="Repeats a run's choices.")
 def replies(number: int, scripts: list[str], seed: int) -> None:
     """Loses the replies of each script after it ran, thousands of times, and counts what came of it."""
@@ -66,10 +66,10 @@ def replies(number: int, scripts: list[str], seed: int) -> None:
     sys.exit(0 if all(each.right for each in found) else 1)
 
 
-def run(number: int, scripts: Sequence[str], seed: int) -> list[Found]:
+def run(number: int, scripts: Sequence[str], seed: int) -> list[Toll]:
     """Loses `number` replies of these scripts in all; prints what came of it."""
     console = Console()
-    found: list[Found] = []
+    found: list[Toll] = []
     with contextlib.closing(World(SETTING, seed)) as world:
         world.start()
         for place, script in enumerate(scripts):
@@ -81,10 +81,10 @@ def run(number: int, scripts: Sequence[str], seed: int) -> list[Found]:
     return found
 
 
-def _lose(world: World, script: str, times: int) -> Found:
+def _lose(world: World, script: str, times: int) -> Toll:
     """Loses so many replies of a script, lets everything end, and counts."""
     began = time.monotonic()
-    found, book = Found(script), Book(world)
+    found, book = Toll(script), Book(world)
     loss = world.proxy.drop_reply(script, times, chance=0.5)
     try:
         while not loss.done.is_set():
@@ -103,7 +103,7 @@ def _lose(world: World, script: str, times: int) -> Found:
     return found
 
 
-def _judge(world: World, book: Book, found: Found) -> None:
+def _judge(world: World, book: Book, found: Toll) -> None:
     _wait_for_end(world, book)
     entries = [entry for entry in world.ledger.entries() if entry.what == "end"]
     found.jobs = len({entry.job for entry in entries})
@@ -148,7 +148,7 @@ def _wait_for_end(world: World, book: Book) -> None:
         time.sleep(0.02)
 
 
-def _tell(console: Console, found: Found) -> None:
+def _tell(console: Console, found: Toll) -> None:
     style = "green" if found.right else "bold red"
     console.print(f"{found.script}: {found.losses} replies lost, {found.seconds:.1f} s", style=style, highlight=False)
     for what in ("twice", "lost", "wrong"):
@@ -159,7 +159,7 @@ def _tell(console: Console, found: Found) -> None:
             console.print(f"  {what}: and {len(evidence) - 5} more", style="red")
 
 
-def _table(found: list[Found]) -> Table:
+def _table(found: list[Toll]) -> Table:
     table = Table(title="replies lost after the script ran", title_justify="left")
     for column in ("script", "replies lost", "jobs", "made twice", "lost", "wrong answers"):
         table.add_column(column, justify="left" if column == "script" else "right")

@@ -24,7 +24,8 @@ from servers import OwnServer
 from tempotask import JobHandles, QueueManager
 from tempotask.store.connect import Server
 from tempotask.store.store import Store
-from torture.chores import MAX_CRASHES, QUEUES, Chore
+from torture.chore import MAX_CRASHES, Chore
+from torture.chores import QUEUES
 from torture.debts import COMPLETED, Debts, Owed
 from torture.fault import Overtaken, Setting
 from torture.ledger import PATH, Ledger

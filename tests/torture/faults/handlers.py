@@ -18,6 +18,7 @@ from torture.fault import Fault, Injection, NotHere, Setting
 from torture.world import World
 
 CRASHED, OVERDUE = ("WorkerCrashed",), ("JobTimeout",)
+EITHER = ("completed", *CRASHED)
 ALONE = Setting(load=False)
 """For what is bound to hurt others in its process: there are none."""
 MODEST = Setting(
@@ -38,7 +39,7 @@ for task in chores.tempotask.tasks.values():
 GROUPS = Path("/sys/fs/cgroup/memory")
 
 
-class Case(NamedTuple):
+class Hostile(NamedTuple):
     """A hostile job, and how it is to end."""
 
     name: str
@@ -56,78 +57,80 @@ def failed(*kinds: str) -> tuple[str, ...]:
 
 
 CASES = (
-    Case("exits with 0", "exits", 0, CRASHED),
-    Case("exits with 3", "exits", 3, CRASHED),
-    Case("segmentation fault", "segfaults", None, CRASHED, quick=True),
-    Case("aborts in C", "aborts", None, CRASHED),
-    Case("stack overflow in C", "overflows_the_stack", None, CRASHED),
-    Case("kills its group", "kills_its_group", None, CRASHED),
-    Case("becomes another program", "becomes_another_program", None, CRASHED),
-    Case("memory limit of its own", "eats_memory_under_a_limit", None, failed("MemoryError")),
-    Case("sys.exit", "leaves", 3, failed("SystemExit"), quick=True),
-    Case("KeyboardInterrupt", "interrupts_itself", None, failed("KeyboardInterrupt")),
-    Case("GeneratorExit", "ends_as_a_generator_does", None, failed("GeneratorExit")),
-    Case("endless recursion", "recurses", None, failed("RecursionError")),
-    Case("forks and both return", "forks_and_returns", quick=True),
-    Case("forks a child that stays", "forks_a_child_that_stays"),
-    Case("forks a child that raises", "forks_and_raises"),
-    Case("daemonises", "daemonises", quick=True),
-    Case("starts a program that stays", "starts_a_program_that_stays"),
-    Case("starts threads that stay", "starts_threads_that_stay"),
-    Case("leaves its group", "leaves_its_group", None, OVERDUE, 0.3),
-    Case("leaves its session", "leaves_its_session"),
-    Case("unties itself from its parent", "outlives_its_parent"),
-    Case("blocks all signals and stays", "blocks_signals", True, OVERDUE, 0.3),
-    Case("blocks all signals", "blocks_signals", False),
-    Case("resets all signals and stays", "resets_signals", True, OVERDUE, 0.3),
-    Case("resets all signals", "resets_signals", False),
-    Case("stops itself", "stops_itself", None, OVERDUE, 0.3),
-    Case("ignores its end", "ignores_its_end", None, OVERDUE, 0.3),
-    Case("holds the interpreter", "holds_the_interpreter", None, OVERDUE, 0.3, quick=True),
-    Case("closes all files", "closes_all_files", quick=True),
-    Case("takes all files for its own", "takes_all_files_for_its_own"),
-    Case("writes to all connections", "writes_to_all_files", b"what is this\r\n"),
-    Case("asks the server something", "writes_to_all_files", b"PING\r\n"),
-    Case("asks the server for a lot", "writes_to_all_files", b"COMMAND\r\n"),
-    Case("writes half a command", "writes_to_all_files", b"*2\r\n$4\r\n"),
-    Case("fills standard output", "fills_standard_output", None, OVERDUE, 0.3),
-    Case("works in a folder that is gone", "changes_directory"),
-    Case("raises what can't be encoded", "raises", "surrogates", failed("ValueError")),
-    Case("raises 64 MiB of text", "raises", "long", failed("ValueError")),
-    Case("raises a strange type", "raises", "strange name", failed("7.? \n\0")),
-    Case("recursion in __repr__", "raises", "unspeakable", failed("torture.nasty.Unspeakable")),
-    Case("raises what answers nothing", "raises", "liar", failed("torture.nasty.Liar")),
-    Case("exits while asked for its text", "raises", "exiting", failed("torture.nasty.Exiting")),
-    Case("raises a chain of 20000", "raises", "chain", failed("ValueError")),
-    Case("raises a circle", "raises", "circle", failed("ValueError")),
-    Case("raises a group of all kinds", "raises", "group", failed("BaseExceptionGroup")),
+    Hostile("exits with 0", "exits", 0, CRASHED),
+    Hostile("exits with 3", "exits", 3, CRASHED),
+    Hostile("segmentation fault", "segfaults", None, CRASHED, quick=True),
+    Hostile("aborts in C", "aborts", None, CRASHED),
+    Hostile("stack overflow in C", "overflows_the_stack", None, CRASHED),
+    Hostile("kills its group", "kills_its_group", None, CRASHED),
+    Hostile("becomes another program", "becomes_another_program", None, CRASHED),
+    Hostile("memory limit of its own", "eats_memory_under_a_limit", None, failed("MemoryError")),
+    Hostile("sys.exit", "leaves", 3, failed("SystemExit"), quick=True),
+    Hostile("KeyboardInterrupt", "interrupts_itself", None, failed("KeyboardInterrupt")),
+    Hostile("GeneratorExit", "ends_as_a_generator_does", None, failed("GeneratorExit")),
+    Hostile("endless recursion", "recurses", None, failed("RecursionError")),
+    Hostile("forks and both return", "forks_and_returns", quick=True),
+    Hostile("forks a child that stays", "forks_a_child_that_stays"),
+    Hostile("forks a child that raises", "forks_and_raises"),
+    Hostile("daemonises", "daemonises", quick=True),
+    Hostile("starts a program that stays", "starts_a_program_that_stays"),
+    Hostile("starts threads that stay", "starts_threads_that_stay"),
+    Hostile("leaves its group", "leaves_its_group", None, OVERDUE, 0.3),
+    Hostile("leaves its session", "leaves_its_session"),
+    Hostile("unties itself from its parent", "outlives_its_parent"),
+    Hostile("blocks all signals and stays", "blocks_signals", True, OVERDUE, 0.3),
+    Hostile("blocks all signals", "blocks_signals", False),
+    Hostile("resets all signals and stays", "resets_signals", True, OVERDUE, 0.3),
+    Hostile("resets all signals", "resets_signals", False),
+    Hostile("stops itself", "stops_itself", None, OVERDUE, 0.3),
+    Hostile("ignores its end", "ignores_its_end", None, OVERDUE, 0.3),
+    Hostile("holds the interpreter", "holds_the_interpreter", None, OVERDUE, 0.3, quick=True),
+    Hostile("closes all files", "closes_all_files", quick=True),
+    Hostile("takes all files for its own", "takes_all_files_for_its_own"),
+    Hostile("writes to all connections", "writes_to_all_files", b"what is this\r\n"),
+    Hostile("asks the server something", "writes_to_all_files", b"PING\r\n"),
+    Hostile("asks the server for a lot", "writes_to_all_files", b"COMMAND\r\n"),
+    Hostile("writes half a command", "writes_to_all_files", b"*2\r\n$4\r\n"),
+    Hostile("fills standard output", "fills_standard_output", None, OVERDUE, 0.3),
+    Hostile("works in a folder that is gone", "changes_directory"),
+    Hostile("raises what can't be encoded", "raises", "surrogates", failed("ValueError")),
+    Hostile("raises 64 MiB of text", "raises", "long", failed("ValueError")),
+    Hostile("raises a strange type", "raises", "strange name", failed("7.? \n\0")),
+    Hostile("recursion in __repr__", "raises", "unspeakable", failed("torture.nasty.values.Unspeakable")),
+    Hostile("raises what answers nothing", "raises", "liar", failed("torture.nasty.values.Liar")),
+    Hostile("exits while asked for its text", "raises", "exiting", failed("torture.nasty.values.Exiting")),
+    Hostile("raises a chain of 20000", "raises", "chain", failed("ValueError")),
+    Hostile("raises a circle", "raises", "circle", failed("ValueError")),
+    Hostile("raises a group of all kinds", "raises", "group", failed("BaseExceptionGroup")),
     *(
-        Case(f"returns unsendable {what}", "returns", what, failed("InvalidPayload"))
+        Hostile(f"returns unsendable {what}", "returns", what, failed("InvalidPayload"))
         for what in ("object", "circle", "deep", "surrogates", "large", "key", "number", "generator", "exception")
     ),
-    Case("deletes builtins", "deletes_builtins", ["len", "isinstance", "max"], CRASHED, setting=ALONE),
-    Case("dies a moment behind its end", "kills_itself_when_it_has_ended", 0.0, ("completed", *CRASHED), setting=ALONE),
-    Case("takes what its worker needs", "sets_low_limits", None, ("completed", *CRASHED), setting=ALONE),
-    Case("changes standard output", "changes_standard_output"),
-    Case("traces", "traces", None, ("RuntimeError", "completed")),
-    Case("profiles", "profiles", None, ("RuntimeError", "completed")),
-    Case("stops its loop", "stops_the_loop", None, failed("RuntimeError")),
-    Case("closes its loop", "closes_the_loop", None, failed("ValueError"), setting=ALONE),
-    Case("cancels itself", "cancels_itself", None, failed("asyncio.exceptions.CancelledError")),
-    Case("swallows its cancellation", "swallows_its_cancellation", None, OVERDUE, 0.3),
+    Hostile("deletes builtins", "deletes_builtins", ["len", "isinstance", "max"], CRASHED, setting=ALONE),
+    Hostile(
+        "dies a moment behind its end", "kills_itself_when_it_has_ended", 0.0, ("completed", *CRASHED), setting=ALONE
+    ),
+    Hostile("takes what its worker needs", "sets_low_limits", None, ("completed", *CRASHED), setting=ALONE),
+    Hostile("changes standard output", "changes_standard_output"),
+    Hostile("traces", "traces", None, ("RuntimeError", "completed")),
+    Hostile("profiles", "profiles", None, ("RuntimeError", "completed")),
+    Hostile("stops its loop", "stops_the_loop", None, failed("RuntimeError")),
+    Hostile("closes its loop", "closes_the_loop", None, failed("ValueError"), setting=ALONE),
+    Hostile("cancels itself", "cancels_itself", None, failed("asyncio.exceptions.CancelledError")),
+    Hostile("swallows its cancellation", "swallows_its_cancellation", None, OVERDUE, 0.3),
     *(
-        Case(f"sends itself {signal.Signals(number).name}", "signals_itself", int(number))
+        Hostile(f"sends itself {signal.Signals(number).name}", "signals_itself", int(number))
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
     ),
-    Case("sends itself SIGALRM", "signals_itself", int(signal.SIGALRM), CRASHED),
+    Hostile("sends itself SIGALRM", "signals_itself", int(signal.SIGALRM), CRASHED),
     *(
-        Case(f"sends its nursery {signal.Signals(number).name}", "signals_its_parent", int(number))
+        Hostile(f"sends its nursery {signal.Signals(number).name}", "signals_its_parent", int(number))
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGKILL)
     ),
 )
 
 
-def injected(case: Case) -> Callable[[World], Injection]:
+def injected(case: Hostile) -> Callable[[World], Injection]:
     """Three such jobs, one after the other, while others work. The judge knows how they are to end."""
 
     def inject(world: World) -> Injection:

@@ -199,7 +199,7 @@ def _versions(world: World) -> set[int]:
 PRODUCER = """
 import sys
 from tempotask import QueueManager
-from torture.chores import Chore
+from torture.chore import Chore
 url, namespace, mark = sys.argv[1:]
 print("begun", flush=True)
 QueueManager.init(db=url, namespace=namespace).enqueue(name="short", queue="a", data=Chore(mark))
