@@ -105,7 +105,8 @@ def _fire(store: Store, planned: Planned, now: int) -> None:
         schedules.look_later(store, planned, WHEN_UNREADABLE)
         return
     policy: Policy = "overlap" if repeat.overlap else "skip"
-    if repeat.catch_up and not repeat.overlap and now - firing >= MISSED:
+    if repeat.catch_up and not repeat.overlap and (now - firing >= MISSED or firing <= planned.fired_at):
+        # It was missed, or was due already when the one before it was made good.
         policy = "wait"
     delay = random.uniform(0.0, float(repeat.jitter)) if repeat.jitter else 0.0  # type: ignore[arg-type]
     schedules.fire(store, planned, firing, following, policy, delay=delay)

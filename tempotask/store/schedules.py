@@ -82,6 +82,8 @@ class Planned:
     """How many firings took place."""
     last: int
     """The firing that took place last; 0: none yet."""
+    fired_at: int
+    """When it did so, on time or late."""
     definition: bytes
 
     @cached_property
@@ -220,8 +222,8 @@ def every(store: Store) -> Iterator[Planned]:
 def _read(id: bytes, state: bytes) -> Planned:
     name = id.decode(errors="replace")
     try:
-        version, next, fired, last, _, definition = state.split(b" ", 5)
-        return Planned(name, version.decode(), int(next), int(fired), int(last), definition)
+        version, next, fired, last, at, definition = state.split(b" ", 5)
+        return Planned(name, version.decode(), int(next), int(fired), int(last), int(at), definition)
     except ValueError:
         # What can't be read does not fire, and is nothing that anybody declares.
-        return Planned(name, "", 0, 0, 0, b"")
+        return Planned(name, "", 0, 0, 0, 0, b"")

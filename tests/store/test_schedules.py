@@ -294,6 +294,20 @@ def test_catch_up_goes_back_a_thousand_firings_at_most(
     assert 998_000 < before - int(record.id.partition("@")[2]) * 1000 < 1_003_000
 
 
+def test_catch_up_makes_the_youngest_good_too_though_the_one_before_it_is_at_work(
+    manager: QueueManager[Any], store: Store
+) -> None:
+    manager.enqueue(name="tick", queue="q", options={"id": "s", "repeat": Repeat(every=0.5, catch_up=True)})
+    since = missed(store, 2_000)
+    ran: list[str] = []
+    while len(ran) < 4:
+        due_now(store)
+        firing.fire(store)
+        firing.fire(store)
+        ran += finish_all(store)
+    assert ran == [schedules.job_id("s", since + n * 500) for n in range(4)]
+
+
 def test_catch_up_skips_a_firing_that_falls_into_the_run_before_it(manager: QueueManager[Any], store: Store) -> None:
     manager.enqueue(name="tick", queue="q", options={"id": "s", "repeat": Repeat(every=0.3, catch_up=True)})
     for _ in range(3):
