@@ -1,13 +1,15 @@
 """Deaths: whose fault it was, and what becomes of the jobs that a dead worker held.
 
-Only the job that ran is blamed. The others go back to the front of their queues without a mark.
+Only the job that ran is blamed: its flag `c` counts its crashes. The others go back to the front of their queues
+without a mark. Where nobody knows which one it was, of a lost host, a lost nursery, or several that had just ended,
+each of them is suspected: its flag `h` counts that. With either flag a job is claimed alone.
 """
 
 from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -65,6 +67,8 @@ class Findings(NamedTuple):
     """What became of that one, in words."""
     given_back: int
     """How many others."""
+    suspected: Sequence[Record] = ()
+    """Where none ran: those of which one may have done it. They run again, each alone."""
 
 
 class Coroner:
@@ -81,8 +85,9 @@ class Coroner:
         if death.running is None and death.cause is Cause.CRASH:
             turn, suspects = self._suspects(death)
             if len(suspects) > 1:
-                given_back = self._mark(death.worker, turn, suspects, f"its process {death.how} behind it")
-                return Findings(None, "", given_back)
+                why = f"its process {death.how} behind it"
+                given_back, suspected = self._suspect(death.worker, turn, suspects, why)
+                return Findings(None, "", given_back - len(suspected), suspected)
             death = death._replace(running=next(iter(suspects), None))
         if death.running is None:
             given_back, _ = self._store.give_back_all(death.worker)
@@ -103,22 +108,24 @@ class Coroner:
             final = (record.queue, record.name) in self._final
             run = ended_badly(record, options, failure, death.since, final=final)
             return self._settle(death, run, "failed as JobTimeout" if run.status else "is tried again")
-        letter, most = ("h", 2) if death.cause is Cause.BEREFT else ("c", 1)
-        most *= int(options.max_crashes or 1)
+        bereft = death.cause is Cause.BEREFT
+        letter, most = ("h", _most_suspected(options)) if bereft else ("c", int(options.max_crashes or 1))
         blamed = raised(record, letter)
         count = flag(blamed, letter)
         if count < most:
             replaced = [(death.running, encode(blamed))]
             given_back, _ = self._store.give_back_all(death.worker, turn, [death.running], replaced)
-            what = "lost with its nursery" if death.cause is Cause.BEREFT else "crash"
+            what = "suspected" if bereft else "crash"
             return Findings(record, f"runs again, alone ({what} {count} of {most})", given_back - 1)
-        failure = Failure("WorkerCrashed", f"its process {death.how}, for the {_nth(count)} time")
+        why = f"its process {death.how}"
+        told = _suspected(f"{why} with its nursery", count) if bereft else f"{why}, for the {_nth(count)} time"
+        failure = Failure("WorkerCrashed", told)
         run = ended_badly(record, options, failure, death.since, final=True)
         return self._settle(death, run, "failed as WorkerCrashed")
 
     def _suspects(self, death: Death) -> tuple[str, dict[int, bytes]]:
         """What had ended, and not been settled, when a worker died without a job that ran: it may have died of that,
-        of a thread that was left behind, say. The only one counts as the one that ran. Several are marked, so that
+        of a thread that was left behind, say. The only one counts as the one that ran. Several are suspected, so that
         each is claimed alone from then on, and is the only one the next time."""
         turn, claims = self._store.opened(death.worker)
         if turn != death.turn:
@@ -135,14 +142,14 @@ class Coroner:
         return Findings(run.record, verdict if counted else "had been given to another worker", given_back)
 
     def lost_host(self, worker: str) -> None:
-        """Gives back what a worker of a lost host held. Who is to blame is not known, so each job carries a mark and
-        is claimed alone from then on; one that was on too many lost hosts fails."""
+        """Gives back what a worker of a lost host held, each job as a suspect."""
         turn, claims = self._store.opened(worker)
-        self._mark(worker, turn, dict(enumerate(claims)), "its host was lost while it was there")
+        self._suspect(worker, turn, dict(enumerate(claims)), "its host was lost while it was there")
 
-    def _mark(self, worker: str, turn: str, claims: Mapping[int, bytes], why: str) -> int:
-        """Gives back all that a worker held, how many; those of these claims that are still held carry a mark more."""
-        judged, replaced, runs = [], [], list[Run]()
+    def _suspect(self, worker: str, turn: str, claims: Mapping[int, bytes], why: str) -> tuple[int, list[Record]]:
+        """Gives back all that a worker held, how many; those of these claims that are still held as suspects, which
+        ones. One that was suspected too often fails."""
+        judged, replaced, suspected, runs = [], [], list[Record](), list[Run]()
         for index, held in claims.items():
             if not held:
                 continue
@@ -152,17 +159,18 @@ class Coroner:
                 continue
             judged.append(index)
             record = raised(record, "h")
-            count, most = flag(record, "h"), 2 * int(self.options_of(record).max_crashes or 1)
-            if count < most:
+            options, count = self.options_of(record), flag(record, "h")
+            if count < _most_suspected(options):
                 replaced.append((index, encode(record)))
+                suspected.append(record)
                 continue
-            failure = Failure("WorkerCrashed", f"{why}, for the {_nth(count)} time")
-            run = ended_badly(record, self.options_of(record), failure, time.monotonic(), final=True)
+            failure = Failure("WorkerCrashed", _suspected(why, count))
+            run = ended_badly(record, options, failure, time.monotonic(), final=True)
             run.told = self._told(record, worker, turn, index)
             runs.append(run)
         settlement = Settling(worker, self._limits).settlement(runs, events=True)
         given_back, _ = self._store.give_back_all(worker, turn, judged, replaced, settlement)
-        return given_back
+        return given_back, suspected
 
     def _told(self, record: Record, worker: str, turn: str, index: int) -> Told:
         """What the worker had told of a job while it ran."""
@@ -172,6 +180,15 @@ class Coroner:
     def options_of(self, record: Record) -> RunOptions:
         """What holds for a job: what its call gave, else what its task declares."""
         return merged(record.options, self._options.get((record.queue, record.name), DEFAULTS))
+
+
+def _most_suspected(options: RunOptions) -> int:
+    """How often a job may be suspected before it fails: others were there too, so twice as often as it may crash."""
+    return 2 * int(options.max_crashes or 1)
+
+
+def _suspected(why: str, count: int) -> str:
+    return f"{why}: the {_nth(count)} death of a process or a host that it may have caused"
 
 
 def _nth(number: int) -> str:

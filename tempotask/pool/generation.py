@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from tempotask.options import Options
 from tempotask.pool.batch import BUSY, IDLE, SPENT, STARTING
@@ -26,6 +27,8 @@ log = logging.getLogger("tempotask")
 SHORT_LIFE, FIRST_PAUSE, LONGEST_PAUSE = 2.0, 0.1, 30.0
 """A worker that died without having been ready, or younger than this (seconds) and before it ran a job, is replaced
 after a pause that doubles each time."""
+MOST_NAMED = 10
+"""Jobs that one line of the log names; as JSON it has all."""
 PATIENCE = 1.0
 """Seconds that a birth or the report of a death may take before somebody looks whether the nursery was stopped."""
 
@@ -218,8 +221,15 @@ class Generation:
             if findings.given_back:
                 log.info("worker %s ended; %d jobs given back", name, findings.given_back)
             return
-        told = {"worker": name, "pid": watch.pid, "signal": status.signal, "code": status.code}
+        told: dict[str, Any] = {"worker": name, "pid": watch.pid, "signal": status.signal, "code": status.code}
         others = f"; {findings.given_back} jobs given back" if findings.given_back else ""
+        if findings.suspected:
+            told["suspected"] = [job.id for job in findings.suspected]
+            log.warning(
+                "worker %s (pid %d) %s behind the end of %s, one of which may have done it: each runs again, alone%s",
+                name, watch.pid, death.how, _several(told["suspected"]), others, extra=told,
+            )  # fmt: skip
+            return
         if findings.job is None:
             others = pause + others
             log.warning("worker %s (pid %d) %s while it ran no job%s", name, watch.pid, death.how, others, extra=told)
@@ -232,6 +242,12 @@ class Generation:
             "worker %s (pid %d) %s while it ran job %s (%s/%s), which %s%s",
             name, watch.pid, death.how, job.id, job.queue, job.name, findings.verdict, others, extra=told,
         )  # fmt: skip
+
+
+def _several(jobs: list[str]) -> str:
+    """Jobs as a line of the log names them."""
+    more = f" and {len(jobs) - MOST_NAMED} more" if len(jobs) > MOST_NAMED else ""
+    return f"{len(jobs)} jobs ({', '.join(jobs[:MOST_NAMED])}{more})"
 
 
 _numbers = iter(range(1, 1 << 62))

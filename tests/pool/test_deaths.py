@@ -12,8 +12,11 @@ from collections import Counter
 import psutil
 import pytest
 from pool.running import LONG, Bench, wait_until
+from store import play
 
 from tempotask import WorkerCrashed
+from tempotask.pool.deaths import Cause, Coroner, Death
+from tempotask.store.records import FINISHED
 
 
 def test_only_the_job_that_ran_is_blamed_for_the_death_of_its_worker(bench: Bench) -> None:
@@ -113,6 +116,22 @@ def test_a_worker_that_keeps_dying_at_its_start_is_replaced_with_a_growing_pause
         assert pause in supervisor.wait_for("the next one starts in")
     assert "no model here" in supervisor.log
     assert supervisor.stop() == 0
+
+
+def test_jobs_that_had_ended_unsettled_when_their_worker_died_are_told_as_suspects_and_not_the_others(
+    bench: Bench,
+) -> None:
+    play.hire(bench.store, "w")
+    ids = [job.id for job in bench.manager.enqueue_many({"name": "echo", "queue": "q"} for _ in range(40))]
+    held = play.turn(bench.store, "w", 1).ids
+    assert len(held) > 3
+    turn, _ = bench.store.opened("w")
+    death = Death("w", Cause.CRASH, turn, None, 0.0, "was killed by SIGKILL", ended=range(1, 3))
+    findings = Coroner(bench.store, (), dict.fromkeys(FINISHED, 10)).bury(death)
+    assert [job.id for job in findings.suspected] == held[1:3]
+    assert findings.given_back == len(held) - 2
+    assert play.waiting(bench.store) == ids
+    bench.store.leave("s")
 
 
 def kill_one(processes: list[psutil.Process], chance: random.Random) -> None:

@@ -188,6 +188,23 @@ def test_a_job_whose_process_dies_each_time_behind_its_end_fails_and_its_neighbo
         poison.result(timeout=LONG)
     assert len(jobs.results(timeout=LONG)) == 2 * neighbours
     assert bench.supervisors[0].stop() == 0
+    # Whether they came in one batch is a matter of pace.
+    for line in bench.supervisors[0].about("one of which may have done it"):
+        assert poison.id in line
+
+
+def test_a_job_that_is_suspected_too_often_is_told_of_all_deaths_that_it_may_have_caused(bench: Bench) -> None:
+    start(bench)
+    supervisor = bench.supervisors[0]
+    handle = bench.manager.enqueue(name="holds", queue="q", options={"max_crashes": 1})
+    bench.hear()
+    supervisor.nursery().kill()
+    assert "runs again, alone (suspected 1 of 2)" in supervisor.wait_for(handle.id)
+    bench.hear()
+    supervisor.nursery().kill()
+    with pytest.raises(WorkerCrashed, match="with its nursery: the 2nd death of a process or a host that it may have"):
+        handle.result(timeout=LONG)
+    assert supervisor.stop() == 0
 
 
 def test_who_waited_for_a_job_that_nobody_knows_leaves_nothing_on_the_server(bench: Bench) -> None:
