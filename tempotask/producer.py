@@ -21,6 +21,7 @@ from tempotask.store.addition import Addition, NewJob
 from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, RunOptions, encode
 from tempotask.store.schedules import Schedule
 from tempotask.store.script import Argument
+from tempotask.store.stream import Stream
 from tempotask.task import Task
 
 THOUSAND = 1000
@@ -122,11 +123,7 @@ class Producer:
                     self._client.reruns += 1
             handles += _told(under_way, stream.created())
         except TempoTaskError as error:
-            if isinstance(error, NotDurable):
-                handles += _told(under_way, error.created)
-            elif not isinstance(error, ServerUnavailable | ServerFull):
-                # What was refused was not sent yet, and the thousand before it is on its way.
-                handles += _told(under_way, stream.created())
+            handles += _in_all_the_same(under_way, stream, error)
             error.handles = handles  # type: ignore[attr-defined]
             raise
         finally:
@@ -162,6 +159,7 @@ class Producer:
         try:
             handle.created = schedules.add(client.store, schedule, job.due)
         except NotDurable as error:
+            (handle.created,) = error.created
             error.handles = [handle]
             raise
         return handle
@@ -269,6 +267,19 @@ def _told(handles: list[JobHandle[Any]], created: Sequence[bool]) -> list[JobHan
         for handle, new in zip(handles, created, strict=True):
             handle.created = new
     return handles if created else []
+
+
+def _in_all_the_same(under_way: list[JobHandle[Any]], stream: Stream, error: TempoTaskError) -> list[JobHandle[Any]]:
+    """The handles of the call that was under way when that error came, as far as its jobs are known to be in."""
+    if isinstance(error, NotDurable):
+        return _told(under_way, error.created)
+    if isinstance(error, ServerUnavailable | ServerFull):
+        return []
+    # What was refused was not sent yet, and the thousand before it is on its way.
+    try:
+        return _told(under_way, stream.created())
+    except TempoTaskError as late:
+        return _in_all_the_same(under_way, stream, late)
 
 
 def _distinct(queues: Iterable[str]) -> list[str]:

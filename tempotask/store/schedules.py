@@ -18,6 +18,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
+from tempotask.errors import NotDurable
 from tempotask.schedule.repeat import Repeat
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.records import NIL, OUTSIDE_BYTES, UNREADABLE, Record, RunOptions
@@ -121,7 +122,11 @@ def add(store: Store, schedule: Schedule, not_before: float | None = None) -> bo
 
     `not_before`: Unix seconds, before which it does not fire. Raises `ServerUnavailable`, `ServerFull`.
     """
-    return _put(store, schedule, "a", not_before=not_before) == b"new"
+    try:
+        return _put(store, schedule, "a", not_before=not_before) == b"new"
+    except NotDurable as error:
+        error.created = [error.answer == b"new"]
+        raise
 
 
 def declare(store: Store, schedule: Schedule, *, instead_of: Planned | str = "") -> bool:
