@@ -8,7 +8,10 @@
 from __future__ import annotations
 
 from model.actions.running import is_excused
-from model.state import NOBODY, Batch, Held, Name, Process, Request, State
+from model.state import NOBODY, SERVER, Batch, Held, Name, Process, Request, State
+
+HELD, ORDERS = SERVER.index("held"), SERVER.index("orders")
+"""Where a snapshot has them."""
 
 
 def canonical(state: State, before: State | None = None) -> tuple[object, ...]:
@@ -65,70 +68,83 @@ def _renumber(state: State, worker: int) -> None:
         if told[0] == "compare":
             numbers.update(name[0] for other, name, _ in told[1] if other == worker)  # type: ignore[attr-defined]
     if state.snapshot is not None:
-        numbers.update(_numbers_of(state.snapshot[4][worker]))  # type: ignore[index]
-        for told in (told for some in state.snapshot[11] for told in some):  # type: ignore[attr-defined]
+        numbers.update(_numbers_of(state.snapshot[HELD][worker]))  # type: ignore[index]
+        for told in (told for some in state.snapshot[ORDERS] for told in some):  # type: ignore[attr-defined]
             if told[0] == "cancel" and told[1] == worker:
                 numbers.add(told[2][0])
     if max(numbers) == len(numbers) - 1:
         return
-    rank = {number: position for position, number in enumerate(sorted(numbers))}
-    _apply(state, worker, rank)
+    Renumbering(worker, {number: position for position, number in enumerate(sorted(numbers))}).apply(state)
 
 
 def _numbers_of(held: Held) -> set[int]:
     return {held.last, held.open[0], held.idle, *(message.name[0] for message in held.wake if message is not None)}
 
 
-def _apply(state: State, worker: int, rank: dict[int, int]) -> None:
-    def name(old: Name) -> Name:
-        return (rank[old[0]], old[1]) if old != NOBODY else old
+class Renumbering:
+    """Other numbers for the turns of a worker: `rank` by the old ones."""
 
-    def batch(old: Batch) -> Batch:
-        return old._replace(name=name(old.name))
+    def __init__(self, worker: int, rank: dict[int, int]) -> None:
+        self.worker = worker
+        self.rank = rank
 
-    def holding(old: Held) -> Held:
-        wake = tuple(message and batch(message) for message in old.wake)
-        return old._replace(last=rank[old.last], open=name(old.open), idle=rank[old.idle], wake=wake)
+    def apply(self, state: State) -> None:
+        """Wherever a number of that worker's stands."""
+        worker, told = self.worker, self._told
+        state.put(worker, self._process(state.processes[worker]))
+        state.hold(worker, self._held(state.held[worker]))
+        state.late = tuple(map(self._late, state.late))
+        if any(leader.mail for leader in state.supervisors):
+            state.supervisors = tuple(
+                leader._replace(mail=tuple(map(told, leader.mail))) for leader in state.supervisors
+            )
+        if any(state.orders):
+            state.orders = tuple(tuple(map(told, some)) for some in state.orders)
+        if state.snapshot is not None:
+            kept = list(state.snapshot)
+            held: tuple[Held, ...] = kept[HELD]  # type: ignore[assignment]
+            kept[HELD] = (*held[:worker], self._held(held[worker]), *held[worker + 1 :])
+            kept[ORDERS] = tuple(tuple(map(told, some)) for some in kept[ORDERS])  # type: ignore[attr-defined]
+            state.snapshot = tuple(kept)
 
-    def told(old: tuple[object, ...]) -> tuple[object, ...]:
-        if old[0] in ("tail", "cancel") and old[1] == worker:
-            return (*old[:2], name(old[2]), *old[3:])  # type: ignore[arg-type]
+    def _name(self, old: Name) -> Name:
+        return (self.rank[old[0]], old[1]) if old != NOBODY else old
+
+    def _batch(self, old: Batch) -> Batch:
+        return old._replace(name=self._name(old.name))
+
+    def _held(self, old: Held) -> Held:
+        wake = tuple(message and self._batch(message) for message in old.wake)
+        return old._replace(last=self.rank[old.last], open=self._name(old.open), idle=self.rank[old.idle], wake=wake)
+
+    def _process(self, old: Process) -> Process:
+        reply, hand, sentence = old.reply, old.hand, old.sentence
+        if reply is not None and reply.batch is not None:
+            reply = reply._replace(batch=self._batch(reply.batch))
+        if hand is not None:
+            hand = hand._replace(batch=self._batch(hand.batch))
+        if sentence is not None:
+            sentence = (sentence[0], self._name(sentence[1]), sentence[2])
+        cancels = tuple((self._name(its), index) for its, index in old.cancels)
+        return old._replace(
+            number=self.rank[old.number], name=self._name(old.name), reply=reply, hand=hand, sentence=sentence,
+            cancels=cancels,
+        )  # fmt: skip
+
+    def _told(self, old: tuple[object, ...]) -> tuple[object, ...]:
+        """Of a supervisor to the server, or an order for one."""
+        if old[0] in ("tail", "cancel") and old[1] == self.worker:
+            return (*old[:2], self._name(old[2]), *old[3:])  # type: ignore[arg-type]
         if old[0] == "compare":
-            held = tuple((other, name(its) if other == worker else its, runs) for other, its, runs in old[1])  # type: ignore[attr-defined]
+            held = tuple(
+                (other, self._name(its) if other == self.worker else its, runs)
+                for other, its, runs in old[1]  # type: ignore[attr-defined]
+            )
             return ("compare", held)
         return old
 
-    def sent(old: Request | int) -> Request | int:
-        if not isinstance(old, Request) or old.worker != worker:
+    def _late(self, old: Request | int) -> Request | int:
+        if not isinstance(old, Request) or old.worker != self.worker:
             return old
-        results = old.results and old.results._replace(name=name(old.results.name))
-        return old._replace(number=rank[old.number], results=results)
-
-    process: Process = state.processes[worker]
-    reply, hand = process.reply, process.hand
-    if reply is not None and reply.batch is not None:
-        reply = reply._replace(batch=batch(reply.batch))
-    if hand is not None:
-        hand = hand._replace(batch=batch(hand.batch))
-    sentence = process.sentence
-    if sentence is not None:
-        sentence = (sentence[0], name(sentence[1]), sentence[2])
-    cancels = tuple((name(its), index) for its, index in process.cancels)
-    state.put(
-        worker,
-        process._replace(
-            number=rank[process.number], name=name(process.name), reply=reply, hand=hand, sentence=sentence,
-            cancels=cancels,
-        ),
-    )  # fmt: skip
-    state.hold(worker, holding(state.held[worker]))
-    state.late = tuple(map(sent, state.late))
-    if any(leader.mail for leader in state.supervisors):
-        state.supervisors = tuple(leader._replace(mail=tuple(map(told, leader.mail))) for leader in state.supervisors)
-    if any(state.orders):
-        state.orders = tuple(tuple(map(told, some)) for some in state.orders)
-    if state.snapshot is not None:
-        kept = list(state.snapshot)
-        kept[4] = tuple(holding(old) if at == worker else old for at, old in enumerate(kept[4]))  # type: ignore[arg-type, var-annotated]
-        kept[11] = tuple(tuple(map(told, some)) for some in kept[11])  # type: ignore[attr-defined]
-        state.snapshot = tuple(kept)
+        results = old.results and old.results._replace(name=self._name(old.results.name))
+        return old._replace(number=self.rank[old.number], results=results)

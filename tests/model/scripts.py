@@ -162,25 +162,15 @@ def turn(state: State, request: Request) -> Reply:
         held = held._replace(registered=KNOWN)
     if number <= held.last and "turns are numbered" not in lacks:
         return Reply("stale")
-    mine = results is not None and held.open != NOBODY
-    if "results name the turn" not in lacks:
-        mine = mine and results is not None and results.name == held.open
-    if mine and results is not None:
-        taken = tuple(
-            index
-            for index in range(results.first, results.stop)
-            if index not in results.missing and (index >= len(held.claims) or held.claims[index] is None)
-        )
-        if taken:
-            state.hold(worker, held._replace(last=number))
-            return Reply("refused", refused=taken)
+    mine = results if results is not None and _is_mine(results, held, lacks) else None
+    if mine is not None and (taken := _taken_away(mine, held)):
+        state.hold(worker, held._replace(last=number))
+        return Reply("refused", refused=taken)
     wake = held.wake if "wake lists are named by the turn" in lacks else ()
     state.hold(worker, held._replace(last=number, idle=0, wake=wake) if held.idle else held._replace(last=number))
     state.idle = tuple(other for other in state.idle if other != worker)
-    waits = False
-    if mine and results is not None:
-        waits = settle(state, held, results)
-    left = _unsettled(state, worker, results if mine else None, request.want)
+    waits = settle(state, held, mine) if mine is not None else False
+    left = _unsettled(state, worker, mine, request.want)
     if not request.want:
         if waits:
             hand_over(state)
@@ -200,6 +190,20 @@ def turn(state: State, request: Request) -> Reply:
     state.hold(worker, state.held[worker]._replace(idle=number))
     state.idle = (*state.idle, worker)
     return Reply("idle")
+
+
+def _is_mine(results: Results, held: Held, lacks: frozenset[str]) -> bool:
+    """Whether results are of the turn that is open."""
+    return held.open != NOBODY and ("results name the turn" in lacks or results.name == held.open)
+
+
+def _taken_away(results: Results, held: Held) -> tuple[int, ...]:
+    """The indices that the worker says it has run and does not hold any more."""
+    return tuple(
+        index
+        for index in range(results.first, results.stop)
+        if index not in results.missing and (index >= len(held.claims) or held.claims[index] is None)
+    )
 
 
 def _unsettled(state: State, worker: int, mine: Results | None, want: int) -> tuple[Record, ...]:
