@@ -41,10 +41,11 @@ from tempotask.store.store import Limits, Store
 
 log = logging.getLogger("tempotask")
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TICK = 0.01
 """Seconds between two looks at busy workers."""
 FAILED_STARTS = 5
-"""Workers in a row that died of their start, before any was ready, after which the supervisor gives up."""
+"""Workers in a row that could not be started or died of it, before all were ready, after which it gives up."""
 QUIET = 0.05
 """Seconds between two looks whether everything is done, when draining."""
 LATER = 5.0
@@ -103,8 +104,10 @@ class Supervisor:
             NotImportable: the application can't be imported, or lacks tasks that it should declare.
             ServerUnavailable: the server can't be used.
         """
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in SIGNALS:
             signal.signal(number, self._on_signal)
+        # Held back while this was imported, or by whoever started us. No child or thread may be there that keeps it so.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._selector.register(self._alarm, selectors.EVENT_READ, self._act_on_signals)
         self._selector.register(self._wake, selectors.EVENT_READ, lambda: _empty(self._wake))
         if self._settings.watched_fd is not None:
@@ -121,7 +124,7 @@ class Supervisor:
                 self._tick()
         finally:
             self._end()
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in SIGNALS:
                 # One that comes while the interpreter ends would change the exit status.
                 signal.signal(number, signal.SIG_IGN)
         if self._failure is not None:
@@ -295,8 +298,7 @@ class Supervisor:
             return
         count = self._concurrency(newest.report)
         if not self._told_ready and newest.failures >= FAILED_STARTS:
-            told = "no worker lived through its start: what they said is above; mend it, and start again"
-            self._failure = NotImportable(told)
+            self._failure = NotImportable(newest.why_none_starts)
             self._stopping = True
             newest.kill()
             return

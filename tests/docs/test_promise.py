@@ -15,7 +15,7 @@ import pytest
 import tempotask as package
 from tempotask import JobOptions, Options, QueueManager
 from tempotask.cli.main import cli
-from tempotask.cli.supervisor import command as supervisor
+from tempotask.cli.supervise import command as supervisor
 
 PUBLIC = """
     QueueManager Task Job Context JobHandle JobHandles JobInfo QueueInfo JobOptions Options Repeat Retry Event

@@ -16,7 +16,7 @@ import pytest
 
 from tempotask import JobOptions, Options, QueueManager
 from tempotask.cli.main import LATER, cli
-from tempotask.cli.supervisor import command as supervisor_command
+from tempotask.cli.supervise import command as supervisor_command
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

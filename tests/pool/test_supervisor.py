@@ -11,7 +11,21 @@ import time
 
 import psutil
 import pytest
-from pool.running import APPS, LONG, Bench, wait_until
+from pool.running import APPS, LONG, Bench, Supervisor, wait_until
+
+SLOW_IMPORT = """
+import os, sys
+
+class Hold:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tempotask.pool.supervisor":
+            with open(os.environ["TEST_TOLD"], "w") as told:
+                told.write("imports\\n")
+            os.read(os.open(os.environ["TEST_GATE"], os.O_RDONLY), 1)
+
+sys.meta_path.insert(0, Hold())
+"""
+"""A `sitecustomize` that holds up the import of the supervisor itself until the test opens the gate."""
 
 
 def test_a_supervisor_starts_as_many_workers_as_it_is_told(bench: Bench) -> None:
@@ -157,6 +171,32 @@ def test_a_stop_while_the_application_is_imported_ends_the_import(bench: Bench) 
     )
     supervisor = bench.begin(app="slow:tempotask", folder=bench.folder)
     assert bench.hear() == ["imports"]
+    assert supervisor.stop() == 0
+
+
+def hold_up(bench: Bench) -> Supervisor:
+    """A supervisor that still imports its own code."""
+    (bench.folder / "sitecustomize.py").write_text(SLOW_IMPORT)
+    supervisor = bench.begin(environment={"PYTHONPATH": str(bench.folder)})
+    assert bench.hear() == ["imports"]
+    return supervisor
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_that_comes_before_the_supervisor_listens_is_a_gentle_one(bench: Bench, number: int) -> None:
+    supervisor = hold_up(bench)
+    supervisor.signal(number)
+    bench.open_gate()
+    assert supervisor.end() == 0
+    assert supervisor.about("stopping")
+
+
+def test_a_hup_that_comes_before_the_supervisor_listens_does_not_end_it(bench: Bench) -> None:
+    supervisor = hold_up(bench)
+    supervisor.signal(signal.SIGHUP)
+    bench.open_gate()
+    supervisor.wait_for("ready: ")
+    assert bench.manager.enqueue(name="echo", queue="q", data=1).result(timeout=LONG) == 1
     assert supervisor.stop() == 0
 
 
