@@ -21,7 +21,7 @@ from pool.running import wait_until
 from torture.campaign import Campaign, Size, drawn_from
 from torture.fault import Fault, Injection, NotHere, Overtaken, Setting, Violation
 from torture.faults import FAULTS
-from torture.judge import LOST, OTHER, TWICE, Verdict, check, is_blame, read_blame
+from torture.judge import LOST, OTHER, TWICE, Verdict, check, is_blame, read_blames
 from torture.ledger import PATH, Ledger, Pen
 from torture.leftovers import SHARED, Census, left
 from torture.part import Attempt, Part
@@ -49,7 +49,7 @@ def test_the_judge_knows_a_blame_by_what_supervisors_really_say() -> None:
         (poison,) = world.add("poison", expect=("WorkerCrashed",), max_crashes=2)
         (late,) = world.add("ignores_its_end", expect=("JobTimeout",), timeout=0.1)
         wait_until(lambda: len(world.lines('"verdict":"failed as')) == 2, "their ends are not told")
-        told = [blame for line in world.new_lines() if (blame := read_blame(line))]
+        told = [blame for line in world.new_lines() for blame in read_blames(line)]
     assert [one.verdict for one in told if one.job == poison.id and is_blame(one)] == [
         "runs again, alone (crash 1 of 2)",
         "failed as WorkerCrashed",

@@ -21,6 +21,8 @@ from torture.world import World
 LOST, TWICE, BLAMED = "lost", "settled twice", "wrongly blamed"
 OTHER = "other"
 """What `check` finds, what stays behind, what a fault sees for itself, what never comes back to work."""
+SUSPECTED = "suspected"
+"""The verdict on each of several jobs that had ended when their process died, one of which may have done it."""
 MOST_EVIDENCE = 60
 """Lines."""
 MOST_SHOWN = 20
@@ -210,7 +212,12 @@ class Case:
     def may_be_blamed(self, blame: Blame) -> bool:
         """Whether, by the last entry of the dead process, this job may be the one that ran."""
         entries = self.of_pid.get(blame.pid)
-        if not entries or entries[-1].job == blame.job:
+        if not entries:
+            return True
+        if blame.verdict == SUSPECTED:
+            ran_there = blame.job not in self.of_job or any(entry.job == blame.job for entry in entries)
+            return entries[-1].what != "start" and ran_there
+        if entries[-1].job == blame.job:
             return True
         # Of the next one, nothing may have been written down yet.
         return entries[-1].what != "start" and all(entry.job != blame.job for entry in entries)
@@ -227,7 +234,8 @@ class Case:
 
 
 def is_blame(blame: Blame) -> bool:
-    return blame.verdict.startswith("runs again, alone") or "WorkerCrashed" in blame.verdict
+    alone = blame.verdict.startswith("runs again, alone")
+    return alone or "WorkerCrashed" in blame.verdict or blame.verdict == SUSPECTED
 
 
 # -- gathering what there is
@@ -243,7 +251,7 @@ def judge(world: World, receipts: Sequence[Receipt], allows: frozenset[str]) -> 
         entries=entries,
         outcomes=outcomes(world, ids),
         receipts=receipts,
-        blames=[blame for line in world.new_lines() if (blame := read_blame(line))],
+        blames=[blame for line in world.new_lines() for blame in read_blames(line)],
         completed=world.newly_completed(),
         allows=allows,
     )
@@ -267,12 +275,14 @@ def outcomes(world: World, ids: Sequence[str]) -> dict[str, Ended]:
     return found
 
 
-def read_blame(line: str) -> Blame | None:
+def read_blames(line: str) -> list[Blame]:
     """What a line of a supervisor's log says of a death."""
-    if '"verdict"' not in line:
-        return None
+    if '"verdict"' not in line and '"suspected"' not in line:
+        return []
     told = json.loads(line)
-    return Blame(told["pid"], told["job"], told["verdict"], line)
+    if "verdict" in told:
+        return [Blame(told["pid"], told["job"], told["verdict"], line)]
+    return [Blame(told["pid"], job, SUSPECTED, line) for job in told["suspected"]]
 
 
 def check(world: World) -> list[Found]:

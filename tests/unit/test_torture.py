@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from torture.debts import Owed
-from torture.judge import BLAMED, LOST, TWICE, Blame, Case, Ended, Facts
+from torture.judge import BLAMED, LOST, SUSPECTED, TWICE, Blame, Case, Ended, Facts, read_blames
 from torture.ledger import Entry
 from torture.receipts import UNTOLD, Receipt
 from torture.tally import percentile
@@ -171,6 +171,37 @@ def test_only_the_job_that_a_dead_process_ran_may_be_blamed(written: list[Entry]
     assert bool(blamed) is wrong
     if wrong:
         assert "its line of the log" in blamed[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("written", "job", "wrong"),
+    [
+        ([*run("q", "m2", pid=5), *run("p", "m1", pid=5)], "q", False),
+        ([*run("q", "m2", pid=6), *run("p", "m1", pid=5)], "q", True),
+        ([*run("q", "m2", pid=5), entry("start", "p", pid=5)], "q", True),
+    ],
+)
+def test_only_jobs_that_had_ended_in_a_process_that_died_behind_them_may_be_suspected(
+    written: list[Entry], job: str, wrong: bool
+) -> None:
+    facts = proper()
+    facts.owed = {**facts.owed, "q": Owed("m2")}
+    facts.entries = [*facts.entries, *written]
+    facts.blames = read_blames(f'{{"level": "warning", "pid": 5, "suspected": ["{job}", "p"]}}')
+    assert [blame.job for blame in facts.blames] == [job, "p"]
+    assert any(one.kind == BLAMED for one in Case(facts).judge().found) is wrong
+
+
+def test_a_job_that_fails_as_crashed_may_have_been_suspected_of_each_death() -> None:
+    facts = proper()
+    facts.owed = {"p": Owed("m1", ("WorkerCrashed",))}
+    facts.outcomes = {"p": Ended("WorkerCrashed")}
+    facts.entries = [each for pid in range(6) for each in run("p", "m1", pid=pid, token=pid)]
+    facts.receipts, facts.completed = [], None
+    facts.blames = [Blame(pid, "p", SUSPECTED, "") for pid in range(6)]
+    assert not found(facts)
+    facts.blames = []
+    assert found(facts) == [BLAMED]
 
 
 def test_a_job_that_went_back_unmarked_is_not_blamed() -> None:
