@@ -54,7 +54,9 @@ class Generation:
         self._since = time.monotonic()
         """Since when the nursery keeps us waiting."""
         self.failures = 0
-        """How many workers in a row died of their start."""
+        """How many workers in a row could not be started, or died of their start."""
+        self._refused = False
+        """Whether the system refused the last of these."""
 
     # -- how it stands
 
@@ -87,6 +89,13 @@ class Generation:
         looks = {name: watch.peek() for name, watch in self._watches.items()}
         held = {name: (look.turn, look.name, look.running) for name, look in looks.items()}
         return held | dict.fromkeys(self._ordered, (0, "", None))
+
+    @property
+    def why_none_starts(self) -> str:
+        """What there is to say when too many starts have failed."""
+        if self._refused:
+            return "workers can't be started: what the system says is above; mend it or have fewer, and start again"
+        return "no worker lived through its start: what they said is above; mend it, and start again"
 
     # -- what is done with it
 
@@ -165,6 +174,7 @@ class Generation:
             except OSError as error:
                 self._clerk.ask(lambda: store.give_back_all(name))
                 if time.monotonic() >= self._not_before:
+                    self._refused = True
                     log.warning("worker %s can't be started: %s%s", name, refusal(error), self._pause())
                 return
             self._watches[name] = Watch(self.pool.workers[name], self._give_back)
@@ -205,6 +215,7 @@ class Generation:
         if watch.last_state != STARTING and (age >= SHORT_LIFE or death.running is not None or death.ended):
             self.failures = 0
             return ""
+        self._refused = not watch.pid
         return f", {age:.1f} s after its start{self._pause()}"
 
     def _pause(self) -> str:

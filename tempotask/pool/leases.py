@@ -21,6 +21,9 @@ from tempotask.pool.deaths import Coroner
 from tempotask.store.records import Registration, read_registration
 from tempotask.store.store import Renewal, Store
 
+LATE = 0.5
+"""The part of a lease time that may lie between two looks: what happened in a longer one was not seen."""
+
 
 def boot_id() -> str:
     """What tells this boot of this machine from any other, and a container's processes from those of the next: their
@@ -56,10 +59,6 @@ def register(
         *(application, os.getcwd(), linux.born_ns(process.pid)),
     )
     store.register(supervisor, lease, msgspec.msgpack.encode(registration))
-
-
-LATE = 0.5
-"""The part of a lease time that may lie between two looks: what happened in a longer one was not seen."""
 
 
 class Leases:

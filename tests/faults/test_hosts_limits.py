@@ -76,7 +76,7 @@ def test_more_workers_than_there_are_descriptors_for_is_said_in_one_line(
     assert "Too many open files: the limit of descriptors is reached; raise it (`ulimit -n`)" in told
     assert supervisor.end() == 2
     assert "Traceback" not in supervisor.log
-    assert supervisor.lines[-1].startswith("tempotask-supervisor: no worker lived through its start")
+    assert supervisor.lines[-1].startswith("tempotask-supervisor: workers can't be started")
 
 
 def test_workers_that_are_slow_to_be_born_do_not_take_the_descriptors_that_the_supervisor_needs_itself(
@@ -198,6 +198,7 @@ def test_in_a_home_and_a_working_directory_that_can_not_be_written_to_all_works_
     assert sorted(path.name for path in application.iterdir()) == ["app.py"]
 
 
+@pytest.mark.slow
 def test_a_path_of_200_characters_with_spaces_and_umlauts_does_for_everything(short_path: Path) -> None:
     folder = short_path
     while len(str(folder)) < 160:
