@@ -9,7 +9,7 @@ import redis
 from msgspec import Raw
 
 from tempotask.store.numbers import LISTENING_MS
-from tempotask.store.records import NIL, Progress, Time, encode, whole
+from tempotask.store.records import NIL, Progress, Time, encode, level
 from tempotask.store.script import packed
 from tempotask.store.store import Store
 
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
     def head(self) -> tuple[str, str, str, int]:
         """Id, queue, name and priority of the job that a script tells of."""
         _, id, queue, priority, name = _decode_cut(self.cut)
-        return id, queue, name, whole(priority)
+        return id, queue, name, level(priority)
 
     def happening(self) -> Happening:
         """What a worker tells of a job."""

@@ -38,9 +38,9 @@ from tempotask.store.records import (
     decode_outcome,
     decode_record,
     flag,
+    level,
     payload_key,
     plain,
-    whole,
 )
 from tempotask.store.said import lines_of, live_of
 from tempotask.store.schedules import Planned
@@ -261,7 +261,7 @@ def row(found: Found) -> JobRow:
         result=None if result is None else plain(result),
     )
     if record is not None:
-        shown.priority = whole(record.priority)
+        shown.priority = level(record.priority)
         # One that was cancelled while it waited was never begun; while a worker had it, it was as far as is known.
         begun = found.status == "processing" or (job is not None and job.started is not None)
         begun = begun or (found.status == "cancelled" and found.worker is not None)

@@ -192,7 +192,8 @@ UNREADABLE_TYPE = "UnreadableRecord"
 """The type of the failure of a job that was put aside for that."""
 _SHOWN = 1 << 16
 """Bytes of an unreadable record that are kept; one that is longer can't be tried again."""
-_WHOLE = re.compile(r"-?[0-9]{1,8}")
+_PRIORITY = re.compile(r"-?[0-9]{1,7}|[0-9]{8}")
+"""As base.lua reads it."""
 
 
 def head(record: bytes) -> tuple[str, str, str, str]:
@@ -205,7 +206,7 @@ def head(record: bytes) -> tuple[str, str, str, str]:
         field, at = _text(record, at)
         fields.append(field)
     flags, id, queue, priority = fields
-    if not (id and queue and _WHOLE.fullmatch(priority) and len(priority) <= 8):
+    if not (id and queue and _PRIORITY.fullmatch(priority)):
         raise ValueError("it has no id, no queue or no priority")
     return flags, id, queue, priority
 
@@ -215,8 +216,8 @@ def _text(record: bytes, at: int) -> tuple[str, int]:
     length, at = (record[at] if at < len(record) else 0), at + 1
     if 0xA0 <= length < 0xC0:
         length -= 0xA0
-    elif length in (0xD9, 0xDA):
-        width = length - 0xD8
+    elif length in (0xD9, 0xDA, 0xDB):
+        width = 1 << (length - 0xD9)
         length, at = int.from_bytes(record[at : at + width]), at + width
     else:
         raise ValueError("no text begins where one should")
@@ -229,7 +230,8 @@ def decode_record(stored: bytes) -> Record:
     """A record; `Unreadable` if it can't be read."""
     try:
         record = _decode_record(stored)
-        if record.id and record.queue and _WHOLE.fullmatch(record.priority):
+        # What scripts can't read (`head`) is no record here either: msgspec also takes an array with a longer header.
+        if record.id and record.queue and _PRIORITY.fullmatch(record.priority) and stored[0] & 0xF0 == 0x90:
             return record
         reason = "it has no id, no queue or no priority"
     except UNREADABLE as error:
@@ -270,9 +272,9 @@ def flag(record: Record, letter: str) -> int:
     return 0
 
 
-def whole(priority: str) -> int:
+def level(priority: str) -> int:
     """A priority as a number; 0 for what is none."""
-    return int(priority) if _WHOLE.fullmatch(priority) else 0
+    return int(priority) if _PRIORITY.fullmatch(priority) else 0
 
 
 def payload_key(record: Record) -> str:

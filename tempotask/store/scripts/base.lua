@@ -33,6 +33,8 @@ local function span(bytes, at)
     length, from = byte(bytes, at + 1), at + 2
   elseif length == 0xda and #bytes > at + 1 then
     length, from = byte(bytes, at + 1) * 256 + byte(bytes, at + 2), at + 3
+  elseif length == 0xdb and #bytes > at + 3 then
+    length, from = struct.unpack('>I4', sub(bytes, at + 1, at + 4)), at + 5
   else
     return nil
   end
