@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from threading import Thread
 
 import psutil
@@ -47,9 +48,11 @@ def kill_many(world: World) -> Injection:
     """One after the other, as fast as they come."""
     at = time.monotonic()
     for _ in range(10):
-        worker, _ = world.victim_worker()
-        worker.kill()
-        worker.wait(LONG)
+        # Another fault may have killed it just now: all the same.
+        with suppress(Overtaken, psutil.NoSuchProcess):
+            worker, _ = world.victim_worker()
+            worker.kill()
+            worker.wait(LONG)
     all_there(world)
     return Injection(at=at)
 
