@@ -14,8 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from pool.running import Bench
 from rights import as_options, limited
 from servers import OwnServer
+
+from tempotask.store.connect import Server
+from tempotask.store.store import Store
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -69,6 +73,30 @@ def namespace(server_url: str) -> Iterator[str]:
         keys = list(client.scan_iter(f"{{{name}}}:*", count=10_000))
         for i in range(0, len(keys), 1000):
             client.unlink(*keys[i : i + 1000])
+
+
+@pytest.fixture
+def store(server_url: str, namespace: str) -> Iterator[Store]:
+    """A store in the test's namespace."""
+    store = Store(Server(server_url), namespace)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def admin(admin_url: str, namespace: str) -> Iterator[Store]:
+    """The same for a user who may do everything: take what the namespace holds as it is, and put it back."""
+    store = Store(Server(admin_url), namespace)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, server_url: str, namespace: str) -> Iterator[Bench]:
+    """Supervisors in the test's namespace."""
+    bench = Bench(tmp_path, server_url, namespace)
+    yield bench
+    bench.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,22 +1,11 @@
-"""A store of the test's own, and commands that are run in it."""
+"""Commands that are run in the namespace of the test."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 from cli.typed import Ended, Run
 
 from tempotask.cli.main import main
-from tempotask.store.connect import Server
-from tempotask.store.store import Store
-
-
-@pytest.fixture
-def store(server_url: str, namespace: str) -> Iterator[Store]:
-    store = Store(Server(server_url), namespace)
-    yield store
-    store.close()
 
 
 @pytest.fixture

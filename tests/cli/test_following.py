@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cli.typed import PROGRAM
@@ -21,13 +20,6 @@ def _all_end() -> Iterator[None]:
     while running:
         with running.pop() as process:
             process.kill()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, server_url: str, namespace: str) -> Iterator[Bench]:
-    bench = Bench(tmp_path, server_url, namespace)
-    yield bench
-    bench.close()
 
 
 class Command:

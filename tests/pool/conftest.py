@@ -1,4 +1,4 @@
-"""A bench of the test's own, on the tests' server."""
+"""A worker whose supervisor is the test."""
 
 from __future__ import annotations
 
@@ -6,18 +6,9 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from pool.running import Bench
 from pool.watched import Watched
-
-
-@pytest.fixture
-def bench(tmp_path: Path, server_url: str, namespace: str) -> Iterator[Bench]:
-    bench = Bench(tmp_path, server_url, namespace)
-    yield bench
-    bench.close()
 
 
 @pytest.fixture

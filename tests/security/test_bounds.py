@@ -19,12 +19,11 @@ BEFORE = 3
 
 
 @pytest.fixture
-def bench(tmp_path: Path, server_url: str, namespace: str) -> Iterator[Bench]:
-    bench = Bench(tmp_path, server_url, namespace)
+def bench(bench: Bench) -> Iterator[Bench]:
+    """With a supervisor of the application `bounds`."""
     bench.start(app="bounds:tempotask", folder=APPS, workers=1)
     yield bench
     assert bench.supervisors[0].stop() == 0
-    bench.close()
 
 
 def add(bench: Bench, name: str, number: int) -> JobHandle[Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fuzz.calls import held
 from pool.running import Bench, wait_until
+from servers import OwnServer
 from store.stored import load
 
 from tempotask import QueueManager, ServerUnavailable
@@ -17,7 +18,7 @@ from tempotask.store.check import check
 from tempotask.store.format import FORMAT
 from tempotask.store.store import Store
 
-SNAPSHOTS = Path(__file__).parents[1] / "store" / "snapshots"
+SNAPSHOTS = Path(__file__).parent / "snapshots"
 _PLACES = {
     "waiting": ("waiting-1", "waiting-2", "large", "urgent", "low", "parked", "in-paused"),
     "delayed": ("retries", "due", "parked-due"),
@@ -92,10 +93,10 @@ def test_a_namespace_of_a_newer_format_is_left_alone_by_whoever_uses_it(
 
 def test_a_supervisor_does_not_start_on_a_namespace_of_a_newer_format(bench: Bench) -> None:
     client, key = bench.store.server.client(), f"{bench.store.prefix}format"
-    client.set(key, "2")
+    client.set(key, FORMAT + 1)
     supervisor = bench.begin()
     assert supervisor.end() == 2
-    assert "format 2" in supervisor.lines[-1]
+    assert f"format {FORMAT + 1}" in supervisor.lines[-1]
     assert list(client.scan_iter(f"{bench.store.prefix}*")) == [key.encode()]
     client.delete(key)
 
@@ -111,14 +112,14 @@ def test_the_format_is_noted_by_the_first_who_changes_something_and_by_nobody_wh
     assert admin.read("GET", "format") == str(FORMAT).encode()
 
 
-def test_who_comes_back_after_an_outage_looks_at_the_format_again(start_server: Callable[..., object]) -> None:
+def test_who_comes_back_after_an_outage_looks_at_the_format_again(start_server: Callable[..., OwnServer]) -> None:
     server = start_server()
-    with QueueManager.init(server.url) as manager:  # type: ignore[attr-defined]
+    with QueueManager.init(server.url) as manager:
         manager.enqueue(name="echo", queue="q")
-        server.kill()  # type: ignore[attr-defined]
-        server.start()  # type: ignore[attr-defined]
+        server.kill()
+        server.start()
         client = manager._client.store.server.client()
         wait_until(client.ping, "the server is back")
-        client.set("{tempotask}:format", "2")
-        with pytest.raises(ServerUnavailable, match="format 2"):
+        client.set("{tempotask}:format", FORMAT + 1)
+        with pytest.raises(ServerUnavailable, match=f"format {FORMAT + 1}"):
             manager.enqueue(name="echo", queue="q")
