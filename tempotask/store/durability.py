@@ -61,7 +61,6 @@ class Durability:
 
     def missed(self, answer: bytes) -> NotDurable:
         """The error for a change that is made, and was waited for too long; `answer` is what its script answered."""
-        patience = f"within {self._server.connect_timeout:g} s (connect_timeout)"
         if self.kind == "disk":
             lacks = "had not synced its append-only file"
             after = "should it lose its power now, this is lost; see what ails its disk, and whether appendfsync is off"

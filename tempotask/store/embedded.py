@@ -189,9 +189,11 @@ def _prepare(home: Path) -> None:
     if state.st_mode & 0o077:
         home.chmod(0o700)
     for path in home.iterdir():
-        # While it was open to others, they may have put something there: a link that leads elsewhere, a socket.
-        if not _trusted(path):
-            raise _not_ours(path)
+        # While it was open to others, they may have put something there: a link that leads elsewhere, a socket. What
+        # goes meanwhile, a file that the server was rewriting say, is nothing to distrust.
+        with suppress(FileNotFoundError):
+            if not _trusted(path):
+                raise _not_ours(path)
     ignore = home / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n")

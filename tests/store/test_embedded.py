@@ -329,3 +329,25 @@ def test_closing_twice_does_nothing(home: Path) -> None:
     server = EmbeddedServer.open(home)
     server.close()
     server.close()
+
+
+def test_a_file_that_goes_while_the_folder_is_looked_through_is_nothing_to_distrust(short_path: Path) -> None:
+    """The server rewrites its files, and removes its socket when it ends."""
+    stopped = threading.Event()
+
+    def come_and_go() -> None:
+        files = [short_path / f"temp-{number}" for number in range(50)]
+        while not stopped.is_set():
+            for file in files:
+                file.touch()
+            for file in files:
+                file.unlink()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(300):
+            embedded._prepare(short_path)
+    finally:
+        stopped.set()
+        thread.join()
