@@ -70,12 +70,13 @@ def measure(bench: Bench) -> list[Row]:
 
 def measured(bench: Bench) -> list[Row]:
     """The rows, on a server of Valkey."""
-    rows = rows_of(bench, "memory", "a server that keeps nothing")
+    server = bench.version
+    rows = rows_of(bench, "memory", f"{server} that keeps nothing")
     with bench.durable():
-        rows += rows_of(bench, "memory", "a server that syncs always")
-        rows += rows_of(bench, "disk", "a server that syncs always")
+        rows += rows_of(bench, "memory", f"{server} that syncs always")
+        rows += rows_of(bench, "disk", f"{server} that syncs always")
     with replica(bench):
-        rows += rows_of(bench, "replica", "a replica beside it")
+        rows += rows_of(bench, "replica", f"{server} with a replica beside it")
     return rows
 
 

@@ -93,7 +93,16 @@ def _listening(store: Store, calls: list[Call]) -> Iterator[None]:
 
 def _play(store: Store) -> None:
     fill(store)
-    # A job of every kind of ending, with events, lines, a child, and a payload outside.
+    _run(store)
+    _hand_over(store)
+    _look(store)
+    _act(store)
+    _fire(store)
+    _end(store)
+
+
+def _run(store: Store) -> None:
+    """A job of every kind of ending, with events, lines, a child, and a payload outside."""
     store.enqueue(store.new_call(), [new_job("big", "new", payload="x" * 5000, given_id=True)])
     enqueue(store, *(f"0000000000again-{n}" for n in range(40)), queue="new")
     batch = turn(store, "w2", 1, 100, told=True).batch
@@ -108,7 +117,10 @@ def _play(store: Store) -> None:
     store.give_back_tail("w2", batch.turn, last)
     verdict = settlement([failed(records[5])], events=True)
     store.give_back_all("w2", batch.turn, (4, 5), [crashed(batch, 4)], verdict)
-    # One who goes idle, and is handed something.
+
+
+def _hand_over(store: Store) -> None:
+    """One who goes idle, and is handed something."""
     hire(store, "w3", supervisor="s2", lease=0)
     number = 1
     while (reply := turn(store, "w3", number, 1000)).kind != "idle":
@@ -118,7 +130,9 @@ def _play(store: Store) -> None:
             number += 1
     enqueue(store, "0000000000handed-0")
     act(store, "cancel", "claims", "w3")
-    # Who looks, and who acts.
+
+
+def _look(store: Store) -> None:
     store.quiet()
     look.find(store, "late")
     store.ask("client", ["fails", "nobody"])
@@ -127,6 +141,9 @@ def _play(store: Store) -> None:
     store.run("snapshot", "part", "queue:0:other", "0", 10)
     store.run("snapshot", "sizes", "ring", "due")
     store.run("snapshot", "ring", "q")
+
+
+def _act(store: Store) -> None:
     acting = Acting(store, 200)
     for id in ("late", "given-3", "parked-0"):
         acting.toggle(id)
@@ -138,7 +155,9 @@ def _play(store: Store) -> None:
     acting.delete_all(Filter("low"))
     store.pause_queue("other")
     store.resume_queue("other")
-    # Schedules, and hosts.
+
+
+def _fire(store: Store) -> None:
     schedules.declare(store, Schedule("declared", "other", "n", Repeat(every=0.01)))
     schedules.add(store, Schedule("added", "other", "n", Repeat(every=0.01)))
     now, due = schedules.due(store)
@@ -148,6 +167,10 @@ def _play(store: Store) -> None:
         schedules.fire(store, planned, now, now + 1000, "skip")
     schedules.look_later(store, due[0], 1)
     schedules.remove(store, "daily")
+
+
+def _end(store: Store) -> None:
+    """Hosts that renew, sweep and leave, and what is mended."""
     store.renew("s", 3600, tidy=True)
     store.run("sweep", "s", 3600_000, "s2", store.read("HGET", "leases", "s2"), "")
     store.give_back_all("w3")
