@@ -42,7 +42,8 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
     """
     # Before anything that takes long: the command line may hold a password.
     setproctitle(f"tempotask: supervisor {application}")
-    from tempotask.pool.supervisor import Settings, Supervisor
+    from tempotask.pool.settings import Settings
+    from tempotask.pool.supervisor import Supervisor
 
     log_format.set_up(options.pop("log_format"))
     if options["namespace"] is not None:

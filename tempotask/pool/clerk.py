@@ -27,6 +27,8 @@ from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Wire
 T = TypeVar("T")
 log = logging.getLogger("tempotask")
 
+SILENCE = 2.0
+"""Seconds without an answer after which those who end do not wait for the server any more."""
 REFUSED_PAUSE = 0.2
 """Seconds between two tries with a server that refuses us at once."""
 
@@ -40,6 +42,7 @@ class Clerk:
         self._answers: collections.deque[Callable[[], None]] = collections.deque()
         self._readable, self._writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._ended = False
+        self._asking_since: float | None = None
         self._orders_for = ""
         self._thread = threading.Thread(target=self._serve, name="tempotask-clerk", daemon=True)
 
@@ -77,10 +80,18 @@ class Clerk:
             self._orders_for = ""
             raise
 
+    @property
+    def in_vain(self) -> bool:
+        """Whether the server has not answered for so long that those who end do not wait for it."""
+        since = self._asking_since
+        return since is not None and time.monotonic() - since >= SILENCE
+
     def end(self, patience: float) -> None:
-        """Does what was asked and ends, within so many seconds, all done or not."""
+        """Does what was asked and ends, within so many seconds, all done or not; sooner if that is in vain."""
         self._asked.put(None)
-        self._thread.join(patience)
+        end = time.monotonic() + patience
+        while self._thread.is_alive() and time.monotonic() < end and not self.in_vain:
+            self._thread.join(0.05)
         self._ended = True
 
     def _answer(self, call: Callable[[], None]) -> None:
@@ -91,7 +102,9 @@ class Clerk:
     def _serve(self) -> None:
         while not self._ended and (asked := self._asked.get()) is not None:
             call, then = asked
+            self._asking_since = time.monotonic()
             answer = self._insist(call)
+            self._asking_since = None
             self._answer(lambda then=then, answer=answer: then(answer))  # type: ignore[misc]
 
     def _insist(self, call: Callable[[], Any]) -> Any:

@@ -76,6 +76,11 @@ class Generations:
         """Whether nothing is left of any."""
         return not self._all and self._importing is None
 
+    @property
+    def live(self) -> bool:
+        """Whether any has a worker that has not ended."""
+        return any(each.pool.workers for each in self._all)
+
     # -- importing
 
     def import_application(self) -> None:

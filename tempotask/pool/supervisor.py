@@ -22,7 +22,6 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import FrameType
 
 from tempotask.errors import NotImportable, TempoTaskError
@@ -35,6 +34,7 @@ from tempotask.pool.linux import become_subreaper, has_terminal, refusal
 from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import UnifiedWorkerPool
 from tempotask.pool.report import AppReport
+from tempotask.pool.settings import Settings
 from tempotask.pool.stacks import Stacks
 from tempotask.store.connect import resolve
 from tempotask.store.store import Limits, Store
@@ -47,30 +47,11 @@ TICK = 0.01
 FAILED_STARTS = 5
 """Workers in a row that could not be started or died of it, before all were ready, after which it gives up."""
 QUIET = 0.05
-"""Seconds between two looks whether everything is done, when draining."""
+"""Seconds between two looks whether everything is done, when draining or by force."""
 LATER = 5.0
 """Seconds until what the system has refused is tried again."""
 LAST_WORDS = 5.0
-"""Seconds that a stop by force waits for the server."""
-
-
-@dataclass
-class Settings:
-    """What whoever starts a supervisor may say; what is left out, the application says."""
-
-    application: str
-    db: str | None = None
-    namespace: str | None = None
-    concurrency: int | None = None
-    lease: float | None = None
-    grace: float | None = None
-    drain: bool = False
-    tasks: list[tuple[str, str]] = field(default_factory=list)
-    """Those which the starting program declares: the application must declare them when workers import it."""
-    ready: Callable[[], None] = lambda: None
-    """Called when every worker is ready for the first time."""
-    watched_fd: int | None = None
-    """A pipe whose end means that whoever started us is gone."""
+"""Seconds at most that a stop by force, and then the end, wait for the server."""
 
 
 class Supervisor:
@@ -371,7 +352,7 @@ class Supervisor:
             generation.retire()
         log.info(why)
         grace = self._options.grace if self._settings.grace is None else self._settings.grace
-        self.after(grace, lambda: self._stop_now("the grace is over: what still runs goes back to its queue"))
+        self.after(grace, self._grace_is_over)
         self._generations.end_import()
         self.keep_up()
 
@@ -380,9 +361,23 @@ class Supervisor:
         self._stopping, self._status = True, 1
         for generation in self._generations:
             generation.kill()
-        self.after(LAST_WORDS, lambda: setattr(self, "_over", True))
         self._generations.end_import()
         self.keep_up()
+        self._wait_for_server(time.monotonic() + LAST_WORDS)
+
+    def _grace_is_over(self) -> None:
+        if self._generations.live:
+            self._stop_now("the grace is over: what still runs goes back to its queue")
+        elif not self._over:
+            # Nothing was ended by force.
+            log.warning("the server does not answer: what it holds for this supervisor goes back after its lease")
+            self._over = True
+
+    def _wait_for_server(self, until: float) -> None:
+        """Gives what the workers held back, unless the server does not answer."""
+        in_vain = self._connected and self._clerk.in_vain and not self._generations.live
+        self._over = self._over or in_vain or time.monotonic() >= until
+        self.after(QUIET, lambda: self._wait_for_server(until))
 
     def _end(self) -> None:
         self._generations.end()

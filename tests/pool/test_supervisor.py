@@ -8,10 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 from pool.running import APPS, LONG, Bench, Supervisor, wait_until
+from servers import OwnServer
 
 SLOW_IMPORT = """
 import os, sys
@@ -108,6 +111,45 @@ def test_when_the_grace_is_over_what_runs_goes_back_unmarked(bench: Bench) -> No
     assert supervisor.stop() == 1
     assert "the grace is over" in supervisor.log
     assert handle.status() == "waiting"
+
+
+@pytest.fixture
+def away(tmp_path: Path, start_server: Callable[..., OwnServer]) -> Iterator[tuple[Bench, OwnServer]]:
+    """A bench on a server that can be stopped; it goes on when the test ends."""
+    server = start_server()
+    bench = Bench(tmp_path, server.url, "away")
+    yield bench, server
+    server.process.send_signal(signal.SIGCONT)
+    bench.close()
+
+
+def test_a_stop_of_idle_workers_is_a_gentle_one_and_within_the_grace_though_the_server_does_not_answer(
+    away: tuple[Bench, OwnServer],
+) -> None:
+    bench, server = away
+    supervisor = bench.start("--grace", "3")
+    wait_until(lambda: bench.store.read("ZCARD", "idle") == 2, "the workers are not idle")
+    server.process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    assert supervisor.stop() == 0
+    assert time.monotonic() - began < 10
+    assert supervisor.about("the server does not answer")
+
+
+def test_a_second_term_does_not_wait_for_a_server_that_does_not_answer(away: tuple[Bench, OwnServer]) -> None:
+    bench, server = away
+    supervisor = bench.start(workers=1)
+    handle = bench.manager.enqueue(name="hold", queue="q")
+    bench.hear()
+    server.process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    assert supervisor.halt() == 1
+    assert time.monotonic() - began < 10
+    server.process.send_signal(signal.SIGCONT)
+    bench.open_gate()
+    again = bench.start(workers=1)
+    assert handle.result(timeout=LONG) == 1
+    assert again.stop() == 0
 
 
 def test_a_job_that_is_taken_after_the_stop_was_asked_for_is_not_started(bench: Bench) -> None:
