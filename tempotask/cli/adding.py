@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ def payload_of(given: str | None) -> Any:
         source = "the standard input" if given == "@-" else given[1:]
         try:
             if given == "@-":
+                if sys.stdin is None:
+                    raise OSError(errno.EBADF, "it is closed")
                 text = sys.stdin.buffer.read()
             else:
                 with open(given[1:], "rb") as file:

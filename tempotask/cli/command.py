@@ -91,13 +91,13 @@ def managed(db: str | None, namespace: str) -> QueueManager[Any]:
 
 def found(store: Store, id: str) -> Found:
     """A job that the server knows; ends the command if it does not."""
-    from tempotask.names import check_sought
+    from tempotask.names import check_sought, short
     from tempotask.store import look
 
     job = look.find(store, check_sought(id))
     if job is None:
         where = f"namespace {store.namespace} at {store.server.label}"
-        end(1, f"nobody knows a job {id!r} in {where}; `tempotask jobs` lists the newest")
+        end(1, f"nobody knows a job {short(id)} in {where}; `tempotask jobs` lists the newest")
     return job
 
 

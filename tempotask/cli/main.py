@@ -65,19 +65,21 @@ for _command in (
     cli.add_command(_command)
 
 
-def hide(name: str) -> None:
+def retitle(given: Sequence[str]) -> None:
     """The command line may hold a password, and everybody can read it: only the command's name is left."""
     from setproctitle import setproctitle
 
-    setproctitle(f"tempotask: {name}")
+    setproctitle(f"tempotask: {given[0]}" if given[0] in cli.commands else "tempotask")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command, and exits."""
     try:
+        if sys.stdout is None:
+            raise click.UsageError("the standard output is closed; send it to /dev/null if nobody is to read it")
         given = sys.argv[1:] if arguments is None else list(arguments)
         if arguments is None and any("://" in argument for argument in given):
-            hide(given[0])
+            retitle(given)
         status = cli.main(given or ["--help"], prog_name="tempotask", standalone_mode=False)
         with output.reader_may_leave():
             sys.stdout.flush()
@@ -89,11 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         status = 130
     except Exception as error:
+        from redis import ResponseError
+
         from tempotask.errors import TempoTaskError
 
-        if not isinstance(error, TempoTaskError):
+        if not isinstance(error, TempoTaskError | ResponseError):
             raise
-        command.say(f"tempotask: {error}")
+        hint = "; `tempotask check` names what is wrong in a namespace" if isinstance(error, ResponseError) else ""
+        command.say(f"tempotask: {error}{hint}")
         status = 2
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import click
 import msgspec
 
 SHORT = 60
@@ -64,7 +65,8 @@ def _print_rich(columns: Sequence[str], texts: list[list[str]], numbers: Sequenc
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in texts:
         table.add_row(*(Text(cell if len(cell) <= SHORT else f"{cell[: SHORT - 1]}…") for cell in row))
-    Console().print(table)
+    with reader_may_leave():
+        Console().print(table)
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:
@@ -115,7 +117,13 @@ def flush() -> None:
 
 def moment(seconds: float | None) -> str | None:
     """Unix seconds as people here read them."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        # Of no year that there is: hostile, or damaged.
+        return f"{seconds:g}"
 
 
 def _write(line: str) -> None:
@@ -126,10 +134,14 @@ def _write(line: str) -> None:
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Ends quietly and well when whoever reads what we print, `head` say, has read enough."""
+    """Ends quietly and well when whoever reads what we print, `head` say, has read enough; with status 2 and a line
+    when it can't be written, to a full disk say."""
     try:
         yield
-    except BrokenPipeError:
+    except OSError as error:
         # Nothing more can be written, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(0)
+        click.echo(f"tempotask: the output can't be written: {error.strerror}", err=True)
+        sys.exit(2)

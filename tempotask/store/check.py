@@ -19,6 +19,8 @@ import re
 import time
 from collections.abc import Iterator
 
+from redis import ResponseError
+
 from tempotask.store import invariants, keys, look, readable, references
 from tempotask.store.facts import Facts, Violation
 from tempotask.store.records import FINISHED, payload_key
@@ -45,7 +47,15 @@ def check(store: Store, most: int = MOST) -> list[Violation]:
 
     Raises `ServerUnavailable`.
     """
-    return [*_broken(store, most), *readable.unreadable(store)]
+    found = _broken(store, most)
+    try:
+        for violation in readable.unreadable(store):
+            found.append(violation)
+    except ResponseError:
+        # A key is of another kind; that is told already, and before it is gone no more can be.
+        if not found:
+            raise
+    return found
 
 
 def _broken(store: Store, most: int) -> list[Violation]:
@@ -60,7 +70,7 @@ def _broken(store: Store, most: int) -> list[Violation]:
             return []
     doubtful = (violation for violation in shown.values() if violation.job or violation.mend[:1] in AT_ONE_MOMENT)
     searched = list(itertools.islice(doubtful, SEARCHED))
-    explained = {violation for violation in searched if is_explained(store, violation)}
+    explained = {violation for violation in searched if _may_be_explained(store, violation)}
     return [violation for violation in shown.values() if violation not in explained]
 
 
@@ -72,6 +82,14 @@ def violations(snapshot: Snapshot) -> list[Violation]:
     facts = Facts(snapshot._replace(keys=ours))
     found = [*foreign, *facts.misplaced, *(violation for rule in RULES for violation in rule(facts))]
     return [violation for violation in found if snapshot.changed.isdisjoint({violation.key, *violation.about})]
+
+
+def _may_be_explained(store: Store, violation: Violation) -> bool:
+    """Whether it is; not where a key of another kind keeps us from looking."""
+    try:
+        return is_explained(store, violation)
+    except ResponseError:
+        return False
 
 
 def is_explained(store: Store, violation: Violation) -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from redis import ResponseError
+
 from tempotask.store import look
 from tempotask.store.check import check, is_explained
 from tempotask.store.facts import Violation
@@ -17,8 +21,10 @@ def repair(store: Store) -> list[str]:
     """
     done = []
     for violation in check(store):
-        if violation.mend and (what := _mend(store, violation)):
-            done.append(f"{violation.key} {violation.text}: {what}")
+        # A key of another kind, which is left, may keep us from mending something.
+        with suppress(ResponseError):
+            if violation.mend and (what := _mend(store, violation)):
+                done.append(f"{violation.key} {violation.text}: {what}")
     return done
 
 

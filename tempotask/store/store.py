@@ -96,8 +96,10 @@ class Store:
         if self._allowed and self._known and (self._noted or not changes):
             return
         if not self._allowed:
-            lacking = [text(word) for word in self._once(self._wires, "rights")]
-            if lacking:
+            reply = self._once(self._wires, "rights")
+            if not isinstance(reply, list):
+                raise ServerUnavailable(f"what answers at {self.server.label} is neither Redis nor Valkey: {OTHERWISE}")
+            if lacking := [text(word) for word in reply]:
                 keys_too = [f"~{self.prefix}*" if word == "~" else word for word in lacking]
                 raise ServerUnavailable(rights.told(self.server.label, keys_too, OTHERWISE))
             self._allowed = True

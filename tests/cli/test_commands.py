@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -260,3 +261,61 @@ def test_a_reader_that_has_read_enough_is_no_error(run: Run, server_url: str, na
         it.stdout.close()
         assert it.stderr.read() == b""
         assert it.wait(60) == 0
+
+
+def typed(line: str, server_url: str, namespace: str) -> subprocess.CompletedProcess[str]:
+    """What a shell makes of a command with its redirections."""
+    command = shlex.join(PROGRAM), shlex.join(["--db", server_url, "--namespace", namespace])
+    first, _, redirected = line.partition(" <> ")
+    shell = f"{command[0]} {first} {command[1]} {redirected}"
+    return subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("check <> >/dev/full", "the output can't be written: No space left on device"),
+        ("server --json <> >/dev/full", "the output can't be written: No space left on device"),
+        ("enqueue q n --id a <> >/dev/full", "the output can't be written: No space left on device"),
+        ("enqueue q n --id b <> >&-", "the standard output is closed"),
+        ("enqueue q n --id c --data @- <> <&-", "--data @-: it is closed; give @FILE"),
+    ],
+)
+def test_a_closed_or_full_file_is_told_in_a_line(
+    line: str, says: str, server_url: str, namespace: str, store: Store
+) -> None:
+    ended = typed(line, server_url, namespace)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert says in ended.stderr
+    assert store.read("HKEYS", "ids") == ([b"a"] if "--id a" in line else [])
+
+
+def test_a_key_of_another_kind_is_told_in_a_line_that_names_the_command_that_names_it(run: Run, store: Store) -> None:
+    store.server.client().set(f"{store.prefix}queues", "x")
+    ended = run("queues")
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert "`tempotask check` names what is wrong" in ended.err
+    checked = run("check")
+    assert checked.status == 1
+    assert "queues should be a set, and is a string" in checked.out
+
+
+def test_a_long_id_is_not_repeated_and_a_time_of_no_year_is_a_number(run: Run, store: Store) -> None:
+    assert len(run("job", "x" * 100_000).err) < 300
+    record = encode(Record("", "late", "q", "0", "n", 1.0))
+    store.server.client().zadd(f"{store.prefix}due", {record: 1e18})
+    ended = run("job", "late")
+    assert (ended.status, ended.err) == (0, "")
+    assert "1e+15" in ended.out
+
+
+def test_the_title_of_a_command_never_shows_a_url() -> None:
+    program = (
+        "from setproctitle import getproctitle\n"
+        "from tempotask.cli.main import retitle\n"
+        "for given in (['queues', '--db', 'redis://u:p@h'], ['redis://u:p@h', 'queues']):\n"
+        "    retitle(given); print(getproctitle())\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == "tempotask: queues\ntempotask\n"
