@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections import Counter
 from itertools import pairwise
@@ -154,12 +155,17 @@ def test_the_job_behind_one_that_left_a_worker_twice_too_large_is_not_blamed(
     """Whether it came in the same batch or in one of its own."""
     before = memory_of_a_worker(bench, monkeypatch)
     supervisor = start(bench, monkeypatch, workers=1, max_memory=before + 20 * MIB)
-    hoard = {"name": "hoard", "queue": "q", "data": before // MIB + 50, "options": {"max_crashes": 1000}}
+    hoard = {"name": "hoard", "queue": "q", "data": before // MIB + 100}
     for _ in range(3):
-        left, innocent = bench.manager.enqueue_many([hoard, {"name": "work", "queue": "q", "data": 1}])
-        hog, pid = left.result(timeout=LONG), innocent.result(timeout=LONG)
-        assert pid != hog
-        assert all("runs again, unmarked" in line for line in supervisor.about(innocent.id))
+        # The first one must have ended when the supervisor looks.
+        supervisor.signal(signal.SIGSTOP)
+        left, innocent = bench.manager.enqueue_many([hoard, {"name": "follow", "queue": "q"}])
+        hog = left.result(timeout=LONG)
+        assert bench.hear() == ["hoards", left.id, str(hog)]
+        assert bench.hear() == ["follows", innocent.id, str(hog)]
+        supervisor.signal(signal.SIGCONT)
+        assert "runs again, unmarked" in supervisor.wait_for(innocent.id)
+        assert bench.hear() == ["follows", innocent.id, str(innocent.result(timeout=LONG))]
     assert supervisor.stop() == 0
 
 

@@ -101,9 +101,11 @@ def hoard(job: Job[int], ctx: Context[None]) -> int:
 
 
 @tempotask.task(queue="q", max_crashes=1)
-def work(job: Job[float], ctx: Context[None]) -> int:
-    """Takes so many seconds."""
-    time.sleep(job.data)
+def follow(job: Job[None], ctx: Context[None]) -> int:
+    """Waits to be killed where something is hoarded."""
+    tell("follows", job.id, os.getpid())
+    while HOARD:
+        time.sleep(0.1)
     return os.getpid()
 
 
