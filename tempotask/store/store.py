@@ -65,7 +65,7 @@ class Store:
         # Connections that nobody uses right now. A deque's ends are safe to use from several threads.
         self._wires: collections.deque[Wire] = collections.deque()
         self.durability = None if durability == "memory" else Durability(server, durability)
-        self._lasting_wires: collections.deque[Wire] = collections.deque()
+        self._durable_wires: collections.deque[Wire] = collections.deque()
         self._allowed = self._known = self._noted = False
         self._offset: float | None = None
         self._calls = itertools.count(secrets.randbelow(36**6))
@@ -76,27 +76,27 @@ class Store:
         """Runs a script, patiently; raises `ServerUnavailable` or `ServerFull`."""
         return self.server.patiently(lambda: self.once(name, *arguments))
 
-    def once(self, name: str, *arguments: Argument, lasting: bool = False) -> Any:
+    def once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
         """Runs a script without trying again: for those whose reply may be lost only once."""
-        self.ask_leave(changes=name not in LOOKING)
-        return self._once(self._lasting_wires if lasting else self._wires, name, *arguments)
+        self.ask_rights(changes=name not in LOOKING)
+        return self._once(name, *arguments, durable=durable)
 
-    def lasting(self, name: str, *arguments: Argument) -> Any:
+    def durably(self, name: str, *arguments: Argument) -> Any:
         """Runs a script for a user, patiently, and returns when what it changed is as durable as the user asks.
 
         Raises also `NotDurable`, and `InvalidOptions` when the server can't.
         """
         if self.durability is None:
             return self.run(name, *arguments)
-        return self.server.patiently(lambda: self.once(name, *arguments, lasting=True))
+        return self.server.patiently(lambda: self.once(name, *arguments, durable=True))
 
-    def ask_leave(self, *, changes: bool = True) -> None:
+    def ask_rights(self, *, changes: bool = True) -> None:
         """Before the first script, and the first that changes something: a user who may not do all of it is told so,
         before half of it is done, and so is who meets a namespace in a newer format. Raises `ServerUnavailable`."""
         if self._allowed and self._known and (self._noted or not changes):
             return
         if not self._allowed:
-            reply = self._once(self._wires, "rights")
+            reply = self._once("rights")
             if not isinstance(reply, list):
                 raise ServerUnavailable(f"what answers at {self.server.label} is neither Redis nor Valkey: {OTHERWISE}")
             if lacking := [text(word) for word in reply]:
@@ -107,13 +107,14 @@ class Store:
 
     def _look_at_format(self, *, changes: bool) -> None:
         """At the first use, and again after an outage: it may be another server, or somebody has upgraded."""
-        found = self._once(self._wires, "format", FORMAT if changes else "").decode(errors="replace")
+        found = self._once("format", FORMAT if changes else "").decode(errors="replace")
         if (why_not := refusal(self.namespace, self.server.label, found)) is not None:
             raise ServerUnavailable(why_not)
         self._known, self._noted = True, self._noted or changes
 
-    def _once(self, wires: collections.deque[Wire], name: str, *arguments: Argument) -> Any:
-        wire = wires.pop() if wires else self._new_wire(lasting=wires is self._lasting_wires)
+    def _once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
+        wires = self._durable_wires if durable else self._wires
+        wire = wires.pop() if wires else self._new_wire(durable=durable)
         try:
             answer = wire.run(name, *arguments)
         except Lost as error:
@@ -126,18 +127,19 @@ class Store:
         wires.append(wire)
         return answer
 
-    def _new_wire(self, *, lasting: bool) -> Wire:
+    def _new_wire(self, *, durable: bool) -> Wire:
         place = (self.server, self.namespace, self.server.connect_timeout / 2)
-        return DurableWire(*place, self.durability) if lasting and self.durability else Wire(*place)
+        return DurableWire(*place, self.durability) if durable and self.durability else Wire(*place)
 
     def change(self, name: str, *arguments: Argument) -> Any:
         """Runs a script for a user that acts once however often the call is sent: if a reply is lost, the second
-        sending gets the first answer. Raises what `lasting` does."""
-        return self.lasting(name, *named(self.new_call()), *arguments)
+        sending gets the first answer. Raises what `durably` does."""
+        return self.durably(name, *named(self.new_call()), *arguments)
 
     def _drop_wires(self) -> None:
-        self._known = self._noted = False
-        for wires in (self._wires, self._lasting_wires):
+        # It may be another server by now, after a failover say: it is asked again.
+        self._allowed = self._known = self._noted = False
+        for wires in (self._wires, self._durable_wires):
             while wires:
                 wires.pop().close()
 
@@ -189,7 +191,7 @@ class Store:
         """Adds at most 1,000 jobs, all or none, once however often the same call is sent.
 
         Returns which of them were created; the others have an id of a job that has not finished. Raises
-        `ServerFull` and what `lasting` does.
+        `ServerFull` and what `durably` does.
         """
         addition = Addition(call)
         for job in jobs:
@@ -199,7 +201,7 @@ class Store:
     def add(self, addition: Addition) -> list[bool]:
         """`enqueue`, for a call that is made already."""
         try:
-            answer = self.lasting("enqueue", *addition.arguments())
+            answer = self.durably("enqueue", *addition.arguments())
         except NotDurable as error:
             error.created = addition.created(error.answer)
             raise

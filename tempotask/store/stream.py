@@ -27,7 +27,7 @@ class Stream:
         self._under_way = addition
         try:
             if self._connection is None:
-                self._store.ask_leave()
+                self._store.ask_rights()
                 server, durability = self._store.server, self._store.durability
                 opened = server if durability is None else durability
                 self._connection = opened.connection(timeout=server.connect_timeout)
@@ -41,7 +41,7 @@ class Stream:
     def created(self) -> list[bool]:
         """Which jobs of the call under way were created; an empty list when there is none.
 
-        Raises `ServerFull` and what `Store.lasting` does.
+        Raises `ServerFull` and what `Store.durably` does.
         """
         addition, self._under_way = self._under_way, None
         if addition is None:

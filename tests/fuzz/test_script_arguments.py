@@ -63,7 +63,7 @@ def test_a_script_that_refuses_its_arguments_has_changed_nothing(
     put(store, call.before)
     refused = ""
     try:
-        store._once(store._wires, call.script, *arguments)
+        store._once(call.script, *arguments)
     except redis.ResponseError as error:
         refused = str(error)
     if refused:

@@ -67,6 +67,18 @@ def test_what_is_asked_about_beforehand_is_what_the_scripts_call() -> None:
     assert {name.lower() for name in asked} == called()
 
 
+def test_who_has_lost_a_right_meanwhile_is_told_before_anything_is_changed(given: Given) -> None:
+    """As after a failover to a server that has another rule."""
+    with given.manager("shop") as manager:
+        assert manager.enqueue(name="a", queue="q", data=1).created
+        held = {key: given.admin.dump(key) for key in given.admin.scan_iter()}
+        given.change("-zadd")
+        given.admin.execute_command("CLIENT", "KILL", "USER", rights.USER)
+        with pytest.raises(ServerUnavailable, match=r"lacks \+zadd"):
+            manager.enqueue(name="a", queue="new", data=1, options={"priority": 3})
+        assert {key: given.admin.dump(key) for key in given.admin.scan_iter()} == held
+
+
 def test_who_lacks_a_right_within_a_script_is_told_which_before_anything_is_changed(given: Given) -> None:
     given.change("-zadd", "-lpos")
     with given.manager("shop") as manager:

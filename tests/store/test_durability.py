@@ -185,9 +185,9 @@ def test_a_call_that_is_made_again_on_another_connection_waits_for_what_the_firs
     with Stopped(replica):
         assert first.run("pause", *call, "pause", "q") == 1
         with pytest.raises(NotDurable):
-            again.lasting("pause", *call, "pause", "q")
+            again.durably("pause", *call, "pause", "q")
     patient = Store(Server(primary.url, connect_timeout=LONG), namespace, durability="replica")
-    assert patient.lasting("pause", *call, "pause", "q") == 1
+    assert patient.durably("pause", *call, "pause", "q") == 1
     for store in (first, again, patient):
         store.close()
 
