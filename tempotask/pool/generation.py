@@ -216,7 +216,7 @@ class Generation:
             self.failures = 0
             return ""
         self._refused = not watch.pid
-        return f", {age:.1f} s after its start{self._pause()}"
+        return self._pause() if self._refused else f", {age:.1f} s after its start{self._pause()}"
 
     def _pause(self) -> str:
         """One more has failed: has the next one wait, longer each time."""
@@ -234,6 +234,10 @@ class Generation:
             return
         told: dict[str, Any] = {"worker": name, "pid": watch.pid, "signal": status.signal, "code": status.code}
         others = f"; {findings.given_back} jobs given back" if findings.given_back else ""
+        if not watch.pid:
+            # Why is told by the nursery, or by the end of that.
+            log.log(logging.WARNING if pause else logging.INFO, "worker %s was never born%s", name, pause, extra=told)
+            return
         if findings.suspected:
             told["suspected"] = [job.id for job in findings.suspected]
             log.warning(

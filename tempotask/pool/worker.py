@@ -320,7 +320,8 @@ class Worker:
     def _wake_supervisor(self) -> None:
         """It looks at its workers only while there may be something to do about one: to be called when that begins."""
         if self._wake_fd >= 0 and file_of(self._wake_fd) == self._wake_file:
-            with contextlib.suppress(BlockingIOError):
+            # It may have been told often enough, or be gone: then this process ends in a moment.
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
                 os.write(self._wake_fd, b"\1\0\0\0\0\0\0\0")
 
     # -- 5. ending

@@ -108,6 +108,7 @@ def test_while_the_system_refuses_to_fork_a_dead_worker_is_replaced_with_growing
     assert "Resource temporarily unavailable: the limit of processes and threads (`ulimit -u`" in told
     pauses = [float(supervisor.wait_for("the next one starts in").split()[-2]) for _ in range(4)]
     assert pauses == [0.1, 0.2, 0.4, 0.8]
+    assert not supervisor.about("(pid 0)")
     host.allow_processes(4096, uid, nursery.pid)
     wait_until(lambda: len(supervisor.workers()) == 2, "it is not replaced when it may be")
     bench.open_gate()

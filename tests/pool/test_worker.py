@@ -11,7 +11,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pool.running import LONG, Bench, wait_until
 
-from tempotask import JobFailed
+from tempotask import JobFailed, QueueManager
+from tempotask.pool.batch import ControlBlock
+from tempotask.pool.report import WorkerSpec
+from tempotask.pool.worker import Worker
 from tempotask.store.records import encode
 
 
@@ -196,6 +199,18 @@ def test_jobs_of_all_queues_come_to_all_workers_in_turn(bench: Bench) -> None:
     for first in range(0, 1200 - 300, 50):
         part = Counter(order[first : first + 300])
         assert all(90 <= part[queue] <= 110 for queue in queues), part
+
+
+def test_a_worker_whose_supervisor_is_gone_calls_it_in_vain_and_nothing_is_raised(
+    server_url: str, namespace: str
+) -> None:
+    manager = QueueManager.init(db=server_url, namespace=namespace)
+    read_end, write_end = os.pipe()
+    worker = Worker(manager, WorkerSpec("w", "s", server_url, namespace, b"", write_end), ControlBlock.create())
+    os.close(read_end)
+    worker._wake_supervisor()
+    os.close(write_end)
+    manager.close()
 
 
 def test_an_idle_pool_is_silent(bench: Bench) -> None:
