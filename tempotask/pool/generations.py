@@ -60,7 +60,7 @@ class Generations:
         self._owner = owner
         self._importing: UnifiedWorkerPool | None = None
         self._all: list[Generation] = []
-        self._again = False
+        self._again = self._lost = False
         self._nurseries_died, self._nursery_died_at = 0, -CALM
 
     def __iter__(self) -> Iterator[Generation]:
@@ -116,19 +116,20 @@ class Generations:
         if self._owner.stopping:
             pool.end()
             return
+        self._lost = False
         self._import_again()
         self._all.append(Generation(pool, report, clerk, coroner, wake_fd))
 
-    def refuse(self, failure: TempoTaskError) -> None:
-        """What was imported will not do, or nothing was."""
+    def refuse(self, failure: TempoTaskError, pause: float = LATER) -> None:
+        """What was imported will not do, or nothing was. `pause`: seconds until it may, if no worker is left."""
         self.end_import()
         if self._owner.not_imported(failure):
             return
         if any(not each.retiring for each in self._all):
             log.error("the changed application can't be taken up, so the workers stay as they are: %s", failure)
         else:
-            log.error("%s; trying again in %.0f s", failure, LATER)
-            self._owner.after(LATER, self.reload)
+            log.error("%s; trying again in %.1f s", failure, pause)
+            self._owner.after(pause, self.reload)
         self._import_again()
 
     def end_import(self) -> None:
@@ -162,22 +163,30 @@ class Generations:
 
     def _nursery_died(self, pool: UnifiedWorkerPool, what: str) -> None:
         if pool is self._importing:
-            self.refuse(NotImportable(f"{what} while it did so"))
+            self.refuse(NotImportable(f"{what} while it did so"), self._next_pause() or FIRST_PAUSE)
             return
         pool.end()
         for generation in self._all:
             if generation.pool is pool:
                 generation.retiring = True
-        # A job that kills it again and again must not have us do nothing but import.
-        now = time.monotonic()
-        self._nurseries_died = self._nurseries_died + 1 if now - self._nursery_died_at < CALM else 0
-        self._nursery_died_at = now
-        pause = growing(FIRST_PAUSE, LONGEST_PAUSE, self._nurseries_died + 1) if self._nurseries_died else 0.0
+        if self._owner.stopping or self.newest is None or self.newest.pool is not pool:
+            # Changed code takes over from it anyway, or nothing is to.
+            log.error("%s: its workers end with it", what)
+            return
+        self._lost = True
+        pause = self._next_pause()
         log.error("%s: another one is started" + (f" in {pause:.1f} s" if pause else ""), what)
         self._owner.after(pause, self._replace_nursery)
 
+    def _next_pause(self) -> float:
+        """One more has died. A job that kills it again and again must not have us do nothing but import."""
+        now = time.monotonic()
+        self._nurseries_died = self._nurseries_died + 1 if now - self._nursery_died_at < CALM else 0
+        self._nursery_died_at = now
+        return growing(FIRST_PAUSE, LONGEST_PAUSE, self._nurseries_died + 1) if self._nurseries_died else 0.0
+
     def _replace_nursery(self) -> None:
-        if not self._owner.stopping and all(each.retiring for each in self._all):
+        if self._lost and not self._owner.stopping:
             self.import_application()
 
     # -- succession

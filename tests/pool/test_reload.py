@@ -29,6 +29,18 @@ tempotask.register_job(name="hold", queue="q", handler=hold.handler)
 def version(job: Job, ctx: Context) -> str:
     return {version!r}
 """
+SLOW_START = """
+def context() -> None:
+    tell("starts")
+    os.read(GATE, 1)
+
+tempotask = QueueManager.init(ctx=context, concurrency=1)
+
+@tempotask.task(queue="q", name="version")
+def slow_version(job: Job, ctx: Context) -> str:
+    return {version!r}
+"""
+"""More of the application: its workers wait for the gate before they are ready."""
 Write = Callable[..., None]
 
 
@@ -112,6 +124,44 @@ def test_a_changed_concurrency_is_taken_up_unless_the_option_was_given(bench: Be
     wait_until(lambda: version(bench) == "three", "the code is the old one")
     wait_until(lambda: len(fixed.workers()) == 1, "there is not one worker")
     assert fixed.stop() == 0
+
+
+def test_changed_code_is_taken_up_though_its_nursery_is_killed_before_its_workers_are_ready(
+    bench: Bench, write: Write
+) -> None:
+    supervisor = start(bench)
+    old = supervisor.nursery().pid
+    write("two", more=SLOW_START.format(version="two"))
+    supervisor.signal(signal.SIGHUP)
+    assert bench.hear() == ["starts"]
+    (new,) = (nursery for nursery in supervisor.titled("nursery") if nursery.pid != old)
+    new.kill()
+    supervisor.wait_for("another one is started")
+    assert version(bench) == "one"
+    assert bench.hear() == ["starts"]
+    bench.open_gate()
+    supervisor.wait_for("the changed code is at work")
+    assert version(bench) == "two"
+    assert supervisor.stop() == 0
+
+
+def test_when_all_nurseries_are_killed_while_changed_code_is_imported_another_one_comes_at_once(
+    bench: Bench, write: Write
+) -> None:
+    supervisor = start(bench)
+    old = supervisor.nursery()
+    write("two", more="\ntell('imports')\nos.read(GATE, 1)\n")
+    supervisor.signal(signal.SIGHUP)
+    assert bench.hear() == ["imports"]
+    (new,) = (nursery for nursery in supervisor.titled("nursery") if nursery.pid != old.pid)
+    old.kill()
+    supervisor.wait_for("another one is started")
+    new.kill()
+    assert float(supervisor.wait_for("trying again in").split()[-2]) < 1
+    assert bench.hear() == ["imports"]
+    bench.open_gate()
+    assert version(bench) == "two"
+    assert supervisor.stop() == 0
 
 
 def test_what_changes_while_a_change_is_taken_up_is_taken_up_too(bench: Bench, write: Write) -> None:
