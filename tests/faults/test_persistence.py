@@ -5,6 +5,7 @@ Each test is a row of docs/reliability.md. Where the power is cut, the disk is o
 
 from __future__ import annotations
 
+import functools
 import signal
 import tempfile
 import threading
@@ -175,7 +176,7 @@ def test_a_job_that_runs_again_since_the_server_has_older_state_has_a_higher_tok
         first = handle.result(timeout=LONG)
         disk.cut_power(server)
         server.start()
-        again = wait_until(lambda handle=handle: handle.result(timeout=LONG), "it has no result")
+        again = wait_until(functools.partial(handle.result, timeout=LONG), "it has no result")
         assert again >= first
         assert supervisor.stop() in (0, 1)
         if again > first:
