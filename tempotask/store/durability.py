@@ -26,6 +26,9 @@ from tempotask.store.wire import Lost, Wire
 Kind = Literal["memory", "disk", "replica"]
 KINDS: tuple[Kind, ...] = ("memory", "disk", "replica")
 
+ALWAYS = "`CONFIG SET appendfsync always`, then `CONFIG REWRITE`"
+"""Not by a restart: a server that is started with an append-only file for the first time reads no other file, so that
+all its jobs would be gone."""
 OLDEST_WAITAOF = (7, 2)
 """The version of Redis that has `WAITAOF`; every Valkey has it."""
 
@@ -77,13 +80,14 @@ class Durability:
             # One that was there and is not, after a failover say, is waited for.
             self._replicated = self._replicated or int(info.get("connected_slaves", 0)) > 0
             if not self._replicated:
-                self._refuse("it has no replica", "attach one (`replicaof` in the other's configuration)")
+                own = "name a server of your own that has one" if self._server.is_embedded else ""
+                self._refuse("it has no replica", own or "attach one (`replicaof` in the other's configuration)")
             return
         version = info.get("redis_version", "0.0")
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_WAITAOF:
             self._refuse(f"Redis {version} has no WAITAOF", "use Redis 7.2 or newer, or Valkey")
         if info.get("aof_enabled") != "1":
-            self._refuse("it has no append-only file", "start it with `--appendonly yes --appendfsync always`")
+            self._refuse("it has no append-only file", f"while it runs, `CONFIG SET appendonly yes` and {ALWAYS}")
         self._sync_each_write(connection)
 
     def _sync_each_write(self, connection: AbstractConnection) -> None:
@@ -96,12 +100,12 @@ class Durability:
             _ask(connection, "CONFIG", "SET", "appendfsync", "always")
         elif synced != "always":
             often = "only once a second" if synced == "everysec" else "not at all"
-            self._refuse(f"it syncs its append-only file {often}", "start it with `--appendfsync always`")
+            self._refuse(f"it syncs its append-only file {often}", f"while it runs, {ALWAYS}")
 
     def _refuse(self, why: str, instead: str) -> NoReturn:
         raise InvalidOptions(
             f"durability={self.kind!r} is more than the server at {self._server.label} can do: {why}; {instead}, "
-            f"or set another durability ({', '.join(KINDS)})"
+            f"or set another durability ({', '.join(kind for kind in KINDS if kind != self.kind)})"
         )
 
 

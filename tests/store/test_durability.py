@@ -240,8 +240,11 @@ def test_a_replica_that_went_is_waited_for_and_one_that_never_was_is_refused(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ((), "it has no append-only file; start it with `--appendonly yes --appendfsync always`"),
-        (("--appendonly", "yes", "--appendfsync", "no"), "it syncs its append-only file not at all; start it"),
+        ((), "it has no append-only file; while it runs, `CONFIG SET appendonly yes` and `CONFIG SET"),
+        (
+            ("--appendonly", "yes", "--appendfsync", "no"),
+            "it syncs its append-only file not at all; while it runs, `CONFIG SET appendfsync always`",
+        ),
         (("--appendonly", "yes", "--appendfsync", "everysec"), "it syncs its append-only file only once a second"),
     ],
 )
@@ -258,6 +261,7 @@ def test_a_server_that_has_no_disk_to_wait_for_is_refused_before_anything_is_add
             assert getattr(told.value, "handles", None) == []
             assert told.value.__context__ is None
         assert "durability='disk'" in str(told.value)
+        assert str(told.value).endswith("set another durability (memory, replica)")
     assert manager.get_jobs() == []
     assert manager_on(server.url, "memory").enqueue(name="n", queue="q").created
 
