@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from filled import fill
 
 from tempotask.store import script
-from tempotask.store.connect import Server
 from tempotask.store.records import UNREADABLE_QUEUE, Record, Unreadable, decode_record, encode, head
 from tempotask.store.store import Store
-
-
-@pytest.fixture
-def admin(admin_url: str, namespace: str) -> Iterator[Store]:
-    store = Store(Server(admin_url), namespace)
-    yield store
-    store.close()
 
 
 def in_scripts(store: Store, record: bytes) -> tuple[str, ...]:
