@@ -317,6 +317,55 @@ def test_the_command_lists_the_faults_and_says_what_to_type_instead_of_one_that_
     assert "did you mean 'worker killed'?" in wrong.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("quick", "--only", ""),
+        ("quick", "--only", " , "),
+        ("run", "--minutes", "nan"),
+        ("run", "--minutes", "inf"),
+        ("quick", "--json", "/nowhere/report"),
+        ("replies", "--only", ","),
+    ],
+)
+def test_what_would_do_nothing_or_tell_nobody_is_refused_at_once(arguments: tuple[str, ...]) -> None:
+    refused = command("-m", "torture", *arguments)
+    assert refused.returncode == 2
+    assert f"Invalid value for '{arguments[1]}'" in refused.stderr
+    assert "seed" not in refused.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["quick", "replies"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_stopped_before_it_is_over_says_so_and_leaves_nothing(
+    folder: Path, mode: str, number: signal.Signals
+) -> None:
+    script = Path(__file__).parent.parent.parent / "scripts" / "torture"
+    with subprocess.Popen(
+        [script, mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(folder)
+    ) as run:
+        me = psutil.Process(run.pid)
+
+        def servers() -> list[psutil.Process]:
+            return [each for each in me.children(recursive=True) if "s.sock" in " ".join(each.cmdline())]
+
+        (server, *_) = wait_until(lambda: attempt(servers), "no server is started")
+        run.send_signal(number)
+        _, said = run.communicate(timeout=100)
+    assert run.returncode == 130
+    assert b"stopped" in said
+    wait_until(lambda: not server.is_running(), "a server is left")
+
+
+def attempt(look: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
+    """What is seen; nothing if some of it has just gone."""
+    try:
+        return look()
+    except psutil.Error:
+        return []
+
+
 BRIEF = """
 from torture.__main__ import Size, run_campaign
 from torture.fault import *
@@ -333,7 +382,7 @@ run_campaign([fault], 1, None, Size(1, 1), lambda campaign: campaign.once())
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ("pass", 0, "1 faults, 0 jobs: 0 lost, 0 settled twice, 0 wrongly blamed, 0 other"),
+        ("pass", 0, "1 fault, 0 jobs: 0 lost, 0 settled twice, 0 wrongly blamed, 0 other"),
         ("raise Violation('the sky is green')", 1, "other: one: the sky is green"),
         ("raise RuntimeError('no hands')", 1, "one could not be injected"),
         ("raise NotHere('no hands')", 0, "not here: no hands"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import random
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from torture.fault import Fault
 from torture.faults import FAULTS
 from torture.leftovers import adopt_orphans
 from torture.replies import replies
+from torture.stopping import STOPPED, allow
 from torture.table import Screen, report, write
 
 QUICK = Size(jobs=500, backlog=400)
@@ -37,15 +38,37 @@ def faults_named(context: click.Context, option: click.Parameter, only: str | No
             hint = f"did you mean {near[0]!r}?" if near else "see --list"
             raise click.BadParameter(f"there is no fault {name!r}; {hint}")
         found.append(known[name])
+    if not found:
+        raise click.BadParameter("name a fault; see --list")
     return found
+
+
+def finite(context: click.Context, option: click.Parameter, minutes: float) -> float:
+    if not math.isfinite(minutes):
+        raise click.BadParameter("say how many; for ever is: until-stopped")
+    return minutes
+
+
+def writable(context: click.Context, option: click.Parameter, file: Path | None) -> Path | None:
+    """The report's file, by the folder in which the user is; refused now, not when the run is over."""
+    if file is None:
+        return None
+    file = Path(os.environ.get("TORTURE_FROM", ""), file)
+    try:
+        file.open("a").close()
+    except OSError as error:
+        raise click.BadParameter(f"can't write there: {error}") from None
+    return file
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What all ways to run have in common."""
     for option in (
-        click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there."),
+        click.option(
+            "--json", "file", type=click.Path(path_type=Path), callback=writable, help="Write the report there."
+        ),
         click.option("--only", "faults", metavar="FAULT,…", callback=faults_named, help="Only these faults."),
-        click.option("--seed", type=click.IntRange(0), help="Repeats a run: the same faults, the same choices."),
+        click.option("--seed", type=click.IntRange(0), help="Repeats faults and choices, not how the load meets them."),
     ):
         command = option(command)
     return command
@@ -75,7 +98,7 @@ def quick(faults: list[Fault], seed: int | None, file: Path | None) -> None:
 
 
 @torture.command()
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, help="For so long.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, callback=finite, help="For so long.")
 @options
 def run(minutes: float, faults: list[Fault], seed: int | None, file: Path | None) -> None:
     """All faults, alone and mixed, at random, for a while."""
@@ -87,19 +110,22 @@ def run(minutes: float, faults: list[Fault], seed: int | None, file: Path | None
 @options
 def until_stopped(faults: list[Fault], seed: int | None, file: Path | None) -> None:
     """The same until Ctrl-C."""
-    run_campaign(faults, seed, file, LONG, lambda campaign: campaign.go_on(math.inf))
+    run_campaign(faults, seed, file, LONG, lambda campaign: campaign.go_on(math.inf), stop=0)
 
 
 def run_campaign(
-    faults: list[Fault], seed: int | None, file: Path | None, size: Size, go: Callable[[Campaign], None]
+    faults: list[Fault],
+    seed: int | None,
+    file: Path | None,
+    size: Size,
+    go: Callable[[Campaign], None],
+    stop: int = STOPPED,
 ) -> None:
-    """Exit status 1 on any violation, and when a fault could not be injected."""
+    """Exit status 1 on any violation, and when a fault could not be injected; else `stop` if it was stopped."""
     seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
-    # A stop from outside takes the same way as Ctrl-C, which a shell may have had ignored.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
+    allow()
     adopt_orphans()
-    began = time.monotonic()
+    began, status = time.monotonic(), 0
     click.echo(f"seed {seed}")
     with Screen(seed) as screen:
         campaign = Campaign(faults, seed, size, screen.show)
@@ -107,15 +133,16 @@ def run_campaign(
             go(campaign)
         except KeyboardInterrupt:
             click.echo("stopped; what was under way is not judged", err=True)
+            status = stop
         finally:
             campaign.end()
         screen.end(campaign.tally)
     if file is not None:
         write(file, report(campaign.tally, seed, time.monotonic() - began))
-    sys.exit(0 if campaign.tally.holds else 1)
+    sys.exit(status if campaign.tally.holds else 1)
 
 
 torture.add_command(replies)
 
 if __name__ == "__main__":
-    torture(prog_name="torture")
+    torture(prog_name="scripts/torture")

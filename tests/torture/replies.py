@@ -24,6 +24,8 @@ from tempotask.store.script import SCRIPTS
 from torture.calls import CALLS, Book
 from torture.fault import Setting
 from torture.ledger import Entry
+from torture.leftovers import Census, adopt_orphans, end_all
+from torture.stopping import STOPPED, allow
 from torture.world import World
 
 SETTING = Setting(supervisors=2, workers=2, application="torture.chatty:tempotask", load=False)
@@ -53,6 +55,8 @@ def scripts_named(context: click.Context, option: click.Parameter, only: str | N
     names = [name.strip() for name in (only or "").split(",") if name.strip()]
     if unknown := set(names) - SCRIPTS.keys():
         raise click.BadParameter(f"there are no scripts {', '.join(sorted(unknown))}; there are {', '.join(SCRIPTS)}")
+    if only is not None and not names:
+        raise click.BadParameter(f"name a script; there are {', '.join(SCRIPTS)}")
     return names or list(SCRIPTS)
 
 
@@ -62,7 +66,16 @@ def scripts_named(context: click.Context, option: click.Parameter, only: str | N
 @click.option("--seed", type=int, default=0, help="Repeats a run's choices.")
 def replies(number: int, scripts: list[str], seed: int) -> None:
     """Loses the replies of each script after it ran, thousands of times, and counts what came of it."""
-    found = run(number, scripts, seed)
+    allow()
+    adopt_orphans()
+    before = Census.take()
+    try:
+        found = run(number, scripts, seed)
+    except KeyboardInterrupt:
+        click.echo("stopped; what was under way is not judged", err=True)
+        sys.exit(STOPPED)
+    finally:
+        end_all(before)
     sys.exit(0 if all(each.right for each in found) else 1)
 
 

@@ -62,7 +62,7 @@ class Screen:
         if self._live is not None:
             self._live.update("", refresh=True)
             self._live.stop()
-        self._console.print(self._table(tally, tally.rows.values()))
+        self._console.print(self._table(tally, [row for row in tally.rows.values() if row.last]))
         for name, trace in tally.failures:
             self._console.print(escape(f"\n{name} could not be injected: {trace}"))
         for found, faults, kept in tally.violations:
@@ -109,7 +109,8 @@ def _duration(seconds: float) -> str:
 def line(tally: Tally) -> str:
     """The sums, in one line."""
     found = ", ".join(f"{tally.found[kind]} {kind}" for kind in KINDS)
-    return f"{tally.injected} faults, {tally.jobs:,} jobs: {found}; {len(tally.failures)} not injected"
+    faults = "1 fault" if tally.injected == 1 else f"{tally.injected} faults"
+    return f"{faults}, {tally.jobs:,} jobs: {found}; {len(tally.failures)} not injected"
 
 
 def report(tally: Tally, seed: int, seconds: float) -> dict[str, Any]:
