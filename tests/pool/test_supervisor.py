@@ -128,11 +128,13 @@ def test_a_stop_of_idle_workers_is_a_gentle_one_and_within_the_grace_though_the_
 ) -> None:
     bench, server = away
     supervisor = bench.start("--grace", "3")
-    wait_until(lambda: bench.store.read("ZCARD", "idle") == 2, "the workers are not idle")
+    client = bench.store.server.client()
+    # Two workers and their supervisor, each on a list of its own: one that still waits for the answer to a turn is busy.
+    wait_until(lambda: client.info("clients")["blocked_clients"] == 3, "the workers are not idle")
     server.process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     assert supervisor.stop() == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < LONG / 2
     assert supervisor.about("the server does not answer")
 
 
@@ -144,7 +146,7 @@ def test_a_second_term_does_not_wait_for_a_server_that_does_not_answer(away: tup
     server.process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     assert supervisor.halt() == 1
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < LONG / 2
     server.process.send_signal(signal.SIGCONT)
     bench.open_gate()
     again = bench.start(workers=1)
