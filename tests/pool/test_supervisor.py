@@ -129,7 +129,7 @@ def test_a_stop_of_idle_workers_is_a_gentle_one_and_within_the_grace_though_the_
     bench, server = away
     supervisor = bench.start("--grace", "3")
     client = bench.store.server.client()
-    # Two workers and their supervisor, each on a list of its own: one that still waits for the answer to a turn is busy.
+    # Two workers and their supervisor, each on a list of its own: one that waits for the answer to a turn is busy.
     wait_until(lambda: client.info("clients")["blocked_clients"] == 3, "the workers are not idle")
     server.process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
