@@ -116,6 +116,17 @@ def test_while_it_is_cut_nobody_gets_through(proxy: Proxy, client: redis.Redis) 
     assert client.ping()
 
 
+def test_what_is_to_be_held_is_held_though_the_way_was_cut_and_restored(proxy: Proxy, wire: Wire) -> None:
+    hold = proxy.hold("pause", "reply")
+    proxy.cut()
+    proxy.restore()
+    thread = threading.Thread(target=wire.run, args=("pause", "call", 1, 1000, "pause", "q"))
+    thread.start()
+    assert hold.reached.wait(LONG)
+    hold.release()
+    thread.join()
+
+
 def test_half_open_connections_swallow_what_is_sent(proxy: Proxy) -> None:
     with redis.Redis.from_url(proxy.url, socket_timeout=LONG, retry=None) as client:
         client.set("n", 1)

@@ -145,7 +145,8 @@ class Proxy:
         self._loop.do(lambda: self._let_go(hold, lose))
 
     def restore(self) -> None:
-        """A good way to the server again. What is half open stays so."""
+        """A good way to the server again. What is half open stays so; losses and holds, which may be another fault's,
+        end by themselves."""
         self._loop.do(self._restore)
 
     def half_opened(self) -> int:
@@ -342,13 +343,8 @@ class Proxy:
 
     def _restore(self) -> None:
         self._delays.clear()
-        self._losses.clear()
-        self._holds.clear()
         self._refused = self._muted = None
         for link in list(self._links):
-            for flow in (link.request, link.reply):
-                if flow.held is not None:
-                    self._let_go(flow.held, lose=False)
             if link.request.muted and link.request.ended:
                 # The client has given it up; now the server hears of it.
                 self._close(link)
