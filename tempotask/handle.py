@@ -38,9 +38,10 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
     _client: Client
     _known: bool = True
     """Whether this process saw the job being added."""
-    _seen: tuple[Ending, int] | None = None
-    """The ending that `wait` or `as_completed` saw, for the next who wants the result: the server may forget it. And
-    the client's `reruns` by then."""
+    _seen: Ending | None = None
+    """The ending that `wait` or `as_completed` saw, for the next who wants the result: the server may forget it."""
+    _reruns: int = 0
+    """The client's `reruns` by then."""
 
     def status(self) -> Status:
         """Where the job is now.
@@ -72,11 +73,10 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             JobNotFound: nobody knows it.
             TimeoutError: the `timeout` is over; the job goes on.
         """
-        seen = self._seen
-        ending = self._fresh(seen)
+        ending = self._fresh()
         if ending is None:
             (ending,) = in_order(self._client.outcomes, [self.id], timeout, self._known)
-        return self._value(ending, seen)
+        return self._value(ending)
 
     def cancel(self) -> bool:
         """Cancels the job; whether it will be cancelled. One that has not started never does; one that runs is ended.
@@ -101,11 +101,10 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
 
     async def aresult(self, timeout: float | None = None) -> R:
         """`result`, to be awaited."""
-        seen = self._seen
-        ending = self._fresh(seen)
+        ending = self._fresh()
         if ending is None:
             (ending,) = [one async for one in ain_order(self._client.outcomes, [self.id], timeout, self._known)]
-        return self._value(ending, seen)
+        return self._value(ending)
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.aresult().__await__()
@@ -122,19 +121,18 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         return await self._client.apart(self._client.final_status, self.id, ending)
 
     def _saw(self, ending: Ending) -> None:
-        self._seen = ending, self._client.reruns
+        self._seen, self._reruns = ending, self._client.reruns
 
-    def _fresh(self, seen: tuple[Ending, int] | None) -> Ending | None:
+    def _fresh(self) -> Ending | None:
         """What was seen, unless the job may have been run again since: handles follow the newest run."""
-        return seen[0] if seen is not None and seen[1] == self._client.reruns else None
+        return self._seen if self._reruns == self._client.reruns else None
 
-    def _value(self, ending: Ending, seen: tuple[Ending, int] | None) -> R:
-        """The result. `seen` takes the place of an ending that the server has let go of meanwhile; it is let go of too,
-        as results may be large."""
-        if self._seen is seen:
-            self._seen = None
+    def _value(self, ending: Ending) -> R:
+        """The result. What was seen takes the place of an ending that the server has let go of meanwhile; it is let go
+        of too, as results may be large."""
+        seen, self._seen = self._seen, None
         if seen is not None and isinstance(ending, ResultExpired | JobNotFound):
-            ending = seen[0]
+            ending = seen
         if not isinstance(ending, bytes):
             raise ending
         outcome = decode_outcome(ending)
@@ -157,30 +155,28 @@ class JobHandles(list[JobHandle[R]]):
         """
         if not self:
             return []
-        client, seen, endings = self[0]._client, *self._by_now()
-        missing = [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
+        client, endings, missing = self[0]._client, *self._by_now()
         with contextlib.closing(in_order(client.outcomes, missing, timeout, True)) as others:
             return [
-                handle._value(next(others) if ending is None else ending, one)
-                for handle, one, ending in zip(self, seen, endings, strict=True)
+                handle._value(next(others) if ending is None else ending)
+                for handle, ending in zip(self, endings, strict=True)
             ]
 
     async def aresults(self, timeout: float | None = None) -> list[R]:
         """`results`, to be awaited."""
         if not self:
             return []
-        client, seen, endings = self[0]._client, *self._by_now()
-        missing = [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
+        client, endings, missing = self[0]._client, *self._by_now()
         async with contextlib.aclosing(ain_order(client.outcomes, missing, timeout, True)) as others:
             return [
-                handle._value(await others.__anext__() if ending is None else ending, one)
-                for handle, one, ending in zip(self, seen, endings, strict=True)
+                handle._value(await others.__anext__() if ending is None else ending)
+                for handle, ending in zip(self, endings, strict=True)
             ]
 
-    def _by_now(self) -> tuple[list[tuple[Ending, int] | None], list[Ending | None]]:
-        """What each handle has seen by now, and which of it still counts; others may see more meanwhile."""
-        seen = [handle._seen for handle in self]
-        return seen, [handle._fresh(one) for handle, one in zip(self, seen, strict=True)]
+    def _by_now(self) -> tuple[list[Ending | None], list[str]]:
+        """What has been seen by now, and the ids of the rest. Looked at once: others may see more meanwhile."""
+        endings = [handle._fresh() for handle in self]
+        return endings, [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
 
 
 class as_completed(Generic[R]):
