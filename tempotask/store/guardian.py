@@ -150,14 +150,13 @@ class EmbeddedProcess:
         return next((line for line in reversed(lines) if line.strip()), "it ended without a word")
 
 
-def guard(server: EmbeddedProcess) -> None:
-    """Keeps the server alive while it has users, then stops it."""
+def guard(server: EmbeddedProcess, users: int) -> None:
+    """Keeps the server alive while it has users, that is, while the file `users` is locked, then stops it."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     unused = threading.Event()
 
     def wait_for_the_last_user() -> None:
-        users = os.open(f"{server.home}/users.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(users, fcntl.LOCK_EX)
         unused.set()
         os.write(wake, b"u")
@@ -196,13 +195,15 @@ def main(home: str, path: str, binary: str, lock: str) -> None:
     os.umask(0o077)
     server = EmbeddedProcess(home, path, binary)
     try:
+        # Before anybody is told that it runs: who then lets go at once may take the folder away.
+        users = os.open(f"{home}/users.lock", os.O_RDWR | os.O_CREAT, 0o600)
         problem = server.start()
     except OSError as error:
         problem = f"{error.strerror}: {error.filename}"
     os.write(1, (problem or "ready").encode())
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if not problem:
-        guard(server)
+        guard(server, users)
 
 
 if __name__ == "__main__":
