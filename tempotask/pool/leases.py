@@ -35,11 +35,19 @@ def boot_id() -> str:
     return f"{socket.gethostname()}-{int(psutil.boot_time())}"
 
 
-def is_the_one(process: psutil.Process, registration: Registration) -> bool:
-    """Whether a process is the one that registered, and not a later one that got its number."""
+def is_gone(registration: Registration) -> bool:
+    """Whether the process that registered, on this machine, has ended. A later one may have got its number."""
     if registration.born_ns:
-        return linux.born_ns(process.pid) == registration.born_ns
-    return abs(process.create_time() - registration.started) <= 1.0
+        return linux.has_ended(registration.pid, registration.born_ns)
+    try:
+        process = psutil.Process(registration.pid)
+        # One that is dead and not reaped yet still has its number.
+        dead = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return dead or abs(process.create_time() - registration.started) > 1.0
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
 
 
 def register(
@@ -71,6 +79,7 @@ class Leases:
         self._coroner = coroner
         self._seen: dict[str, tuple[str, float]] = {}
         self._registrations: dict[str, Registration | None] = {}
+        self._host, self._boot = socket.gethostname(), boot_id()
         self._outages = store.server.outages
         self._looked = time.monotonic()
 
@@ -110,21 +119,12 @@ class Leases:
     def _is_dead(self, other: str) -> bool:
         """Whether it ran on this machine, since its last boot, and its process is gone."""
         if other not in self._registrations:
-            for name, told in self._store.registrations().items():
-                self._registrations[name] = read_registration(told)
-            self._registrations.setdefault(other, None)
+            told = self._store.read("HGET", "supervisors", other)
+            self._registrations[other] = read_registration(told) if told else None
         registration = self._registrations[other]
-        if registration is None or registration.boot != boot_id() or registration.host != socket.gethostname():
+        if registration is None or (registration.host, registration.boot) != (self._host, self._boot):
             return False
-        try:
-            process = psutil.Process(registration.pid)
-            # One that is dead and not reaped yet still has its number.
-            gone = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-            return gone or not is_the_one(process, registration)
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.Error:
-            return False
+        return is_gone(registration)
 
     def _sweep(self, lost: str, seen: str, dead: bool) -> bool:
         workers = self._store.sweep(self._supervisor, self._lease, lost, seen, dead=dead)

@@ -72,14 +72,20 @@ def native_threads() -> int:
     return 0
 
 
-def state(pid: int) -> str:
-    """The letter that the kernel shows for a process ("R", "S", "T" …), or "" when there is none of that pid."""
+def _stat(pid: int) -> list[bytes]:
+    """What the kernel shows of a process after its name: state, parent, group …; empty when there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            stat = file.read(512)
+            stat = file.read(1024)
     except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return chr(stat[stat.rindex(b")") + 2])  # the name, in parentheses, may hold anything
+        return []
+    return stat[stat.rindex(b")") + 2 :].split()  # the name, in parentheses, may hold anything
+
+
+def state(pid: int) -> str:
+    """The letter that the kernel shows for a process ("R", "S", "T" …), or "" when there is none of that pid."""
+    stat = _stat(pid)
+    return stat[0].decode() if stat else ""
 
 
 def now_ns() -> int:
@@ -89,12 +95,25 @@ def now_ns() -> int:
 
 def born_ns(pid: int) -> int:
     """When a process was started, by the same clock, cut to a multiple of `TICK_NS`; 0 elsewhere or if it is gone."""
+    return _born_ns(_stat(pid))
+
+
+def _born_ns(stat: list[bytes]) -> int:
+    return int(stat[19]) * TICK_NS if stat else 0
+
+
+def has_ended(pid: int, born: int) -> bool:
+    """Whether the process that was started at `born`, by `born_ns`, has ended. A zombie has, and so has one whose pid
+    is another one's by now."""
+    if stat := _stat(pid):
+        return stat[0] in (b"Z", b"X") or _born_ns(stat) != born
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            stat = file.read(1024)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(stat[stat.rindex(b")") + 2 :].split()[19]) * TICK_NS
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False  # it is there, and /proc hides it: it is another user's
 
 
 def resident(pid: int) -> int:

@@ -62,9 +62,9 @@ class Campaign:
 
     def go_on(self, until: float) -> None:
         """Faults in an order of chance, each as often as the others, until that moment of the monotonic clock."""
-        deck: list[Fault] = []
+        deck = self._shuffled()
         while time.monotonic() < until:
-            deck = deck or self._shuffled()
+            deck = deck or [fault for fault in self._shuffled() if not fault.rare] or self._shuffled()
             self._run(drawn_from(deck, self._chance.choices(*zip(*TOGETHER, strict=True))[0]))
         self._close_plain()
 

@@ -45,6 +45,8 @@ class Setting:
     application: str = "torture.chores:tempotask"
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Written to the world's folder, from which supervisors import, before they start: name and text."""
+    patience: float = 10.0
+    """Seconds for which the producers of the world wait for the server."""
     load: bool = True
     """Whether the campaign keeps thousands of short jobs waiting while the fault is injected."""
 
@@ -76,5 +78,7 @@ class Fault:
     """Whether it may be mixed with others, at random, in the plain world; else it gets a world of its own."""
     quick: bool = False
     """Whether it is part of `quick`."""
+    rare: bool = False
+    """Whether once in a campaign is enough, as it takes minutes."""
     within: float = 240.0
     """Seconds that no injection takes."""

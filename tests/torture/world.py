@@ -66,7 +66,9 @@ class World:
         self.way = self.sentinels.url if self.sentinels else self.proxy.url
         """The URL by which supervisors and producers get to the server."""
         self.direct = redis.Redis(unix_socket_path=self.server.path)
-        self.manager: QueueManager[Any] = QueueManager.init(db=self.way, namespace=self.namespace)
+        self.manager: QueueManager[Any] = QueueManager.init(
+            db=self.way, namespace=self.namespace, options={"connect_timeout": self.setting.patience}
+        )
         self.store = Store(Server(self.server.url), self.namespace)
         self.debts = Debts(self.manager)
         self.receipts = Receipts()
