@@ -146,7 +146,7 @@ class Server:
                 if left <= 0:
                     raise ServerUnavailable(
                         f"the server at {self.label} can't be used ({error}), after waiting for it: "
-                        f"start it or see what ails it, or {OTHERWISE}"
+                        f"{self._advice(error)}, or {OTHERWISE}"
                     ) from error
                 self._mend(error)
             # Not in step: after an outage all clients come back, and need not do so at once.
@@ -187,6 +187,12 @@ class Server:
             client.connection_pool.disconnect(inuse_connections=False)
         if self._embedded and isinstance(error, wrong.ConnectionError):
             self._embedded.ensure()
+
+    def _advice(self, error: redis.RedisError) -> str:
+        """What to do about an error that waiting has not cured."""
+        if isinstance(error, wrong.ReadOnlyError):
+            return "it is a replica: name its primary"
+        return tls.doubt(self.label, error) or "start it or see what ails it"
 
     def _give_up(self, error: redis.RedisError) -> NoReturn:
         """Raises what there is to say about an error that waiting does not cure."""

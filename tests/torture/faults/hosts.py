@@ -22,8 +22,8 @@ MANY = 200
 AT_ONCE = 10
 """So many of many supervisors start at the same time."""
 SLOW = 600.0
-"""Seconds that nothing takes which so many do at once."""
-CROWD = Setting(supervisors=1, lease=10.0, load=False, patience=SLOW)
+"""Seconds that nothing takes which so many do at once: on few cores each gets little of them."""
+CROWD = Setting(supervisors=1, lease=60.0, load=False, patience=SLOW)
 NO_UID = 61_000
 """From here on users are free, we take it."""
 WATCHED = 5.0
