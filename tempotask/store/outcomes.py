@@ -128,7 +128,7 @@ class Outcomes:
             # The next check may be a minute away, and would hold them until then.
             wait.ids = ()
         if alone and not self._closed:
-            # When the interpreter ends no thread takes it any more; the server forgets waiters by itself.
+            # When the interpreter ends no thread takes it any more; the server forgets who waits when the job ends.
             with contextlib.suppress(RuntimeError):
                 self._submit(self._unwait, alone)
 
@@ -186,7 +186,7 @@ class Outcomes:
     def _unwait(self, ids: list[str]) -> None:
         with self._lock:
             ids = [id for id in ids if id not in self._waiting]
-        # A server that can't be told now forgets waiters by itself.
+        # A server that can't be told now forgets who waits when the job ends.
         with contextlib.suppress(*BROKEN):
             self._store.unwait(self._client, ids)
             with self._lock:
