@@ -17,9 +17,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.harness import ROOT, Bench, Failed, Row, machine, number
+from benchmarks.peers.queues import PEERS
 
 NAMES = (
-    *("drain", "limit", "many_queues", "bulk_enqueue", "hidden_long_job", "fairness", "idle", "idle_latency"),
+    *(
+        "drain",
+        "drain_peers",
+        "limit",
+        "many_queues",
+        "bulk_enqueue",
+        "enqueue_peers",
+        "hidden_long_job",
+        "fairness",
+        "idle",
+        "idle_latency",
+    ),
     *("kill_worker", "worker_death", "twenty_kills", "poison", "kill_supervisor", "host_lost"),
     *("server_away", "server_killed", "durability"),
     *("memory_waiting", "worker_memory", "large_payloads", "results", "leaks"),
@@ -44,6 +56,15 @@ def chosen(only: str) -> list[str]:
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
             raise argparse.ArgumentTypeError(f"there is no benchmark {name!r}; {hint}")
     return names
+
+
+def named(names: str) -> list[str]:
+    """For argparse: which peers are meant."""
+    peers = list(PEERS) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    for name in peers:
+        if name not in PEERS:
+            raise argparse.ArgumentTypeError(f"there is no peer {name!r}; there are {', '.join(PEERS)}")
+    return peers
 
 
 def table(rows: list[Row]) -> Table:
@@ -100,6 +121,8 @@ def run(names: list[str], bench: Bench) -> int:
                 soft_wrap=True,
             )
         console.print(f"{name} took {took:.1f} s", style="dim")
+    for missing in bench.missing:
+        console.print(f"missing: {missing}", style="red", markup=False)
     every = [row for some in rows.values() for row in some]
     console.print(table(every))
     write(path, bench, rows)
@@ -112,12 +135,15 @@ def main() -> int:
     parser.add_argument(
         "--only", type=chosen, default=list(NAMES), metavar="NAME,…", help=f"some of: {', '.join(NAMES)}"
     )
+    parser.add_argument(
+        "--peers", type=named, default=[], metavar="NAME,…", help=f"against which others: all, or {', '.join(PEERS)}"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works, not to compare")
     parser.add_argument("--server", type=Path, metavar="PROGRAM", help="a redis-server or valkey-server")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        with Bench(quick=arguments.quick, program=arguments.server) as bench:
+        with Bench(quick=arguments.quick, program=arguments.server, peers=arguments.peers) as bench:
             facts = machine(bench)
             console.print(", ".join(f"{key} {value}" for key, value in facts.items()), style="dim", soft_wrap=True)
             return run(arguments.only, bench)

@@ -18,11 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psutil
 import redis
@@ -39,6 +39,9 @@ WORKERS = 2
 KEEPS_NOTHING = ("--appendonly", "no")
 PATIENCE = 120.0
 """Seconds after which something that should happen at once is taken to have failed."""
+
+
+P = TypeVar("P")
 
 
 class Failed(Exception):
@@ -95,6 +98,11 @@ def ratio(what: str, ours: Spread, reference: Spread, least: float, aim: float, 
     return Row(what, ours, ours.median / reference.median, least, aim, more_is_better, reference)
 
 
+def told(what: str, ours: Spread, reference: Spread) -> Row:
+    """A row that is held against nothing."""
+    return Row(what, ours, ours.median / reference.median, None, None, True, reference)
+
+
 def at_most(what: str, measured: Spread, least: float, aim: float, *, figure: float | None = None) -> Row:
     """A row whose median, or another figure of it, must not be more."""
     return Row(what, measured, measured.median if figure is None else figure, least, aim, False, unit=measured.unit)
@@ -131,8 +139,11 @@ def until(what: str, look: Callable[[], Any], every: float = 0.001, within: floa
 class Bench:
     """The server that all benchmarks use, and what is started on it. `quick` makes everything small."""
 
-    def __init__(self, *, quick: bool = False, program: Path | None = None) -> None:
+    def __init__(self, *, quick: bool = False, program: Path | None = None, peers: Sequence[str] = ()) -> None:
         self.quick = quick
+        self._peers = peers
+        self.missing: list[str] = []
+        """Why peers that were asked for are not in the table."""
         self.program = program or _find_program()
         self.folder = Path(tempfile.mkdtemp(prefix="tempotask-bench-"))
         self._path = self.folder / "s.sock"
@@ -202,13 +213,23 @@ class Bench:
 
         until("the server", listening)
 
+    def for_each_peer(self, known: Mapping[str, P], measure: Callable[[P], list[Row]]) -> list[Row]:
+        """The rows of the peers that were asked for; those that can't be had are said to be missing."""
+        rows = []
+        for name in self._peers:
+            try:
+                rows += measure(known[name]) if name in known else []
+            except Failed as error:
+                self.missing.append(f"{name}: {error}")
+        return rows
+
     def size(self, full: int, quick: int) -> int:
         """A number that depends on whether it is to be quick."""
         return quick if self.quick else full
 
     @property
     def rounds(self) -> int:
-        return self.size(3, 1)
+        return self.size(5, 1)
 
     def empty(self) -> None:
         """Forgets all jobs on the server, and the server's counts of commands."""
