@@ -40,6 +40,8 @@ NAMES = (
     *("looking", "acting"),
 )
 """A file each, in the order of the table."""
+WHEN_ASKED = ("profile",)
+"""Those that are held against nothing."""
 
 console = Console()
 if not console.is_terminal:
@@ -50,10 +52,11 @@ if not console.is_terminal:
 def chosen(only: str) -> list[str]:
     """For argparse: which benchmarks are meant."""
     names = [name.strip() for name in only.split(",") if name.strip()]
+    every = (*NAMES, *WHEN_ASKED)
     for name in names:
-        if name not in NAMES:
-            near = difflib.get_close_matches(name, NAMES, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
+        if name not in every:
+            near = difflib.get_close_matches(name, every, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(every)}"
             raise argparse.ArgumentTypeError(f"there is no benchmark {name!r}; {hint}")
     return names
 
@@ -132,9 +135,9 @@ def run(names: list[str], bench: Bench) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures what docs/design.md claims.")
-    parser.add_argument(
-        "--only", type=chosen, default=list(NAMES), metavar="NAME,…", help=f"some of: {', '.join(NAMES)}"
-    )
+    some = f"some of: {', '.join((*NAMES, *WHEN_ASKED))}"
+    parser.add_argument("names", nargs="*", type=chosen, default=[], metavar="NAME", help="as --only")
+    parser.add_argument("--only", type=chosen, default=[], metavar="NAME,…", help=some)
     parser.add_argument(
         "--peers", type=named, default=[], metavar="NAME,…", help=f"against which others: all, or {', '.join(PEERS)}"
     )
@@ -146,7 +149,8 @@ def main() -> int:
         with Bench(quick=arguments.quick, program=arguments.server, peers=arguments.peers) as bench:
             facts = machine(bench)
             console.print(", ".join(f"{key} {value}" for key, value in facts.items()), style="dim", soft_wrap=True)
-            return run(arguments.only, bench)
+            names = [*arguments.only, *(name for names in arguments.names for name in names)]
+            return run(names or list(NAMES), bench)
     except KeyboardInterrupt:
         return 130
     except (Failed, OSError) as error:
