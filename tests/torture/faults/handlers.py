@@ -82,7 +82,8 @@ CASES = (
     Hostile("blocks all signals", "blocks_signals", False),
     Hostile("resets all signals and stays", "resets_signals", True, OVERDUE, 0.3),
     Hostile("resets all signals", "resets_signals", False),
-    Hostile("stops itself", "stops_itself", None, OVERDUE, 0.3),
+    # It goes on if somebody has it continue: another fault, or its supervisor, who was about to stop it for a look.
+    Hostile("stops itself", "stops_itself", None, ("completed", *OVERDUE), 0.3),
     Hostile("ignores its end", "ignores_its_end", None, OVERDUE, 0.3),
     Hostile("holds the interpreter", "holds_the_interpreter", None, OVERDUE, 0.3, quick=True),
     Hostile("closes all files", "closes_all_files", quick=True),
