@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from benchmarks.harness import WORKERS
+from benchmarks.peers.environment import Environment
 from benchmarks.peers.peer import Peer
 
 PYTHON = "{bin}/python"
@@ -56,7 +57,8 @@ def _peer(
     node: bool = False,
 ) -> Peer:
     settings = {f"{workers} process{'es' * (workers > 1)}": work(workers) for workers in (WORKERS, 1)}
-    return Peer(name, packages, add or (PYTHON, "add.py", f"with_{name}"), settings, waiting, jobs, node)
+    environment = Environment(name, packages, node)
+    return Peer(environment, add or (PYTHON, "add.py", f"with_{name}"), settings, waiting, jobs)
 
 
 PEERS = {
