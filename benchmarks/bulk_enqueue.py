@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from benchmarks import drain, limit
+from benchmarks import drain, floors
 from benchmarks.harness import Bench, Row, in_turns, ratio
 
 
@@ -19,7 +19,7 @@ def ours(bench: Bench, count: int) -> float:
 
 
 def bare(bench: Bench, count: int) -> float:
-    pace = limit.push(bench, "{limit}:queue", count)
+    pace = floors.push(bench, "{limit}:queue", count)
     bench.redis.flushall()
     return pace
 
