@@ -58,4 +58,4 @@ def against_pool(bench: Bench, count: int) -> tuple[Spread, Spread]:
 
 def measure(bench: Bench) -> list[Row]:
     mine, others = against_pool(bench, bench.size(200_000, 40_000))
-    return [ratio("drain of no-op jobs over 3 queues, against multiprocessing.Pool", mine, others, 2.5, 5)]
+    return [ratio("drain of no-op jobs over 3 queues, against multiprocessing.Pool", mine, others, 3, 6)]

@@ -18,4 +18,4 @@ def measure(bench: Bench) -> list[Row]:
         before = used(project)
         project.producer.enqueue_many(drain.jobs(count))
         each = Spread([(used(project) - before) / count], "B")
-    return [at_most("memory per waiting job at the server, 30 bytes of payload", each, 140, 90)]
+    return [at_most("memory per waiting job at the server, 30 bytes of payload", each, 120, 80)]
