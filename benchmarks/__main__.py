@@ -16,13 +16,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.harness import ROOT, Bench, Failed, Row, machine, number
+from benchmarks.harness import ROOT, Bench, Failed, Row, number
+from benchmarks.machine import machine
+from benchmarks.peers.pools import POOLS
 from benchmarks.peers.queues import PEERS
+from benchmarks.plots import draw
 
 NAMES = (
     *(
         "drain",
         "drain_peers",
+        "drain_pools",
+        "floors",
         "limit",
         "many_queues",
         "bulk_enqueue",
@@ -40,6 +45,7 @@ NAMES = (
     *("looking", "acting"),
 )
 """A file each, in the order of the table."""
+KNOWN = (*PEERS, *POOLS)
 WHEN_ASKED = ("profile",)
 """Those that are held against nothing."""
 
@@ -63,10 +69,10 @@ def chosen(only: str) -> list[str]:
 
 def named(names: str) -> list[str]:
     """For argparse: which peers are meant."""
-    peers = list(PEERS) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    peers = list(KNOWN) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
     for name in peers:
-        if name not in PEERS:
-            raise argparse.ArgumentTypeError(f"there is no peer {name!r}; there are {', '.join(PEERS)}")
+        if name not in KNOWN:
+            raise argparse.ArgumentTypeError(f"there is no peer {name!r}; there are {', '.join(KNOWN)}")
     return peers
 
 
@@ -97,11 +103,12 @@ def bound(row: Row, value: float | None) -> str:
 def write(path: Path, bench: Bench, rows: dict[str, list[Row]]) -> None:
     path.parent.mkdir(exist_ok=True)
     found = [{"benchmark": name, **dataclasses.asdict(row), "holds": row.holds} for name in rows for row in rows[name]]
-    path.write_text(json.dumps({"machine": machine(bench), "rows": found}, indent=1) + "\n")
+    told = {"machine": machine(bench), "peers": bench.peers, "missing": bench.missing, "rows": found}
+    path.write_text(json.dumps(told, indent=1) + "\n")
 
 
-def run(names: list[str], bench: Bench) -> int:
-    """Returns 1 when a row does not hold or a benchmark failed."""
+def run(names: list[str], bench: Bench, plots: Path | None = None) -> int:
+    """Returns 1 when a row does not hold, a benchmark failed or a peer that was asked for is missing."""
     rows: dict[str, list[Row]] = {}
     failed = False
     path = ROOT / "benchmarks" / "results" / time.strftime("%Y%m%d-%H%M%S.json")
@@ -130,7 +137,9 @@ def run(names: list[str], bench: Bench) -> int:
     console.print(table(every))
     write(path, bench, rows)
     console.print(f"written to {path.relative_to(ROOT)}")
-    return int(failed or any(row.holds == "NO" for row in every))
+    if plots is not None:
+        console.print(f"drawn: {', '.join(str(drawn) for drawn in draw(path, plots))}")
+    return int(failed or bool(bench.missing) or any(row.holds == "NO" for row in every))
 
 
 def main() -> int:
@@ -139,9 +148,10 @@ def main() -> int:
     parser.add_argument("names", nargs="*", type=chosen, default=[], metavar="NAME", help="as --only")
     parser.add_argument("--only", type=chosen, default=[], metavar="NAME,…", help=some)
     parser.add_argument(
-        "--peers", type=named, default=[], metavar="NAME,…", help=f"against which others: all, or {', '.join(PEERS)}"
+        "--peers", type=named, default=[], metavar="NAME,…", help=f"against which others: all, or {', '.join(KNOWN)}"
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works, not to compare")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draws the figures there too, as SVG")
     parser.add_argument("--server", type=Path, metavar="PROGRAM", help="a redis-server or valkey-server")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -150,7 +160,7 @@ def main() -> int:
             facts = machine(bench)
             console.print(", ".join(f"{key} {value}" for key, value in facts.items()), style="dim", soft_wrap=True)
             names = [*arguments.only, *(name for names in arguments.names for name in names)]
-            return run(names or list(NAMES), bench)
+            return run(names or list(NAMES), bench, arguments.plots)
     except KeyboardInterrupt:
         return 130
     except (Failed, OSError) as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import shutil
 import signal
 import socket
@@ -22,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import psutil
 import redis
@@ -41,11 +40,22 @@ PATIENCE = 120.0
 """Seconds after which something that should happen at once is taken to have failed."""
 
 
-P = TypeVar("P")
-
-
 class Failed(Exception):
     """A benchmark could not be carried out, or what it did is wrong."""
+
+
+class Known(Protocol):
+    """What we are measured against, as far as the harness knows it."""
+
+    @property
+    def commands(self) -> dict[str, list[str]]:
+        """How it is set up: by setting, the commands of its processes."""
+
+    def install(self) -> str:
+        """Returns its version; raises `Failed` when it can't be had."""
+
+
+P = TypeVar("P", bound=Known)
 
 
 @dataclass
@@ -144,6 +154,8 @@ class Bench:
         self._peers = peers
         self.missing: list[str] = []
         """Why peers that were asked for are not in the table."""
+        self.peers: dict[str, dict[str, Any]] = {}
+        """The versions and settings of those that are."""
         self.program = program or _find_program()
         self.folder = Path(tempfile.mkdtemp(prefix="tempotask-bench-"))
         self._path = self.folder / "s.sock"
@@ -217,10 +229,14 @@ class Bench:
         """The rows of the peers that were asked for; those that can't be had are said to be missing."""
         rows = []
         for name in self._peers:
+            if name not in known:
+                continue
             try:
-                rows += measure(known[name]) if name in known else []
+                self.peers[name] = {"version": known[name].install(), "settings": known[name].commands}
+                rows += measure(known[name])
             except Failed as error:
-                self.missing.append(f"{name}: {error}")
+                if (why := f"{name}: {error}") not in self.missing:
+                    self.missing.append(why)
         return rows
 
     def size(self, full: int, quick: int) -> int:
@@ -386,21 +402,6 @@ def title(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
-
-
-def machine(bench: Bench) -> dict[str, Any]:
-    """On what the figures were measured."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    return {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "server": bench.version,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "commit": commit.stdout.strip(),
-        "quick": bench.quick,
-    }
 
 
 def _find_program() -> Path:
