@@ -13,6 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -27,7 +28,7 @@ VALUE = 110
 """Room for the number behind the longest bar."""
 
 STYLE = """
-text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+text { font: 13px system-ui, sans-serif; fill: #1f2328; stroke: #ffffff; stroke-width: 4px; paint-order: stroke }
 .title { font-size: 16px; font-weight: 600 }
 .quiet { fill: #59636e }
 .paper { fill: #ffffff }
@@ -38,7 +39,7 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .other { fill: #818b98 }
 .short { fill: #cf222e }
 @media (prefers-color-scheme: dark) {
-  text { fill: #f0f6fc }
+  text { fill: #f0f6fc; stroke: #0d1117 }
   .quiet { fill: #9198a1 }
   .paper { fill: #0d1117 }
   .grid { stroke: #3d444d }
@@ -77,20 +78,23 @@ class Chart:
     note: str
     bars: list[Bar]
     origin: float | None = None
-    """Where bars begin; if None, at the power of ten below all."""
+    """Where bars begin; if None, at the left end of the scale."""
 
-    @property
-    def scale(self) -> tuple[int, int]:
-        """The powers of ten between which everything lies."""
-        values = [bar.value for bar in self.bars] + [bar.mark for bar in self.bars if bar.mark]
-        values += [each for bar in self.bars for each in bar.reach or ()] + ([self.origin] if self.origin else [])
-        low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-        return low, max(high, low + 1)
+    @cached_property
+    def ticks(self) -> list[float]:
+        """What is written on the scale: powers of ten, with 2 and 5 times these if all lies close together."""
+        values = [value for bar in self.bars for value in (bar.value, bar.mark, *(bar.reach or ())) if value]
+        values += [self.origin] if self.origin else []
+        low, high = min(values), max(values)
+        steps = (1, 2, 5) if high < 100 * low else (1,)
+        ticks = [step * 10.0**power for power in range(-9, 13) for step in steps]
+        first = max(tick for tick in ticks if tick <= low)
+        return [tick for tick in ticks if first <= tick <= min(more for more in ticks if more >= high)]
 
     def at(self, value: float) -> float:
         """Where a value is, from the left."""
-        low, high = self.scale
-        return MARGIN + (math.log10(value) - low) / (high - low) * (WIDTH - 2 * MARGIN - VALUE)
+        low, high = self.ticks[0], self.ticks[-1]
+        return MARGIN + math.log(value / low) / math.log(high / low) * (WIDTH - 2 * MARGIN - VALUE)
 
     def svg(self) -> str:
         height = TOP + STEP * len(self.bars) + FOOT
@@ -110,15 +114,14 @@ class Chart:
         return ElementTree.tostring(root, encoding="unicode") + "\n"
 
     def _grid(self, root: ElementTree.Element, height: float) -> None:
-        low, high = self.scale
-        for power in range(low, high + 1):
-            x = self.at(10.0**power)
+        for tick in self.ticks:
+            x = self.at(tick)
             add(root, "line", kind="grid", x1=x, x2=x, y1=TOP, y2=height - FOOT + 8)
-            add(root, "text", number(10.0**power), kind="quiet", x=x, y=height - 16, **{"text-anchor": "middle"})
+            add(root, "text", number(tick), kind="quiet", x=x, y=height - 16, **{"text-anchor": "middle"})
 
     def _bar(self, root: ElementTree.Element, bar: Bar, y: float) -> None:
         add(root, "text", bar.name, x=MARGIN, y=y + 14)
-        begin, end = sorted((self.at(self.origin or 10.0 ** self.scale[0]), self.at(bar.value)))
+        begin, end = sorted((self.at(self.origin or self.ticks[0]), self.at(bar.value)))
         top, middle = y + 20, y + 20 + BAR / 2
         add(root, "rect", kind=bar.kind, x=begin, y=top, width=max(end - begin, 1), height=BAR, rx=2)
         right = end
