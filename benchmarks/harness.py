@@ -56,6 +56,7 @@ class Known(Protocol):
 
 
 P = TypeVar("P", bound=Known)
+M = TypeVar("M")
 
 
 @dataclass
@@ -136,6 +137,15 @@ def in_turns(
     return Spread(mine, unit), Spread(others, unit)
 
 
+def each_in_turn(measures: Mapping[str, Callable[[], M]], rounds: int) -> dict[str, list[M]]:
+    """As `in_turns`, for more than two: each measure once in each round."""
+    found: dict[str, list[M]] = {name: [] for name in measures}
+    for _ in range(rounds):
+        for name, measure in measures.items():
+            found[name].append(measure())
+    return found
+
+
 def until(what: str, look: Callable[[], Any], every: float = 0.001, within: float = PATIENCE) -> Any:
     """Looks until there is something to see, and returns it; raises `Failed` when there is nothing for too long."""
     end = time.monotonic() + within
@@ -185,10 +195,13 @@ class Bench:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextlib.contextmanager
-    def durable(self) -> Iterator[None]:
-        """Meanwhile the server keeps all that it acknowledges in its append-only file: it may be killed and started."""
+    def durable(self, sync: str = "always") -> Iterator[None]:
+        """Meanwhile the server keeps all that it acknowledges in its append-only file: it may be killed and started.
+
+        `sync` is what it is told by `appendfsync`.
+        """
         try:
-            self._restart("--appendonly", "yes", "--appendfsync", "always")
+            self._restart("--appendonly", "yes", "--appendfsync", sync)
             yield
         finally:
             shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
@@ -232,7 +245,8 @@ class Bench:
             if name not in known:
                 continue
             try:
-                self.peers[name] = {"version": known[name].install(), "settings": known[name].commands}
+                told = self.peers.setdefault(name, {"version": known[name].install(), "settings": {}})
+                told["settings"].update(known[name].commands)
                 rows += measure(known[name])
             except Failed as error:
                 if (why := f"{name}: {error}") not in self.missing:
