@@ -10,3 +10,10 @@ def burn(seconds: float) -> None:
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
+
+
+def walk(steps: int) -> None:
+    """Takes so many steps, the same work however long it takes. Each is some dozens of nanoseconds."""
+    value = 1
+    for _ in range(steps):
+        value = value * 1_103_515_245 + 12_345 & 0x7FFF_FFFF
