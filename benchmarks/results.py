@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from benchmarks import drain
 from benchmarks.harness import Bench, Failed, Row, Spread, in_turns, ratio
+from tempotask import JobHandles
 
 HISTORY = 10
 
 
-def ours(bench: Bench, count: int, *, one_by_one: bool = False) -> float:
-    """Jobs a second, from the first claim to the last result in hand."""
+def at_once(handles: JobHandles[int]) -> list[int]:
+    return handles.results(timeout=600)
+
+
+def one_by_one(handles: JobHandles[int]) -> list[int]:
+    return [handle.result(timeout=600) for handle in handles]
+
+
+def ours(bench: Bench, count: int, read: Callable[[JobHandles[int]], list[int]] = at_once) -> float:
+    """Jobs a second, from the first claim until `read` has the last result in hand."""
     with bench.project("noop", BENCHMARK_HISTORY=str(HISTORY)) as project:
         handles = project.producer.enqueue_many(
             {"name": "echo", "queue": f"q{number % 3}", "data": number} for number in range(count)
@@ -24,7 +34,7 @@ def ours(bench: Bench, count: int, *, one_by_one: bool = False) -> float:
         watch = threading.Thread(target=lambda: claimed.append(project.first_claim()), daemon=True)
         watch.start()
         project.supervisor()
-        results = [handle.result(timeout=600) for handle in handles] if one_by_one else handles.results(timeout=600)
+        results = read(handles)
         ended = time.monotonic()
         watch.join()
         wrong = sum(result != number for number, result in enumerate(results))
@@ -39,7 +49,7 @@ def measure(bench: Bench) -> list[Row]:
         lambda: ours(bench, count), lambda: drain.ours(bench, count, history=HISTORY), bench.rounds, "jobs/s"
     )
     row = ratio(f"enqueue_many({count:,}).results(), all right, against the plain drain", mine, others, 0.3, 0.6)
-    singly = Spread([ours(bench, count, one_by_one=True)], "jobs/s")
+    singly = Spread([ours(bench, count, one_by_one)], "jobs/s")
     # It has no bound: what counts is that the results are the same, else `ours` fails.
     told = Row("and [h.result() for h in …] gives the same", singly, singly.median, None, None, True)
     return [row, told]
