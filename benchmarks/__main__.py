@@ -21,6 +21,7 @@ from benchmarks.machine import machine
 from benchmarks.peers.pools import POOLS
 from benchmarks.peers.queues import PEERS
 from benchmarks.plots import draw
+from benchmarks.real.rivals import RIVALS
 
 NAMES = (
     *(
@@ -33,19 +34,25 @@ NAMES = (
         "bulk_enqueue",
         "enqueue_peers",
         "hidden_long_job",
+        "efficiency",
+        "real_work",
         "fairness",
         "idle",
         "idle_latency",
     ),
     *("kill_worker", "worker_death", "twenty_kills", "poison", "kill_supervisor", "host_lost"),
-    *("server_away", "server_killed", "durability"),
-    *("memory_waiting", "worker_memory", "large_payloads", "results", "leaks"),
+    *("server_away", "server_killed", "durability", "append_only"),
+    *("memory_waiting", "worker_memory", "large_payloads", "results", "results_pool", "leaks"),
     *("delayed", "cron", "retry_delay"),
     *("priorities", "quiet_features", "c_time_limit", "cancel_running", "cancel_race"),
     *("looking", "acting"),
+    *(
+        f"growth.{question}"
+        for question in ("queues", "backlog", "payloads", "workers", "supervisors", "history")
+    ),
 )
 """A file each, in the order of the table."""
-KNOWN = (*PEERS, *POOLS)
+KNOWN = tuple(dict.fromkeys((*PEERS, *POOLS, *RIVALS)))
 WHEN_ASKED = ("profile",)
 """Those that are held against nothing."""
 
