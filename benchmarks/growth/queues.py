@@ -13,6 +13,7 @@ from benchmarks.growth.work import drained
 from benchmarks.harness import Bench, Row, Spread, in_turns, ratio, told
 
 POINTS = (10, 100, 1_000, 10_000, 100_000)
+QUICKLY = (100, 10_000)
 DEPTH = 12
 """Jobs in each queue where there are the most queues: a claim takes 10."""
 SPARSE = 16
@@ -20,7 +21,7 @@ SPARSE = 16
 
 
 def measure(bench: Bench) -> list[Row]:
-    points = POINTS[: bench.size(5, 4)]
+    points = QUICKLY if bench.quick else POINTS
     return [*several_a_queue(bench, points), *one_a_queue(bench, points[-1]), by_supervisor(bench)]
 
 

@@ -1,12 +1,13 @@
 """What do 1 to 200 supervisors cost the server, when they are idle and when they work?
 
-Up to 20 of them are real, with one worker each: three processes. At more the same scripts are run from here, as often
-as they would run them; so they are at 1 and 20 too, beside the real ones.
+200 real ones with one worker each would be 600 processes. So the scripts that they run are run from here, by the same
+functions and as often; and up to 20 real ones are held against that.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from benchmarks.growth.driven import LEASE, Driven
 from benchmarks.growth.server import Work, spent
@@ -18,38 +19,36 @@ from tempotask.pool.batch import LARGEST
 from tempotask.pool.housekeeper import LOOKS_A_LEASE, RECONCILE, TIDY, compare
 from tempotask.store.wire import IDLE_SECONDS
 
-REAL = (1, 5, 20)
-DRIVEN = (1, 20, 50, 100, 200)
-REAL_QUICKLY = (1, 3)
-DRIVEN_QUICKLY = (1, 3, 20)
-
-
-def measure(bench: Bench) -> list[Row]:
-    few, many = (REAL_QUICKLY, DRIVEN_QUICKLY) if bench.quick else (REAL, DRIVEN)
-    count, rounds = bench.size(100_000, 20_000), bench.size(3, 1)
-    rows: list[Row] = []
-    for how, points, measured in (("", few, real), (", driven from here", many, driven)):
-        found = [measured(bench, supervisors, count, rounds) for supervisors in points]
-        for supervisors, (idle, works) in zip(points, found, strict=True):
-            rows += rows_of(f"{supervisors} supervisors of 1 worker{how}, against 1", count, (idle, works), found[0])
-    return rows
-
+REAL, DRIVEN = (1, 5, 20), (1, 5, 20, 50, 100, 200)
+REAL_QUICKLY, DRIVEN_QUICKLY = (2,), (1, 2, 20)
 
 Found = tuple[Work, list[Work]]
 """What one second costs when all are idle, and what one job costs, in several rounds."""
 
 
-def rows_of(what: str, count: int, ours: Found, reference: Found) -> list[Row]:
-    (idle, works), (one_idle, one_works) = ours, reference
+def measure(bench: Bench) -> list[Row]:
+    few, many = (REAL_QUICKLY, DRIVEN_QUICKLY) if bench.quick else (REAL, DRIVEN)
+    count, rounds = bench.size(100_000, 20_000), bench.size(3, 1)
+    found = {supervisors: driven(bench, supervisors, count, rounds) for supervisors in many}
+    rows: list[Row] = []
+    for supervisors in few:
+        what = f"{supervisors} real supervisors of 1 worker, against driven ones"
+        rows += compared(what, count, real(bench, supervisors, count, rounds), found[supervisors])
+    for supervisors in many:
+        rows += compared(f"{supervisors} driven supervisors, against 1", count, found[supervisors], found[1])
+    return rows
+
+
+def compared(what: str, count: int, ours: Found, reference: Found) -> list[Row]:
+    def row(figure: str, unit: str, read: Callable[[Found], list[float]]) -> Row:
+        return told(f"{what}: {figure}", Spread(read(ours), unit), Spread(read(reference), unit))
+
     return [
-        told(f"{what}: idle, commands per second", Spread([idle.commands], "/s"), Spread([one_idle.commands], "/s")),
-        told(
-            f"{what}: idle, server time in scripts per second",
-            *(Spread([idle.scripts], "µs"), Spread([one_idle.scripts], "µs")),
-        ),
-        told(
-            f"{what}: server time in scripts per job, {count:,} no-op jobs",
-            *(Spread([work.scripts for work in each], "µs") for each in (works, one_works)),
+        row("idle, commands per second", "/s", lambda found: [found[0].commands]),
+        row("idle, server time in scripts per second", "µs", lambda found: [found[0].scripts]),
+        row(
+            f"{count:,} no-op jobs, server time in scripts per job",
+            *("µs", lambda found: [work.scripts for work in found[1]]),
         ),
     ]
 
