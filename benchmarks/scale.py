@@ -1,0 +1,79 @@
+"""How far does one server reach, on many hosts, and what does the next one bring?
+
+A model says (`scale_model/`), with what turns and jobs cost on this machine. It is held against real runs here: up to
+eight supervisors behind a link with latency. Here two cores carry them all, so the jobs of these runs sleep.
+
+`python -m benchmarks.scale` prints the answers alone; with `--markdown`, for a page.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from benchmarks.harness import Bench, Row, Spread, at_most, told
+from benchmarks.scale_model.answers import answers
+from benchmarks.scale_model.comparison import Case, compare
+from benchmarks.scale_model.costs import SIZES, Costs, Sample, measured
+from benchmarks.scale_model.sheet import Sheet
+
+
+def costs_sheet(costs: Costs, busy: Sequence[Sample], rested: Sequence[Sample]) -> Sheet:
+    """What the model is fed, beside what it was taken from."""
+    sheet = Sheet(
+        "Microseconds of a turn, by jobs in its batch: measured / as the model has it",
+        ["jobs", "script (commandstats)", "server", "server after a pause", "worker and wire"],
+    )
+    for size, one, other in zip(SIZES, busy, rested, strict=True):
+        server = costs.turn + costs.job * size
+        worker = costs.own_turn + costs.round_trip + costs.own_job * size
+        pairs = ((one.server, server), (other.server, server + costs.wake), (other.worker, worker))
+        shown = [f"{1e6 * measured:,.0f} / {1e6 * modelled:,.0f}" for measured, modelled in pairs]
+        sheet.rows.append([f"{size:,}", f"{1e6 * one.script:,.0f}", *shown])
+    return sheet
+
+
+def rows_of(case: Case) -> list[Row]:
+    """Measured against predicted."""
+    rate = told(f"{case}: measured / predicted", _spread(case.measured.rate), _spread(case.predicted.rate))
+    load, expected = Spread([case.measured.load * 100], "%"), Spread([case.predicted.load * 100], "%")
+    return [rate, told(f"{case}: the server's load", load, expected)]
+
+
+def _spread(rate: float) -> Spread:
+    return Spread([rate], "jobs/s")
+
+
+def measure(bench: Bench) -> list[Row]:
+    costs, *samples = measured(bench, bench.size(300, 100))
+    cases = list(compare(bench, costs))
+    worst = Spread([max(case.error for case in cases)])
+    what = f"largest |prediction / measured - 1| of {len(cases)} runs on 1 to {cases[-1].hosts} hosts"
+    rows = [at_most(what, worst, 0.15, 0.05), *(row for case in cases for row in rows_of(case))]
+    show([costs_sheet(costs, *samples), *answers(costs, bench.quick)], markdown=False)
+    return rows
+
+
+def show(sheets: list[Sheet], *, markdown: bool) -> None:
+    console = Console()
+    for sheet in sheets:
+        if markdown:
+            print(sheet.markdown(), end="\n\n")
+        else:
+            console.print(sheet.table())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description="How far does one server reach?")
+    parser.add_argument("--quick", action="store_true", help="fewer cores: to see that it works")
+    parser.add_argument("--markdown", action="store_true", help="tables for a page")
+    arguments = parser.parse_args()
+    with Bench(quick=arguments.quick) as bench:
+        costs, *samples = measured(bench, bench.size(300, 100))
+    show([costs_sheet(costs, *samples), *answers(costs, arguments.quick)], markdown=arguments.markdown)
+
+
+if __name__ == "__main__":
+    main()

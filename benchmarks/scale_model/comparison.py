@@ -1,0 +1,110 @@
+"""The model's predictions beside real runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import redis
+
+from benchmarks.harness import WORKERS, Bench
+from benchmarks.scale_model.answers import seconds
+from benchmarks.scale_model.costs import Costs, nap, ping
+from benchmarks.scale_model.durations import Durations
+from benchmarks.scale_model.hosts import Hosts, Run, hosts
+from benchmarks.scale_model.link import Link
+from benchmarks.scale_model.model import Prediction, Setup, Simulation
+
+CORES = 2
+"""Of this machine: what all hosts, the server and the link have together."""
+USUAL = 0.005
+LATENCIES = (0.0, 0.0002, 0.001, 0.005)
+OTHERS = (
+    *(("constant", 0.001, 0.0), ("constant", 0.02, 0.001), ("constant", 0.08, 0.005)),
+    *(("exponential", USUAL, 0.001), ("exponential", 0.03, 0.005), ("Pareto", USUAL, 0.0002), ("Pareto", 0.02, 0.005)),
+)
+"""Besides jobs of the usual length at all latencies: how they are spread, how long they are, the latency."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run, and what the model has said of it."""
+
+    hosts: int
+    kind: str
+    mean: float
+    latency: float
+    measured: Run
+    predicted: Prediction
+
+    @property
+    def error(self) -> float:
+        return abs(self.predicted.rate / self.measured.rate - 1)
+
+    def __str__(self) -> str:
+        return f"{_hosts(self.hosts)}, {self.kind} {seconds(self.mean)}, +{seconds(self.latency)}"
+
+
+def _hosts(count: int) -> str:
+    return f"{count} host" if count == 1 else f"{count} hosts"
+
+
+class Field:
+    """Real hosts, and the model with what things cost here."""
+
+    def __init__(self, bench: Bench, costs: Costs, real: Hosts, link: Link) -> None:
+        self._bench, self._real = bench, real
+        self._seconds = 0.6 if bench.quick else 1.5
+        self.costs = _sleeping(bench, costs, link)
+        self._believed: float | None = None
+
+    def learn(self) -> None:
+        """From a run that is not compared: what a supervisor does about a batch. Only with one supervisor."""
+        for _ in range(2):
+            jobs = [USUAL] * int(self._seconds / USUAL * self._real.workers)
+            run = self._real.run(jobs, 0.0)
+        turns = len(jobs) / (0.02 // (USUAL + self.costs.own_job))
+        core = self.costs.core_turn + run.supervision / turns
+        self.costs = dataclasses.replace(self.costs, core_turn=core)
+        self._believed = USUAL + self.costs.own_job
+
+    def case(self, count: int, kind: str, mean: float, latency: float) -> Case:
+        """Runs and predicts the very same jobs."""
+        number = max(20, int(self._seconds / mean)) * count * WORKERS
+        jobs = Durations(kind, mean, number).take(number)
+        setup = Setup(count, WORKERS, latency, shared=CORES)
+        predicted = Simulation(setup, self.costs, believed=self._believed).run(jobs)
+        measured = self._real.run(jobs, latency)
+        self._believed = mean + self.costs.own_job
+        return Case(count, kind, mean, latency, measured, predicted)
+
+
+def _sleeping(bench: Bench, costs: Costs, link: Link) -> Costs:
+    """As it is for jobs that sleep, through the link."""
+    late, core = nap()
+    with redis.Redis.from_url(link.url) as client:
+        trip = ping(client)
+    # What the link takes of a core, there and back.
+    passing = max(0.0, trip - costs.round_trip)
+    return dataclasses.replace(
+        costs,
+        own_job=costs.own_job + late,
+        core_job=costs.own_job + core,
+        round_trip=trip,
+        core_turn=costs.core_turn + passing,
+    )
+
+
+def compare(bench: Bench, costs: Costs) -> Iterator[Case]:
+    """One run after the other, with more and more hosts."""
+    with hosts(bench) as (real, link):
+        real.grow(1)
+        field = Field(bench, costs, real, link)
+        field.learn()
+        for count in (1, 2, 4) if bench.quick else (1, 2, 4, 8):
+            real.grow(count)
+            for latency in LATENCIES[::2] if bench.quick else LATENCIES:
+                yield field.case(count, "constant", USUAL, latency)
+            for kind, mean, latency in OTHERS if count == 4 else ():
+                yield field.case(count, kind, mean, latency)

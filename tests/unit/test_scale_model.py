@@ -1,0 +1,144 @@
+"""The model of many hosts, where it can be worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from benchmarks.scale_model.answers import enough
+from benchmarks.scale_model.costs import Costs, line
+from benchmarks.scale_model.durations import KINDS, Durations
+from benchmarks.scale_model.model import Cores, Prediction, Setup, Simulation
+from benchmarks.scale_model.sheet import Sheet
+
+FREE = Costs()
+HERE = Costs(turn=60e-6, job=4e-6, own_turn=120e-6, own_job=2.5e-6, round_trip=80e-6)
+LONG = 0.03
+"""Seconds of a job that fills a batch."""
+
+
+def run(setup: Setup, costs: Costs, jobs: list[float], seed: int = 0, believed: float | None = LONG) -> Prediction:
+    return Simulation(setup, costs, seed, believed).run(jobs)
+
+
+def endless(setup: Setup, costs: Costs, duration: float, kind: str = "constant", seed: int = 0) -> Prediction:
+    return Simulation(setup, costs, seed, duration).endless(Durations(kind, duration, seed))
+
+
+def test_jobs_that_cost_nothing_but_themselves_take_as_long_as_they_take() -> None:
+    found = run(Setup(2, 2), FREE, [LONG] * 40)
+    assert found.seconds == pytest.approx(10 * LONG)
+    assert found.efficiency == pytest.approx(1)
+    assert found.load == 0
+
+
+def test_one_worker_pays_for_each_job_a_way_there_and_back() -> None:
+    costs = Costs(turn=0.001, job=0.0001, own_turn=0.0005, own_job=0.0002, round_trip=0.002, handing=0.5)
+    found = run(Setup(latency=0.003), costs, [LONG] * 4)
+    handed_over = 0.5 * (0.001 + 0.0001) + 0.0025
+    a_job = LONG + 0.0002 + 0.0005
+    turn = 0.005 + 0.001 + 0.0001
+    # The last turn brings nothing back, and is over when the server has it.
+    last = 0.0025 + 0.001 + 0.5 * 0.0001
+    assert found.seconds == pytest.approx(handed_over + 4 * a_job + 3 * turn + last)
+    assert found.efficiency == pytest.approx(4 * LONG / found.seconds)
+
+
+def test_a_server_that_is_asked_for_more_than_it_can_do_serves_one_turn_after_the_other() -> None:
+    costs = Costs(turn=0.001, job=0.0005)
+    found = endless(Setup(100), costs, LONG)
+    assert found.rate == pytest.approx(1 / 0.0015, rel=0.01)
+    assert found.load == pytest.approx(1, rel=0.01)
+
+
+def test_batches_are_as_large_as_the_engine_makes_them() -> None:
+    costs = Costs(turn=0.001)
+    # Five jobs of 3.9 ms fill 20 ms; a turn costs one of the server's.
+    found = endless(Setup(), costs, 0.0039)
+    assert found.efficiency == pytest.approx(5 * 0.0039 / (5 * 0.0039 + 0.001), rel=0.01)
+
+
+def test_no_batch_is_more_than_the_fair_part_of_the_backlog() -> None:
+    # Of eight jobs for two workers each gets two, then one at a time: nobody waits for another one's batch.
+    found = run(Setup(2), FREE, [0.001] * 8, believed=0.001)
+    assert found.seconds == pytest.approx(0.004)
+
+
+def test_what_stands_behind_a_long_job_is_stolen_back_and_run_by_others() -> None:
+    jobs = [1.0, *[0.004] * 100]
+    found = run(Setup(2), FREE, jobs, believed=0.004)
+    assert found.given_back > 0
+    assert found.seconds == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
+    setup, jobs = Setup(4, 2, 0.001), Durations("Pareto", 0.005, 1).take(2000)
+    first = run(setup, HERE, jobs, seed=5, believed=0.005)
+    assert first == run(setup, HERE, jobs, seed=5, believed=0.005)
+    assert first != run(setup, HERE, jobs, seed=6, believed=0.005)
+    assert Durations("Pareto", 0.005, 1).take(2000) == jobs != Durations("Pareto", 0.005, 2).take(2000)
+
+
+def test_more_latency_never_makes_jobs_go_faster() -> None:
+    rates = [endless(Setup(8, latency=latency), HERE, 0.005).rate for latency in (0, 0.0002, 0.001, 0.005)]
+    assert rates == sorted(rates, reverse=True)
+    assert len(set(rates)) == len(rates)
+
+
+def test_a_slower_server_never_makes_jobs_go_faster() -> None:
+    rates = [
+        endless(Setup(100), dataclasses.replace(HERE, turn=turn), 0.005).rate for turn in (0.0001, 0.0003, 0.001, 0.003)
+    ]
+    assert rates == sorted(rates, reverse=True)
+    assert len(set(rates)) == len(rates)
+
+
+def test_more_cores_cost_a_server_more_and_are_less_efficient() -> None:
+    found = [endless(Setup(cores), HERE, 0.01) for cores in (10, 100, 1000)]
+    assert [each.load for each in found] == sorted(each.load for each in found)
+    efficiencies = [each.efficiency for each in found]
+    assert efficiencies == sorted(efficiencies, reverse=True)
+    assert found[-1].load == pytest.approx(1, rel=0.01)
+
+
+def test_a_second_server_doubles_what_an_overloaded_one_does_and_does_nothing_for_one_that_is_bored() -> None:
+    def gain(cores: int, duration: float) -> float:
+        return endless(Setup(cores, servers=2), HERE, duration).rate / endless(Setup(cores), HERE, duration).rate
+
+    assert gain(2000, 0.012) == pytest.approx(2, rel=0.02)
+    assert gain(4, 0.012) == pytest.approx(1, rel=0.02)
+
+
+def test_more_cores_need_longer_jobs_and_two_servers_shorter_ones() -> None:
+    durations = [enough(HERE, Setup(cores)) for cores in (2, 100, 1000)]
+    assert durations == sorted(durations)
+    # Alone on its server a worker needs no more than nine times what a job costs besides itself.
+    assert durations[0] < 0.001
+    # All turns of 1,000 cores must find a place in the server's time.
+    assert durations[-1] == pytest.approx(0.9 * 1000 * 64e-6, rel=0.1)
+    assert enough(HERE, Setup(1000, servers=2)) == pytest.approx(durations[-1] / 2, rel=0.1)
+
+
+def test_cores_that_are_shared_are_waited_for() -> None:
+    cores = Cores(2)
+    assert [cores.start(0, 1.0), cores.start(0, 3.0), cores.start(0.5, 1.0)] == [0, 0, 1.0]
+    # The one that was busy last is taken, and the gap of the other one stays for who comes earlier.
+    assert cores.start(3.5, 1.0) == 3.5
+    assert cores.start(2.5, 0.5) == 2.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_durations_have_the_mean_that_they_are_given(kind: str) -> None:
+    found = Durations(kind, 0.01, 3).take(200_000)
+    assert sum(found) / len(found) == pytest.approx(0.01, rel=0.15)
+    assert min(found) > 0
+
+
+def test_a_line_through_points_that_lie_on_one_is_that_line() -> None:
+    assert line([(x, 60 + 4 * x) for x in (1, 10, 50, 200, 1000)]) == pytest.approx((60, 4))
+
+
+def test_a_sheet_is_a_table_of_a_page() -> None:
+    sheet = Sheet("What", ["a", "b"], [["1", "2"]])
+    assert sheet.markdown() == "What:\n\n| a | b |\n| ---: | ---: |\n| 1 | 2 |"
