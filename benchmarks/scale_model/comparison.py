@@ -37,6 +37,8 @@ class Case:
     latency: float
     measured: Run
     predicted: Prediction
+    apart: bool
+    """Whether each host was in a network namespace of its own."""
 
     @property
     def error(self) -> float:
@@ -77,7 +79,7 @@ class Field:
         predicted = Simulation(setup, self.costs, believed=self._believed).run(jobs)
         measured = self._real.run(jobs, latency)
         self._believed = mean + self.costs.own_job
-        return Case(count, kind, mean, latency, measured, predicted)
+        return Case(count, kind, mean, latency, measured, predicted, self._real.apart)
 
 
 def _sleeping(bench: Bench, costs: Costs, link: Link) -> Costs:

@@ -31,6 +31,8 @@ class Run:
     """Of the server."""
     supervision: float
     """Seconds of a core that the supervisors have used."""
+    link: float
+    """Part of a core that the link has used."""
 
 
 class Hosts:
@@ -68,7 +70,7 @@ class Hosts:
         self._link.latency = latency
         work = [{"name": "nap", "queue": "work", "data": seconds} for seconds in jobs]
         before, used = self._completed(), server_seconds(self._bench)
-        supervised = sum(map(_core_seconds, self._pids))
+        supervised, linked = sum(map(_core_seconds, self._pids)), _core_seconds(self._link.pid)
         began = time.monotonic()
         self._project.producer.enqueue_many(work)
         seconds = self._project.all_settled() - began
@@ -77,7 +79,8 @@ class Hosts:
             raise Failed(f"{done:,} of {len(jobs):,} jobs completed")
         load = (server_seconds(self._bench) - used) / seconds
         supervised = sum(map(_core_seconds, self._pids)) - supervised
-        return Run(done / seconds, sum(jobs) / (self.workers * seconds), load, supervised)
+        linked = (_core_seconds(self._link.pid) - linked) / seconds
+        return Run(done / seconds, sum(jobs) / (self.workers * seconds), load, supervised, linked)
 
     def _completed(self) -> int:
         return int(self._project.redis.hget(self._project.key("counts:work"), "completed") or 0)

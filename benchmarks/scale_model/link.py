@@ -6,7 +6,6 @@ which it is due. So the latency of one chunk holds up no other, and what comes t
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -14,11 +13,12 @@ import select
 import socket
 import time
 from collections import deque
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from benchmarks.harness import Failed, until
+from benchmarks.harness import PATIENCE, Failed
 from tempotask.pool import linux
 
 FORK = multiprocessing.get_context("fork")
@@ -33,19 +33,14 @@ class Link:
         self._path = folder / "link.sock"
         self.url = f"unix://{self._path}"
         self._latency = FORK.Value("d", 0.0)
-        me = os.getpid()
-        self._process = FORK.Process(target=_pass_on, args=(me, self._path, server, self._latency), daemon=True)
+        self._listens = FORK.Event()
+        told = (os.getpid(), self._path, server, self._latency, self._listens)
+        self._process = FORK.Process(target=_pass_on, args=told, daemon=True)
 
     def __enter__(self) -> Self:
         self._process.start()
-
-        def listening() -> bool:
-            if not self._process.is_alive():
-                raise Failed("the link has ended")
-            with socket.socket(socket.AF_UNIX) as probe:
-                return probe.connect_ex(str(self._path)) == 0
-
-        until("the link", listening)
+        if not self._listens.wait(PATIENCE):
+            raise Failed("the link does not listen")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -110,7 +105,14 @@ class _Ways:
     def __init__(self) -> None:
         self.by_source: dict[socket.socket, _Way] = {}
 
-    def join(self, near: socket.socket, far: socket.socket) -> None:
+    def open(self, near: socket.socket, server: Path) -> None:
+        far = socket.socket(socket.AF_UNIX)
+        try:
+            far.connect(str(server))
+        except OSError:
+            near.close()
+            far.close()
+            return
         for source, target in ((near, far), (far, near)):
             source.setblocking(False)
             self.by_source[source] = _Way(source, target)
@@ -129,7 +131,7 @@ class _Ways:
         return max(0.0, min(dues) - time.monotonic()) if dues else None
 
 
-def _pass_on(parent: int, path: Path, server: Path, latency: object) -> None:
+def _pass_on(parent: int, path: Path, server: Path, latency: Any, listens: Event) -> None:
     linux.die_with(parent)
     # The kernel may be late by 50 µs otherwise.
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
@@ -137,17 +139,15 @@ def _pass_on(parent: int, path: Path, server: Path, latency: object) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen(1000)
+        listens.set()
         while True:
             pause = ways.deliver()
             blocked = [way.target for way in ways.by_source.values() if way.blocked]
             # `select` and not the selectors with a longer reach: they round up to a millisecond.
             readable, _, _ = select.select([listener, *ways.by_source], blocked, [], pause)
-            due = time.monotonic() + latency.value / 2  # type: ignore[attr-defined]
+            due = time.monotonic() + latency.value / 2
             for source in readable:
                 if source is listener:
-                    near, far = listener.accept()[0], socket.socket(socket.AF_UNIX)
-                    with contextlib.suppress(OSError):
-                        far.connect(str(server))
-                    ways.join(near, far)
+                    ways.open(listener.accept()[0], server)
                 elif source in ways.by_source:
                     ways.by_source[source].take(due)

@@ -1,14 +1,20 @@
-"""The model of many hosts, where it can be worked out by hand."""
+"""The model of many hosts, where it can be worked out by hand, and the link between real ones."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import socket
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from benchmarks.scale_model.answers import enough
 from benchmarks.scale_model.costs import Costs, line
 from benchmarks.scale_model.durations import KINDS, Durations
+from benchmarks.scale_model.link import Link
 from benchmarks.scale_model.model import Cores, Prediction, Setup, Simulation
 from benchmarks.scale_model.sheet import Sheet
 
@@ -126,6 +132,34 @@ def test_cores_that_are_shared_are_waited_for() -> None:
     # The one that was busy last is taken, and the gap of the other one stays for who comes earlier.
     assert cores.start(3.5, 1.0) == 3.5
     assert cores.start(2.5, 0.5) == 2.5
+
+
+def test_a_link_passes_on_all_bytes_and_takes_its_time_for_each_way(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, Link(tmp_path, tmp_path / "far.sock") as link:
+        listener.bind(str(tmp_path / "far.sock"))
+        listener.listen()
+        link.latency = 0.2
+        with socket.socket(socket.AF_UNIX) as near:
+            near.settimeout(60)
+            near.connect(link.url.removeprefix("unix://"))
+            far = listener.accept()[0]
+            with far:
+                far.settimeout(60)
+                began = time.monotonic()
+                near.sendall(b"there")
+                assert far.recv(100) == b"there"
+                assert time.monotonic() - began >= 0.1
+                far.sendall(b"back")
+                assert near.recv(100) == b"back"
+                assert time.monotonic() - began >= 0.2
+                # More than any buffer holds: what is blocked goes on when it can.
+                sent = os.urandom(3_000_000)
+                writer = threading.Thread(target=near.sendall, args=(sent,), daemon=True)
+                writer.start()
+                far.setblocking(True)
+                assert far.recv(len(sent), socket.MSG_WAITALL) == sent
+                writer.join()
+            assert near.recv(100) == b""
 
 
 @pytest.mark.parametrize("kind", KINDS)
