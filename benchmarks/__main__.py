@@ -46,6 +46,7 @@ NAMES = (
     *("delayed", "cron", "retry_delay"),
     *("priorities", "quiet_features", "c_time_limit", "cancel_running", "cancel_race"),
     *("looking", "acting"),
+    "scale",
     *(f"growth.{question}" for question in ("queues", "backlog", "payloads", "workers", "supervisors", "history")),
 )
 """A file each, in the order of the table."""
