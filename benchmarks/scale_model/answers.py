@@ -16,6 +16,8 @@ EFFICIENT = 0.9
 LONE = 0.0105
 """Seconds of a job that is just too long for a batch of two: of all short jobs these need the most turns."""
 SHORTEST, STEPS = 1e-6, 5
+LARGE = 128
+"""Cores of a host, where there are so many."""
 NEAR, FAR = 0.0002, 0.001
 """Seconds that a network within a rack, and one between buildings, adds to a round trip."""
 
@@ -58,7 +60,7 @@ def reach(costs: Costs, numbers: Sequence[int]) -> Sheet:
     )
     for cores in numbers:
         durations = [
-            seconds(enough(costs, Setup(cores, 1, latency, servers))) if servers <= cores else ""
+            seconds(enough(costs, _hosts(cores, latency, servers))) if servers <= cores else ""
             for servers, latency in asked
         ]
         sheet.rows.append([f"{cores:,}", *durations])
@@ -73,7 +75,7 @@ def next_server(costs: Costs, numbers: Sequence[int]) -> Sheet:
     )
     for cores in numbers:
         for duration in (0.0001, 0.001, 0.01, 0.1):
-            found = [steady(costs, Setup(cores, 1, NEAR, servers), duration) for servers in (1, 2, 4, 8)]
+            found = [steady(costs, _hosts(cores, NEAR, servers), duration) for servers in (1, 2, 4, 8)]
             shown = [f"{number(each.rate)} ({each.efficiency:.2f})" for each in found]
             sheet.rows.append([f"{cores:,}", seconds(duration), *shown, f"{found[1].rate / found[0].rate:.2f}"])
     return sheet
@@ -96,10 +98,10 @@ def grid(costs: Costs, hosts: Sequence[int], cores: Sequence[int]) -> Sheet:
 
 def answers(costs: Costs, quick: bool) -> list[Sheet]:
     """All tables."""
-    numbers = (2, 8, 32, 128, 512, 2000, 8000, 32_000, 128_000)
+    numbers = (2, 8, 32, 128, 512, 2048, 8192, 32_768, 128_000)
     return [
         reach(costs, numbers[:5] if quick else numbers),
-        next_server(costs, (32, 512) if quick else (32, 512, 8000)),
+        next_server(costs, (32, 512) if quick else (32, 512, 8192)),
         grid(costs, (1, 10) if quick else (1, 10, 100, 1000), (1, 8, 32, 128)),
     ]
 
@@ -110,6 +112,11 @@ def seconds(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value * 1e6:.3g} µs"
+
+
+def _hosts(cores: int, latency: float, servers: int) -> Setup:
+    size = max(1, min(LARGE, cores // servers))
+    return Setup(cores // size, size, latency, servers)
 
 
 def _servers(count: int) -> str:

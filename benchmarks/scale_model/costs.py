@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks import drain
 from benchmarks.harness import Bench, Failed, Project
 from benchmarks.profile import worker_of
+from tempotask.pool.leases import register
 from tempotask.store.records import encode
 from tempotask.store.said import Live
 
@@ -42,6 +43,10 @@ class Costs:
     """What it costs the server to hand over a batch, by what a turn costs: nothing is settled."""
     say: float = 0.0
     """Of the server's thread: to be told that a job takes long, and what it says."""
+    renewal: float = 0.0
+    """Of the server's thread: a supervisor renews its lease."""
+    lease: float = 0.0
+    """Of the server's thread: each lease that it is told of when it does."""
     core_turn: float = 0.0
     """Of a core, all told but the server's thread: a turn, with what the supervisor and the link do about it."""
     core_job: float = 0.0
@@ -134,6 +139,20 @@ def say(bench: Bench, times: int) -> float:
         return used / times
 
 
+def renewal(bench: Bench, many: int, times: int = 100) -> tuple[float, float]:
+    """Seconds of the server's thread to renew a lease, and for each lease that is told of in the reply."""
+    points = []
+    with bench.project("noop") as project:
+        for count in (1, many):
+            for number in range(len(project.redis.hkeys(project.key("leases"))), count):
+                register(project.store, f"s{number}", 600.0, [], 1, [], "benchmarks")
+            used = server_seconds(bench)
+            for _ in range(times):
+                project.store.renew("s0", 600.0, tidy=False)
+            points.append((count, (server_seconds(bench) - used) / times))
+    return line(points)
+
+
 def ping(client: Any, times: int = 200) -> float:
     """Seconds of a bare round trip to a server that sleeps."""
     took = []
@@ -165,6 +184,7 @@ def measured(bench: Bench, turns: int = 300) -> tuple[Costs, list[Sample], list[
     core, _ = line([(size, each.core) for size, each in zip(SIZES, rested, strict=True)])
     # Of small batches: with large ones it is lost among the jobs.
     wake = max(0.0, statistics.mean(rested[at].server - busy[at].server for at in range(3)))
+    alone, each_lease = renewal(bench, bench.size(1000, 200))
     costs = Costs(
         turn=turn,
         job=job,
@@ -173,6 +193,8 @@ def measured(bench: Bench, turns: int = 300) -> tuple[Costs, list[Sample], list[
         own_job=own_job,
         round_trip=trip,
         say=max(0.0, say(bench, turns) - wake),
+        renewal=alone,
+        lease=each_lease,
         core_turn=core,
     )
     return costs, busy, rested

@@ -22,10 +22,15 @@ from benchmarks.scale_model.costs import Costs
 from benchmarks.scale_model.durations import Durations
 from tempotask.pool.batch import Pace
 from tempotask.pool.early import EARLY
+from tempotask.pool.housekeeper import LOOKS_A_LEASE
 from tempotask.pool.supervisor import TICK
 from tempotask.pool.watch import STEAL_AFTER
 from tempotask.store.turns import ROOM
 
+LEASE = 10.0
+"""Seconds of a lease where none is given."""
+RENEWED = LEASE / LOOKS_A_LEASE
+"""Seconds between two renewals of a lease."""
 RECORD = 100
 """Bytes of a record: far from what limits a batch."""
 
@@ -163,6 +168,8 @@ class Simulation:
         spread = max(0.02, self._believed or 0.0) + 2 * self._half
         for worker in self._workers(servers):
             self._at(self._chance.uniform(0, spread), self._turn, worker)
+        for number in range(self.setup.hosts):
+            self._at(self._chance.uniform(0, RENEWED), self._renew, servers[number % len(servers)])
         workers = self.setup.workers
         for _ in range(max(2 * workers, least // 2)):
             self._next()
@@ -243,6 +250,11 @@ class Simulation:
     def _hear(self, server: Server, seconds: float) -> None:
         """What a worker says while it works: nobody waits for the answer."""
         self._serve(server, seconds)
+
+    def _renew(self, server: Server) -> None:
+        """A supervisor does, and is told of the leases of all that belong to this server."""
+        self._serve(server, self.costs.renewal + self.costs.lease * self.setup.hosts / self.setup.servers)
+        self._at(self._now + RENEWED, self._renew, server)
 
     # -- the worker
 

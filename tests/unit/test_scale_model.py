@@ -126,6 +126,13 @@ def test_more_cores_need_longer_jobs_and_two_servers_shorter_ones() -> None:
     assert enough(HERE, Setup(1000, servers=2)) == pytest.approx(durations[-1] / 2, rel=0.1)
 
 
+def test_each_host_renews_its_lease_and_hears_of_all_others() -> None:
+    costs = Costs(turn=1e-9, renewal=0.0001, lease=1e-6)
+    # Six times in the ten seconds of a lease.
+    assert endless(Setup(200), costs, 1.0).load == pytest.approx(200 * 0.6 * 0.0003, rel=0.05)
+    assert endless(Setup(200, servers=2), costs, 1.0).load == pytest.approx(100 * 0.6 * 0.0002, rel=0.05)
+
+
 def test_cores_that_are_shared_are_waited_for() -> None:
     cores = Cores(2)
     assert [cores.start(0, 1.0), cores.start(0, 3.0), cores.start(0.5, 1.0)] == [0, 0, 1.0]
