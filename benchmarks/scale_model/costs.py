@@ -32,7 +32,8 @@ class Costs:
     job: float = 0.0
     """Of the server's thread: each job of that batch, claimed and settled."""
     wake: float = 0.0
-    """Of the server's thread: what a script costs more when nothing was to do before it."""
+    """Of the server's thread: what a script costs more when nothing was to do for `PAUSE` before it; so much less when
+    that was shorter."""
     own_turn: float = 0.0
     """Of the worker: what a turn takes besides the server's time and the bare round trip."""
     own_job: float = 0.0

@@ -58,6 +58,13 @@ def test_a_server_that_is_asked_for_more_than_it_can_do_serves_one_turn_after_th
     assert found.load == pytest.approx(1, rel=0.01)
 
 
+def test_a_server_that_has_slept_takes_longer() -> None:
+    costs = Costs(turn=0.001, wake=0.0005)
+    assert endless(Setup(), costs, LONG).load == pytest.approx(0.0015 / (LONG + 0.0015), rel=0.01)
+    # One that has no time to sleep does not.
+    assert endless(Setup(100), costs, LONG).rate == pytest.approx(1000, rel=0.01)
+
+
 def test_batches_are_as_large_as_the_engine_makes_them() -> None:
     costs = Costs(turn=0.001)
     # Five jobs of 3.9 ms fill 20 ms; a turn costs one of the server's.
