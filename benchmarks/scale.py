@@ -37,14 +37,12 @@ def costs_sheet(costs: Costs, busy: Sequence[Sample], rested: Sequence[Sample]) 
 
 def rows_of(case: Case) -> list[Row]:
     """Measured against predicted."""
-    rate = told(f"{case}: measured / predicted", _spread(case.measured.rate), _spread(case.predicted.rate))
-    load, expected = Spread([case.measured.load * 100], "%"), Spread([case.predicted.load * 100], "%")
-    # Measured with what it costs to enqueue, and to look whether all is settled.
-    return [rate, told(f"{case}: the server's load", load, expected)]
-
-
-def _spread(rate: float) -> Spread:
-    return Spread([rate], "jobs/s")
+    rate, load = Spread([case.predicted.rate], "jobs/s"), Spread([case.predicted.load * 100], "%")
+    # The load is measured with what it costs to enqueue, and to look whether all is settled.
+    return [
+        told(f"{case}: measured / predicted", case.rate, rate),
+        told(f"{case}: the server's load", case.load, load),
+    ]
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -54,7 +52,7 @@ def measure(bench: Bench) -> list[Row]:
     what = f"largest |prediction / measured - 1| of {len(cases)} runs on 1 to {cases[-1].hosts} hosts ({where})"
     rows = [at_most(what, Spread([max(case.error for case in cases)]), 0.15, 0.05)]
     # A link that was busy most of the time would be what was measured.
-    linked = Spread([max(case.measured.link for case in cases) * 100], "%")
+    linked = Spread([max(run.link for case in cases for run in case.runs) * 100], "%")
     rows.append(Row("of a core, the link at most", linked, linked.median, None, None, False))
     rows += [row for case in cases for row in rows_of(case)]
     show([costs_sheet(costs, *samples), *answers(costs, bench.quick)], markdown=False)

@@ -35,11 +35,11 @@ class Costs:
     """Of the server's thread: what a script costs more when nothing was to do for `PAUSE` before it; so much less when
     that was shorter."""
     own_turn: float = 0.0
-    """Of the worker: what a turn takes besides the server's time and the bare round trip."""
+    """Of the worker: what a turn takes besides the server's time and the round trip."""
     own_job: float = 0.0
     """Of the worker: each job, besides what its handler takes."""
     round_trip: float = 0.0
-    """Of a bare PING."""
+    """Of a PING by the client library: the way there and back with nothing to do there."""
     handing: float = 0.5
     """What it costs the server to hand over a batch, by what a turn costs: nothing is settled."""
     say: float = 0.0
@@ -132,7 +132,6 @@ def say(bench: Bench, times: int) -> float:
         told = encode(Live(worker.id, 1, time.time(), None))
         used = server_seconds(bench)
         for _ in range(times):
-            time.sleep(PAUSE)
             worker._turns.say(hand.batch.turn, 0, hand.batch.records[0].id, b"", b"", told, [])
         used = server_seconds(bench) - used
         worker._work_off(hand)
@@ -155,7 +154,7 @@ def renewal(bench: Bench, many: int, times: int = 100) -> tuple[float, float]:
 
 
 def ping(client: Any, times: int = 200) -> float:
-    """Seconds of a bare round trip to a server that sleeps."""
+    """Seconds of a round trip to a server that sleeps."""
     took = []
     for _ in range(times):
         time.sleep(PAUSE)
@@ -165,14 +164,14 @@ def ping(client: Any, times: int = 200) -> float:
     return statistics.median(took)
 
 
-def nap(times: int = 100) -> tuple[float, float]:
+def nap(times: int = 20) -> tuple[float, float]:
     """By how many seconds a sleep is too long, and how many of them are a core's."""
-    core = time.thread_time()
-    began = time.perf_counter()
+    took, core = [], time.thread_time()
     for _ in range(times):
+        began = time.perf_counter()
         time.sleep(NAP)
-    late = (time.perf_counter() - began) / times - NAP
-    return late, (time.thread_time() - core) / times
+        took.append(time.perf_counter() - began)
+    return statistics.median(took) - NAP, (time.thread_time() - core) / times
 
 
 def measured(bench: Bench, turns: int = 300) -> tuple[Costs, list[Sample], list[Sample]]:
@@ -193,7 +192,7 @@ def measured(bench: Bench, turns: int = 300) -> tuple[Costs, list[Sample], list[
         own_turn=max(0.0, worker - trip),
         own_job=own_job,
         round_trip=trip,
-        say=max(0.0, say(bench, turns) - wake),
+        say=say(bench, turns),
         renewal=alone,
         lease=each_lease,
         core_turn=core,
