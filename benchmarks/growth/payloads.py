@@ -52,7 +52,6 @@ def of_size(bench: Bench, name: str, payload: bytes, count: int) -> list[Row]:
                 raise Failed(f"not all of {count:,} jobs completed")
     each = f"{count:,} jobs of {name}: "
     return [
-        alone(each + "server time in scripts, enqueue to settle", Spread([life.scripts for life in lives], "µs")),
         alone(each + "server's processor time, enqueue to settle", Spread([life.processor for life in lives], "µs")),
         alone(each + "on the wire, enqueue to settle", Spread([life.wire for life in lives], "B")),
         alone(each + "server memory per waiting job", Spread(bytes_held, "B")),

@@ -14,7 +14,8 @@ class Work(NamedTuple):
     """What the server did in some time, or for one job."""
 
     scripts: float
-    """Microseconds inside scripts, with all that they call."""
+    """Microseconds inside scripts, with all that they call, by the clock on the wall: where more processes want to
+    run than there are cores, the server waits for its own in some of that."""
     processor: float
     """Microseconds of its processor time: reading, writing and waiting for clients too."""
     commands: float

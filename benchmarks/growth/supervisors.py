@@ -47,8 +47,8 @@ def compared(what: str, count: int, ours: Found, reference: Found) -> list[Row]:
         row("idle, commands per second", "/s", lambda found: [found[0].commands]),
         row("idle, server time in scripts per second", "µs", lambda found: [found[0].scripts]),
         row(
-            f"{count:,} no-op jobs, server time in scripts per job",
-            *("µs", lambda found: [work.scripts for work in found[1]]),
+            f"{count:,} no-op jobs, server's processor time per job",
+            *("µs", lambda found: [work.processor for work in found[1]]),
         ),
     ]
 

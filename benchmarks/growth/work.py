@@ -19,7 +19,15 @@ def drained(project: Project, count: int, queues: int = 3) -> Work:
     names = [f"q{number}" for number in range(queues)]
     project.producer.enqueue_many(drain.jobs(count, queues))
     before = completed(project, names)
-    work = spent(project.redis, project.drain)
+
+    def work_off() -> None:
+        supervisor = project.supervisor()
+        ring = project.store.ring
+        until("the end of the backlog", lambda: not project.redis.exists(ring), every=0.02, within=600)
+        until("the last job to be settled", project.store.quiet, every=0.02, within=600)
+        supervisor.end()
+
+    work = spent(project.redis, work_off)
     if (done := completed(project, names) - before) != count:
         raise Failed(f"{done:,} of {count:,} jobs completed")
     return work.per(count)

@@ -1,6 +1,6 @@
 """What does a job cost the server with 1 to 64 workers of one supervisor?
 
-There are more workers than cores, so how fast they are says nothing: the server's time does.
+There are more workers than cores, so how fast they are says nothing: the server's processor time does.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def with_workers(bench: Bench, workers: int, count: int, rounds: int) -> list[Wo
 
 
 FIGURES: tuple[tuple[str, str, Callable[[Work], float]], ...] = (
-    ("server time in scripts per job", "µs", lambda work: work.scripts),
     ("server's processor time per job", "µs", lambda work: work.processor),
     ("commands per second", "/s", lambda work: work.commands / work.seconds),
 )
