@@ -41,7 +41,7 @@ def measure(bench: Bench) -> list[Row]:
 def by_supervisor(bench: Bench, few: Project, many: Project, count: int) -> Row:
     """All of a job but its enqueueing, with real workers, on the first jobs of what waits."""
     few.producer.enqueue_many(jobs(STARTED_ON - FEWEST, QUEUES))
-    mine, others = in_turns(lambda: first_jobs(many), lambda: first_jobs(few), bench.size(3, 1), "µs")
+    mine, others = in_turns(lambda: first_jobs(many), lambda: first_jobs(few), bench.size(2, 1), "µs")
     what = f"server's processor time per job of a supervisor with 2 workers: {count:,} waiting, against {STARTED_ON:,}"
     return told(what, mine, others)
 

@@ -32,7 +32,7 @@ def measure(bench: Bench) -> list[Row]:
     rows = []
     for name in QUICKLY if bench.quick else SIZES:
         size = SIZES[name]
-        count = min(bench.size(50_000, 4_000), bench.size(128, 16) * MIB // max(1, size))
+        count = min(bench.size(20_000, 4_000), bench.size(128, 16) * MIB // max(1, size))
         rows += of_size(bench, name, data(size), count)
     return rows
 

@@ -69,6 +69,6 @@ def by_supervisor(bench: Bench) -> Row:
         with bench.project("noop", BENCHMARK_QUEUES=str(queues)) as project:
             return drained(project, count, queues).processor
 
-    mine, others = in_turns(lambda: over(queues), lambda: over(1), bench.size(3, 1), "µs")
+    mine, others = in_turns(lambda: over(queues), lambda: over(1), bench.size(2, 1), "µs")
     what = f"server's processor time per job of a supervisor with 2 workers: {count:,} in {queues:,} queues, against 1"
     return told(what, mine, others)

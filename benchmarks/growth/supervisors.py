@@ -19,7 +19,7 @@ from tempotask.pool.batch import LARGEST
 from tempotask.pool.housekeeper import LOOKS_A_LEASE, RECONCILE, TIDY, compare
 from tempotask.store.wire import IDLE_SECONDS
 
-REAL, DRIVEN = (1, 5, 20), (1, 5, 20, 50, 100, 200)
+REAL, DRIVEN = (1, 20), (1, 20, 50, 100, 200)
 REAL_QUICKLY, DRIVEN_QUICKLY = (2,), (1, 2, 20)
 
 Found = tuple[Work, list[Work]]
