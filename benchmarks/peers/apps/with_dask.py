@@ -3,15 +3,19 @@
 A task costs 0.2 to 1 ms, the same page says, and small ones are better packed into one function: a chunk is that.
 """
 
+from __future__ import annotations
+
 import itertools
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from distributed import Client, LocalCluster
 
 
-def all_of(numbers: range) -> list[int]:
-    return [abs(number) for number in numbers]
+def all_of(numbers: range) -> array[int]:
+    # Of a list each element would be sent as an object of its own, which takes a hundred times as long.
+    return array("q", map(abs, numbers))
 
 
 @contextmanager
