@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -16,17 +17,33 @@ EFFICIENT = 0.9
 LONE = 0.0105
 """Seconds of a job that is just too long for a batch of two: of all short jobs these need the most turns."""
 SHORTEST, STEPS = 1e-6, 5
+MODELLED = 4096
+"""So many workers are modelled one by one."""
 LARGE = 128
 """Cores of a host, where there are so many."""
 NEAR, FAR = 0.0002, 0.001
 """Seconds that a network within a rack, and one between buildings, adds to a round trip."""
 
 
-def steady(costs: Costs, setup: Setup, duration: float, kind: str = "constant") -> Prediction:
-    """In the middle of a backlog without end."""
-    believed = duration + costs.own_job
-    turns, least = (3, 3000) if setup.workers < 10_000 else (2, 0)
-    return Simulation(setup, costs, believed=believed).endless(Durations(kind, duration), turns, least)
+def steady(costs: Costs, setup: Setup, duration: float, most: int = MODELLED) -> Prediction:
+    """In the middle of a backlog without end. Of more than `most` workers each that is modelled stands for several: its
+    scripts take the server as long as those of all of them."""
+    hosts = max(1, setup.hosts // math.ceil(setup.workers / most))
+    thinned = dataclasses.replace(setup, hosts=hosts)
+    # What the hosts ask of a server, and what each of them is told, grow with their number.
+    times = setup.hosts / hosts
+    fed = dataclasses.replace(
+        costs,
+        turn=costs.turn * times,
+        job=costs.job * times,
+        wake=costs.wake * times,
+        say=costs.say * times,
+        renewal=costs.renewal * times,
+        lease=costs.lease * times**2,
+    )
+    simulation = Simulation(thinned, fed, believed=duration + costs.own_job)
+    found = simulation.endless(Durations("constant", duration), turns=3)
+    return dataclasses.replace(found, rate=found.rate * times)
 
 
 def enough(costs: Costs, setup: Setup) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.scale_model.answers import enough
+from benchmarks.scale_model.answers import enough, steady
 from benchmarks.scale_model.costs import Costs, line
 from benchmarks.scale_model.durations import KINDS, Durations
 from benchmarks.scale_model.link import Link
@@ -138,6 +138,14 @@ def test_each_host_renews_its_lease_and_hears_of_all_others() -> None:
     # Six times in the ten seconds of a lease.
     assert endless(Setup(200), costs, 1.0).load == pytest.approx(200 * 0.6 * 0.0003, rel=0.05)
     assert endless(Setup(200, servers=2), costs, 1.0).load == pytest.approx(100 * 0.6 * 0.0002, rel=0.05)
+
+
+@pytest.mark.parametrize("duration", [0.01, 0.2, 1.0])
+def test_workers_that_stand_for_several_say_what_all_of_them_would(duration: float) -> None:
+    costs = dataclasses.replace(HERE, renewal=0.0001, lease=3e-6)
+    one_by_one, thinned = (steady(costs, Setup(64, 32), duration, most) for most in (2048, 512))
+    assert thinned.rate == pytest.approx(one_by_one.rate, rel=0.03)
+    assert thinned.load == pytest.approx(one_by_one.load, abs=0.03)
 
 
 def test_cores_that_are_shared_are_waited_for() -> None:
