@@ -147,7 +147,7 @@ class Simulation:
         self._half = (costs.round_trip + setup.latency) / 2
         self._events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = itertools.count()
-        self._settled = self._given_back = 0
+        self._turns = self._settled = self._given_back = 0
         self._worked = self._last = 0.0
 
     def run(self, jobs: Sequence[float]) -> Prediction:
@@ -171,12 +171,10 @@ class Simulation:
         for number in range(self.setup.hosts):
             self._at(self._chance.uniform(0, RENEWED), self._renew, servers[number % len(servers)])
         workers = self.setup.workers
-        for _ in range(max(2 * workers, least // 2)):
-            self._next()
+        self._until(max(2 * workers, least // 2))
         began, busy = self._events[0][0], sum(server.busy for server in servers)
         self._settled, self._worked = 0, 0.0
-        for _ in range(max(turns * workers, least)):
-            self._next()
+        self._until(self._turns + max(turns * workers, least))
         return self._prediction(began, self._events[0][0], sum(server.busy for server in servers) - busy)
 
     def _prediction(self, began: float, ended: float, busy: float) -> Prediction:
@@ -198,6 +196,10 @@ class Simulation:
         self._now, _, what, about = heapq.heappop(self._events)
         what(*about)
 
+    def _until(self, turns: int) -> None:
+        while self._turns < turns:
+            self._next()
+
     # -- the server
 
     def _serve(self, server: Server, seconds: float) -> float:
@@ -215,6 +217,7 @@ class Simulation:
 
     def _turn(self, worker: Worker, worked: float = 0.0) -> None:
         """A worker's turn has come to its server."""
+        self._turns += 1
         server = worker.server
         batch = server.queue.claim(worker.pace.want(), server.workers)
         end = self._serve(server, self._script((worker.unsettled + len(batch)) / 2))
