@@ -23,6 +23,7 @@ import psutil
 
 from benchmarks.harness import ROOT, Bench, Failed, Project, Row, Spread, Supervisor, number, until
 from tempotask import JobFailed
+from tempotask.pool import linux
 
 KIB = 1 << 10
 MOST = {
@@ -102,12 +103,13 @@ class Samples:
 
     def note_pool(self, supervisor: Supervisor) -> None:
         """Supervisor, nursery, and who should be gone."""
-        tree = supervisor.tree()
         self.note_process("supervisor", supervisor.pid)
-        (nursery,) = (each for each in tree[0].children() if each.status() != psutil.STATUS_ZOMBIE)
-        self.note_process("nursery", nursery.pid)
-        self.note("processes of the pool", "", len(tree))
-        self.note("zombies of the pool", "", sum(each.status() == psutil.STATUS_ZOMBIE for each in tree))
+        (nursery,) = (child.pid for child in supervisor.tree()[0].children() if linux.state(child.pid) not in ("", "Z"))
+        self.note_process("nursery", nursery)
+        # One that is just ending may be gone since it was seen.
+        states = [state for each in supervisor.tree() if (state := linux.state(each.pid))]
+        self.note("processes of the pool", "", len(states))
+        self.note("zombies of the pool", "", states.count("Z"))
 
     def note_keys(self, project: Project) -> None:
         """Those that expire, of calls say, come and go by the second: how many there are tells the pace."""
