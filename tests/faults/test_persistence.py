@@ -18,7 +18,7 @@ import redis
 from pool.running import LONG, Bench, wait_until
 from power import Disk, NoDisk
 from sentinel import DOWN_MS, ReplicatedServer, Sentinels
-from servers import OwnServer
+from servers import OwnServer, wait_until_written
 
 from tempotask import JobHandle, QueueManager, ResultExpired
 from tempotask.store.durability import Kind
@@ -103,13 +103,15 @@ def test_a_server_that_keeps_nothing_forgets_all_when_it_ends_and_who_waits_is_t
         handles[0].result(timeout=LONG)
 
 
-def test_a_server_that_syncs_once_a_second_loses_nothing_when_only_its_process_is_killed(
+def test_a_server_that_syncs_once_a_second_loses_nothing_that_it_has_written_when_only_its_process_is_killed(
     start_server: Start, make_manager: MakeManager
 ) -> None:
     server = start_server(*EVERY_SECOND)
     manager = make_manager(server.url)
     for _ in range(5):
         handles = add(manager, 20)
+        with redis.Redis.from_url(server.url) as client:
+            wait_until_written(client)
         server.kill()
         server.start()
         assert lost(manager, handles) == 0

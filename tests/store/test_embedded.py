@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from servers import wait_until_written
 
 from tempotask.errors import ServerUnavailable
 from tempotask.store import embedded
@@ -144,6 +145,7 @@ def test_data_survive_the_server_killed_and_it_comes_back_by_itself(home: Path) 
         process = server_process(server)
         with client(server) as talk:
             assert talk.incr("rounds") == round + 1
+            wait_until_written(talk)
         process.kill()
         psutil.wait_procs([process], timeout=LIMIT)
         server.ensure()
@@ -159,6 +161,7 @@ def test_a_user_gets_a_server_again_after_everything_was_killed(home: Path) -> N
     assert guardian is not None
     with client(server) as talk:
         talk.set("kept", 1)
+        wait_until_written(talk)
     process.suspend()  # so that neither sees the other die
     guardian.kill()
     process.kill()
