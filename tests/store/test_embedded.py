@@ -198,6 +198,7 @@ def test_a_patient_call_lives_through_the_death_of_server_and_guardian(
     process = psutil.Process(server.client().info("server")["process_id"])
     guardian = process.parent()
     assert guardian is not None
+    wait_until_written(server.client())
     for victim in (guardian, process):
         victim.kill()
     assert server.patiently(lambda: server.client().incr("n")) == 2
