@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from benchmarks import bulk_enqueue
+from benchmarks import bulk_enqueue, drain
 from benchmarks.harness import Bench, Row, in_turns, ratio
-from benchmarks.peers.peer import PAYLOAD, Peer
+from benchmarks.peers.peer import Peer
 from benchmarks.peers.queues import PEERS
 
 
@@ -17,7 +17,7 @@ def one_by_one(bench: Bench, count: int) -> float:
         producer.enqueue(name="noop", queue="warm")
         began = time.monotonic()
         for number in range(count):
-            producer.enqueue(name="noop", queue="q0", data={"path": f"{PAYLOAD}{number:06d}"})
+            producer.enqueue(name="noop", queue="q0", data={"path": drain.PATH.format(number)})
         return count / (time.monotonic() - began)
 
 

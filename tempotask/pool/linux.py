@@ -112,8 +112,8 @@ def has_ended(pid: int, born: int) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
-        pass
-    return False  # it is there, and /proc hides it: it is another user's
+        pass  # it is another user's
+    return False  # it is there, and /proc hides it
 
 
 def resident(pid: int) -> int:

@@ -61,7 +61,8 @@ class Campaign:
             self._close_plain()
 
     def go_on(self, until: float) -> None:
-        """Faults in an order of chance, each as often as the others, until that moment of the monotonic clock."""
+        """Faults in an order of chance, each as often as the others but for rare ones, until that
+        moment of the monotonic clock."""
         deck = self._shuffled()
         while time.monotonic() < until:
             deck = deck or [fault for fault in self._shuffled() if not fault.rare] or self._shuffled()

@@ -58,7 +58,8 @@ class Injection:
     noticed: float | None = None
     """Seconds until it was noticed, where the fault can tell."""
     allows: frozenset[str] = frozenset()
-    """Only what is inherent: "lost" (a server restarted empty, FLUSHALL), "rerun" (a server that forgot a second)."""
+    """Only what is inherent: "lost" (a server restarted empty, FLUSHALL), "rerun" (a server that forgot a second),
+    "waiters" (two primaries at once)."""
     note: str = ""
     at: float | None = None
     """From when on "back at work" counts, by the monotonic clock; else from when `inject` returned."""

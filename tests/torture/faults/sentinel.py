@@ -13,8 +13,9 @@ from torture.fault import Fault, Injection, Setting
 from torture.world import NEVER_MS, World
 
 SETTING = Setting(replicas=1, server=("--appendonly", "yes", "--appendfsync", "everysec"))
-LOSES = frozenset({"lost", "rerun"})
-"""Replication is asynchronous: the last words of a primary may not have reached the replica."""
+LOSES = frozenset({"lost", "rerun", "waiters"})
+"""Replication is asynchronous: the last words of a primary may not have reached the replica. And while there are two
+primaries, one may be asked for results and the other answer."""
 
 
 def kill_primary(world: World) -> Injection:
