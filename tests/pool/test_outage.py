@@ -84,7 +84,7 @@ def test_a_worker_that_may_not_wait_ends_when_it_is_told_to(start_server: Start,
     with bench_on(server, tmp_path) as bench, redis.Redis.from_url(server.url) as admin:
         admin.execute_command("ACL", "SETUSER", USER, "-blpop")  # type: ignore[no-untyped-call]
         supervisor = bench.start("--db", limited(server.url), workers=2)
-        wait_until(lambda: len(supervisor.about("the wait of worker")) == 2, "they do not say so")
+        wait_until(lambda: supervisor.log.count("the wait of worker") == 2, "they do not say so")
         assert supervisor.stop() == 0
         assert not supervisor.about("SIGKILL")
 
