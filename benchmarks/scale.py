@@ -16,7 +16,8 @@ from rich.console import Console
 from benchmarks.harness import Bench, Row, Spread, at_most, told
 from benchmarks.scale_model.answers import answers
 from benchmarks.scale_model.comparison import Case, compare
-from benchmarks.scale_model.costs import SIZES, Costs, Sample, measured
+from benchmarks.scale_model.costs import Costs
+from benchmarks.scale_model.measurement import SIZES, Sample, measured
 from benchmarks.scale_model.sheet import Sheet
 
 

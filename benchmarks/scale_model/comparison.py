@@ -11,10 +11,11 @@ import redis
 
 from benchmarks.harness import WORKERS, Bench, Spread
 from benchmarks.scale_model.answers import seconds
-from benchmarks.scale_model.costs import Costs, nap, ping
+from benchmarks.scale_model.costs import Costs
 from benchmarks.scale_model.durations import Durations
 from benchmarks.scale_model.hosts import Hosts, Run, hosts
 from benchmarks.scale_model.link import Link
+from benchmarks.scale_model.measurement import nap, ping
 from benchmarks.scale_model.model import Prediction, Setup, Simulation
 
 CORES = 2

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import WORKERS, Bench, Failed, Project
-from benchmarks.scale_model.costs import server_seconds
 from benchmarks.scale_model.link import Link
+from benchmarks.scale_model.measurement import server_seconds
 
 CLONE_NEWNET = 0x40000000
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scale_model.answers import enough, steady
-from benchmarks.scale_model.costs import Costs, line
+from benchmarks.scale_model.costs import Costs
 from benchmarks.scale_model.durations import KINDS, Durations
 from benchmarks.scale_model.link import Link
+from benchmarks.scale_model.measurement import line
 from benchmarks.scale_model.model import Cores, Prediction, Setup, Simulation
 from benchmarks.scale_model.sheet import Sheet
 
