@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.harness import WORKERS, Bench, Failed, Row, Spread, in_turns, ratio
+from benchmarks.harness import Bench, Failed, Row, in_turns, ratio
+from benchmarks.peers.pools import ONE, POOLS
 
 PATH = "/srv/images/2024/{:06d}"
 """Makes a payload of 30 bytes."""
@@ -42,20 +41,8 @@ def ours(
         return count / seconds
 
 
-def pool(count: int) -> float:
-    """Jobs a second of two processes that the standard library keeps."""
-    with multiprocessing.get_context("fork").Pool(WORKERS) as workers:
-        workers.map(abs, range(WORKERS))
-        began = time.monotonic()
-        for _ in workers.imap_unordered(abs, range(count)):
-            pass
-        return count / (time.monotonic() - began)
-
-
-def against_pool(bench: Bench, count: int) -> tuple[Spread, Spread]:
-    return in_turns(lambda: ours(bench, count), lambda: pool(count), bench.rounds, "jobs/s")
-
-
 def measure(bench: Bench) -> list[Row]:
-    mine, others = against_pool(bench, bench.size(200_000, 40_000))
+    count = bench.size(200_000, 40_000)
+    pool = POOLS["pool"]
+    mine, others = in_turns(lambda: ours(bench, count), lambda: pool.drain(ONE, count), bench.rounds, "jobs/s")
     return [ratio("drain of no-op jobs over 3 queues, against multiprocessing.Pool", mine, others, 3, 6)]

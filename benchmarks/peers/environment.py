@@ -11,6 +11,8 @@ from pathlib import Path
 
 from benchmarks.harness import ROOT, Failed
 
+APPS = Path(__file__).parent / "apps"
+"""What runs inside of environments."""
 HOME = ROOT / ".peers"
 """Where the environments are; git ignores it."""
 

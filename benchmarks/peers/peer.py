@@ -14,7 +14,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,9 +21,8 @@ import redis
 
 from benchmarks import drain
 from benchmarks.harness import Bench, Failed, until
-from benchmarks.peers.environment import Environment, run
+from benchmarks.peers.environment import APPS, Environment, run
 
-APPS = Path(__file__).parent / "apps"
 PAYLOAD = drain.PATH.partition("{")[0]
 """What a payload begins with; six digits follow."""
 

@@ -10,8 +10,7 @@ import json
 from dataclasses import dataclass
 
 from benchmarks.harness import WORKERS
-from benchmarks.peers.environment import Environment, run
-from benchmarks.peers.peer import APPS
+from benchmarks.peers.environment import APPS, Environment, run
 
 ONE = "1"
 """The size of a chunk of one job: each job is a call."""
