@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.harness import ROOT, Bench, Failed, Row, number
+from benchmarks.harness import ROOT, Bench, Failed
 from benchmarks.machine import machine
 from benchmarks.peers.pools import POOLS
 from benchmarks.peers.queues import PEERS
 from benchmarks.plots import draw
 from benchmarks.real.rivals import RIVALS
+from benchmarks.rows import Row, number
 
 NAMES = (
     *(

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks.harness import Bench, Failed, Row, Spread, at_most
+from benchmarks.harness import Bench, Failed
+from benchmarks.rows import Row, Spread, at_most
 from tempotask import QueueManager
 
 QUEUES = 10

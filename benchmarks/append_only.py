@@ -7,7 +7,8 @@ meanwhile when the server sees fit, as it would be anywhere.
 from __future__ import annotations
 
 from benchmarks import drain
-from benchmarks.harness import Bench, Row, in_turns, ratio
+from benchmarks.harness import Bench, in_turns
+from benchmarks.rows import Row, ratio
 
 
 def kept(bench: Bench, count: int) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from benchmarks import drain, floors
-from benchmarks.harness import Bench, Row, in_turns, ratio
+from benchmarks.harness import Bench, in_turns
+from benchmarks.rows import Row, ratio
 
 
 def ours(bench: Bench, count: int) -> float:

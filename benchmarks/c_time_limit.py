@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.harness import Bench, Failed, Row, Spread, at_most, until
+from benchmarks.harness import Bench, Failed, until
+from benchmarks.rows import Row, Spread, at_most
 from tempotask import JobTimeout
 
 TIMEOUT = 1.0

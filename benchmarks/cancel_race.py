@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.harness import Bench, Failed, Project, Row, Spread, at_most, until
+from benchmarks.harness import Bench, Failed, Project, until
+from benchmarks.rows import Row, Spread, at_most
 from tempotask import JobHandle, JobHandles
 from tempotask.store.records import Outcome
 

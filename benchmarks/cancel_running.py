@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from benchmarks.harness import WORKERS, Bench, Failed, Project, Row, Spread, at_most, until
+from benchmarks.harness import WORKERS, Bench, Failed, Project, until
+from benchmarks.rows import Row, Spread, at_most
 from tempotask import JobHandle
 
 

@@ -11,7 +11,8 @@ import time
 
 import psutil
 
-from benchmarks.harness import Bench, Failed, Project, Row, Spread, Supervisor, at_most, until
+from benchmarks.harness import Bench, Failed, Project, Supervisor, until
+from benchmarks.rows import Row, Spread, at_most
 
 PAUSE = 4.0
 LEASE = 2

@@ -6,7 +6,8 @@ host, which is this one.
 
 from __future__ import annotations
 
-from benchmarks.harness import Bench, Failed, Row, Spread, at_most
+from benchmarks.harness import Bench, Failed
+from benchmarks.rows import Row, Spread, at_most
 
 JOBS = 1000
 AHEAD = 2.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.harness import Bench, Failed, Row, in_turns, ratio
+from benchmarks.harness import Bench, Failed, in_turns
 from benchmarks.peers.pools import ONE, POOLS
+from benchmarks.rows import Row, ratio
 
 PATH = "/srv/images/2024/{:06d}"
 """Makes a payload of 30 bytes."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from benchmarks import drain
-from benchmarks.harness import Bench, Row, in_turns, ratio, told
+from benchmarks.harness import Bench, in_turns
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.queues import PEERS
+from benchmarks.rows import Row, ratio, told
 
 BOUNDS = {"huey": (30.0, 60.0), "bullmq": (11.0, 22.0)}
 """At least, and the aim; the others are only told."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmarks import drain
-from benchmarks.harness import Bench, Row, in_turns, told
+from benchmarks.harness import Bench, in_turns
 from benchmarks.peers.pools import ONE, POOLS, Pool
+from benchmarks.rows import Row, told
 
 
 def best(pool: Pool, count: int) -> str:

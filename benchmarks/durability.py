@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.harness import Bench, Row, Spread, until
+from benchmarks.harness import Bench, until
+from benchmarks.rows import Row, Spread
 from tempotask import QueueManager
 from tempotask.pool import linux
 from tempotask.store.durability import Kind

@@ -15,7 +15,8 @@ import time
 
 from benchmarks.apps.burning import walk
 from benchmarks.floors import together
-from benchmarks.harness import WORKERS, Bench, Row, Spread, each_in_turn
+from benchmarks.harness import WORKERS, Bench, each_in_turn
+from benchmarks.rows import Row, Spread
 
 BOUNDS = {0.1: (0.85, 0.92), 1.0: (0.93, 0.96), 10.0: (0.94, 0.97)}
 """Milliseconds a job: of two cores at least, and the aim."""

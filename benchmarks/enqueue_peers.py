@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from benchmarks import bulk_enqueue, drain
-from benchmarks.harness import Bench, Row, in_turns, ratio
+from benchmarks.harness import Bench, in_turns
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.queues import PEERS
+from benchmarks.rows import Row, ratio
 
 
 def one_by_one(bench: Bench, count: int) -> float:

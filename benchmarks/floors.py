@@ -20,7 +20,8 @@ import redis
 from msgspec import Raw
 
 from benchmarks import drain
-from benchmarks.harness import WORKERS, Bench, Failed, Row, Spread
+from benchmarks.harness import WORKERS, Bench, Failed
+from benchmarks.rows import Row, Spread
 from tempotask.store.records import Record, encode
 from tempotask.store.script import packed
 

@@ -12,7 +12,8 @@ import multiprocessing.synchronize
 import time
 
 from benchmarks.apps.burning import burn
-from benchmarks.harness import WORKERS, Bench, Row, Spread, in_turns
+from benchmarks.harness import WORKERS, Bench, in_turns
+from benchmarks.rows import Row, Spread
 
 SHORT = 0.001
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.harness import Bench, Row, Spread, at_most, until
+from benchmarks.harness import Bench, until
+from benchmarks.rows import Row, Spread, at_most
 
 
 def measure(bench: Bench) -> list[Row]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import redis
 
-from benchmarks.harness import Bench, Row, Spread, at_most
+from benchmarks.harness import Bench
+from benchmarks.rows import Row, Spread, at_most
 
 BY_CLIENTS = ("evalsha", "eval", "fcall", "blpop", "brpop", "blmpop", "bzpopmin", "script|load", "hello", "info")
 """Commands that scripts do not call."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from benchmarks import floors
-from benchmarks.harness import Bench, Project, Row
+from benchmarks.harness import Bench, Project
+from benchmarks.rows import Row
 
 BOUNDS = {50: (1.6, 1.25), 99: (2.0, 1.5)}
 """By percentile, at most and the aim: times a bare RPUSH to the BLPOP of another process."""

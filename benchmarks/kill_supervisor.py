@@ -10,7 +10,8 @@ import time
 
 import psutil
 
-from benchmarks.harness import Bench, Row, Spread, at_most, until
+from benchmarks.harness import Bench, until
+from benchmarks.rows import Row, Spread, at_most
 
 
 def alive(process: psutil.Process) -> bool:

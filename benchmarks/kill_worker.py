@@ -6,7 +6,8 @@ import os
 import signal
 import time
 
-from benchmarks.harness import Bench, Row, Spread, at_most, until
+from benchmarks.harness import Bench, until
+from benchmarks.rows import Row, Spread, at_most
 
 
 def measure(bench: Bench) -> list[Row]:

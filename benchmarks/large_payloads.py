@@ -7,7 +7,8 @@ import threading
 
 import psutil
 
-from benchmarks.harness import Bench, Failed, Row, Spread, Supervisor, at_most, until
+from benchmarks.harness import Bench, Failed, Supervisor, until
+from benchmarks.rows import Row, Spread, at_most
 
 MIB = 1 << 20
 PAYLOAD = b"x" * 65536

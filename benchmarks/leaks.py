@@ -21,7 +21,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.harness import ROOT, Bench, Failed, Project, Row, Spread, Supervisor, number, until
+from benchmarks.harness import ROOT, Bench, Failed, Project, Supervisor, until
+from benchmarks.rows import Row, Spread, number
 from tempotask import JobFailed
 from tempotask.pool import linux
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from benchmarks.harness import Bench, Row, Spread, at_most
+from benchmarks.harness import Bench
+from benchmarks.rows import Row, Spread, at_most
 from tempotask.store import lists
 
 QUEUES = 100

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks import drain
-from benchmarks.harness import Bench, Project, Row, Spread, at_most
+from benchmarks.harness import Bench, Project
+from benchmarks.rows import Row, Spread, at_most
 
 
 def used(project: Project) -> int:

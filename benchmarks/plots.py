@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from benchmarks.harness import number
+from benchmarks.rows import number
 
 OURS = "TempoTask"
 DRAINS = ("drain", "drain_peers", "drain_pools", "limit")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections
 import random
 
-from benchmarks.harness import Bench, Failed, Row, Spread, at_most
+from benchmarks.harness import Bench, Failed
+from benchmarks.rows import Row, Spread, at_most
 from tempotask import JobHandle, TempoTaskError, WorkerCrashed
 from tempotask.store.pages import decode_page
 from tempotask.store.reading import pages

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import drain
-from benchmarks.harness import Bench, Row, in_turns, ratio
+from benchmarks.harness import Bench, in_turns
+from benchmarks.rows import Row, ratio
 
 TENTH, KINDS = 10, 5
 """Each tenth job has one of so many priorities."""

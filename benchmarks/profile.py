@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import drain
-from benchmarks.harness import Bench, Project, Row, Spread
+from benchmarks.harness import Bench, Project
+from benchmarks.rows import Row, Spread
 from tempotask import QueueManager
 from tempotask.pool.batch import ControlBlock
 from tempotask.pool.leases import register

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks import drain
-from benchmarks.harness import Bench, Row, in_turns, ratio
+from benchmarks.harness import Bench, in_turns
+from benchmarks.rows import Row, ratio
 
 
 def measure(bench: Bench) -> list[Row]:

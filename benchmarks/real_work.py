@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from benchmarks.harness import PATIENCE, ROOT, Bench, Failed, Row, Spread, each_in_turn, told
+from benchmarks.harness import PATIENCE, ROOT, Bench, Failed, each_in_turn
 from benchmarks.peers.environment import NotInstalled, run
 from benchmarks.real.kinds import KINDS, Grain, Kind
 from benchmarks.real.rivals import ENVIRONMENT, ONE_THREAD, RIVALS, Rival, add
+from benchmarks.rows import Row, Spread, told
 
 OURS = "ours"
 AT_MOST, AIM = 1.03, 1.00

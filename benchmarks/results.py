@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 from benchmarks import drain
-from benchmarks.harness import Bench, Failed, Row, Spread, in_turns, ratio
+from benchmarks.harness import Bench, Failed, in_turns
+from benchmarks.rows import Row, Spread, ratio
 from tempotask import JobHandles
 
 HISTORY = 10

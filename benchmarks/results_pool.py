@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from benchmarks import results
-from benchmarks.harness import WORKERS, Bench, Failed, Row, in_turns, ratio
+from benchmarks.harness import WORKERS, Bench, Failed, in_turns
+from benchmarks.rows import Row, ratio
 from tempotask import JobHandle, as_completed
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.harness import Bench, Failed, Row, Spread, at_most
+from benchmarks.harness import Bench, Failed
+from benchmarks.rows import Row, Spread, at_most
 
 
 def measure(bench: Bench) -> list[Row]:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks.harness import Bench, Row, Spread, at_most, told
+from benchmarks.harness import Bench
+from benchmarks.rows import Row, Spread, at_most, told
 from benchmarks.scale_model.answers import answers
 from benchmarks.scale_model.comparison import Case, compare
 from benchmarks.scale_model.costs import Costs

@@ -6,7 +6,8 @@ import collections
 import threading
 import time
 
-from benchmarks.harness import WORKERS, Bench, Project, Row, Spread, at_most, until
+from benchmarks.harness import WORKERS, Bench, Project, until
+from benchmarks.rows import Row, Spread, at_most
 from tempotask import QueueManager, ServerUnavailable
 
 ASKED = 2.0

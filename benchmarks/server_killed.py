@@ -10,7 +10,8 @@ import random
 import threading
 import time
 
-from benchmarks.harness import Bench, Failed, Project, Row, Spread, at_most
+from benchmarks.harness import Bench, Failed, Project
+from benchmarks.rows import Row, Spread, at_most
 from tempotask import JobHandle, ServerUnavailable, TempoTaskError
 
 PRODUCERS = 2

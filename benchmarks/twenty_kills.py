@@ -13,7 +13,8 @@ import random
 import signal
 import time
 
-from benchmarks.harness import Bench, Failed, Project, Row, Spread, Supervisor, at_most
+from benchmarks.harness import Bench, Failed, Project, Supervisor
+from benchmarks.rows import Row, Spread, at_most
 from tempotask import JobHandles, TempoTaskError
 from tempotask.store.pages import decode_page
 from tempotask.store.reading import pages

@@ -8,7 +8,8 @@ import signal
 import time
 from typing import NamedTuple
 
-from benchmarks.harness import PATIENCE, Bench, Failed, Project, Row, Spread, Supervisor, at_most, title, until
+from benchmarks.harness import PATIENCE, Bench, Failed, Project, Supervisor, title, until
+from benchmarks.rows import Row, Spread, at_most
 
 NAP = 0.002
 """Seconds that a job takes."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks import drain
-from benchmarks.harness import Bench, Row, Spread, at_most
+from benchmarks.harness import Bench
+from benchmarks.rows import Row, Spread, at_most
 
 MIB = 1 << 20
 

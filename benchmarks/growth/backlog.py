@@ -7,7 +7,8 @@ import contextlib
 from benchmarks.growth.server import spent
 from benchmarks.growth.waiting import BATCH, Waiting, compared, jobs
 from benchmarks.growth.work import completed
-from benchmarks.harness import Bench, Project, Row, Spread, in_turns, ratio, told, until
+from benchmarks.harness import Bench, Project, in_turns, until
+from benchmarks.rows import Row, Spread, ratio, told
 
 FEWEST = 10_000
 POINTS = (100_000, 1_000_000, 5_000_000)

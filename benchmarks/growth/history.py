@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.growth.work import drained
-from benchmarks.harness import Bench, Row, Spread, told
+from benchmarks.harness import Bench
+from benchmarks.rows import Row, Spread, told
 
 POINTS = (10, 1_000, 10_000, 100_000)
 QUICKLY = (10, 10_000)

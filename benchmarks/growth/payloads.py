@@ -10,8 +10,9 @@ from typing import Any
 
 from benchmarks.growth.driven import Driven
 from benchmarks.growth.server import Work, spent
-from benchmarks.harness import Bench, Failed, Project, Row, Spread
+from benchmarks.harness import Bench, Failed, Project
 from benchmarks.memory_waiting import used
+from benchmarks.rows import Row, Spread
 from tempotask.store.records import encode
 
 KIB, MIB = 1 << 10, 1 << 20

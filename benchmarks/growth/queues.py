@@ -10,7 +10,8 @@ import contextlib
 
 from benchmarks.growth.waiting import BATCH, Waiting, compared
 from benchmarks.growth.work import drained
-from benchmarks.harness import Bench, Row, Spread, in_turns, ratio, told
+from benchmarks.harness import Bench, in_turns
+from benchmarks.rows import Row, Spread, ratio, told
 
 LARGE, LARGE_QUEUES = 960, 1_000
 """Jobs of a claim about as large as there are, and in how many queues wait enough for it."""

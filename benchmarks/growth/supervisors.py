@@ -13,7 +13,8 @@ from benchmarks.growth.driven import LEASE, Driven
 from benchmarks.growth.server import Work, spent
 from benchmarks.growth.waiting import jobs
 from benchmarks.growth.work import Held
-from benchmarks.harness import Bench, Project, Row, Spread, told
+from benchmarks.harness import Bench, Project
+from benchmarks.rows import Row, Spread, told
 from tempotask.pool import firing
 from tempotask.pool.batch import LARGEST
 from tempotask.pool.housekeeper import LOOKS_A_LEASE, RECONCILE, TIDY, compare

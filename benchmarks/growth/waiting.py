@@ -10,8 +10,9 @@ from typing import Any
 from benchmarks import drain
 from benchmarks.growth.driven import Driven
 from benchmarks.growth.server import scripts
-from benchmarks.harness import Project, Spread, in_turns
+from benchmarks.harness import Project, in_turns
 from benchmarks.memory_waiting import used
+from benchmarks.rows import Spread
 
 BATCH = 192
 """Jobs of a claim: as near to 200 as equal parts of 16 queues come, and a claim takes of no more queues."""

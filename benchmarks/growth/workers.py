@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from benchmarks.growth.server import Work
 from benchmarks.growth.work import Held
-from benchmarks.harness import Bench, Row, Spread, told
+from benchmarks.harness import Bench
+from benchmarks.rows import Row, Spread, told
 
 POINTS = (1, 2, 4, 8, 16, 32, 64)
 QUICKLY = (1, 8)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from benchmarks.harness import number
+from benchmarks.rows import number
 from benchmarks.scale_model.costs import Costs
 from benchmarks.scale_model.durations import Durations
 from benchmarks.scale_model.model import Prediction, Setup, Simulation

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import redis
 
-from benchmarks.harness import WORKERS, Bench, Spread
+from benchmarks.harness import WORKERS, Bench
+from benchmarks.rows import Spread
 from benchmarks.scale_model.answers import seconds
 from benchmarks.scale_model.costs import Costs
 from benchmarks.scale_model.durations import Durations
