@@ -67,7 +67,7 @@ def test_what_is_printed_is_compared_by_its_shape(seen: str, shown: str, same: b
     ],
 )
 def test_a_page_that_is_wrong_is_found_out(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docs.reader.LONG", 0.5)
+    monkeypatch.setattr("docs.reader.LONG", 5.0)
     reader = Reader(tmp_path, environment(""))
     try:
         with pytest.raises(AssertionError):

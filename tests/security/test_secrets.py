@@ -24,7 +24,7 @@ from tempotask.pool.report import AppReport, Fork, WorkerSpec
 from tempotask.store.address import from_client, from_url, without_secrets
 from tempotask.store.connect import Server
 
-MARK = "zq7"
+MARK = "zq7xk4w"
 """Part of every secret: it is looked for in whatever way they are spelt."""
 USER, PASSWORD = f"{MARK}user", f"{MARK}p@ss/w%rd"
 APPS = Path(__file__).parent / "apps"

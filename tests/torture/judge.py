@@ -279,7 +279,8 @@ def read_blames(line: str) -> list[Blame]:
     """What a line of a supervisor's log says of a death."""
     if '"verdict"' not in line and '"suspected"' not in line:
         return []
-    told = json.loads(line)
+    # What a dying worker says may have begun the line.
+    told = json.loads(line[line.index('{"') :])
     if "verdict" in told:
         return [Blame(told["pid"], told["job"], told["verdict"], line)]
     return [Blame(told["pid"], job, SUSPECTED, line) for job in told["suspected"]]

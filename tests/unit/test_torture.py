@@ -236,3 +236,9 @@ def test_a_percentile_is_a_value_that_so_large_a_share_does_not_exceed() -> None
     assert percentile([3.0], 0.99) == 3.0
     assert percentile([4.0, 1.0, 3.0, 2.0], 0.5) == 2.0
     assert percentile([float(number) for number in range(1, 201)], 0.99) == 198.0
+
+
+def test_what_is_said_of_a_death_is_read_behind_what_a_dying_process_has_left_open() -> None:
+    told = '{"level": "warning", "pid": 5, "job": "p", "verdict": "runs again, unmarked"}'
+    for line in (told, f'  File "{told}'):
+        assert read_blames(line) == [Blame(5, "p", "runs again, unmarked", line)]
