@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
-from pool.running import Bench
+from pool.running import LONG, Bench
 from rights import as_options, limited
 from servers import OwnServer
 
@@ -113,12 +113,12 @@ def _no_process_left_behind() -> Iterator[None]:
     before = set(me.children(recursive=True))
     yield
     started = [child for child in me.children(recursive=True) if child not in before]
-    _, left = psutil.wait_procs(started, timeout=20)
+    _, left = psutil.wait_procs(started, timeout=LONG)
     # Read before they are killed, when there is still something to read.
     names = [_describe(process) for process in left]
     for process in left:
         process.kill()
-    psutil.wait_procs(left, timeout=20)
+    psutil.wait_procs(left, timeout=LONG)
     assert not left, f"the test left processes behind: {names}"
 
 

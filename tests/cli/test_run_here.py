@@ -56,9 +56,10 @@ def stop(job: Job[int], ctx: Context) -> int:
 WAITING = """
 @tempotask.task(queue="q")
 def wait(job: Job[None], ctx: Context) -> None:
-    import signal
+    import time
     print("here", flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.1)
 
 @tempotask.task(queue="q")
 async def await_(job: Job[None], ctx: Context) -> None:

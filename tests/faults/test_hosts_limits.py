@@ -35,7 +35,9 @@ import time
 os.register_at_fork(before=lambda: time.sleep(0.15))
 {APPLICATION}
 """
-_uids = iter(range(61_000 + os.getpid() % 4000, 70_000))
+_first = 61_000 + os.getpid() % 400 * 20
+_uids = iter(range(_first, _first + 20))
+"""Others than those of a process beside this one that runs tests too."""
 
 
 @pytest.fixture

@@ -8,7 +8,16 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from pool.running import LONG
 from pool.watched import Watched
+
+from tempotask.pool import batch
+
+
+@pytest.fixture(autouse=True)
+def _patient_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor that could not stop a worker in time looks again; a test looks once."""
+    monkeypatch.setattr(batch, "_LONGEST_WAIT", LONG)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import random
@@ -63,7 +64,7 @@ def test_of_thousands_of_steals_from_a_working_worker_no_job_is_started_twice_an
     steals = moved = 0
     until = time.monotonic() + 5  # on a busy machine there are fewer steals
     chance = random.Random(1)
-    while steals < steals_wanted and worker.poll() is None and time.monotonic() < until:
+    while steals < steals_wanted and worker.poll() is None and (steals < 500 or time.monotonic() < until):
         with Stopped(worker.pid, pidfd) as ok:
             look = block.read()
             if ok and look.unstarted:
@@ -173,7 +174,8 @@ def test_the_turn_is_stored_last_so_that_no_look_sees_less_of_a_new_turn_than_it
 
 
 def test_a_block_that_nobody_holds_keeps_no_descriptor() -> None:
+    gc.collect()  # what tests before this one have left holds some
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(50):
         ControlBlock.create()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

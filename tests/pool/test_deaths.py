@@ -32,7 +32,7 @@ def test_only_the_job_that_ran_is_blamed_for_the_death_of_its_worker(bench: Benc
     began = time.monotonic()
     _, id, pid = bench.hear()
     assert id == handles[5].id
-    assert time.monotonic() - began < 5  # 0.03 s on a machine that has nothing else to do
+    assert time.monotonic() - began < LONG / 2  # 0.03 s on a machine that has nothing else to do
     line = supervisor.wait_for("SIGKILL")
     assert handles[5].id in line
     assert "q/hold" in line
@@ -98,7 +98,7 @@ def test_nothing_is_left_of_a_supervisor_that_is_killed_while_a_worker_holds_the
     supervisor.end()
     _, left = psutil.wait_procs(processes, timeout=LONG)
     assert not left
-    assert time.monotonic() - began < 10  # 0.5 s on a machine that has nothing else to do
+    assert time.monotonic() - began < LONG / 2  # 0.5 s on a machine that has nothing else to do
     second = bench.begin(workers=1)
     second.wait_for("was lost: its jobs have been given back")
     assert bench.hear()[0] in ("holds", "runs")

@@ -61,7 +61,7 @@ def test_a_job_is_told_of_from_its_beginning_to_its_end(bench: Bench, listening:
     assert (started.attempt, started.worker) == (1, up.worker)
     info = job.info()
     assert info.started_at is not None
-    assert abs((started.at - info.started_at).total_seconds()) < 0.01
+    assert abs((started.at - info.started_at).total_seconds()) < 1
     large = bench.manager.enqueue(name="large", queue="q", data=5000)
     assert listening.until("completed")[-1].result is None
     assert len(str(large.result(timeout=LONG))) == 5000

@@ -176,7 +176,7 @@ def test_a_supervisor_gets_over_orders_registrations_leases_and_schedules_that_i
         )
     assert bench.manager.enqueue(name="echo", queue="q", data=1).result(timeout=60) == 1
     assert supervisor.process.poll() is None
-    assert len(supervisor.about("an order that this version can't read")) >= 8
+    wait_until(lambda: len(supervisor.about("an order that this version can't read")) >= 8, "it does not say so")
     assert not supervisor.about("Traceback")
     for key, fields in hostile.items():
         client.hdel(f"{prefix}{key}", *fields)

@@ -75,7 +75,7 @@ def test_a_pool_of_one_worker_goes_on_when_it_is_replaced(bench: Bench, monkeypa
     by_worker = Counter(pid for _, pid in ran)
     assert by_worker[first.pid] == 50, "it runs all that it may"
     assert max(by_worker.values()) == 50
-    assert max(after[0] - before[0] for before, after in pairwise(ran)) < 5, (
+    assert max(after[0] - before[0] for before, after in pairwise(ran)) < LONG / 2, (
         "it stood still for longer than a fork takes"
     )
     assert supervisor.stop() == 0
@@ -194,7 +194,7 @@ def test_a_job_is_blamed_for_the_memory_of_its_worker_only_if_it_took_it(
     watched.watch.tick(now)
     while weights:
         recycling.tick([watched.watch], True, now := now + 1)
-    assert not watched.lives
+    assert watched.ends
     assert watched.watch.death("").cause is (Cause.MEMORY if blamed else Cause.STOP)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+from pool.running import LONG
+
 from tempotask.pool.batch import STARTED
 from tempotask.pool.pool import WorkerProcess
 from tempotask.pool.report import WorkerSpec
@@ -33,6 +35,15 @@ class Watched:
         assert self.process.stdout is not None
         print("sleep 600 & echo", file=self.process.stdin, flush=True)
         self.process.stdout.readline()
+
+    @property
+    def ends(self) -> bool:
+        """Whether it was killed, which takes a busy machine a while."""
+        try:
+            self.process.wait(LONG)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     @property
     def lives(self) -> bool:

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def test_a_fork_gets_connections_of_its_own(server_url: str) -> None:
 def test_a_replica_says_that_its_primary_is_to_be_named(tmp_path: Path) -> None:
     replica = OwnServer(tmp_path, "--replicaof", "127.0.0.1 1")
     try:
-        server = Server(replica.url, connect_timeout=0.1)
+        server = Server(replica.url, connect_timeout=2)
         with pytest.raises(ServerUnavailable, match="it is a replica: name its primary, or give another server"):
             server.patiently(lambda: server.client().set("a", "1"))
         server.close()
@@ -290,7 +291,7 @@ def test_a_deadline_cuts_the_waiting_short() -> None:
 
 def test_a_server_that_accepts_and_never_answers_is_given_up_too() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        server = Server(f"redis://127.0.0.1:{silent.getsockname()[1]}", connect_timeout=0.4)
+        server = Server(f"redis://127.0.0.1:{silent.getsockname()[1]}", connect_timeout=2)
         tries: list[int] = []
         with pytest.raises(ServerUnavailable, match="Timeout"):
             server.patiently(lambda: (tries.append(1), server.client().ping()))
@@ -367,6 +368,13 @@ def test_a_database_that_does_not_exist_is_named_at_once(start_server: Start) ->
     server.close()
 
 
+def hear_out(talk: socket.socket) -> None:
+    """Until the other side has ended: a connection that is closed over something unread takes the answer along."""
+    with suppress(ConnectionError):
+        while talk.recv(1000):
+            pass
+
+
 def test_something_else_that_answers_is_told_from_a_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as web:
 
@@ -374,6 +382,7 @@ def test_something_else_that_answers_is_told_from_a_server() -> None:
             with web.accept()[0] as talk:
                 talk.recv(1000)
                 talk.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                hear_out(talk)
 
         thread = threading.Thread(target=answer)
         thread.start()
@@ -404,6 +413,7 @@ def test_a_server_older_than_seven_is_named_with_its_version(start_server: Start
                 talk.recv(1000)
                 text = b"redis_version:6.2.14\r\nmaxmemory_policy:noeviction\r\n"
                 talk.sendall(b"$%d\r\n%s\r\n" % (len(text), text))
+                hear_out(talk)
 
         thread = threading.Thread(target=answer)
         thread.start()
@@ -465,7 +475,7 @@ def test_a_sentinel_leads_to_the_master(short_path: Path) -> None:
         assert own.read_response() == b"1"
         own.disconnect()
         server.close()
-        unknown = Server(f"redis+sentinel://127.0.0.1:{ports[1]}/other", connect_timeout=0.2)
+        unknown = Server(f"redis+sentinel://127.0.0.1:{ports[1]}/other", connect_timeout=2)
         with pytest.raises(ServerUnavailable, match="No master found for 'other'"):
             unknown.patiently(lambda: unknown.client().ping())
         unknown.close()
