@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Raw
 
+from tempotask.store.numbers import LOG_LINES
 from tempotask.store.records import Progress, encode
 
 if TYPE_CHECKING:
     from tempotask.job import Context, Job
 
-MOST_LINES, ROOM = 1000, 1 << 20
-"""Log lines, and bytes of them, that are kept until they are flushed: of more, the first."""
+ROOM = 1 << 20
+"""Bytes of log lines that are kept until they are flushed, at least: of more, the newest, as of more lines than a log
+has."""
 
 
 class Said(NamedTuple):
@@ -22,22 +24,24 @@ class Said(NamedTuple):
     job: Job[Any]
     lines: list[Raw]
     progress: Progress | None
-    source: list[Raw]
-    """Where the lines are from; more may have been appended since."""
+    sources: tuple[tuple[list[Raw], int], ...]
+    """Where the lines are from, and how many of each: more may have been appended since."""
 
 
 class Saying:
     """Keeps what a handler says until its job is settled, or until the worker's second thread flushes it.
 
-    A handler may say something from any of its threads: lists are appended to at one end and cut at the other, each
-    in one step of the interpreter, so no lock is needed.
+    A handler may say something from any of its threads: lists are appended to at one end and cut at the other, or
+    replaced, each in one step of the interpreter, so no lock is needed.
     """
 
     def __init__(self, context: Context[Any]) -> None:
         self._context = context
         self.news = False
         """Whether the job that runs has said anything."""
+        self._older: list[Raw] = []
         self._lines: list[Raw] = []
+        """The older ones are let go when there are enough of these."""
         self._progress: Progress | None = None
         self._room = ROOM
         self._last = 0.0
@@ -50,13 +54,15 @@ class Saying:
         while last != self._last:
             last = self._last
             now = max(time.time(), last + 1e-6)
-            told, fits = Raw(encode((now, Raw(line)))), len(self._lines) < MOST_LINES and self._room > len(line)
+            told, lines, size = Raw(encode((now, Raw(line)))), self._lines, len(line)
+            full = len(lines) >= LOG_LINES or self._room < size
         if self._context._job is not job:
             return
         self.news, self._last = True, now
-        self._room -= len(line)
-        if fits:
-            self._lines.append(told)
+        if full and self._lines is lines:
+            self._older, self._lines, self._room = lines, [], ROOM
+        self._room -= size
+        self._lines.append(told)
 
     def tell(self, job: Job[Any], progress: Progress) -> None:
         """How far that job is; of a thread that has outlived it likewise."""
@@ -69,21 +75,23 @@ class Saying:
         if not self.news:
             return None, None
         self.news = False
-        lines, progress = self._lines, self._progress
-        self._lines, self._progress, self._room = [], None, ROOM
-        return lines or None, progress
+        lines, progress = self._older + self._lines, self._progress
+        self._older, self._lines, self._progress, self._room = [], [], None, ROOM
+        return lines[-LOG_LINES:] or None, progress
 
     def look(self) -> Said | None:
         """What the job has said that runs now; None when it ends while we look. For another thread."""
         job = self._context._job
         if job is None:
             return None
-        source = self._lines
-        said = Said(job, source[:], self._progress, source)
+        older, newer = self._older, self._lines
+        lines, news = older[:], newer[:]
+        said = Said(job, (lines + news)[-LOG_LINES:], self._progress, ((older, len(lines)), (newer, len(news))))
         # Between the two looks at the job, what it had said can only have become nothing.
         return said if self._context._job is job else None
 
     def told(self, said: Said) -> None:
         """The server knows these lines. Its job may have ended meanwhile, and its run hold the rest."""
-        del said.source[: len(said.lines)]
+        for source, number in said.sources:
+            del source[:number]
         self._room = ROOM

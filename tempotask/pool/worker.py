@@ -361,9 +361,10 @@ class Worker:
 
 
 def _say(text: str) -> None:
-    # A handler may have closed it.
+    # A handler may have closed it. Line and end in one write, or another process may write between them.
     with contextlib.suppress(OSError, ValueError):
-        print(f"tempotask: {text}", file=sys.__stderr__)
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(f"tempotask: {text}\n")
 
 
 def work(manager: QueueManager[Any], spec: WorkerSpec, block: ControlBlock) -> int:
