@@ -96,7 +96,7 @@ class Memory(Store):
         if name == "enqueue":
             return self._enqueue(arguments[3:])
         if name == "ask":
-            return [self._ask(str(id)) for id in arguments[1:]]
+            return [0, *(self._ask(str(id)) for id in arguments[1:])]
         if name == "pause":
             what, queue = map(str, arguments[3:])
             return self._pause(queue) if what == "pause" else self._resume(queue)

@@ -8,7 +8,7 @@ what the next one writes: fields that are added at the end of a record are no ne
 
 from __future__ import annotations
 
-FORMAT = 1
+FORMAT = 2
 """What this version writes, and the newest that it reads."""
 
 

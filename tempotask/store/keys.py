@@ -31,6 +31,8 @@ TABLE = {
     "calls:<second>": "hash: calls of that second -> their answers (once.lua)",
     "payload:<number>:<id>": "string: a payload over 4 KiB; its run has the flag p<number>",
     "outcomes:<bucket>": "hash: id -> outcome; bucket is <expiry in ms>.<number>",
+    "sheets:<bucket>": "list: outcomes that nobody has asked for, those of a turn in one piece (sheets.py)",
+    "asked": "string: that somebody asked a moment ago, so that outcomes are not kept in sheets",
     "buckets": "sorted set: buckets by number, the oldest first",
     "results": "hash: how many outcomes and bytes there are, in all and by bucket",
     "waiters": "hash: id -> the clients that wait for it",

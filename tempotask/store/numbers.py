@@ -8,3 +8,5 @@ LISTENING_MS = 90_000
 """How long one who listens to events counts without saying so again: cut off for so long, it misses something."""
 NOTICE_MS = 60_000
 """How long what somebody is told is kept until it is taken: outcomes, orders, answers."""
+ASKED_MS = 1000
+"""How long after somebody asked for an outcome no sheets are kept."""

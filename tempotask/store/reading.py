@@ -55,8 +55,8 @@ def present(store: Store, names: Sequence[str]) -> list[str]:
 
 
 def queue_names(store: Store) -> list[str]:
-    """Every queue that ever had a job, sorted."""
-    return sorted(text(name) for name in store.read("SMEMBERS", "queues"))
+    """Every queue that ever had a job, sorted. What has no name is none of ours, and no script takes it for one."""
+    return sorted(text(name) for name in store.read("SMEMBERS", "queues") if name)
 
 
 def scores(members: Sequence[Any]) -> Iterator[tuple[bytes, float]]:

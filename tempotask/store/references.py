@@ -9,6 +9,7 @@ from tempotask.names import is_automatic
 from tempotask.store.facts import Facts, Violation, number
 from tempotask.store.pages import number_of_jobs
 from tempotask.store.records import FINISHED
+from tempotask.store.sheets import head
 
 
 def counts(facts: Facts) -> Iterator[Violation]:
@@ -47,10 +48,12 @@ def results(facts: Facts) -> Iterator[Violation]:
     """What is said of outcomes, in all and by bucket, is so."""
     said, buckets = facts.snapshot.pairs("results"), facts.snapshot.pairs("buckets")
     there = {name: stored.pairs() for name, stored in facts.snapshot.called("outcomes:")}
-    for name in sorted({*buckets, *there}):
-        key, held = f"outcomes:{name}", there.get(name, {})
-        many, size = len(held), sum(map(int, held.values()))
-        about, mend = (key, "buckets"), ("bucket", name)
+    sheets = {name: [head(sheet) for sheet in stored.items] for name, stored in facts.snapshot.called("sheets:")}
+    for name in sorted({*buckets, *there, *sheets}):
+        key, held, in_sheets = f"outcomes:{name}", there.get(name, {}), sheets.get(name, [])
+        many = len(held) + sum(number for number, _ in in_sheets)
+        size = sum(map(int, held.values())) + sum(size for _, size in in_sheets)
+        about, mend = (key, f"sheets:{name}", "buckets"), ("bucket", name)
         if name not in buckets:
             yield Violation("buckets", f"has no {name}, which holds outcomes", about, mend=mend)
         if (number(said.get(f"n:{name}")), number(said.get(f"b:{name}"))) != (many, size):

@@ -52,7 +52,7 @@ class Revising:
             if again or outcome is None:
                 return UNABLE
             # Nothing but its outcome is left.
-            self._store.change("revise", outcome.queue, found.status, "", "", 0, 1, found.id, 0, 0)
+            _revise(self._store, outcome.queue, found.status, "", "", 0, 1, found.id, 0, 0)
             return DONE
         if again and found.finished is not None and not _repeatable(found.finished):
             return UNABLE
@@ -161,11 +161,19 @@ class _Revision:
             unread = not job.record.name and job.failure is not None and job.failure.type == UNREADABLE_TYPE
             record = original(job.record) if unread else encode(_fresh(job.record))
             flat += ("" if unread or is_automatic(job.record.id) else "1", record)
-        reply: list[Any] = self._store.change("revise", self._queue, self._status, self.stored, new, *flat)
-        return reply
+        return _revise(self._store, self._queue, self._status, self.stored, new, *flat)
 
     def _tells_of(self, outcome: bytes | None) -> bool:
         return outcome is not None and decode_outcome(outcome).status == self._status
+
+
+def _revise(store: Store, *arguments: Argument) -> list[Any]:
+    """Runs the script; what it has to forget may not be in a sheet."""
+    while True:
+        reply: list[Any] = store.change("revise", *arguments)
+        if reply[0] != -2:
+            return reply
+        store.outcomes_of([])
 
 
 def _without(stored: bytes, page: Page[Raw], jobs: Sequence[Finished], leaving: set[int]) -> tuple[bytes, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tempotask.store.script import Argument
+from tempotask.store.sheets import sheet
 
 
 class Settlement(msgspec.Struct):
@@ -31,8 +32,7 @@ class Settlement(msgspec.Struct):
         """As the scripts read them."""
         flat: list[Argument] = [len(self.endings)]
         for keep, outcomes in self.endings.items():
-            flat += (keep, len(outcomes) // 2)
-            flat += outcomes
+            flat += (keep, sheet(outcomes))
         flat.append(len(self.retries) // 2)
         flat += self.retries
         flat.append(len(self.pages) // 5)

@@ -293,7 +293,10 @@ class Store:
 
     def ask(self, client: str, ids: Sequence[str]) -> list[bytes | None]:
         """The encoded outcomes of at most 1,000 jobs; for those that have not ended None, and the client is told."""
-        return [outcome or None for outcome in self.run("ask", client, *ids)]
+        more = 1
+        while more:
+            more, *outcomes = self.run("ask", client, *ids)
+        return [outcome or None for outcome in outcomes]
 
     def outcomes_of(self, ids: Sequence[str]) -> list[bytes | None]:
         """The encoded outcomes of at most 1,000 jobs; None where there is none. That makes nobody a waiter."""

@@ -47,6 +47,12 @@ _TURN = re.compile(r"[0-9]{1,18}(@[0-9]{1,18})?")
 _decode_beginning = msgspec.msgpack.Decoder(tuple[str, int]).decode
 
 
+def message_of(reply: Sequence[bytes]) -> bytes:
+    """The message in the reply to a turn that brings jobs; the server sends it in pieces."""
+    _, before, behind, *records = reply
+    return b"".join((before, *records, behind))
+
+
 def _beginning(message: bytes) -> tuple[str, int]:
     """Turn and first token of a message, by what stands before the array of its records. Raises ValueError."""
     at = 0
@@ -74,12 +80,13 @@ class Turns:
         self._number = 0
 
     def take(self, want: int, results: Results = NO_RESULTS) -> list[Any]:
-        """Settles what has ended, and claims up to `want` jobs; 0: none. The reply is as turn.lua tells."""
+        """Settles what has ended, and claims up to `want` jobs; 0: none. The reply is as turn.lua tells, but that the
+        message which brings jobs is put together."""
         self._number += 1
         reply = self._wire.run("turn", self._worker, self._number, want, ROOM, *self._limits, *results.arguments())
         if not isinstance(reply, list) or not reply or reply[0] not in ANSWERS:
             self._wire.spoilt(reply)
-        return reply
+        return [b"jobs", message_of(reply)] if reply[0] == b"jobs" else reply
 
     def batch(self, message: bytes) -> Batch | None:
         """The batch that a message brings, the server's reply to a turn or what was handed over. If a record can't be

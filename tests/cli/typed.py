@@ -14,6 +14,7 @@ from tempotask.store.pages import Page, encode_page
 from tempotask.store.records import Failure, Finished, Outcome, decode_batch, encode
 from tempotask.store.settlement import Settlement
 from tempotask.store.store import Store
+from tempotask.store.turns import message_of
 
 PROGRAM = [sys.executable, "-m", "tempotask.cli.main"]
 
@@ -37,7 +38,7 @@ def finish(store: Store, status: Any = "completed", result: object = "out.png") 
     """Runs the job that waits, as a worker would."""
     store.register("s1", 60, b"registration", ["w1"])
     reply = store.run("turn", "w1", 1, 1, 1 << 20, *store.limits, "", "", 0, 0, 0, *Settlement().arguments())
-    batch = decode_batch(reply[1])
+    batch = decode_batch(message_of(reply))
     (record,) = batch.records
     encoded = Raw(msgspec.msgpack.encode(result))
     failure = Failure("ValueError", "no\x1b[31m such\nfile", "Traceback:\n  here") if status == "failed" else None

@@ -18,6 +18,7 @@ from store.play import (
     hire,
     new_job,
     results_of,
+    revise,
     revision,
     settlement,
     tried_again,
@@ -151,7 +152,7 @@ def _act(store: Store) -> None:
     acting.retry_all(Filter("large"))
     page = store.read("LRANGE", "history:q:failed", 0, 0)
     if page:
-        store.change("revise", *revision("q", "failed", page[0], 0, again=False, forget=True))
+        revise(store, revision("q", "failed", page[0], 0, again=False, forget=True))
     acting.delete_all(Filter("low"))
     store.pause_queue("other")
     store.resume_queue("other")

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from model import Held
 from operated import Operated, state_of
-from seen import Seen
+from seen import Seen, opened
 
 from tempotask.store.events import Entry
 from tempotask.store.pages import decode_page, keys_of
@@ -88,6 +88,7 @@ class Mirror(Operated):
         firings = {id.encode(): planned.due for id, planned in self.schedules.items()}
         assert seen.get("firings", {}) == firings
         outcomes = [pair for _, bucket in seen.under("outcomes:") for pair in bucket.items()]
+        outcomes += [pair for _, sheets in seen.under("sheets:") for sheet in sheets for pair in opened(sheet)]
         assert len(outcomes) == len(self.outcomes) == int(seen.get("results", {}).get("n", 0))
         assert dict(outcomes) == self.outcomes
         assert {id: names.decode().split() for id, names in seen.get("waiters", {}).items()} == self.waiters

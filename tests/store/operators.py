@@ -171,6 +171,7 @@ class Operators(Stage):
         arguments = revision(queue, status, page, index, again, forget)
 
         def deliver() -> None:
+            self.store.outcomes_of([])
             pages = self.store.read("LRANGE", f"history:{queue}:{status}", 0, -1)
             expected = self.model.revise(arguments, pages, index, again)
             if again and expected == [1]:

@@ -30,6 +30,7 @@ from tempotask.store.records import (
 from tempotask.store.script import Argument
 from tempotask.store.settlement import Settlement
 from tempotask.store.store import Store
+from tempotask.store.turns import message_of
 
 HOUR = 3_600_000
 ROOM = 1 << 20
@@ -162,7 +163,7 @@ def turn(
     reply = store.once("turn", worker, number, want, room, *store.limits, "1" if told else "", *which, *rest)
     kind = reply[0].decode()
     if kind == "jobs":
-        return Reply(kind, batch=decode_batch(reply[1]))
+        return Reply(kind, batch=decode_batch(message_of(reply)))
     return Reply(kind, tuple(int(number) for number in reply[1:]))
 
 
@@ -203,6 +204,12 @@ def revision(queue: str, status: str, stored: bytes, index: int, again: bool, fo
     if not again:
         return [*flat, 0]
     return [*flat, 1, "" if is_automatic(record.id) else "1", encode(fresh(record))]
+
+
+def revise(store: Store, call: list[Argument]) -> Any:
+    """Sends it; what it may have to forget is in no sheet then."""
+    store.outcomes_of([])
+    return store.change("revise", *call)
 
 
 def fresh(record: Record) -> Record:

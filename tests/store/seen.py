@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from tempotask.store.store import Store
 
@@ -47,3 +50,14 @@ class Seen:
     def under(self, start: str) -> Iterator[tuple[str, Any]]:
         """The keys that begin so, without that beginning."""
         return ((key[len(start) :], value) for key, value in self.keys.items() if key.startswith(start))
+
+
+def opened(sheet: bytes) -> Iterator[tuple[str, bytes]]:
+    """The ids and outcomes of a sheet, read by its description."""
+    number, size = struct.unpack_from(">II", sheet)
+    at = len(sheet) - size
+    ids, lengths = msgspec.msgpack.decode(b"\x92" + sheet[8:at])
+    assert (len(ids), len(lengths), sum(lengths)) == (number, number, size)
+    for id, length in zip(ids, lengths, strict=True):
+        yield id, sheet[at : at + length]
+        at += length

@@ -600,3 +600,9 @@ def test_jobs_that_move_all_the_time_are_deleted_all_the_same(store: Store, acti
     store.give_back_all("w")
     left = {msgspec.msgpack.decode(r)[1] for r in store.read("LRANGE", "queue:0:q", 0, -1) if r}
     assert left == {f"a{n}" for n in range(200) if n % 10}
+
+
+def test_a_queue_without_a_name_that_somebody_else_wrote_does_not_stop_who_acts(store: Store) -> None:
+    enqueue(store, "a")
+    store.server.client().sadd(f"{store.prefix}queues", "")
+    assert Acting(store, 10).cancel_all(Filter()) == 1

@@ -28,19 +28,23 @@ _PLACES = {
     "cancelled": ("cancelled", "hole"),
 }
 WHERE = {id: status for status, ids in _PLACES.items() for id in ids}
-"""Where the jobs of the first snapshot are, but for one with an automatic id, which waits."""
+"""Where the jobs of the snapshots are, but for those with automatic ids: one waits, and from the second format on one
+that has ended is in a sheet."""
 
 
-@pytest.mark.parametrize("number", ["1", ""], ids=["with its number", "from before there was one"])
-def test_a_namespace_of_the_first_format_is_read_and_worked_off(bench: Bench, admin: Store, number: str) -> None:
+@pytest.mark.parametrize("number", ["1", "", "2"], ids=["first", "from before there were numbers", "second"])
+def test_a_namespace_of_an_earlier_format_is_read_and_worked_off(bench: Bench, admin: Store, number: str) -> None:
     store, manager = bench.store, bench.manager
-    load(admin, SNAPSHOTS / "format-1.jsonl")
+    load(admin, SNAPSHOTS / f"format-{number or 1}.jsonl")
     if not number:
         admin.server.client().delete(f"{admin.prefix}format")
     assert check(store) == []
     found = {one.id: one.status for one in lists.jobs(store, limit=100)[0]}
-    (automatic,) = found.keys() - WHERE.keys()
-    assert found == {**WHERE, automatic: "waiting"}
+    assert {id: found[id] for id in WHERE} == WHERE
+    others = {found[id]: id for id in found.keys() - WHERE.keys()}
+    automatic = others.pop("waiting")
+    assert list(others) == (["completed"] if number == "2" else [])
+    assert [manager.handle(id).result() for id in others.values()] == [None] * len(others)
     assert manager.handle("completed").result() is None
     assert manager.handle("yearly").status() == "delayed"
     bench.start("--lease", "0.5")

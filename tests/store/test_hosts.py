@@ -13,6 +13,7 @@ from play import (
     hire,
     names,
     results_of,
+    revise,
     revision,
     tried_again,
     turn,
@@ -152,7 +153,7 @@ def test_who_looks_for_a_job_learns_that_it_waits_again(store: Store) -> None:
     turn(store, "w", 2, 0, results_of(batch))
     seen = mark(store, "a")
     (page,) = store.read("LRANGE", "history:q:completed", 0, -1)
-    assert store.change("revise", *revision("q", "completed", page, 0, again=True)) == [1]
+    assert revise(store, revision("q", "completed", page, 0, again=True)) == [1]
     assert moved(store, "a", seen)
 
 

@@ -36,6 +36,7 @@ from tempotask import (
 from tempotask.store.records import Batch, Failure, Outcome, decode_batch, encode
 from tempotask.store.settlement import Settlement
 from tempotask.store.store import Store
+from tempotask.store.turns import message_of
 
 LONG = 60.0
 KEEP = 3_600_000
@@ -61,7 +62,7 @@ class Hand:
     def claim(self, want: int = 1000) -> Batch:
         reply = self._turn(want, "", 0, 0, 0, *Settlement().arguments())
         assert reply[0] == b"jobs", reply
-        return decode_batch(reply[1])
+        return decode_batch(message_of(reply))
 
     def settle(self, batch: Batch, end: Callable[[str], Outcome], keep: int = KEEP) -> None:
         flat: list[Any] = []
@@ -390,7 +391,7 @@ def test_handles_come_as_their_jobs_finish_in_async_for(manager: QueueManager[An
         assert set(came) == set(handles)
         left = manager.enqueue(name="job", queue="q")
         with pytest.raises(TimeoutError, match="1 jobs have not finished"):
-            async for _ in as_completed([*handles, left], timeout=0.1):
+            async for _ in as_completed([*handles, left], timeout=1):
                 pass
 
     asyncio.run(collect())
@@ -504,10 +505,15 @@ def test_a_handle_whose_end_was_seen_follows_a_newer_run(manager: QueueManager[A
 def test_what_was_seen_is_told_also_when_it_is_kept_no_longer(manager: QueueManager[Any], hand: Hand) -> None:
     handle = manager.enqueue(name="job", queue="q")
     batch = hand.claim()
-    timer = threading.Timer(0.3, hand.settle, (batch, done, 1))
-    timer.start()
+
+    def settle_when_waited_for() -> None:
+        until(lambda: manager._client.store.read("HEXISTS", "waiters", handle.id))
+        hand.settle(batch, done, 1)
+
+    settling = threading.Thread(target=settle_when_waited_for)
+    settling.start()
     assert list(as_completed([handle], timeout=LONG)) == [handle]
-    timer.join()
+    settling.join()
     manager._client.reruns += 1  # as if something else had been run again
     until(lambda: manager._client.store.outcomes_of([handle.id]) == [None])
     assert handle.result(timeout=LONG) == f"result of {handle.id}"

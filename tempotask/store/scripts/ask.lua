@@ -1,13 +1,23 @@
 #!lua flags=allow-oom
+-- include: outcomes
+--
 -- How did these jobs end? Asking and registering as one who waits is one step, so that no ending falls between.
 --
 -- KEYS  the ring
 -- ARGV  client ('' to ask only), ids ...
--- reply for each id its outcome, or '' when it has not ended as far as anybody knows: the client is told then
+-- reply {1}: ask again, as there are sheets left to spread; or {0, ...}, for each id its outcome, or '' when it has not
+--       ended as far as anybody knows: the client is told then
+
+at_least(1)
+if has_sheets() then
+  -- No more of them for a while, so that asking comes to an end.
+  call('SET', P .. 'asked', '1', 'PX', ASKED_MS)
+  if spread_sheets() then return { 1 } end
+end
 
 local client, answers, missing = ARGV[1], {}, {}
 local running = {}
-if call('EXISTS', P .. 'ids') == 1 then running = call('HMGET', P .. 'ids', unpack(ARGV, 2)) end
+if #ARGV > 1 and call('EXISTS', P .. 'ids') == 1 then running = call('HMGET', P .. 'ids', unpack(ARGV, 2)) end
 for i = 2, #ARGV do
   answers[i - 1] = ''
   -- An id that a user gave may have an outcome of an earlier run.
@@ -37,4 +47,4 @@ if client ~= '' then
     end
   end
 end
-return answers
+return { 0, unpack(answers) }

@@ -1,4 +1,4 @@
--- What the scripts share that end jobs: outcomes, who waits for them, history. Included by those that say so.
+-- What the scripts share that end jobs: who waits for them, history. Included behind `outcomes`.
 
 -- Tells those who wait for a job how it ended. A large outcome is left to be asked for.
 local function tell(id, outcome)
@@ -12,58 +12,6 @@ local function tell(id, outcome)
     call('PEXPIRE', key, NOTICE_MS)
   end
   return true
-end
-
--- The bucket for outcomes kept so long: all that expire in the same slice of time share a hash, and a slice that
--- grows too large is cut, so that the oldest can be let go when there are too many.
-local function bucket(keep, now, most, most_bytes)
-  local width = 1
-  while width * 20 <= keep do width = width * 2 end
-  local expiry = text((floor((now + keep) / width) + 1) * width)
-  local results = P .. 'results'
-  local name = call('HGET', results, 'open:' .. expiry)
-  if name then
-    local held = call('HMGET', results, 'n:' .. name, 'b:' .. name)
-    if tonumber(held[1]) * 16 < most and tonumber(held[2]) * 16 < most_bytes then return name end
-  end
-  local number = call('HINCRBY', results, 'number', 1)
-  name = expiry .. '.' .. number
-  call('ZADD', P .. 'buckets', number, name)
-  call('HSET', results, 'open:' .. expiry, name, 'n:' .. name, 0, 'b:' .. name, 0)
-  return name
-end
-
-local function drop_bucket(name)
-  local results = P .. 'results'
-  local held = call('HMGET', results, 'n:' .. name, 'b:' .. name)
-  call('HINCRBY', results, 'n', -(held[1] or 0))
-  call('HINCRBY', results, 'b', -(held[2] or 0))
-  local open = 'open:' .. string.match(name, '^%d+')
-  if call('HGET', results, open) == name then call('HDEL', results, open) end
-  call('HDEL', results, 'n:' .. name, 'b:' .. name)
-  call('ZREM', P .. 'buckets', name)
-  call('UNLINK', P .. 'outcomes:' .. name)
-end
-
--- Stores outcomes, given as id, outcome, id, outcome in list[from .. to], for keep milliseconds.
--- most and most_bytes bound what a namespace keeps: beyond them the oldest buckets go.
-local function store_outcomes(list, from, to, keep, now, most, most_bytes)
-  local results = P .. 'results'
-  local name = bucket(keep, now, most, most_bytes)
-  local bytes, added = 0, 0
-  for i = from + 1, to, 2 do bytes = bytes + #list[i] end
-  for first = from, to, CHUNK do
-    added = added + call('HSET', P .. 'outcomes:' .. name, unpack(list, first, math.min(first + CHUNK - 1, to)))
-  end
-  call('HINCRBY', results, 'n:' .. name, added)
-  call('HINCRBY', results, 'b:' .. name, bytes)
-  local all, all_bytes = call('HINCRBY', results, 'n', added), call('HINCRBY', results, 'b', bytes)
-  while all > most or all_bytes > most_bytes do
-    local oldest = call('ZRANGE', P .. 'buckets', 0, 0)[1]
-    if not oldest or oldest == name then break end
-    drop_bucket(oldest)
-    all, all_bytes = tonumber(call('HGET', results, 'n')), tonumber(call('HGET', results, 'b'))
-  end
 end
 
 -- Ends jobs, given as id, outcome, id, outcome in list[from .. to]: tells who waits, keeps the outcomes, lets go of

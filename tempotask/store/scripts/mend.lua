@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: queues
+-- include: queues outcomes
 --
 -- Puts right what `check` found, where that needs no guessing. Each looks again first: what has changed since is left.
 --
@@ -124,8 +124,8 @@ function mend.totals()
 end
 
 function mend.bucket()
-  local results, key = P .. 'results', P .. 'outcomes:' .. name
-  if call('EXISTS', key) == 1 then
+  local results, key, sheets = P .. 'results', P .. 'outcomes:' .. name, P .. 'sheets:' .. name
+  if call('EXISTS', key, sheets) > 0 then
     call('ZADD', P .. 'buckets', string.match(name, '%d+$'), name)
   elseif not call('ZSCORE', P .. 'buckets', name) then
     local open = 'open:' .. string.match(name, '^%d*')
@@ -133,13 +133,17 @@ function mend.bucket()
     call('HDEL', results, 'n:' .. name, 'b:' .. name)
     return mend.totals()
   end
-  local bytes, cursor = 0, '0'
+  local number, bytes, cursor = call('HLEN', key), 0, '0'
   repeat
     local reply = call('HSCAN', key, cursor, 'COUNT', CHUNK)
     cursor = reply[1]
     for i = 2, #reply[2], 2 do bytes = bytes + #reply[2][i] end
   until cursor == '0'
-  call('HSET', results, 'n:' .. name, call('HLEN', key), 'b:' .. name, bytes)
+  for i = 0, call('LLEN', sheets) - 1 do
+    local more, more_bytes = sheet_head(call('LINDEX', sheets, i))
+    number, bytes = number + more, bytes + more_bytes
+  end
+  call('HSET', results, 'n:' .. name, number, 'b:' .. name, bytes)
   return mend.totals()
 end
 

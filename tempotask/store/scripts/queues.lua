@@ -278,22 +278,28 @@ local function new_tokens(number)
   return first
 end
 
--- The message that brings a batch to its worker: MessagePack, put together in one go, as it may be a megabyte.
--- Payloads go as binary, which cmsgpack can't write.
-local function message(turn, batch, payloads)
-  local parts = { '\149', cmsgpack.pack(turn), cmsgpack.pack(new_tokens(#batch)), '\221', count32(#batch), concat(batch) }
-  parts[#parts + 1] = '\223' .. count32(#payloads)
+-- What stands in the message that brings a batch to its worker, before its records and behind them. MessagePack;
+-- payloads go as binary, which cmsgpack can't write.
+local function frame(turn, batch, payloads)
+  local before = '\149' .. cmsgpack.pack(turn) .. cmsgpack.pack(new_tokens(#batch)) .. '\221' .. count32(#batch)
+  local behind = { '\223' .. count32(#payloads) }
   if #payloads > 0 then
     local index = {}
     for i, record in ipairs(batch) do index[record] = i - 1 end
     for _, entry in ipairs(payloads) do
       local bytes = call('GET', P .. entry[2]) or '\192'
-      parts[#parts + 1] = cmsgpack.pack(index[entry[1]]) .. '\198' .. count32(#bytes)
-      parts[#parts + 1] = bytes
+      behind[#behind + 1] = cmsgpack.pack(index[entry[1]]) .. '\198' .. count32(#bytes)
+      behind[#behind + 1] = bytes
     end
   end
-  parts[#parts + 1] = listened() and '\195' or '\194'
-  return concat(parts)
+  behind[#behind + 1] = listened() and '\195' or '\194'
+  return before, concat(behind)
+end
+
+-- The message in one piece, put together in one go, as it may be a megabyte.
+local function message(turn, batch, payloads)
+  local before, behind = frame(turn, batch, payloads)
+  return concat({ before, concat(batch), behind })
 end
 
 -- Hands one plain record, which is in no list yet, straight to an idle worker when nothing else waits: what `push`

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: once queues adding endings
+-- include: once queues adding outcomes endings
 --
 -- Rewrites one page of history: jobs of it are deleted, or wait again.
 --
@@ -9,7 +9,8 @@
 --       places on the page, from 0, of the jobs that leave it; ids whose outcomes are forgotten; keys that are let go
 --       (payloads outside, logs); records that wait again, each behind '1' if a user gave its id, else ''
 -- reply {1}, {0} when there is no such page (any more): look again; {-1, id} when that id is in use again: leave that
---       job where it is. Nothing was done in these cases.
+--       job where it is; {-2} when there are sheets: ask, which spreads them, and send it again. Nothing was done in these
+--       cases.
 --
 -- finished -> gone, or -> waiting. The page is the fence: of two who rewrite the same one the second finds none. A call
 -- that is sent twice gets the first answer again.
@@ -40,6 +41,7 @@ for i = first_record, last_record, 2 do
     if call('HEXISTS', P .. 'ids', id) == 1 then return { -1, id } end
   end
 end
+if has_sheets() then return { -2 } end
 
 -- Of the jobs on the last page the oldest may count no longer (endings.lua).
 local trimmed = 0

@@ -1,5 +1,8 @@
 -- What `turn` and `give_back` share: how jobs ended. Included behind `queues`, `adding` and `endings`.
 
+-- The outcomes of sheets that must be spread at once, by their arguments' numbers: id, outcome, id, outcome ...
+local opened = {}
+
 -- Refuses what `settle` could not read to its end, which begins at that argument.
 local function insist_on_settlement(first)
   local take = strict_reader(first, #ARGV + 1)
@@ -8,9 +11,12 @@ local function insist_on_settlement(first)
     local _, after = take(number * width)
     return after - number * width, after
   end
+  local spread = must_spread()
   for _ = 1, whole((take())) do
     whole((take()))
-    several(2)
+    local sheet, after = take()
+    opened[after - 1] = spread and open_sheet(sheet) or nil
+    if not is_sheet(sheet) or (spread and not opened[after - 1]) then refuse('no sheet of outcomes') end
   end
   for _ = 1, whole((take())) do
     -- A try that was to begin some time ago begins now.
@@ -32,14 +38,18 @@ local function insist_on_settlement(first)
   end
 end
 
--- Reads what store.py's `Settlement.arguments` writes: endings by how long they are kept, retries with their time,
+-- Reads what settlement.py's `Settlement.arguments` writes: sheets of outcomes by how long they are kept, retries with their time,
 -- pages of history, keys that are let go, jobs that are added because these ended well, events, lines that were
 -- logged by tries which are not the last. Returns whether something waits that did not before.
 local function settle(take, now, most, most_bytes)
   for _ = 1, tonumber((take())) do
-    local keep, number = tonumber((take())), tonumber((take()))
-    local _, after = take(2 * number)
-    end_jobs(ARGV, after - 2 * number, after - 1, keep, now, most, most_bytes)
+    local keep, sheet, after = tonumber((take())), take()
+    local list = opened[after - 1]
+    if list then
+      end_jobs(list, 1, #list, keep, now, most, most_bytes)
+    elseif keep > 0 then
+      keep_sheet(sheet, keep, now, most, most_bytes)
+    end
   end
   local waiting, again = false, {}
   for _ = 1, tonumber((take())) do

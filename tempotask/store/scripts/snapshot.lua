@@ -17,6 +17,7 @@ local HEAD = 1100 -- bytes: more than the first four fields of a record have
 
 local function cut(name, value)
   if string.find(name, '^outcomes:') then return tostring(#value) end
+  if string.find(name, '^sheets:') then return sub(value, 1, 8) end
   if string.find(name, '^history:') and #value >= 6 then
     local _, keys = page_head(value)
     return sub(value, 1, 6 + #keys)

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: queues adding endings settle
+-- include: queues adding outcomes endings settle
 --
 -- A worker's turn: settle the finished batch, promote what is due, claim the next one. One round trip a batch.
 --
@@ -8,7 +8,9 @@
 --       them, '1' if the results bring their events else '', then the results: turn whose claims they are of ('' for
 --       none), first index, end (exclusive), how many between them are known to be taken away and their indices, then
 --       as `settle` reads it
--- reply {'jobs', batch}      claimed, or delivered again: what was left in the worker's claims (see claim)
+-- reply {'jobs', before, behind, record, ...}
+--                            claimed, or delivered again: what was left in the worker's claims (see claim); as pieces
+--                            of the message (see frame)
 --       {'again'}            there were only holes so far: take another turn
 --       {'idle'}             nothing waits: the worker is on the idle list, and blocks on wake:<worker>:<number>
 --       {'settled'}          want was 0
@@ -143,7 +145,9 @@ else
 end
 if batch and #batch > 0 then
   if waiting then hand_over() end
-  return { 'jobs', message(name, batch, payloads) }
+  -- In pieces: to put them together here means to copy and to hash them more than once.
+  local before, behind = frame(name, batch, payloads)
+  return { 'jobs', before, behind, unpack(batch) }
 end
 call('HSET', me, 'idle', number, 'want', want, 'room', room)
 call('ZADD', P .. 'idle', now, worker)

@@ -34,14 +34,18 @@ def fill(manager: QueueManager[None]) -> None:
     # On another machine, so that its lease tells that it is gone.
     registration = Registration("far", "boot", 1, 0.0, [("q", "echo")], 1, [], "app:tempotask", "/srv")
     assert store.register("s1", 1, encode(registration), ["w1"])
+    add(None, "in a sheet")
+    batch = turn(store, "w1", 1, 1).batch
+    assert batch is not None
+    turn(store, "w1", 2, 0, _kept(results_of(batch)))
     for id in ("failed", "completed", "retries", "claimed"):
         add(id, "x" * 5000 if id in ("failed", "retries") else id)
-    for number, how in enumerate((failed, None, lambda record: tried_again(record, 60_000)), 1):
+    for number, how in enumerate((failed, None, lambda record: tried_again(record, 60_000)), 2):
         batch = turn(store, "w1", 2 * number, 1).batch
         assert batch is not None
         ended = results_of(batch) if how is None else results_of(batch, how=how)
         turn(store, "w1", 2 * number + 1, 0, _kept(ended))
-    assert turn(store, "w1", 8, 1).ids == ["claimed"]
+    assert turn(store, "w1", 10, 1).ids == ["claimed"]
     add("cancelled", None)
     assert manager.cancel_job_by_id("cancelled")
     for id in ("waiting-1", "hole", "waiting-2"):

@@ -1,0 +1,135 @@
+-- What the scripts share that keep outcomes, or ask for them. Included by those that say so.
+
+-- The bucket for outcomes kept so long: all that expire in the same slice of time share a hash, and a slice that
+-- grows too large is cut, so that the oldest can be let go when there are too many.
+local function bucket(keep, now, most, most_bytes)
+  local width = 1
+  while width * 20 <= keep do width = width * 2 end
+  local expiry = text((floor((now + keep) / width) + 1) * width)
+  local results = P .. 'results'
+  local name = call('HGET', results, 'open:' .. expiry)
+  if name then
+    local held = call('HMGET', results, 'n:' .. name, 'b:' .. name)
+    if tonumber(held[1]) * 16 < most and tonumber(held[2]) * 16 < most_bytes then return name end
+  end
+  local number = call('HINCRBY', results, 'number', 1)
+  name = expiry .. '.' .. number
+  call('ZADD', P .. 'buckets', number, name)
+  call('HSET', results, 'open:' .. expiry, name, 'n:' .. name, 0, 'b:' .. name, 0)
+  return name
+end
+
+local function drop_bucket(name)
+  local results = P .. 'results'
+  local held = call('HMGET', results, 'n:' .. name, 'b:' .. name)
+  call('HINCRBY', results, 'n', -(held[1] or 0))
+  call('HINCRBY', results, 'b', -(held[2] or 0))
+  local open = 'open:' .. string.match(name, '^%d+')
+  if call('HGET', results, open) == name then call('HDEL', results, open) end
+  call('HDEL', results, 'n:' .. name, 'b:' .. name)
+  call('ZREM', P .. 'buckets', name)
+  call('UNLINK', P .. 'outcomes:' .. name, P .. 'sheets:' .. name)
+end
+
+-- So many outcomes of so many bytes more are in that bucket. Returns how many there are in all.
+local function count_outcomes(name, added, bytes)
+  local results = P .. 'results'
+  call('HINCRBY', results, 'n:' .. name, added)
+  call('HINCRBY', results, 'b:' .. name, bytes)
+  return call('HINCRBY', results, 'n', added), call('HINCRBY', results, 'b', bytes)
+end
+
+-- The same of outcomes that are new. most and most_bytes bound what a namespace keeps: beyond them the oldest buckets go.
+local function count_new(name, added, bytes, most, most_bytes)
+  local all, all_bytes = count_outcomes(name, added, bytes)
+  while all > most or all_bytes > most_bytes do
+    local results, oldest = P .. 'results', call('ZRANGE', P .. 'buckets', 0, 0)[1]
+    if not oldest or oldest == name then break end
+    drop_bucket(oldest)
+    all, all_bytes = tonumber(call('HGET', results, 'n')), tonumber(call('HGET', results, 'b'))
+  end
+end
+
+-- Puts outcomes into the hash of a bucket: id, outcome, id, outcome in list[from .. to]. Returns how many were not there
+-- before, and their bytes.
+local function spread(name, list, from, to)
+  local bytes, added = 0, 0
+  for i = from + 1, to, 2 do bytes = bytes + #list[i] end
+  for first = from, to, CHUNK do
+    added = added + call('HSET', P .. 'outcomes:' .. name, unpack(list, first, math.min(first + CHUNK - 1, to)))
+  end
+  return added, bytes
+end
+
+-- Stores outcomes, given as id, outcome, id, outcome in list[from .. to], for keep milliseconds.
+local function store_outcomes(list, from, to, keep, now, most, most_bytes)
+  local name = bucket(keep, now, most, most_bytes)
+  local added, bytes = spread(name, list, from, to)
+  count_new(name, added, bytes, most, most_bytes)
+end
+
+-- How many outcomes a sheet has (sheets.py), and how many bytes they are.
+local function sheet_head(sheet)
+  if #sheet < 8 then return 0, 0 end
+  local number, bytes = struct.unpack('>I4I4', sheet)
+  return number, bytes
+end
+
+local function is_sheet(sheet)
+  local number, bytes = sheet_head(sheet)
+  return number > 0 and bytes >= number and #sheet >= 10 + number + bytes
+end
+
+-- What a sheet holds: id, outcome, id, outcome ...; nil for what is no sheet.
+local function open_sheet(sheet)
+  local well, at, ids, lengths = pcall(cmsgpack.unpack_limit, sheet, 2, 8)
+  if not well or type(ids) ~= 'table' or type(lengths) ~= 'table' or #ids ~= #lengths then return nil end
+  local list = {}
+  for i, id in ipairs(ids) do
+    local length = lengths[i]
+    if type(id) ~= 'string' or type(length) ~= 'number' then return nil end
+    list[2 * i - 1], list[2 * i] = id, sub(sheet, at + 1, at + length)
+    at = at + length
+  end
+  return list
+end
+
+-- Whether sheets can't be kept as they are: somebody waits for an outcome or has just asked for one, or ends of jobs
+-- have to be noted one by one.
+local function must_spread()
+  return call('EXISTS', P .. 'waiters', P .. 'asked', P .. 'ids', P .. 'live') > 0
+end
+
+-- Keeps the outcomes of jobs in one piece. Ids that users gave are in none: those of jobs that have not ended are known,
+-- so they would be spread.
+local function keep_sheet(sheet, keep, now, most, most_bytes)
+  local name, number, bytes = bucket(keep, now, most, most_bytes), sheet_head(sheet)
+  call('RPUSH', P .. 'sheets:' .. name, sheet)
+  count_new(name, number, bytes, most, most_bytes)
+end
+
+local function has_sheets()
+  for _, name in ipairs(call('ZRANGE', P .. 'buckets', 0, -1)) do
+    if call('EXISTS', P .. 'sheets:' .. name) == 1 then return true end
+  end
+  return false
+end
+
+-- Spreads sheets, a bounded number of outcomes a call. Returns whether there are more.
+local function spread_sheets()
+  local left, left_bytes = 4000, 1048576
+  for _, name in ipairs(call('ZREVRANGE', P .. 'buckets', 0, -1)) do
+    local sheet = call('LPOP', P .. 'sheets:' .. name)
+    while sheet do
+      local number, bytes = sheet_head(sheet)
+      local list, added, size = open_sheet(sheet) or {}, 0, 0
+      if #list > 0 then added, size = spread(name, list, 1, #list) end
+      -- What can't be read is let go, and does not count any more.
+      if added ~= number or size ~= bytes then count_outcomes(name, added - number, size - bytes) end
+      left, left_bytes = left - number, left_bytes - bytes
+      if left <= 0 or left_bytes <= 0 then return true end
+      sheet = call('LPOP', P .. 'sheets:' .. name)
+    end
+  end
+  return false
+end

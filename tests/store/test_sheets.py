@@ -1,0 +1,114 @@
+"""Outcomes that nobody has asked for stay in sheets; whoever asks finds them all the same."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from play import Results, completed, enqueue, failed, hire, results_of, turn
+
+from tempotask.store import look
+from tempotask.store.check import check
+from tempotask.store.lists import Filter
+from tempotask.store.repair import repair
+from tempotask.store.revising import Revising
+from tempotask.store.store import Limits, Store
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture
+def worker(store: Store) -> Iterator[str]:
+    hire(store, "w")
+    yield "w"
+    assert check(store) == []
+
+
+def run(store: Store, worker: str, count: int, how: Any = completed, want: int = 1000) -> list[str]:
+    """So many jobs, run by the worker; their ids, in the order in which they ended."""
+    for _ in range(0, count, 1000):
+        enqueue(store, *(f"j{next(numbers)}" for _ in range(min(count, 1000))))
+    ended, ids = Results(), list[str]()
+    while len(ids) < count:
+        batch = turn(store, worker, next(numbers), want, ended).batch
+        assert batch
+        ended = results_of(batch, how=how)
+        ids += [record.id for record in batch.records]
+    turn(store, worker, next(numbers), 0, ended)
+    return ids
+
+
+def found(store: Store, id: str) -> look.Found:
+    job = look.find(store, id)
+    assert job is not None
+    # To look has spread the sheets: here are some again.
+    store.read("DEL", "asked")
+    run(store, "w", 3)
+    assert in_sheets(store) > 0
+    return job
+
+
+def in_sheets(store: Store) -> int:
+    (bucket,) = store.read("ZRANGE", "buckets", 0, -1)
+    return int(store.read("LLEN", f"sheets:{bucket.decode()}"))
+
+
+def test_what_nobody_has_asked_for_is_kept_in_one_piece_and_told_to_who_asks(store: Store, worker: str) -> None:
+    ids = run(store, worker, 100)
+    assert in_sheets(store) > 0
+    assert check(store) == []
+    assert None not in store.outcomes_of(ids)
+    assert in_sheets(store) == 0
+    assert store.read("HMGET", "results", "n") == [b"100"]
+
+
+def test_who_asks_gets_to_the_end_of_more_than_the_server_spreads_at_a_time(store: Store, worker: str) -> None:
+    ids = run(store, worker, 15_000)
+    assert store.ask("c", [ids[0], "unknown", ids[-1]])[1] is None
+    store.unwait("c", ["unknown"])
+    assert in_sheets(store) == 0
+    for first in range(0, len(ids), 1000):
+        assert None not in store.outcomes_of(ids[first : first + 1000])
+
+
+def test_while_somebody_waits_outcomes_are_told_and_not_kept_in_sheets(store: Store, worker: str) -> None:
+    run(store, worker, 10)
+    assert store.ask("c", ["unknown"]) == [None]
+    run(store, worker, 10)
+    assert in_sheets(store) == 0
+    store.unwait("c", ["unknown"])
+
+
+def test_a_job_that_is_deleted_or_runs_again_takes_its_outcome_out_of_its_sheet(store: Store, worker: str) -> None:
+    first, second, *_ = run(store, worker, 20, failed)
+    assert in_sheets(store) > 0
+    revising = Revising(store)
+    assert revising.one(found(store, first), again=False) == "done"
+    assert store.outcomes_of([first]) == [None]
+    run(store, worker, 1)
+    assert revising.one(found(store, second), again=True) == "done"
+    assert store.outcomes_of([second]) == [None]
+    assert revising.all(Filter(status="failed"), again=False) == 18
+
+
+def test_sheets_count_for_how_many_outcomes_are_kept(store: Store, worker: str) -> None:
+    small = Store(store.server, store.namespace, limits=Limits(2000, 1 << 20))
+    ids = run(small, worker, 6000, want=50)
+    kept = int(store.read("HGET", "results", "n"))
+    assert 1500 <= kept <= 2000
+    assert store.outcomes_of(ids[-1000:]).count(None) == 0
+
+
+def test_a_sheet_that_cannot_be_read_is_let_go(store: Store, worker: str) -> None:
+    ids = run(store, worker, 10)
+    (bucket,) = store.read("ZRANGE", "buckets", 0, -1)
+    key = f"{store.prefix}sheets:{bucket.decode()}"
+    client = store.server.client()
+    for bad in (b"", b"\0\0\0\5\0\0\0\5\xff\xff\xff", b"x" * 7, b"\0\0\0\1\0\0\0\1\x91\x01\x91\xa1x"):
+        client.lpush(key, bad)
+    assert check(store) != []
+    repair(store)
+    assert check(store) == []
+    assert None not in store.outcomes_of(ids)
