@@ -176,7 +176,7 @@ def test_15_what_was_on_a_lost_host_is_claimed_alone(store: Store) -> None:
     assert len(turn(store, "w2", 3, results=results_of(second)).ids) == 10
 
 
-@needs("turn", "call((ended and total > 0) and 'LPUSH' or 'RPUSH', ring, queue)", instead="call('RPUSH', ring, queue)")
+@needs("turn", "call('LPUSH', ring, cursor)", instead="call('RPUSH', ring, cursor)")
 def test_15_a_turn_that_comes_to_such_a_job_leaves_the_cursor_on_its_queue(store: Store) -> None:
     hire(store, "w")
     enqueue(store, "a0", "a1", "a2", queue="a")

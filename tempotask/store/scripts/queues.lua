@@ -201,16 +201,16 @@ local function take_part(queue, used, share, waiting, before, room, payloads)
   return part, waiting - kept - holes, room, ended
 end
 
--- Claims a batch for a worker, round-robin over the ring, and stores it under the name of its turn.
--- Returns the records (none: there were only holes), which of them have a payload outside, and whether more waits;
--- nil when the ring is empty.
-local function claim(worker, turn, want, room)
-  local ring = KEYS[1]
+-- The first queues on the ring: their names, how many wait in each, the priorities of those that use any, how many
+-- queues there are, and how many jobs wait in all, as far as can be told from these.
+local function look_at_ring()
+  local ring, keys, sizes, used, backlog = KEYS[1], {}, {}, {}, 0
   local names = call('LRANGE', ring, 0, QUEUES_A_BATCH - 1)
-  if #names == 0 then return nil end
-  local sizes, used, backlog = {}, {}, 0
+  if #names == 0 then return names end
+  for i, queue in ipairs(names) do keys[i] = P .. 'priorities:' .. queue end
+  local plain = call('EXISTS', unpack(keys)) == 0
   for i, queue in ipairs(names) do
-    used[i] = priorities(queue)
+    if not plain then used[i] = priorities(queue) end
     sizes[i] = size(queue, used[i])
     backlog = backlog + sizes[i]
   end
@@ -219,6 +219,29 @@ local function claim(worker, turn, want, room)
     queues = call('LLEN', ring)
     backlog = backlog * queues / #names
   end
+  return names, sizes, used, queues, backlog
+end
+
+-- One of each part, then the second of each, and so on.
+local function interleaved(parts)
+  if #parts == 1 then return parts[1] end
+  local batch, longest = {}, 0
+  for _, part in ipairs(parts) do longest = math.max(longest, #part) end
+  for j = 1, longest do
+    for i = 1, #parts do
+      local record = parts[i][j]
+      if record then batch[#batch + 1] = record end
+    end
+  end
+  return batch
+end
+
+-- Claims a batch for a worker, round-robin over the ring, and stores it under the name of its turn.
+-- Returns the records (none: there were only holes), which of them have a payload outside, and whether more waits;
+-- nil when the ring is empty.
+local function claim(worker, turn, want, room)
+  local names, sizes, used, queues, backlog = look_at_ring()
+  if #names == 0 then return nil end
   -- Never more than the fair part of the backlog, or the last batch would keep others waiting for its owner.
   local most = 1
   if backlog > 1 then
@@ -229,37 +252,28 @@ local function claim(worker, turn, want, room)
   for i = #names, taken + 1, -1 do sizes[i] = nil end
   local share = level(sizes, most)
 
-  local parts, total, longest, payloads, more = {}, 0, 0, {}, queues > taken
+  local ring, parts, total, payloads, more, behind, cursor = KEYS[1], {}, 0, {}, queues > taken, {}, nil
   for i = 1, taken do
-    local queue = names[i]
     local part, left, ended
-    part, left, room, ended = take_part(queue, used[i], share, sizes[i], total, room, payloads)
-    call('LPOP', ring)
+    part, left, room, ended = take_part(names[i], used[i], share, sizes[i], total, room, payloads)
+    parts[i], total = part, total + #part
     if left > 0 then
-      -- A batch that ended before this queue's turn was over leaves the cursor on it, else it would starve.
-      call((ended and total > 0) and 'LPUSH' or 'RPUSH', ring, queue)
       more = true
+      -- A batch that ended before this queue's turn was over leaves the cursor on it, else it would starve.
+      if ended and total > #part then cursor = names[i] else behind[#behind + 1] = names[i] end
     end
-    parts[i], total, longest = part, total + #part, math.max(longest, #part)
     if ended then
       more = more or i < #names
       break
     end
   end
+  call('LPOP', ring, #parts)
+  if #behind > 0 then call('RPUSH', ring, unpack(behind)) end
+  if cursor then call('LPUSH', ring, cursor) end
   if total == 0 then return {}, payloads, more end
 
-  local batch = parts[1]
-  if #parts > 1 then
-    batch = {}
-    for j = 1, longest do
-      for i = 1, #parts do
-        local record = parts[i][j]
-        if record then batch[#batch + 1] = record end
-      end
-    end
-  end
-  local key = P .. 'claims:' .. worker .. ':' .. turn
-  call('RPUSH', key, unpack(batch))
+  local batch = interleaved(parts)
+  call('RPUSH', P .. 'claims:' .. worker .. ':' .. turn, unpack(batch))
   call('HSET', P .. 'worker:' .. worker, 'open', turn, 'holes', 0)
   return batch, payloads, more
 end
