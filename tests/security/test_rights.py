@@ -34,7 +34,7 @@ class Given(NamedTuple):
         self.admin.execute_command("ACL", "SETUSER", rights.USER, *words)  # type: ignore[no-untyped-call]
 
     def manager(self, namespace: str) -> QueueManager[object]:
-        return QueueManager.init(self.url, namespace=namespace, options={"connect_timeout": 1})
+        return QueueManager.init(self.url, namespace=namespace, options={"connect_timeout": 60})
 
 
 @pytest.fixture
