@@ -7,6 +7,7 @@ works in namespaces of its own on the bench's server, which is emptied after it.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -50,6 +51,10 @@ class Known(Protocol):
     def commands(self) -> dict[str, list[str]]:
         """How it is set up: by setting, the commands of its processes."""
 
+    @property
+    def installed(self) -> bool:
+        """Whether it need not be installed."""
+
     def install(self) -> str:
         """Returns its version; raises `Failed` when it can't be had."""
 
@@ -89,11 +94,15 @@ def until(what: str, look: Callable[[], Any], every: float = 0.001, within: floa
 
 
 class Bench:
-    """The server that all benchmarks use, and what is started on it. `quick` makes everything small."""
+    """The server that all benchmarks use, and what is started on it. `quick` makes everything small; without `peers`
+    those that are installed are meant."""
 
-    def __init__(self, *, quick: bool = False, program: Path | None = None, peers: Sequence[str] = ()) -> None:
+    def __init__(self, *, quick: bool = False, program: Path | None = None, peers: Sequence[str] | None = ()) -> None:
         self.quick = quick
+        self.rounds = self.size(5, 1)
         self._peers = peers
+        self.absent: list[str] = []
+        """The peers that are not installed, when those that are were meant."""
         self.missing: list[str] = []
         """Why peers that were asked for are not in the table."""
         self.peers: dict[str, dict[str, Any]] = {}
@@ -171,10 +180,14 @@ class Bench:
         until("the server", listening)
 
     def for_each_peer(self, known: Mapping[str, P], measure: Callable[[P], list[Row]]) -> list[Row]:
-        """The rows of the peers that were asked for; those that can't be had are said to be missing."""
+        """The rows of the peers that are meant; those of them that can't be had are said to be missing."""
         rows = []
-        for name in self._peers:
+        for name in known if self._peers is None else self._peers:
             if name not in known:
+                continue
+            if self._peers is None and not known[name].installed:
+                if name not in self.absent:
+                    self.absent.append(name)
                 continue
             try:
                 told = self.peers.setdefault(name, {"version": known[name].install(), "settings": {}})
@@ -189,9 +202,11 @@ class Bench:
         """A number that depends on whether it is to be quick."""
         return quick if self.quick else full
 
-    @property
-    def rounds(self) -> int:
-        return self.size(5, 1)
+    def measure(self, name: str) -> list[Row]:
+        """The rows of a benchmark, which finds the server empty."""
+        self.empty()
+        rows: list[Row] = importlib.import_module(f"benchmarks.{name}").measure(self)
+        return rows
 
     def empty(self) -> None:
         """Forgets all jobs on the server, and the server's counts of commands."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -34,6 +35,22 @@ def machine(bench: Bench) -> dict[str, Any]:
         "rounds": bench.rounds,
         "quick": bench.quick,
     }
+
+
+def share(seconds: float = 0.3) -> float:
+    """How much they get of the cores that our workers may have, when they want nothing else: less than 1 when others
+    are at work on this machine."""
+    cores = min(WORKERS, len(os.sched_getaffinity(0)))
+    with multiprocessing.get_context("fork").Pool(cores) as workers:
+        return sum(workers.map(_burn, [seconds] * cores, chunksize=1)) / cores
+
+
+def _burn(seconds: float) -> float:
+    """The part of that time for which this process had a core."""
+    began, used = time.monotonic(), time.process_time()
+    while (passed := time.monotonic() - began) < seconds:
+        pass
+    return (time.process_time() - used) / passed
 
 
 def _processor() -> str:

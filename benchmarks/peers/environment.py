@@ -37,17 +37,23 @@ class Environment:
     def python(self) -> str:
         return str(self.home / "bin" / "python") if self.packages else sys.executable
 
+    @property
+    def installed(self) -> bool:
+        return not self.packages or self._mark.exists()
+
+    @property
+    def _mark(self) -> Path:
+        """Is there when all packages are."""
+        return self.home / "installed"
+
     def install(self) -> str:
         """Installs it unless it is installed, and returns the peer's version. Raises NotInstalled."""
-        if not self.packages:
-            return platform.python_version()
-        done = self.home / "installed"
-        if not done.exists():
+        if not self.installed:
             self.home.mkdir(parents=True, exist_ok=True)
             for command in self._installing():
                 run(command, self.home)
-            done.touch()
-        return self._version()
+            self._mark.touch()
+        return self._version() if self.packages else platform.python_version()
 
     def _version(self) -> str:
         if self.node:

@@ -51,6 +51,10 @@ class Peer:
         processes = {"add": (self.add,), **self.settings}
         return {what: [" ".join(command) for command in commands] for what, commands in processes.items()}
 
+    @property
+    def installed(self) -> bool:
+        return self.environment.installed
+
     def install(self) -> str:
         """Installs it unless it is installed, and returns its version. Raises NotInstalled."""
         return self.environment.install()

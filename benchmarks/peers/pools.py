@@ -38,6 +38,10 @@ class Pool:
         """How it is set up, for the file of results."""
         return {f"chunks of {size}": [" ".join(self._command("{bin}/python", size))] for size in (ONE, *self.sizes)}
 
+    @property
+    def installed(self) -> bool:
+        return self.environment.installed
+
     def install(self) -> str:
         """Installs it unless it is installed, and returns its version. Raises NotInstalled."""
         return self.environment.install()

@@ -40,6 +40,10 @@ class Rival:
         """How it is set up, for the file of results."""
         return {"real work": [f"python -m benchmarks.real.driver {self.name} KIND"]}
 
+    @property
+    def installed(self) -> bool:
+        return ENVIRONMENT.installed
+
     def install(self) -> str:
         """Installs it unless it is installed, and returns its version. Raises NotInstalled."""
         joblib = ENVIRONMENT.install()
