@@ -202,6 +202,7 @@ def test_in_a_home_and_a_working_directory_that_can_not_be_written_to_all_works_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_path_of_200_characters_with_spaces_and_umlauts_does_for_everything(short_path: Path) -> None:
     folder = short_path
     while len(str(folder)) < 160:
