@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from play import Results, completed, enqueue, failed, hire, results_of, turn
+from play import Results, act, completed, enqueue, failed, hire, results_of, turn
 
 from tempotask.store import look
 from tempotask.store.check import check
@@ -26,18 +26,21 @@ def worker(store: Store) -> Iterator[str]:
     assert check(store) == []
 
 
-def run(store: Store, worker: str, count: int, how: Any = completed, want: int = 1000) -> list[str]:
-    """So many jobs, run by the worker; their ids, in the order in which they ended."""
-    for _ in range(0, count, 1000):
-        enqueue(store, *(f"j{next(numbers)}" for _ in range(min(count, 1000))))
-    ended, ids = Results(), list[str]()
-    while len(ids) < count:
+def new_ids(count: int) -> list[str]:
+    return [f"j{next(numbers)}" for _ in range(count)]
+
+
+def run(store: Store, worker: str, ids: list[str], how: Any = completed, want: int = 1000) -> None:
+    """These jobs, run by the worker."""
+    for first in range(0, len(ids), 1000):
+        enqueue(store, *ids[first : first + 1000])
+    ended, left = Results(), len(ids)
+    while left:
         batch = turn(store, worker, next(numbers), want, ended).batch
         assert batch
         ended = results_of(batch, how=how)
-        ids += [record.id for record in batch.records]
+        left -= len(batch.records)
     turn(store, worker, next(numbers), 0, ended)
-    return ids
 
 
 def found(store: Store, id: str) -> look.Found:
@@ -45,7 +48,7 @@ def found(store: Store, id: str) -> look.Found:
     assert job is not None
     # To look has spread the sheets: here are some again.
     store.read("DEL", "asked")
-    run(store, "w", 3)
+    run(store, "w", new_ids(3))
     assert in_sheets(store) > 0
     return job
 
@@ -56,7 +59,8 @@ def in_sheets(store: Store) -> int:
 
 
 def test_what_nobody_has_asked_for_is_kept_in_one_piece_and_told_to_who_asks(store: Store, worker: str) -> None:
-    ids = run(store, worker, 100)
+    ids = new_ids(100)
+    run(store, worker, ids)
     assert in_sheets(store) > 0
     assert check(store) == []
     assert None not in store.outcomes_of(ids)
@@ -64,8 +68,28 @@ def test_what_nobody_has_asked_for_is_kept_in_one_piece_and_told_to_who_asks(sto
     assert store.read("HMGET", "results", "n") == [b"100"]
 
 
+def test_the_outcomes_of_jobs_that_somebody_waits_for_are_told_and_not_kept_in_sheets(
+    store: Store, worker: str
+) -> None:
+    ids = new_ids(10)
+    assert store.ask("c", ids) == [None] * 10
+    run(store, worker, ids)
+    assert in_sheets(store) == 0
+    assert len(store.read("LRANGE", "waits:c", 0, -1)) == 10
+
+
+def test_waiting_for_one_job_does_not_spread_the_outcomes_of_others(store: Store, worker: str) -> None:
+    store.ask("c", ["unknown"])
+    enqueue(store, "given", given_id=True, queue="other")
+    assert act(store, "pause", "list", "queue:0:other", 0, 10, id="given")[0] == 1
+    run(store, worker, new_ids(10))
+    assert in_sheets(store) > 0
+    store.unwait("c", ["unknown"])
+
+
 def test_who_asks_gets_to_the_end_of_more_than_the_server_spreads_at_a_time(store: Store, worker: str) -> None:
-    ids = run(store, worker, 15_000)
+    ids = new_ids(15_000)
+    run(store, worker, ids)
     assert store.ask("c", [ids[0], "unknown", ids[-1]])[1] is None
     store.unwait("c", ["unknown"])
     assert in_sheets(store) == 0
@@ -73,21 +97,15 @@ def test_who_asks_gets_to_the_end_of_more_than_the_server_spreads_at_a_time(stor
         assert None not in store.outcomes_of(ids[first : first + 1000])
 
 
-def test_while_somebody_waits_outcomes_are_told_and_not_kept_in_sheets(store: Store, worker: str) -> None:
-    run(store, worker, 10)
-    assert store.ask("c", ["unknown"]) == [None]
-    run(store, worker, 10)
-    assert in_sheets(store) == 0
-    store.unwait("c", ["unknown"])
-
-
 def test_a_job_that_is_deleted_or_runs_again_takes_its_outcome_out_of_its_sheet(store: Store, worker: str) -> None:
-    first, second, *_ = run(store, worker, 20, failed)
+    ids = new_ids(20)
+    run(store, worker, ids, failed)
+    first, second, *_ = ids
     assert in_sheets(store) > 0
     revising = Revising(store)
     assert revising.one(found(store, first), again=False) == "done"
     assert store.outcomes_of([first]) == [None]
-    run(store, worker, 1)
+    run(store, worker, new_ids(1))
     assert revising.one(found(store, second), again=True) == "done"
     assert store.outcomes_of([second]) == [None]
     assert revising.all(Filter(status="failed"), again=False) == 18
@@ -95,14 +113,16 @@ def test_a_job_that_is_deleted_or_runs_again_takes_its_outcome_out_of_its_sheet(
 
 def test_sheets_count_for_how_many_outcomes_are_kept(store: Store, worker: str) -> None:
     small = Store(store.server, store.namespace, limits=Limits(2000, 1 << 20))
-    ids = run(small, worker, 6000, want=50)
+    ids = new_ids(6000)
+    run(small, worker, ids, want=50)
     kept = int(store.read("HGET", "results", "n"))
     assert 1500 <= kept <= 2000
     assert store.outcomes_of(ids[-1000:]).count(None) == 0
 
 
 def test_a_sheet_that_cannot_be_read_is_let_go(store: Store, worker: str) -> None:
-    ids = run(store, worker, 10)
+    ids = new_ids(10)
+    run(store, worker, ids)
     (bucket,) = store.read("ZRANGE", "buckets", 0, -1)
     key = f"{store.prefix}sheets:{bucket.decode()}"
     client = store.server.client()

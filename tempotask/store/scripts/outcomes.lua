@@ -80,10 +80,18 @@ local function is_sheet(sheet)
   return number > 0 and bytes >= number and #sheet >= 10 + number + bytes
 end
 
--- What a sheet holds: id, outcome, id, outcome ...; nil for what is no sheet.
-local function open_sheet(sheet)
+-- What stands in a sheet before its outcomes: ids, the length of each outcome, and where they begin; nil for what is no
+-- sheet.
+local function read_sheet(sheet)
   local well, at, ids, lengths = pcall(cmsgpack.unpack_limit, sheet, 2, 8)
   if not well or type(ids) ~= 'table' or type(lengths) ~= 'table' or #ids ~= #lengths then return nil end
+  return ids, lengths, at
+end
+
+-- What a sheet holds: id, outcome, id, outcome ...; nil for what is no sheet.
+local function open_sheet(sheet)
+  local ids, lengths, at = read_sheet(sheet)
+  if not ids then return nil end
   local list = {}
   for i, id in ipairs(ids) do
     local length = lengths[i]
@@ -94,14 +102,28 @@ local function open_sheet(sheet)
   return list
 end
 
--- Whether sheets can't be kept as they are: somebody waits for an outcome or has just asked for one, or ends of jobs
--- have to be noted one by one.
-local function must_spread()
-  return call('EXISTS', P .. 'waiters', P .. 'asked', P .. 'ids', P .. 'live') > 0
+-- Where the ends of some jobs have to be noted one by one: somebody waits for them, their users gave them ids, they have
+-- told something while they ran.
+local NOTED = { 'waiters', 'ids', 'live' }
+
+-- Whether a sheet can be kept as it is: nobody has just asked for outcomes, and no end in it has to be noted by itself.
+local function may_stay(sheet)
+  if call('EXISTS', P .. 'asked', P .. 'waiters', P .. 'ids', P .. 'live') == 0 then return true end
+  local ids = read_sheet(sheet)
+  if not ids or #ids == 0 or call('EXISTS', P .. 'asked') == 1 then return false end
+  for _, hash in ipairs(NOTED) do
+    if call('EXISTS', P .. hash) == 1 then
+      -- Where one has to be, all have to be as a rule.
+      if call('HEXISTS', P .. hash, ids[1]) == 1 then return false end
+      for _, found in ipairs(call('HMGET', P .. hash, unpack(ids))) do
+        if found then return false end
+      end
+    end
+  end
+  return true
 end
 
--- Keeps the outcomes of jobs in one piece. Ids that users gave are in none: those of jobs that have not ended are known,
--- so they would be spread.
+-- Keeps the outcomes of jobs in one piece.
 local function keep_sheet(sheet, keep, now, most, most_bytes)
   local name, number, bytes = bucket(keep, now, most, most_bytes), sheet_head(sheet)
   call('RPUSH', P .. 'sheets:' .. name, sheet)

@@ -11,12 +11,11 @@ local function insist_on_settlement(first)
     local _, after = take(number * width)
     return after - number * width, after
   end
-  local spread = must_spread()
   for _ = 1, whole((take())) do
     whole((take()))
     local sheet, after = take()
-    opened[after - 1] = spread and open_sheet(sheet) or nil
-    if not is_sheet(sheet) or (spread and not opened[after - 1]) then refuse('no sheet of outcomes') end
+    if not is_sheet(sheet) then refuse('no sheet of outcomes') end
+    if not may_stay(sheet) then opened[after - 1] = open_sheet(sheet) or refuse('no sheet of outcomes') end
   end
   for _ = 1, whole((take())) do
     -- A try that was to begin some time ago begins now.
