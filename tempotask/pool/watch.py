@@ -48,7 +48,7 @@ STEAL_AFTER = 0.05
 RESIGNAL_AFTER = 0.02
 """Seconds after which a signal is sent again: one that comes just before a system call, or just before a stopped one
 goes on, does not wake it."""
-DEAF = 5.0
+DEAF = 3.0
 """Seconds after which an idle worker that was told to end is killed: a handler made it deaf to signals."""
 STEALING = 0.1
 """Seconds for which all is stolen back when a queue was paused: what was claimed before may still be on its way."""

@@ -123,7 +123,8 @@ class Worker:
             if self._hand is not None:
                 self._take_turn(0)
         except Stopping:
-            pass
+            # It has heard, and may take a while to end: nobody is to take it for deaf.
+            self._words[STATE] = BUSY
         except Gone:
             _say(f"worker {self.id} is not known any more and ends")
             return 0
