@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.guard import CALM, GUARDED, Kept, Measure, hold, keep
+from benchmarks.guard import CALM, GUARDED, Measure, hold, keep
 from benchmarks.guard import table as table_of_ratios
 from benchmarks.harness import ROOT, Bench, Failed
+from benchmarks.kept import Kept
 from benchmarks.machine import machine, share
 from benchmarks.peers.pools import POOLS
 from benchmarks.peers.queues import PEERS

@@ -9,16 +9,14 @@ work on the machine, as who waits for a core more often is hurt more by them.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.harness import Failed
+from benchmarks.kept import Kept
 from benchmarks.rows import Row
 
 GUARDED = ("limit", "results_limit", "bulk_enqueue", "single_enqueue", "idle_latency")
@@ -31,29 +29,9 @@ ROUNDS, AGAIN = 5, 11
 """Of a first look, and of one that decides."""
 CALM = 0.9
 """What others must leave of the cores for a miss to count."""
-PATH = Path(__file__).with_name("kept.json")
 
 Measure = Callable[[str, int], list[Row]]
 """The rows of a benchmark, measured in so many rounds."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Ratios that were kept, by benchmark and row, and the machine on which they were measured."""
-
-    machine: dict[str, Any]
-    ratios: dict[str, dict[str, float]]
-
-    @classmethod
-    def read(cls, path: Path = PATH) -> Self:
-        """Raises Failed when nothing has been kept."""
-        try:
-            return cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise Failed(f"{path} can't be read: {error}; python -m benchmarks --keep writes it") from error
-
-    def write(self, path: Path = PATH) -> None:
-        path.write_text(json.dumps({"machine": self.machine, "ratios": self.ratios}, indent=1) + "\n")
 
 
 @dataclass(frozen=True)

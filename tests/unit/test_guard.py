@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.guard import AGAIN, CALM, GUARDED, PATH, ROUNDS, Held, Kept, Measure, hold, keep
+from benchmarks.guard import AGAIN, CALM, GUARDED, ROUNDS, Held, Measure, hold, keep
 from benchmarks.harness import Failed
+from benchmarks.kept import PATH, Kept
 from benchmarks.rows import Row, Spread
 
 KEPT = Kept({"cores": 2}, {"limit": {"pace": 0.4}, "idle_latency": {"time": 1.6}})
