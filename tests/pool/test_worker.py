@@ -187,7 +187,7 @@ def test_a_job_that_leaves_by_os_exit_counts_as_a_crash(bench: Bench) -> None:
     assert len(supervisor.about("exited with 4")) == 3
 
 
-def test_jobs_of_all_queues_come_to_all_workers_in_turn(bench: Bench) -> None:
+def test_jobs_of_all_queues_come_to_all_workers_in_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     (bench.folder / "three.py").write_text(
         "from chores import tempotask, enter\n"
         "for queue in ('a', 'b', 'c'):\n"
@@ -198,11 +198,8 @@ def test_jobs_of_all_queues_come_to_all_workers_in_turn(bench: Bench) -> None:
         {"name": "enter", "queue": queue, "data": 0.0} for queue in queues for _ in range(400)
     )
     of = {handle.id: handle.queue for handle in handles}
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(bench.folder), os.environ.get("PYTHONPATH", "")])
-    try:
-        bench.start(app="three:tempotask", workers=2)
-    finally:
-        del os.environ["PYTHONPATH"]
+    monkeypatch.setenv("PYTHONPATH", str(bench.folder), prepend=os.pathsep)
+    bench.start(app="three:tempotask", workers=2)
     handles.results(timeout=LONG)
     order = [of[id] for id, what, *_ in bench.entries() if what == "start"]
     assert len(order) == 1200
