@@ -23,7 +23,7 @@ START = {"db": None, "namespace": "n", "concurrency": 3, "tasks": [["q", "t"]]}
 def stand_in(folder: Path, body: str) -> str:
     """An executable that takes the place of Python, and runs `body` instead of the supervisor."""
     program = folder / "stand_in"
-    opening = f"#!{sys.executable}\nimport json, os, signal, sys\nreport = os.fdopen(int(sys.argv[-1]), 'w')\n"
+    opening = f"#!{sys.executable}\nimport json, os, signal, sys, time\nreport = os.fdopen(int(sys.argv[-1]), 'w')\n"
     program.write_text(opening + textwrap.dedent(body))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return str(program)
@@ -36,6 +36,8 @@ def launched(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str, start: di
     return launch
 
 
+WAIT = "while True: time.sleep(0.05)"
+"""And not `signal.pause()`, which a signal that comes just before it does not end."""
 READY = """
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 print(json.dumps({'ready': True}), file=report, flush=True)
@@ -43,7 +45,7 @@ print(json.dumps({'ready': True}), file=report, flush=True)
 
 
 def test_a_pool_that_is_ready_can_be_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    launch = launched(monkeypatch, tmp_path, READY + "signal.pause()")
+    launch = launched(monkeypatch, tmp_path, READY + WAIT)
     launch.ready()
     assert launch.ended() is None
     assert launch.stop() == 0
@@ -88,10 +90,10 @@ def test_a_supervisor_that_ends_without_a_word_is_an_error(monkeypatch: pytest.M
 
 
 def test_ctrl_c_before_the_pool_is_ready_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    body = """
+    body = f"""
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         os.kill(os.getppid(), signal.SIGINT)
-        signal.pause()
+        {WAIT}
     """
     launch = launched(monkeypatch, tmp_path, body)
     with launch.passing_on_signals():
