@@ -18,6 +18,7 @@ from benchmarks.scale_model.hosts import Hosts, Run, hosts
 from benchmarks.scale_model.link import Link
 from benchmarks.scale_model.measurement import nap, ping
 from benchmarks.scale_model.model import Prediction, Setup, Simulation
+from tempotask.pool.batch import BUDGET
 
 CORES = 2
 """Of this machine: what all hosts, the server and the link have together."""
@@ -80,7 +81,7 @@ class Field:
         """From runs that are not compared: what a supervisor does about a batch. Only with one supervisor."""
         jobs = [USUAL] * int(self._seconds / USUAL * self._real.workers)
         supervision = min(self._real.run(jobs, 0.0).supervision for _ in range(2))
-        turns = len(jobs) / (0.02 // (USUAL + self._own_job))
+        turns = len(jobs) / (BUDGET // (USUAL + self._own_job))
         self.costs = dataclasses.replace(self.costs, core_turn=self.costs.core_turn + supervision / turns)
 
     def case(self, count: int, kind: str, mean: float, latency: float) -> Case:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from benchmarks.scale_model.costs import PAUSE, Costs
 from benchmarks.scale_model.durations import Durations
-from tempotask.pool.batch import Pace
+from tempotask.pool.batch import BUDGET, Pace
 from tempotask.pool.early import EARLY
 from tempotask.pool.housekeeper import LOOKS_A_LEASE
 from tempotask.pool.supervisor import TICK
@@ -165,7 +165,7 @@ class Simulation:
     def endless(self, durations: Durations, turns: int = 6, least: int = 3000) -> Prediction:
         """A backlog without end, after two turns of each worker, for so many more and for `least` turns in all."""
         servers = [Server(Queue(durations)) for _ in range(self.setup.servers)]
-        spread = max(0.02, self._believed or 0.0) + 2 * self._half
+        spread = max(BUDGET, self._believed or 0.0) + 2 * self._half
         for worker in self._workers(servers):
             self._at(self._chance.uniform(0, spread), self._turn, worker)
         for number in range(self.setup.hosts):

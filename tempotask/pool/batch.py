@@ -54,7 +54,7 @@ NONE, OVERDUE, CANCEL = 0, 1, 2  # what INTERRUPT says
 INTERRUPT_SIGNAL, STOP_SIGNAL = signal.SIGUSR1, signal.SIGUSR2  # the supervisor points to a word that it has written
 STACK_SIGNAL = signal.SIGRTMIN + 11 if sys.platform == "linux" else signal.SIGURG  # see stacks.py
 
-BUDGET = 0.02
+BUDGET = 0.03
 """Seconds of work that a batch should be: long enough to make the round trip cheap, short enough to be fair."""
 LARGEST = 1000
 """The largest batch: larger ones gain nothing any more."""

@@ -42,7 +42,7 @@ from tempotask.store.store import Limits, Store
 log = logging.getLogger("tempotask")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-TICK = 0.01
+TICK = 0.025
 """Seconds between two looks at busy workers."""
 FAILED_STARTS = 5
 """Workers in a row that could not be started or died of it, before all were ready, after which it gives up."""

@@ -44,7 +44,7 @@ from tempotask.pool.pool import WorkerProcess
 from tempotask.store.records import Record
 
 STEAL_AFTER = 0.05
-"""Seconds after which a batch that has not ended is shrunk: it was to take 0.02."""
+"""Seconds after which a batch that has not ended is shrunk: it was to take 0.03."""
 RESIGNAL_AFTER = 0.02
 """Seconds after which a signal is sent again: one that comes just before a system call, or just before a stopped one
 goes on, does not wake it."""

@@ -97,6 +97,8 @@ class Worker:
         self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell)
         self._listened = -LISTENED
         self._waiting = False
+        self._unwatched = True
+        """Whether the supervisor may have stopped looking: it does when it sees us idle."""
         self._no_turn = Outage(f"a turn of worker {self.id}", _say)
         self._no_wait = Outage(f"the wait of worker {self.id} for jobs", _say)
 
@@ -218,9 +220,10 @@ class Worker:
     def _work_off(self, hand: Hand) -> None:
         if self._weighed:
             self._words[HELD] = linux.resident(self._pid)
-        if self._weighed or len(hand.batch.records) > 1:
+        if self._unwatched and (self._weighed or len(hand.batch.records) > 1):
             # A job alone has nothing behind it that could be stolen.
             self._wake_supervisor()
+            self._unwatched = False
         hand.began = time.monotonic()
         self._early.wake()
         self._runner.run_batch(hand, lambda: self._settle(hand, len(hand.runs)))
@@ -301,7 +304,7 @@ class Worker:
         words = self._words
         # What a thread says from now on, that a handler has left behind, is of no job.
         self._runner.context._job = None
-        words[STATE] = IDLE
+        words[STATE], self._unwatched = IDLE, True
         try:
             self._waiting = True
             if words[STOP]:
