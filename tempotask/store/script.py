@@ -1,9 +1,9 @@
 """The Lua scripts, as files and as the server knows them.
 
-What several scripts share stands in `base.lua`, and in the files that a script names in its second line (`-- include:
-queues endings`). They are put in front of it when it is loaded, and no more than it names: the server makes all the
-functions of a script anew at each call, which for everything together costs 17 µs. First come the numbers that scripts
-share with Python.
+What several scripts share stands in `base.lua`, which is put in front of each when it is loaded, and in the files that
+a script names in a line `-- include: queues endings`, which are put in place of that line. A script names no more than
+it needs, and no earlier: the server makes the functions of a script anew at each call, when it comes to them. First
+come the numbers that scripts share with Python.
 """
 
 from __future__ import annotations
@@ -32,12 +32,16 @@ class Script(NamedTuple):
 
 def load(name: str) -> Script:
     """Reads a script with what it includes. Its first line, which tells the server how to run it, stays first."""
-    first, _, rest = (_FOLDER / f"{name}.lua").read_text().partition("\n")
-    second = rest.partition("\n")[0]
-    included = second.removeprefix(_INCLUDE).split() if second.startswith(_INCLUDE) else []
-    shared = [(_FOLDER / f"{part}.lua").read_text() for part in ("base", *included)]
-    text = "\n".join([first, _NUMBERS, *shared, rest])
+    first, *rest = _read(name).split("\n")
+    lines = [first, _NUMBERS, _read("base")]
+    for line in rest:
+        lines += map(_read, line.removeprefix(_INCLUDE).split()) if line.startswith(_INCLUDE) else [line]
+    text = "\n".join(lines)
     return Script(hashlib.sha1(text.encode()).hexdigest(), text)
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text()
 
 
 SCRIPTS = {

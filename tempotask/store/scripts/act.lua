@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: once queues adding outcomes endings
+-- include: once batches queues adding outcomes endings
 --
 -- Acts on jobs that have not finished, where they are: cancels, deletes, pauses or resumes those that fit.
 --

@@ -33,16 +33,13 @@ local function insist_on_jobs(first, stop)
   end
 end
 
--- Adds records whose ids nobody else can have, in ARGV[from .. to], to a queue. `alone`: they are the whole call, so
--- that nothing which comes with them may be more urgent. Returns whether something waits now.
-local function add_group(queue, priority, from, to, alone)
+-- Adds records whose ids nobody else can have, in ARGV[from .. to], to a queue.
+local function add_group(queue, priority, from, to)
   call('SADD', P .. 'queues', queue)
   if listened() then
     for i = from, to do emit_record('waiting', ARGV[i]) end
   end
-  if alone and from == to and hand_directly(queue, ARGV[from]) then return false end
   push('RPUSH', queue, priority, ARGV, from, to)
-  return true
 end
 
 -- Adds one job: `id` is what the user gave ('' for none), `due` the milliseconds from which it may run ('' for now),
@@ -68,14 +65,15 @@ end
 
 -- Adds the jobs in ARGV[first .. stop - 1], in the form that enqueue.lua tells. Returns for each single one '1' created
 -- or '0', and whether something waits now.
-local function add_jobs(first, stop, alone)
+local function add_jobs(first, stop)
   local take, created, waiting = reader(first, stop), {}, false
   local kind = take()
   while kind do
     if kind == 'group' then
       local queue, priority, number = take(), take(), tonumber((take()))
       local _, after = take(number)
-      waiting = add_group(queue, priority, after - number, after - 1, alone and after == stop) or waiting
+      add_group(queue, priority, after - number, after - 1)
+      waiting = true
     else
       local id, due, payload, record = take(), take(), take(), take()
       local new, waits = add_single(id, due, payload, record)

@@ -1,5 +1,5 @@
 #!lua
--- include: once queues adding
+-- include: once batches
 --
 -- Adds jobs for a producer: all of them or none.
 --
@@ -15,9 +15,17 @@
 
 if answer then return answer end
 
+-- One plain job, and somebody may wait for it: it goes before the server makes the functions that all else needs.
+if ARGV[4] == 'group' and ARGV[7] == '1' and #ARGV == 8 and is_priority(ARGV[6]) and hand_directly(ARGV[5], ARGV[8]) then
+  note('')
+  return ''
+end
+
+-- include: queues adding
+
 insist_on_jobs(4, #ARGV + 1)
 local added
-answer, added = add_jobs(4, #ARGV + 1, true)
+answer, added = add_jobs(4, #ARGV + 1)
 note(answer)
 if added then hand_over(true) end
 return answer

@@ -1,5 +1,5 @@
 #!lua
--- include: queues adding
+-- include: batches queues adding
 --
 -- A schedule fires: adds its job, and has its next time.
 --

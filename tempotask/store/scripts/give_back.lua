@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: queues adding outcomes endings settle
+-- include: batches queues adding outcomes endings settle
 --
 -- Returns claimed jobs that did not start to the front of their queues: after a steal, a death, a shutdown, a sweep.
 --

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: queues outcomes
+-- include: batches queues outcomes
 --
 -- Puts right what `check` found, where that needs no guessing. Each looks again first: what has changed since is left.
 --

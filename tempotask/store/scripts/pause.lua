@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: once queues
+-- include: once batches queues
 --
 -- Pauses a queue, or resumes it. A paused queue is off the ring, so nothing of it is claimed; what comes meanwhile waits.
 --

@@ -1,10 +1,17 @@
--- What the scripts share that move records: push, pop, claim, hand over. Included by those that say so.
+-- What the scripts share that move records: push, pop, claim, hand over. Included by those that say so, behind
+-- `batches`.
 
 -- A batch takes from at most so many queues, and no batch is larger: a claim is one command's arguments.
 local QUEUES_A_BATCH, MOST_A_BATCH = 16, 1000
 
+-- Keys of common queues: a claim needs each more than once, and the server hashes all bytes of a string that is made.
+local common = {}
+
 local function queue_key(queue, priority)
-  return P .. 'queue:' .. priority .. ':' .. queue
+  if priority ~= '0' then return P .. 'queue:' .. priority .. ':' .. queue end
+  local key = common[queue] or P .. 'queue:0:' .. queue
+  common[queue] = key
+  return key
 end
 
 -- The priorities a queue uses, highest first; nil for the common queue that uses 0 only.
@@ -20,8 +27,6 @@ local function size(queue, used)
   for _, priority in ipairs(used) do sum = sum + call('LLEN', queue_key(queue, priority)) end
   return sum
 end
-
-local function paused(queue) return call('SISMEMBER', P .. 'paused', queue) == 1 end
 
 -- Puts records of one queue and priority at its front (LPUSH, the last of them first in line) or back (RPUSH), and
 -- the queue on the ring: it is there if and only if its lists are not empty and it is not paused.
@@ -126,13 +131,23 @@ local function level(sizes, count)
   return count
 end
 
+-- How many bytes these records are, if all are plain ones, with no flags and no hole among them; else nil.
+local function plain_bytes(records)
+  local bytes = 0
+  for i = 1, #records do
+    local record = records[i]
+    if byte(record, 2) ~= 0xa0 then return nil end
+    bytes = bytes + #record
+  end
+  return bytes
+end
+
 -- Cuts what a queue gave to what may run together: a job that crashed or was on a lost host runs alone, and a batch
 -- has room for so many bytes. Holes are let go. Returns how many records stay, as the first ones; how many elements
 -- that took; the room left; and whether the batch ends here.
 local function fitting(records, before, room, payloads)
   local kept = 0
   for i, record in ipairs(records) do
-    -- A plain record: no flags, and no hole.
     local bytes, alone, payload, hole = #record, false, nil, false
     if byte(record, 2) ~= 0xa0 then
       hole = record == ''
@@ -179,6 +194,8 @@ end
 -- Returns them, how many elements are left, the room left, and whether the batch ends here.
 local function take_part(queue, used, share, waiting, before, room, payloads)
   local part = pop(queue, used, math.min(share, waiting))
+  local bytes = plain_bytes(part)
+  if bytes and bytes <= room then return part, waiting - #part, room - bytes, false end
   local kept, gone, ended
   kept, gone, room, ended = fitting(part, before, room, payloads)
   local holes = gone - kept
@@ -225,12 +242,15 @@ end
 -- One of each part, then the second of each, and so on.
 local function interleaved(parts)
   if #parts == 1 then return parts[1] end
-  local batch, longest = {}, 0
+  local batch, number, longest = {}, 0, 0
   for _, part in ipairs(parts) do longest = math.max(longest, #part) end
   for j = 1, longest do
     for i = 1, #parts do
       local record = parts[i][j]
-      if record then batch[#batch + 1] = record end
+      if record then
+        number = number + 1
+        batch[number] = record
+      end
     end
   end
   return batch
@@ -276,61 +296,6 @@ local function claim(worker, turn, want, room)
   call('RPUSH', P .. 'claims:' .. worker .. ':' .. turn, unpack(batch))
   call('HSET', P .. 'worker:' .. worker, 'open', turn, 'holes', 0)
   return batch, payloads, more
-end
-
-local function count32(number)
-  return struct.pack('>I4', number)
-end
-
--- The first of so many new fencing tokens, which follow each other. They are microseconds of the server's clock, pushed
--- on where more are given than time goes by: a mere count would, after a restart with older state, begin again with
--- numbers that were given before.
-local function new_tokens(number)
-  local t = call('TIME')
-  local first = math.max(t[1] * 1000000 + t[2], tonumber(call('GET', P .. 'tokens') or 0) + 1)
-  call('SET', P .. 'tokens', text(first + number - 1))
-  return first
-end
-
--- What stands in the message that brings a batch to its worker, before its records and behind them. MessagePack;
--- payloads go as binary, which cmsgpack can't write.
-local function frame(turn, batch, payloads)
-  local before = '\149' .. cmsgpack.pack(turn) .. cmsgpack.pack(new_tokens(#batch)) .. '\221' .. count32(#batch)
-  local behind = { '\223' .. count32(#payloads) }
-  if #payloads > 0 then
-    local index = {}
-    for i, record in ipairs(batch) do index[record] = i - 1 end
-    for _, entry in ipairs(payloads) do
-      local bytes = call('GET', P .. entry[2]) or '\192'
-      behind[#behind + 1] = cmsgpack.pack(index[entry[1]]) .. '\198' .. count32(#bytes)
-      behind[#behind + 1] = bytes
-    end
-  end
-  behind[#behind + 1] = listened() and '\195' or '\194'
-  return before, concat(behind)
-end
-
--- The message in one piece, put together in one go, as it may be a megabyte.
-local function message(turn, batch, payloads)
-  local before, behind = frame(turn, batch, payloads)
-  return concat({ before, concat(batch), behind })
-end
-
--- Hands one plain record, which is in no list yet, straight to an idle worker when nothing else waits: what `push`
--- and `hand_over` would come to, with half the commands. Returns whether there was such a worker.
-local function hand_directly(queue, record)
-  if call('EXISTS', KEYS[1]) == 1 or paused(queue) then return false end
-  local longest = call('ZPOPMIN', P .. 'idle')
-  if #longest == 0 then return false end
-  local worker = longest[1]
-  local me = P .. 'worker:' .. worker
-  local number = call('HGET', me, 'idle')
-  if not number then return false end
-  local turn, batch = number .. '@' .. text(now_ms()), { record }
-  call('RPUSH', P .. 'claims:' .. worker .. ':' .. turn, record)
-  call('HSET', me, 'open', turn, 'holes', 0)
-  call('RPUSH', P .. 'wake:' .. worker .. ':' .. number, message(turn, batch, {}))
-  return true
 end
 
 -- Hands what waits over to idle workers: claims for each and pushes the batch itself onto the list it blocks on.

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: queues outcomes
+-- include: batches queues outcomes
 --
 -- A supervisor renews the lease of its host, and looks at those of the others.
 --

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: once queues adding outcomes endings
+-- include: once batches queues adding outcomes endings
 --
 -- Rewrites one page of history: jobs of it are deleted, or wait again.
 --

@@ -1,5 +1,5 @@
 #!lua
--- include: once queues adding
+-- include: once batches queues adding
 --
 -- Puts a schedule: one that a producer adds, or one that a supervisor's application declares.
 --

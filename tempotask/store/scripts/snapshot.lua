@@ -1,5 +1,5 @@
 #!lua flags=allow-oom,no-writes
--- include: queues
+-- include: batches queues
 --
 -- What a namespace holds, cut to what can be proved of it (check.py). Names are without the prefix of the namespace.
 --
