@@ -1,4 +1,4 @@
--- A batch on its way to a worker: its message, and the shortest way. Included by those that say so.
+-- A batch on its way to a worker: its message; and the shortest ways of a single job. Included by those that say so.
 
 local function paused(queue) return call('SISMEMBER', P .. 'paused', queue) == 1 end
 
@@ -38,6 +38,16 @@ end
 local function message(turn, batch, payloads)
   local before, behind = frame(turn, batch, payloads)
   return concat({ before, concat(batch), behind })
+end
+
+-- Puts one plain record behind others that wait in its common queue: then the queue is where it belongs already. Returns
+-- whether there were any.
+local function append(queue, record)
+  local key = P .. 'queue:0:' .. queue
+  if call('EXISTS', key) == 0 then return false end
+  call('RPUSH', key, record)
+  if listened() then emit_record('waiting', record) end
+  return true
 end
 
 -- Hands one plain record, which is in no list yet, straight to an idle worker when nothing else waits: what pushing it and

@@ -15,10 +15,14 @@
 
 if answer then return answer end
 
--- One plain job, and somebody may wait for it: it goes before the server makes the functions that all else needs.
-if ARGV[4] == 'group' and ARGV[7] == '1' and #ARGV == 8 and is_priority(ARGV[6]) and hand_directly(ARGV[5], ARGV[8]) then
-  note('')
-  return ''
+-- One plain job, and somebody waits for this reply, or for the job: it goes before the server makes the functions that
+-- all else needs.
+if ARGV[4] == 'group' and ARGV[7] == '1' and #ARGV == 8 and is_priority(ARGV[6]) then
+  local queue, priority, record = ARGV[5], ARGV[6], ARGV[8]
+  if (priority == '0' and append(queue, record)) or hand_directly(queue, record) then
+    note('')
+    return ''
+  end
 end
 
 -- include: queues adding

@@ -274,8 +274,11 @@ local function claim(worker, turn, want, room)
 
   local ring, parts, total, payloads, more, behind, cursor = KEYS[1], {}, 0, {}, queues > taken, {}, nil
   for i = 1, taken do
-    local part, left, ended
-    part, left, room, ended = take_part(names[i], used[i], share, sizes[i], total, room, payloads)
+    if total >= most then break end
+    local part, left, ended, give = nil, nil, nil, share
+    -- One that would keep little gives all, where not all queues can be in a batch anyhow: to come back costs more.
+    if queues > #names and sizes[i] - share <= share / 4 then give = math.min(sizes[i], most - total) end
+    part, left, room, ended = take_part(names[i], used[i], give, sizes[i], total, room, payloads)
     parts[i], total = part, total + #part
     if left > 0 then
       more = true
