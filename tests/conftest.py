@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import uuid
@@ -20,6 +21,11 @@ from servers import OwnServer
 
 from tempotask.store.connect import Server
 from tempotask.store.store import Store
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Where a shell started us in the background, programs that tests interrupt would not hear of it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 PR_SET_CHILD_SUBREAPER = 36
 
