@@ -80,7 +80,8 @@ class Producer:
         """A call that adds one job: its id, and the job. Nothing is sent."""
         kind = self._kind_of_one(queue, name, options)
         encoded = payload.encode(data, self._largest)
-        call, now = self._client.store.new_call(), self._client.store.now()
+        store = self._client.store
+        call, now = store.new_call(), store.now()
         return call, [_new_job(kind, f"{call}-0", queue, name, encoded, now, parent)]
 
     def copies(
@@ -94,7 +95,8 @@ class Producer:
             own = given if given.id is UNSET else JobOptions(**{**given.given(), "id": f"{given.id}:{queue}"})
             kinds.append(self._kind(queue, name, own))
         encoded = payload.encode(data, self._largest)
-        call, now = self._client.store.new_call(), self._client.store.now()
+        store = self._client.store
+        call, now = store.new_call(), store.now()
         return call, [
             _new_job(kind, f"{call}-{n}", queue, name, encoded, now, parent)
             for n, (kind, queue) in enumerate(zip(kinds, queues, strict=True))

@@ -68,6 +68,8 @@ class Store:
         self._durable_wires: collections.deque[Wire] = collections.deque()
         self._allowed = self._known = self._noted = False
         self._offset: float | None = None
+        self._moment = 0, ""
+        """The millisecond of the last call, and how ids say it: many calls fall into one."""
         self._calls = itertools.count(secrets.randbelow(36**6))
 
     # -- running scripts
@@ -183,7 +185,11 @@ class Store:
     def new_call(self) -> str:
         """The id of a call: 15 characters that grow with time. The jobs that it adds
         are `<call>-0`, `<call>-1`, ..."""
-        return base36(int(self.now() * 1000), 9) + base36(next(self._calls) % 36**6, 6)
+        now_ms, (last_ms, said) = int(self.now() * 1000), self._moment
+        if now_ms != last_ms:
+            said = base36(now_ms, 9)
+            self._moment = now_ms, said
+        return said + base36(next(self._calls) % 36**6, 6)
 
     # -- the moves
 
