@@ -1,7 +1,7 @@
 """Sheets: the outcomes of one turn in one piece, as long as nobody asks for one of them.
 
 To spread outcomes over a hash takes the server longer than all else that it does for a short job. So it keeps the sheet
-as it is, until somebody asks (endings.lua, ask.lua). A sheet begins with what scripts read of it in passing: how many
+as it is, until somebody asks (outcomes.lua, ask.lua). A sheet begins with what scripts read of it in passing: how many
 outcomes it has, and how many bytes they are together. Behind that stand, in MessagePack, the ids and the length of each
 outcome, and behind that the outcomes.
 """

@@ -86,7 +86,12 @@ class Turns:
         reply = self._wire.run("turn", self._worker, self._number, want, ROOM, *self._limits, *results.arguments())
         if not isinstance(reply, list) or not reply or reply[0] not in ANSWERS:
             self._wire.spoilt(reply)
-        return [b"jobs", message_of(reply)] if reply[0] == b"jobs" else reply
+        if reply[0] != b"jobs":
+            return reply
+        try:
+            return [b"jobs", message_of(reply)]
+        except (TypeError, ValueError):
+            self._wire.spoilt(reply)
 
     def batch(self, message: bytes) -> Batch | None:
         """The batch that a message brings, the server's reply to a turn or what was handed over. If a record can't be

@@ -127,7 +127,7 @@ local function finish(records)
     table.insert(by_queue[own_queue], record)
     if told then emit_record('cancelled', record) end
   end
-  if #records > 0 then end_jobs(endings, 1, #endings, action == 'cancel' and keep or 0, now_ms(), most, most_bytes) end
+  if #records > 0 then end_jobs(endings, action == 'cancel' and keep or 0, now_ms(), most, most_bytes) end
   if action == 'cancel' then
     for own_queue, some in pairs(by_queue) do
       -- What can't be read would make its page so too.

@@ -14,12 +14,12 @@ local function tell(id, outcome)
   return true
 end
 
--- Ends jobs, given as id, outcome, id, outcome in list[from .. to]: tells who waits, keeps the outcomes, lets go of
+-- Ends jobs, given as id, outcome, id, outcome: tells who waits, keeps the outcomes, lets go of
 -- the ids that users gave, and of what the jobs said while they ran.
-local function end_jobs(list, from, to, keep, now, most, most_bytes)
+local function end_jobs(list, keep, now, most, most_bytes)
   local told = {}
   if call('EXISTS', P .. 'waiters') == 1 then
-    for i = from, to, 2 do
+    for i = 1, #list, 2 do
       if tell(list[i], list[i + 1]) then
         told[#told + 1] = list[i]
         told[#told + 1] = list[i + 1]
@@ -28,14 +28,14 @@ local function end_jobs(list, from, to, keep, now, most, most_bytes)
   end
   for _, hash in ipairs({ 'ids', 'live' }) do
     if call('EXISTS', P .. hash) == 1 then
-      for i = from, to, 2 do call('HDEL', P .. hash, list[i]) end
+      for i = 1, #list, 2 do call('HDEL', P .. hash, list[i]) end
     end
   end
   if keep > 0 then
-    store_outcomes(list, from, to, keep, now, most, most_bytes)
+    store_outcomes(list, keep, now, most, most_bytes)
   elseif #told > 0 then
     -- Kept for nobody but those who were just told: the push may be lost on its way.
-    store_outcomes(told, 1, #told, NOTICE_MS, now, most, most_bytes)
+    store_outcomes(told, NOTICE_MS, now, most, most_bytes)
   end
 end
 

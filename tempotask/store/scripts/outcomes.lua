@@ -39,7 +39,8 @@ local function count_outcomes(name, added, bytes)
   return call('HINCRBY', results, 'n', added), call('HINCRBY', results, 'b', bytes)
 end
 
--- The same of outcomes that are new. most and most_bytes bound what a namespace keeps: beyond them the oldest buckets go.
+-- The same of outcomes that are new. most and most_bytes bound what a namespace keeps: beyond them the oldest buckets
+-- go.
 local function count_new(name, added, bytes, most, most_bytes)
   local all, all_bytes = count_outcomes(name, added, bytes)
   while all > most or all_bytes > most_bytes do
@@ -50,21 +51,21 @@ local function count_new(name, added, bytes, most, most_bytes)
   end
 end
 
--- Puts outcomes into the hash of a bucket: id, outcome, id, outcome in list[from .. to]. Returns how many were not there
--- before, and their bytes.
-local function spread(name, list, from, to)
+-- Puts outcomes, given as id, outcome, id, outcome, into the hash of a bucket. Returns how many were not there before,
+-- and their bytes.
+local function spread(name, list)
   local bytes, added = 0, 0
-  for i = from + 1, to, 2 do bytes = bytes + #list[i] end
-  for first = from, to, CHUNK do
-    added = added + call('HSET', P .. 'outcomes:' .. name, unpack(list, first, math.min(first + CHUNK - 1, to)))
+  for i = 2, #list, 2 do bytes = bytes + #list[i] end
+  for first = 1, #list, CHUNK do
+    added = added + call('HSET', P .. 'outcomes:' .. name, unpack(list, first, math.min(first + CHUNK - 1, #list)))
   end
   return added, bytes
 end
 
--- Stores outcomes, given as id, outcome, id, outcome in list[from .. to], for keep milliseconds.
-local function store_outcomes(list, from, to, keep, now, most, most_bytes)
+-- Stores outcomes, given as id, outcome, id, outcome, for keep milliseconds.
+local function store_outcomes(list, keep, now, most, most_bytes)
   local name = bucket(keep, now, most, most_bytes)
-  local added, bytes = spread(name, list, from, to)
+  local added, bytes = spread(name, list)
   count_new(name, added, bytes, most, most_bytes)
 end
 
@@ -102,8 +103,8 @@ local function open_sheet(sheet)
   return list
 end
 
--- Where the ends of some jobs have to be noted one by one: somebody waits for them, their users gave them ids, they have
--- told something while they ran.
+-- Where the ends of some jobs have to be noted one by one: somebody waits for them, their users gave them ids, they
+-- have told something while they ran.
 local NOTED = { 'waiters', 'ids', 'live' }
 
 -- Whether a sheet can be kept as it is: nobody has just asked for outcomes, and no end in it has to be noted by itself.
@@ -131,10 +132,9 @@ local function keep_sheet(sheet, keep, now, most, most_bytes)
 end
 
 local function has_sheets()
-  for _, name in ipairs(call('ZRANGE', P .. 'buckets', 0, -1)) do
-    if call('EXISTS', P .. 'sheets:' .. name) == 1 then return true end
-  end
-  return false
+  local keys = call('ZRANGE', P .. 'buckets', 0, -1)
+  for i, name in ipairs(keys) do keys[i] = P .. 'sheets:' .. name end
+  return #keys > 0 and call('EXISTS', unpack(keys)) > 0
 end
 
 -- Spreads sheets, a bounded number of outcomes a call. Returns whether there are more.
@@ -144,8 +144,7 @@ local function spread_sheets()
     local sheet = call('LPOP', P .. 'sheets:' .. name)
     while sheet do
       local number, bytes = sheet_head(sheet)
-      local list, added, size = open_sheet(sheet) or {}, 0, 0
-      if #list > 0 then added, size = spread(name, list, 1, #list) end
+      local added, size = spread(name, open_sheet(sheet) or {})
       -- What can't be read is let go, and does not count any more.
       if added ~= number or size ~= bytes then count_outcomes(name, added - number, size - bytes) end
       left, left_bytes = left - number, left_bytes - bytes

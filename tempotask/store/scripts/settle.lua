@@ -1,4 +1,4 @@
--- What `turn` and `give_back` share: how jobs ended. Included behind `queues`, `adding` and `endings`.
+-- What `turn` and `give_back` share: how jobs ended. Included behind all that they include besides.
 
 -- The outcomes of sheets that must be spread at once, by their arguments' numbers: id, outcome, id, outcome ...
 local opened = {}
@@ -37,15 +37,15 @@ local function insist_on_settlement(first)
   end
 end
 
--- Reads what settlement.py's `Settlement.arguments` writes: sheets of outcomes by how long they are kept, retries with their time,
--- pages of history, keys that are let go, jobs that are added because these ended well, events, lines that were
--- logged by tries which are not the last. Returns whether something waits that did not before.
+-- Reads what settlement.py's `Settlement.arguments` writes: sheets of outcomes by how long they are kept, retries with
+-- their time, pages of history, keys that are let go, jobs that are added because these ended well, events, lines that
+-- were logged by tries which are not the last. Returns whether something waits that did not before.
 local function settle(take, now, most, most_bytes)
   for _ = 1, tonumber((take())) do
     local keep, sheet, after = tonumber((take())), take()
     local list = opened[after - 1]
     if list then
-      end_jobs(list, 1, #list, keep, now, most, most_bytes)
+      end_jobs(list, keep, now, most, most_bytes)
     elseif keep > 0 then
       keep_sheet(sheet, keep, now, most, most_bytes)
     end
