@@ -33,6 +33,8 @@ class _Start(msgspec.Struct):
 @click.option("--drain", is_flag=True, help="End when nothing is left that would run now.")
 @click.option("--lease", type=click.FloatRange(0.5), metavar="S", help="Seconds after which a silent host is lost.")
 @click.option("--grace", type=click.FloatRange(0), metavar="S", help="Seconds that a stop waits for what runs.")
+@click.option("--pin", is_flag=True, help="Keep each worker on a core of its own.")
+@click.option("--nice", type=click.IntRange(0, 19), metavar="N", help="Niceness of the workers, 0 to 19.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--report-fd", type=int, hidden=True)
 def command(application: str, report_fd: int | None, **options: Any) -> None:

@@ -17,6 +17,7 @@ from tempotask.pool.deaths import Cause, Coroner, Death, Findings
 from tempotask.pool.linux import refusal
 from tempotask.pool.orders import Cancel
 from tempotask.pool.pauses import growing
+from tempotask.pool.places import Places
 from tempotask.pool.pool import Born, Died, Dying, UnifiedWorkerPool
 from tempotask.pool.recycling import Recycling
 from tempotask.pool.report import AppReport, ExitStatus, WorkerSpec
@@ -37,7 +38,13 @@ class Generation:
     """The workers of one imported application: spawned, watched, buried, replaced, retired."""
 
     def __init__(
-        self, pool: UnifiedWorkerPool, report: AppReport, clerk: Clerk, coroner: Coroner, wake_fd: int
+        self,
+        pool: UnifiedWorkerPool,
+        report: AppReport,
+        clerk: Clerk,
+        coroner: Coroner,
+        wake_fd: int,
+        places: Places,
     ) -> None:
         self.pool = pool
         self.report = report
@@ -47,6 +54,7 @@ class Generation:
         self._clerk = clerk
         self._coroner = coroner
         self._wake_fd = wake_fd
+        self._places = places
         self._recycling = Recycling(Options.decode(report.options))
         self._watches: dict[str, Watch] = {}
         self._ordered: set[str] = set()
@@ -168,7 +176,8 @@ class Generation:
                 return
             url = store.server.url
             assert url is not None, "settled before the first worker is asked for"
-            spec = WorkerSpec(name, supervisor, url, store.namespace, self.report.options, self._wake_fd)
+            place = self._places.next(watch.worker.spec.place for watch in self._watches.values() if not watch.leaving)
+            spec = WorkerSpec(name, supervisor, url, store.namespace, self.report.options, self._wake_fd, place)
             try:
                 self.pool.ask_for(spec)
             except OSError as error:

@@ -20,6 +20,7 @@ from tempotask.pool.deaths import Coroner
 from tempotask.pool.generation import Generation
 from tempotask.pool.linux import refusal
 from tempotask.pool.pauses import growing
+from tempotask.pool.places import Places
 from tempotask.pool.pool import Event, NurseryDied, UnifiedWorkerPool
 from tempotask.pool.report import AppReport, Imported, ImportFailed, Warned
 
@@ -54,10 +55,11 @@ class Owner(Protocol):
 class Generations:
     """All generations of one supervisor, the newest last; see the module's page."""
 
-    def __init__(self, application: str, selector: selectors.BaseSelector, owner: Owner) -> None:
+    def __init__(self, application: str, selector: selectors.BaseSelector, owner: Owner, places: Places) -> None:
         self._application = application
         self._selector = selector
         self._owner = owner
+        self._places = places
         self._importing: UnifiedWorkerPool | None = None
         self._all: list[Generation] = []
         self._again = self._lost = False
@@ -118,7 +120,7 @@ class Generations:
             return
         self._lost = False
         self._import_again()
-        self._all.append(Generation(pool, report, clerk, coroner, wake_fd))
+        self._all.append(Generation(pool, report, clerk, coroner, wake_fd, self._places))
 
     def refuse(self, failure: TempoTaskError, pause: float = LATER) -> None:
         """What was imported will not do, or nothing was. `pause`: seconds until it may, if no worker is left."""

@@ -30,7 +30,7 @@ from types import FrameType
 import msgspec
 from setproctitle import setproctitle
 
-from tempotask.pool import application, linux
+from tempotask.pool import application, linux, threads
 from tempotask.pool.batch import ControlBlock
 from tempotask.pool.channel import Channel
 from tempotask.pool.report import (
@@ -51,7 +51,6 @@ FAILED = 70  # a worker's exit code for an exception that it should not have rai
 NOT_BORN = 71  # and for one that the system could not start (EX_OSERR)
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _masks = threading.local()
-_THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")
 _GONE_WITHIN = 2.0  # seconds for what was killed to go, before the nursery gives up on it
 
 
@@ -118,7 +117,7 @@ class Nursery:
         setproctitle(f"tempotask: nursery {message.application}")
         if message.parent:
             linux.die_with(message.parent)  # an import is deaf to the end of the socket, and may take for ever
-        single_threaded_libraries()
+        threads.limit(os.environ)
         try:
             with _standard_output_to_error():
                 self._manager = application.load(message.application)
@@ -289,6 +288,7 @@ def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[
         deaf_to_stops()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         setproctitle(f"tempotask: worker {spec.worker}")
+        spec.place.take()
         block = ControlBlock.attach(block_fd)
         write_on_signal(block)
         manager = prepare()
@@ -314,14 +314,6 @@ def deaf_to_stops() -> None:
     """
     for number in _STOPS:
         signal.signal(number, _nothing)
-
-
-def single_threaded_libraries() -> None:
-    """One BLAS or OpenMP thread a worker, unless the environment says otherwise: the workers fill the cores."""
-    usual = os.environ.get("OMP_NUM_THREADS", "1")
-    for library in _THREADS:
-        name = "VECLIB_MAXIMUM_THREADS" if library == "VECLIB" else f"{library}_NUM_THREADS"
-        os.environ.setdefault(name, usual)
 
 
 def _hold_stops() -> None:
@@ -379,7 +371,7 @@ def _spawned_worker(fd: int) -> None:
             os.set_inheritable(inherited, False)
 
     def prepare() -> application.Manager:
-        single_threaded_libraries()
+        threads.limit(os.environ)
         return application.load(launch.application)
 
     run_worker(launch.parent, launch.spec, launch.block_fd, prepare)

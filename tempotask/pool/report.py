@@ -7,6 +7,8 @@ import signal
 
 import msgspec
 
+from tempotask.pool.places import Place
+
 
 class Private(msgspec.Struct, array_like=True):
     """What holds the server's URL, and with it a password: its text says no more than what it is."""
@@ -59,6 +61,7 @@ class WorkerSpec(Private, array_like=True):
     namespace: str
     options: bytes
     wake_fd: int = -1
+    place: Place = Place()
 
 
 class ExitStatus(msgspec.Struct, array_like=True, frozen=True):

@@ -17,6 +17,10 @@ class Settings:
     lease: float | None = None
     grace: float | None = None
     drain: bool = False
+    pin: bool = False
+    """Whether each worker is kept on a core of its own."""
+    nice: int | None = None
+    """The niceness at which workers run; None: the supervisor's."""
     tasks: list[tuple[str, str]] = field(default_factory=list)
     """Those which the starting program declares: the application must declare them when workers import it."""
     ready: Callable[[], None] = lambda: None

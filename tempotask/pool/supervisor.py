@@ -32,6 +32,7 @@ from tempotask.pool.generations import Generations
 from tempotask.pool.housekeeper import Holdings, Housekeeper
 from tempotask.pool.linux import become_subreaper, has_terminal, refusal
 from tempotask.pool.orders import Cancel
+from tempotask.pool.places import Places
 from tempotask.pool.pool import UnifiedWorkerPool
 from tempotask.pool.report import AppReport
 from tempotask.pool.settings import Settings
@@ -65,7 +66,8 @@ class Supervisor:
         self._signals: list[int] = []
         self._terminal = has_terminal()
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self._generations = Generations(settings.application, self._selector, self)
+        self._places = Places(settings.pin, settings.nice)
+        self._generations = Generations(settings.application, self._selector, self, self._places)
         self._options = Options()
         self._status = 0
         self._connected = self._begun = False
@@ -82,9 +84,11 @@ class Supervisor:
         """Supervises until stopped. Returns 0 when all ended gently, 1 when by force.
 
         Raises:
+            InvalidOptions: workers can't be kept on cores here, or not run at that niceness.
             NotImportable: the application can't be imported, or lacks tasks that it should declare.
             ServerUnavailable: the server can't be used.
         """
+        self._places.check()
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
         # Held back while this was imported, or by whoever started us. No child or thread may be there that keeps it so.
@@ -236,12 +240,13 @@ class Supervisor:
     def _greet(self, report: AppReport, policy: str) -> None:
         if policy != "noeviction":
             log.warning("the server's maxmemory-policy is %s: set noeviction, or it may throw jobs away", policy)
-        if warning := cores.warning(self._concurrency(report)):
+        workers = self._concurrency(report)
+        if warning := cores.warning(workers) or self._places.shared(workers):
             log.warning(warning)
         store = self._clerk.store
         log.info(
             "%s: %s, server %s, namespace %s",
-            self._settings.application, _workers(self._concurrency(report)), store.server.label, store.namespace,
+            self._settings.application, _workers(workers), store.server.label, store.namespace,
         )  # fmt: skip
 
     # -- 2. workers
