@@ -14,7 +14,7 @@ import msgspec
 from tempotask.durations import patience
 from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired
 from tempotask.names import short
-from tempotask.store.endings import ain_order, in_order
+from tempotask.store.endings import aask_within, ain_order, in_order
 from tempotask.store.records import decode_outcome
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class as_completed(Generic[R]):
         course = _Course(self._handles, lambda: loop.call_soon_threadsafe(ready.set))
         deadline = None if self._timeout is None else loop.time() + self._timeout
         try:
-            course.ask_soon()
+            await course.aask(self._timeout)
             while course.left:
                 ready.clear()
                 finished = course.finished()
@@ -256,9 +256,9 @@ class _Course(Generic[R]):
         for outcomes, wait, _ in self._parts:
             outcomes.ask_within(wait, timeout)
 
-    def ask_soon(self) -> None:
+    async def aask(self, timeout: float | None) -> None:
         for outcomes, wait, _ in self._parts:
-            outcomes.ask_soon(wait)
+            await aask_within(outcomes, wait, timeout)
 
     def finished(self) -> list[JobHandle[R]]:
         """The handles of jobs that have finished since the last look."""

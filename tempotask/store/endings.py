@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Sequence
 
 from tempotask.durations import patience
-from tempotask.store.outcomes import Ending, Outcomes
+from tempotask.store.outcomes import ANSWER, Ending, Outcomes, Wait
 
 
 def in_order(
@@ -53,7 +54,7 @@ async def ain_order(
     arrived: dict[str, Ending] = {}
     repeated = _repeated(ids)
     try:
-        outcomes.ask_soon(wait)
+        await aask_within(outcomes, wait, timeout)
         for id in ids:
             while id not in arrived:
                 ready.clear()
@@ -67,6 +68,25 @@ async def ain_order(
             yield arrived[id] if id in repeated else arrived.pop(id)
     finally:
         outcomes.end(wait)
+
+
+async def aask_within(outcomes: Outcomes, wait: Wait, timeout: float | None) -> None:
+    """`Outcomes.ask_within`, to be awaited: what has ended by now is told even to those who do not wait at all."""
+    if timeout is None or timeout >= ANSWER:
+        outcomes.ask_soon(wait)
+        return
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell() -> None:
+        # The event loop may have been closed while its task waited.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(asked.set)
+
+    wait.asked = tell
+    outcomes.ask_soon(wait)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER):
+            await asked.wait()
 
 
 def _repeated(ids: Sequence[str]) -> set[str]:

@@ -527,6 +527,24 @@ def test_who_does_not_wait_is_told_what_is_there(manager: QueueManager[Any], han
     assert handle.result(timeout=0) == f"result of {handle.id}"
 
 
+def test_who_does_not_wait_in_an_event_loop_is_told_what_is_there_too(manager: QueueManager[Any], hand: Hand) -> None:
+    async def look() -> None:
+        handles = await manager.aenqueue_many({"name": "job", "queue": "q"} for _ in range(2))
+        for waiting in (handles[0].aresult(timeout=0), handles[0].wait(timeout=0), handles.aresults(timeout=0)):
+            with pytest.raises(TimeoutError):
+                await waiting
+        with pytest.raises(TimeoutError):
+            assert [handle async for handle in as_completed(handles, timeout=0)] == []
+        with pytest.raises(JobNotFound):
+            await manager.handle("unknown").aresult(timeout=0)
+        hand.finish(2, done)
+        assert await manager.handle(handles[0].id).aresult(timeout=0) == f"result of {handles[0].id}"
+        assert await handles[0].wait(timeout=0) == "completed"
+        assert {handle.id async for handle in as_completed(handles, timeout=0)} == {handle.id for handle in handles}
+
+    asyncio.run(look())
+
+
 def test_the_time_of_the_caller_counts_also_while_the_server_is_away(start_server: Callable[..., Any]) -> None:
     server = start_server()
     with QueueManager.init(server.url, options={"connect_timeout": LONG}) as manager:
