@@ -42,10 +42,15 @@ class _Report(msgspec.Struct):
 class Launch:
     """A supervisor as a child of this program: started, waited for, stopped."""
 
-    def __init__(self, application: str, start: Mapping[str, Any], grace: float) -> None:
+    def __init__(
+        self, application: str, start: Mapping[str, Any], grace: float, output: int | None = None, **environment: str
+    ) -> None:
+        """`output`: where its standard output goes, if not where ours does; `environment`: what only the pool is told."""
         self._application = application
         self._start = start
         self._grace = grace
+        self._output = output
+        self._own_environment = environment
         self._child: subprocess.Popen[bytes] | None = None
         self._report: int | None = None
         self._lock = threading.Lock()
@@ -59,10 +64,11 @@ class Launch:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "tempotask.cli.supervisor", self._application, "--report-fd", str(write_end)],
                 stdin=subprocess.PIPE,
+                stdout=self._output,
                 pass_fds=(write_end,),
                 # Out of the terminal's foreground group: a Ctrl-C comes to this program, and it decides what follows.
                 process_group=0,
-                env=_environment(self._start),
+                env=_environment(self._start) | self._own_environment,
             )
         except BaseException:
             os.close(read_end)
@@ -91,6 +97,11 @@ class Launch:
             raise TempoTaskError(f"the pool was not ready when it ended, with status {status}; see its log above")
         kind = getattr(errors, report.kind, None)
         raise (kind if isinstance(kind, type) and issubclass(kind, TempoTaskError) else TempoTaskError)(report.error)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, once it was started."""
+        return None if self._child is None else self._child.pid
 
     def ended(self) -> int | None:
         """The child's exit status, if it has ended."""

@@ -20,12 +20,12 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(told).decode()
 
 
-def set_up(format: str) -> None:
-    """Sends our own log to the standard error stream, as `text` or `json`."""
+def set_up(format: str, *, quiet: bool = False) -> None:
+    """Sends our own log to the standard error stream, as `text` or `json`; `quiet`: warnings and worse only."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
     handler.setFormatter(JsonFormatter() if format == "json" else text)
     log = logging.getLogger("tempotask")
     log.handlers[:] = [handler]
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False

@@ -23,6 +23,8 @@ class _Start(msgspec.Struct):
     namespace: str | None = None
     concurrency: int | None = None
     tasks: list[tuple[str, str]] = []
+    quiet: bool = False
+    """Whether only warnings and worse are logged, and the program tells by itself why the pool did not start."""
 
 
 @click.command("tempotask-supervisor", context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,14 +49,14 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
     from tempotask.pool.settings import Settings
     from tempotask.pool.supervisor import Supervisor
 
-    log_format.set_up(options.pop("log_format"))
+    start = msgspec.json.decode(os.environ.pop("TEMPOTASK_START", "{}"), type=_Start)
+    log_format.set_up(options.pop("log_format"), quiet=start.quiet)
     if options["namespace"] is not None:
         names.check_name("namespace", options["namespace"])
     for name, least in (("lease", 0.5), ("grace", 0.0)):
         if options[name] is not None:
             # What is no number passes as one in any range.
             duration(f"--{name}", options[name], least=least)
-    start = msgspec.json.decode(os.environ.pop("TEMPOTASK_START", "{}"), type=_Start)
     settings = Settings(application, **{**options, "db": options["db"] or start.db})
     settings.namespace = settings.namespace or start.namespace
     settings.concurrency = settings.concurrency or start.concurrency
@@ -68,6 +70,8 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
     except TempoTaskError as error:
         if report_fd is not None:
             _report(report_fd, {"error": str(error), "kind": type(error).__name__})
+            if start.quiet:
+                sys.exit(2)
         raise
 
 
