@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Any
@@ -10,7 +11,7 @@ import click
 import msgspec
 from setproctitle import setproctitle
 
-from tempotask import names
+from tempotask import names, pickled
 from tempotask.cli import log_format, mistakes
 from tempotask.durations import duration
 from tempotask.errors import TempoTaskError
@@ -37,6 +38,7 @@ class _Start(msgspec.Struct):
 @click.option("--grace", type=click.FloatRange(0), metavar="S", help="Seconds that a stop waits for what runs.")
 @click.option("--pin", is_flag=True, help="Keep each worker on a core of its own.")
 @click.option("--nice", type=click.IntRange(0, 19), metavar="N", help="Niceness of the workers, 0 to 19.")
+@click.option("--allow-pickle", is_flag=True, help="Run pickled calls that $TEMPOTASK_PICKLE_KEY has signed.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--report-fd", type=int, hidden=True)
 def command(application: str, report_fd: int | None, **options: Any) -> None:
