@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import Any
@@ -24,6 +23,9 @@ class _Start(msgspec.Struct):
     namespace: str | None = None
     concurrency: int | None = None
     tasks: list[tuple[str, str]] = []
+    allow_pickle: bool = False
+    environment: dict[str, str] = {}
+    """What its processes find in their environment besides."""
     quiet: bool = False
     """Whether only warnings and worse are logged, and the program tells by itself why the pool did not start."""
 
@@ -53,6 +55,8 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
 
     start = msgspec.json.decode(os.environ.pop("TEMPOTASK_START", "{}"), type=_Start)
     log_format.set_up(options.pop("log_format"), quiet=start.quiet)
+    allow_pickle = options.pop("allow_pickle") or start.allow_pickle
+    os.environ.update(start.environment)
     if options["namespace"] is not None:
         names.check_name("namespace", options["namespace"])
     for name, least in (("lease", 0.5), ("grace", 0.0)):
@@ -68,6 +72,7 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
         settings.watched_fd = sys.stdin.fileno()
         settings.ready = lambda: _report(report_fd, {"ready": True})
     try:
+        pickled.allow(allow_pickle)
         sys.exit(Supervisor(settings).run())
     except TempoTaskError as error:
         if report_fd is not None:
