@@ -1,0 +1,34 @@
+"""The example with numpy: the best is the best, and the rough answer comes early."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examples.conftest import EXAMPLES, Shell
+
+
+@pytest.fixture
+def sweep(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The example's file, imported here."""
+    monkeypatch.syspath_prepend(EXAMPLES / "sweep")
+    import sweep
+
+    return sweep
+
+
+def test_the_best_is_that_of_a_plain_loop_and_a_rough_answer_comes_early(
+    sweep: Any, copied: Callable[[str], Path], shell: Shell
+) -> None:
+    measured = sweep.Measurements()
+    errors = {point: sweep.error(point, measured) for point, _ in sweep.grid()}
+    best = min(errors, key=lambda point: errors[point])
+
+    told = shell.run(copied("sweep"), "python", "sweep.py")
+    assert told[-1].startswith(f"the best: {best}, error {errors[best]:.4f}; with other waves 0.")
+    (early,) = [found for line in told if (found := re.match(r"after (\d+) of 144, a coarse grid: ", line))]
+    # In the order of the grid the last of them would be at 132.
+    assert 16 <= int(early[1]) < 72
