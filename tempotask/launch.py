@@ -45,7 +45,7 @@ class Launch:
     def __init__(
         self, application: str, start: Mapping[str, Any], grace: float, output: int | None = None, **environment: str
     ) -> None:
-        """`output`: where its standard output goes, if not where ours does; `environment`: what only the pool is told."""
+        """`output`: where its standard output goes, if not where ours does. `environment`: what it alone is told."""
         self._application = application
         self._start = start
         self._grace = grace

@@ -52,11 +52,16 @@ def load(application: str) -> Manager:
     Raises `LoadError`.
     """
     target, _, attribute = application.partition(":")
-    is_script = target.endswith(".py") or os.sep in target
     if not target:
         raise LoadError(f'"{application}" names no module; write module:attribute, as in app:tempotask')
-    module = _guarded(target, lambda: _run_script(target) if is_script else _import_module(target))
+    module = imported(target)
     return _pick(module, target, attribute) if attribute else _only(module, target)
+
+
+def imported(target: str) -> types.ModuleType:
+    """A module by its name, or a script by its path, which must end in .py or hold a slash. Raises `LoadError`."""
+    is_script = target.endswith(".py") or os.sep in target
+    return _guarded(target, lambda: _run_script(target) if is_script else _import_module(target))
 
 
 def describe(manager: Manager, application: str) -> AppReport:
