@@ -24,8 +24,6 @@ class _Start(msgspec.Struct):
     concurrency: int | None = None
     tasks: list[tuple[str, str]] = []
     allow_pickle: bool = False
-    environment: dict[str, str] = {}
-    """What its processes find in their environment besides."""
     quiet: bool = False
     """Whether only warnings and worse are logged, and the program tells by itself why the pool did not start."""
 
@@ -56,7 +54,6 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
     start = msgspec.json.decode(os.environ.pop("TEMPOTASK_START", "{}"), type=_Start)
     log_format.set_up(options.pop("log_format"), quiet=start.quiet)
     allow_pickle = options.pop("allow_pickle") or start.allow_pickle
-    os.environ.update(start.environment)
     if options["namespace"] is not None:
         names.check_name("namespace", options["namespace"])
     for name, least in (("lease", 0.5), ("grace", 0.0)):
