@@ -12,9 +12,12 @@ ROOT = Path(tempotask.__file__).parent
 LAYERS = (
     ("cli", "pytest_plugin"),
     ("inline",),
-    ("manager", "client", "declaration", "events", "jobs", "launch", "producer"),
+    (
+        *("manager", "calls", "client", "declaration", "events", "feeder", "futures", "jobs", "launch", "own_pool"),
+        "producer",
+    ),
     ("pool",),
-    ("task", "job", "handle", "children", "info", "options", "payload", "retry"),
+    ("task", "job", "handle", "mapping", "inputs", "children", "functions", "info", "options", "payload", "pickled", "retry"),
     ("store",),
     ("schedule", "names", "durations"),
     ("errors",),
