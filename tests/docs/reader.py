@@ -5,7 +5,9 @@
 - A ```sh block is typed line by line. What does not end by itself (a supervisor, a line with `&` at its end) goes on
   in another terminal until the page is read; `# exits with 1` says that a command is meant to.
 - A ```text block is what the block before it prints, and what it says of its mistake: see `shape.py`.
+- A ```conf, ```dockerfile or ```ini block is a file for another program; `test_services.py` looks into it.
 - A block without a language is a picture.
+- A block under a comment `<!-- not run: why -->` is left out.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from docs.shape import looks_like
 LONG = 60.0
 """Seconds that nothing takes, on however busy a machine."""
 BIN = Path(sys.executable).parent
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^(?:<!-- not run: ([^\n]+) -->\n)?```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"# ([\w/]+\.py)\n")
 STATUS = re.compile(r"\s+# exits with (\d)$")
 
@@ -64,9 +66,9 @@ class Reader:
         """Does what the blocks say, to the end. Raises `AssertionError` for all that does not work as it is written."""
         wrong: list[str] = []
         seen: str | Terminal | None = None
-        for match in BLOCK.finditer(text):
+        for why_not, language, code in BLOCK.findall(text):
             try:
-                seen = self._do(*match.groups(), seen)
+                seen = None if why_not else self._do(language, code, seen)
             except AssertionError as error:
                 seen = None
                 wrong.append(str(error))
@@ -152,7 +154,7 @@ class Reader:
             )  # fmt: skip
         terminal = Terminal(line, process, output)
         self.terminals.append(terminal)
-        if line.startswith("tempotask-supervisor"):
+        if "tempotask-supervisor" in line:
             terminal.wait_for("…\n… ready: …\n…")
         return terminal
 
@@ -181,7 +183,8 @@ class Reader:
             time.sleep(0.01)
 
 
-def environment(server: str) -> dict[str, str]:
-    """A reader's: the commands are on the PATH, and a server is named."""
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "TEMPOTASK_DB": server, "PYTHONDONTWRITEBYTECODE": "1"}
+def environment(server: str | None) -> dict[str, str]:
+    """A reader's: the commands are on the PATH, and a server is named; without one, theirs is the embedded server."""
+    named = {} if server is None else {"TEMPOTASK_DB": server}
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("TEMPOTASK_")}
+    return {**mine, **named, "PATH": f"{BIN}{os.pathsep}{mine['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
