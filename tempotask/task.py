@@ -6,16 +6,17 @@ import inspect
 import os
 import sys
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from functools import cached_property
 from types import FrameType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 import msgspec
 from msgspec import UNSET
 
-from tempotask.errors import InvalidOptions, InvalidPayload
+from tempotask.errors import InvalidOptions, InvalidPayload, TempoTaskError
 from tempotask.job import Context, Job, JobHandle
+from tempotask.mapping import Flow
 from tempotask.names import check_name
 from tempotask.options import DEFAULTS, CallFields, JobOptions, merged
 from tempotask.store.records import NIL
@@ -138,6 +139,75 @@ class Task(Generic[D, R]):
         """`enqueue`, to be awaited."""
         manager = self._registered()
         return await manager._client.apart(manager._producer.enqueue, self.queue, self.name, data, options or None)
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[D],
+        *,
+        ordered: bool = False,
+        in_flight: int | None = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> Generator[R, None, None]: ...
+    @overload
+    def map(
+        self,
+        inputs: Iterable[D],
+        *,
+        ordered: bool = False,
+        in_flight: int | None = None,
+        on_error: Literal["yield"],
+    ) -> Generator[R | TempoTaskError, None, None]: ...
+    def map(
+        self, inputs: Iterable[D], *, ordered: bool = False, in_flight: int | None = None, on_error: str = "raise"
+    ) -> Generator[Any, None, None]:
+        """The results of a job for each of the inputs, as they finish, or with `ordered` in the order of the inputs.
+
+        Lazy on both sides: an input is read when there is room for it, and nothing begins before the first result is
+        asked for. `in_flight`: inputs at most that are read and whose results are not yielded; if left out, some
+        thousands, fewer if they are large. Inputs that are no collection are read in a thread of their own, since that
+        may take time. `on_error`: "raise" the first error, or "yield" errors (`JobFailed` and the like) in the place of
+        results. When the generator ends early, closed or by an error, what has not started is cancelled.
+
+        Raises:
+            InvalidOptions: what makes no sense; the rest when results are asked for:
+            What `JobHandle.result` raises, InvalidPayload: for an input, unless errors are yielded.
+            What reading the inputs raises; ServerUnavailable, ServerFull: the server does not take them.
+        """
+        return self._flow(inputs, ordered=ordered, in_flight=in_flight).results(on_error)
+
+    @overload
+    def amap(
+        self,
+        inputs: Iterable[D] | AsyncIterable[D],
+        *,
+        ordered: bool = False,
+        in_flight: int | None = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> AsyncGenerator[R, None]: ...
+    @overload
+    def amap(
+        self,
+        inputs: Iterable[D] | AsyncIterable[D],
+        *,
+        ordered: bool = False,
+        in_flight: int | None = None,
+        on_error: Literal["yield"],
+    ) -> AsyncGenerator[R | TempoTaskError, None]: ...
+    def amap(
+        self,
+        inputs: Iterable[D] | AsyncIterable[D],
+        *,
+        ordered: bool = False,
+        in_flight: int | None = None,
+        on_error: str = "raise",
+    ) -> AsyncGenerator[Any, None]:
+        """`map`, for `async for`; the inputs may be an async iterable, which is read in the event loop."""
+        return self._flow(inputs, ordered=ordered, in_flight=in_flight).aresults(on_error)
+
+    def _flow(self, inputs: Iterable[D] | AsyncIterable[D], *, ordered: bool, in_flight: int | None) -> Flow:
+        producer = self._registered()._producer
+        return Flow(producer, self.queue, self.name, inputs, ordered=ordered, in_flight=in_flight)
 
     def __call__(self, job: Job[D], ctx: Context[Any]) -> R | Awaitable[R]:
         """Calls the handler, here and now: for tests, and for handlers that share work."""

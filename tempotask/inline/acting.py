@@ -50,6 +50,11 @@ class InlineActing(Acting):
         """Cancels all such jobs that wait; how many."""
         return sum(self._memory.cancel(found.id) for found in self._those(wanted))
 
+    def cancel_begun_with(self, beginning: str, queue: str) -> int:
+        """Cancels the jobs of a queue whose ids begin so, and that wait; how many."""
+        waiting = self._those(Filter(queue, "waiting"))
+        return sum(self._memory.cancel(found.id) for found in waiting if found.id.startswith(beginning))
+
     def delete_all(self, wanted: Filter) -> int:
         """Deletes all such jobs; how many."""
         ids = {found.id for found in self._those(wanted) if found.status not in FINISHED and self.cancel(found.id)}

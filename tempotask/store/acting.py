@@ -124,6 +124,13 @@ class Acting:
         """Cancels all such jobs that have not finished; how many."""
         return self._sweep("cancel", wanted)
 
+    def cancel_begun_with(self, beginning: str, queue: str) -> int:
+        """Cancels the jobs of a queue whose ids begin so, and that no worker has; how many."""
+        wanted = Filter(queue)
+        places = [place for place in self._places(wanted) if place[0] != "claims"]
+        # No id has a space in it: act.lua takes one at the end for "and so on".
+        return sum(self._walk("cancel", place, wanted, f"{beginning} ") for place in places)
+
     def delete_all(self, wanted: Filter) -> int:
         """Deletes all such jobs; how many."""
         return self._sweep("delete", wanted) + self._revising.all(wanted, again=False)
@@ -174,7 +181,7 @@ class Acting:
             terms = (action, id, wanted.queue or "", wanted.name or "", *self._store.limits, KEEP_MS, self._kept)
             number, following = self._store.change("act", *terms, *_around(action, self._store.now()), *place)
             acted += int(number)
-            if following == b"" or (id and acted):
+            if following == b"" or (id and acted and not id.endswith(" ")):
                 return acted
             # What to replace by where to go on: a set and a list are named before it.
             at = 1 if place[0] == "parked" else 2

@@ -167,6 +167,10 @@ class Outcomes:
         if first:
             self._submit(self._ask_all)
 
+    def ask_later(self, wait: Wait) -> None:
+        """Has the listener ask, after a pause, for what this wait still misses by then."""
+        self._check_later(wait)
+
     def close(self) -> None:
         """Ends the listener, and every wait with `ServerUnavailable`."""
         with self._lock:

@@ -5,10 +5,10 @@
 --
 -- KEYS  the ring
 -- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, 'cancel' | 'delete' | 'pause' |
---       'resume', id, queue, name (each '' for any), most outcomes, most bytes of them, how long a cancelled job's
---       outcome is kept, how many cancelled jobs a queue's history keeps, then what is written around records: outcome
---       begin, outcome end (an `Outcome` but for queue and name), page begin (a `Page` up to its jobs), job begin, job
---       end (a `Finished` but for its record), then the place:
+--       'resume', id (with a space behind it: what ids begin with), queue, name (each '' for any), most outcomes, most
+--       bytes of them, how long a cancelled job's outcome is kept, how many cancelled jobs a queue's history keeps, then
+--       what is written around records: outcome begin, outcome end (an `Outcome` but for queue and name), page begin (a
+--       `Page` up to its jobs), job begin, job end (a `Finished` but for its record), then the place:
 --       'list', key, elements passed from the tail, elements to look at
 --       'set', 'due' | 'retries', members passed from the last, members to look at
 --       'parked', cursor ('' with an id), how many, kinds: of `W`, `D` and `R` those that count
@@ -37,7 +37,8 @@ do
     at_least(20)
     whole_or_nothing(ARGV[18])
     whole(ARGV[19])
-    if action == 'pause' or (ARGV[18] == '' and ARGV[5] == '') then refuse('no such place') end
+    local one = ARGV[5] ~= '' and string.sub(ARGV[5], -1) ~= ' '
+    if action == 'pause' or (ARGV[18] == '' and not one) then refuse('no such place') end
   elseif place ~= 'claims' or #ARGV < 19 or action == 'pause' or action == 'resume' then
     refuse('no such place')
   end
@@ -53,10 +54,14 @@ local outcome_begin, outcome_end, page_begin, job_begin, job_end = unpack(ARGV, 
 -- A call acts on so many jobs at most: finding a place in the middle of a list takes a while.
 local MOST = 100
 
+-- What ids begin with, if those of several jobs are meant; no id has a space in it.
+local beginning = string.match(id, '^(.*) $')
+
 local function fits(record)
-  if record == '' or (id ~= '' and not string.find(record, id, 1, true)) then return false end
+  if record == '' or (id ~= '' and not string.find(record, beginning or id, 1, true)) then return false end
   local _, own, own_queue, _, at = head(record)
-  if (id ~= '' and own ~= id) or (queue ~= '' and own_queue ~= queue) then return false end
+  if beginning and sub(own, 1, #beginning) ~= beginning then return false end
+  if (id ~= '' and not beginning and own ~= id) or (queue ~= '' and own_queue ~= queue) then return false end
   if name == '' then return true end
   local from, stop = span(record, at)
   return from ~= nil and sub(record, from, stop - 1) == name
@@ -238,7 +243,7 @@ end
 
 function places.parked(cursor, number, kinds)
   local key, entries, following = P .. 'parked', {}, '0'
-  if id ~= '' then
+  if id ~= '' and not beginning then
     entries = { id, call('HGET', key, id) or nil }
   else
     local reply = call('HSCAN', key, cursor, 'COUNT', number)
