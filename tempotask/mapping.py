@@ -29,9 +29,10 @@ from msgspec import UNSET, Raw
 from tempotask import payload
 from tempotask.durations import patience
 from tempotask.errors import InvalidOptions, ServerUnavailable, TempoTaskError
-from tempotask.inputs import inputs_of
+from tempotask.inputs import Wake, inputs_of
 from tempotask.options import GivenOptions, JobOptions, whole
 from tempotask.store.addition import Addition, NewJob
+from tempotask.store.outcomes import BROKEN
 from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, decode_outcome, encode
 
 if TYPE_CHECKING:
@@ -80,16 +81,13 @@ class _Held(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Chunk:
-    """Jobs that were added by one call, and the waiting for them."""
+    """Jobs that were added by one call, and the waiting for them. It is small: `Outcomes` may hold it for a minute."""
 
-    __slots__ = ("__weakref__", "_touched", "_wake", "addition", "asked", "ids", "left", "wait")
+    __slots__ = ("_touched", "_wake", "left", "wait")
 
-    def __init__(self, call: str, touched: deque[_Chunk], wake: Any) -> None:
-        self.addition = Addition(call)
-        self.ids: list[str] = []
-        self.left = 0
+    def __init__(self, jobs: int, touched: deque[_Chunk], wake: Wake) -> None:
+        self.left = jobs
         """How many have not ended."""
-        self.asked = False
         self.wait: Wait
         self._touched = touched
         self._wake = wake
@@ -201,6 +199,8 @@ class Flow:
         """Of them, those whose results were handed out."""
         self._handing: list[str] = []
         """Ids of those that were handed out last, and count as in flight until more is asked for."""
+        self._taken: list[str] = []
+        """Ids of those whose outcomes nobody needs any more."""
         self._held: dict[str, _Held] = {}
         self._chunks: set[_Chunk] = set()
         self._unasked: deque[_Chunk] = deque()
@@ -321,6 +321,8 @@ class Flow:
                 self._stream.close()
 
     def _let_go(self) -> None:
+        self._taken += self._handing
+        self._forget()
         self._answered()
         if self._held:
             self._client.acting.cancel_begun_with(f"{self.ids}-", self.queue)
@@ -350,8 +352,18 @@ class Flow:
 
     def _make_room(self) -> None:
         """What was handed out last has been taken."""
+        self._taken += self._handing
         self._handing.clear()
+        if len(self._taken) >= THOUSAND:
+            self._forget()
         self._inputs.allow(self.handed + self.in_flight)
+
+    def _forget(self) -> None:
+        """Lets go of outcomes: millions of them would fill the server. Tried once: else they go when they expire."""
+        taken, self._taken = self._taken, []
+        with contextlib.suppress(*BROKEN):
+            for first in range(0, len(taken), THOUSAND):
+                self._client.store.once("forget", *taken[first : first + THOUSAND])
 
     def _room(self) -> int:
         room = self.in_flight - (self.read - self.handed) - len(self._handing)
@@ -364,19 +376,18 @@ class Flow:
         room = self._room()
         if room <= 0 or self._inputs.ended or (room < self.in_flight // 4 and self._sent_at + PAUSE > time.monotonic()):
             return
-        chunk = _Chunk(self._client.store.new_call(), self._touched, self._bell.ring)
-        self._make(chunk, min(room, self._size))
-        if not chunk.ids:
+        addition = Addition(self._client.store.new_call())
+        ids = self._make(addition, min(room, self._size))
+        if not ids:
             return
         self._size = min(THOUSAND, self._size * 2)
-        outcomes = self._client.outcomes
-        chunk.left = len(chunk.ids)
-        chunk.wait = outcomes.begin(chunk.ids, chunk.notify, True)
+        outcomes, chunk = self._client.outcomes, _Chunk(len(ids), self._touched, self._bell.ring)
+        chunk.wait = outcomes.begin(ids, chunk.notify, True)
         self._chunks.add(chunk)
         self._answered()
         assert self._stream is not None
         self._under_way = True
-        self._stream.send(chunk.addition)
+        self._stream.send(addition)
         if self._given:
             self._client.reruns += 1
         self._unasked.append(chunk)
@@ -384,14 +395,14 @@ class Flow:
         outcomes.ask_later(chunk.wait)
         self._sent_at = time.monotonic()
 
-    def _make(self, chunk: _Chunk, most: int) -> None:
-        """Reads inputs, and makes jobs of them. Those that can't be sent have finished."""
-        kind, now, addition, prefix = self._kind, self._client.store.now(), chunk.addition, f"{self.ids}-"
+    def _make(self, addition: Addition, most: int) -> list[str]:
+        """Reads inputs, and makes jobs of them, whose ids it returns. Those that can't be sent have finished."""
+        kind, now, prefix = self._kind, self._client.store.now(), f"{self.ids}-"
         queue, name, priority, run = self.queue, self.name, kind.priority, kind.run
         due = kind.due if kind.delay is None else now + kind.delay
         plain = not self._given and (due is None or due <= now)
         largest, group, first = self._producer._largest, None, self._bytes
-        jobs: list[NewJob] = []
+        jobs, ids = list[NewJob](), list[str]()
         for index, data in self._inputs.some(most):
             id, order = f"{prefix}{index}", self.read
             self.read = order + 1
@@ -408,7 +419,7 @@ class Flow:
             raw = NIL if encoded == b"\xc0" else Raw(encoded)
             record = Record("", id, queue, priority, name, now, 0, raw, run)
             self._held[id] = _Held(order, index, id, data, size)
-            chunk.ids.append(id)
+            ids.append(id)
             self._bytes += size
             if plain and size <= OUTSIDE_BYTES:
                 if group is None:
@@ -421,6 +432,7 @@ class Flow:
                 break
         for job in jobs:
             addition.add(job)
+        return ids
 
     def _answered(self) -> None:
         """Reads what the server said of the last chunk."""
