@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+from tempotask.pool.failure import describe
 from tempotask.pool.run import Hand
 from tempotask.pool.saying import Said, Saying
 
@@ -22,8 +23,8 @@ class Early:
     1. settles what was finished before a long job;
     2. tells that it runs, and from then on what it says.
 
-    `hand` gives the batch in hand, `settle` and `tell` talk to the server. While a handler holds the interpreter, this
-    thread waits too.
+    `hand` gives the batch in hand, `settle` and `tell` talk to the server, `say` to whoever reads the log. While a
+    handler holds the interpreter, this thread waits too.
     """
 
     def __init__(
@@ -32,11 +33,15 @@ class Early:
         saying: Saying,
         settle: Callable[[Hand, int], None],
         tell: Callable[[Hand, int, Said], None],
+        say: Callable[[str], None],
     ) -> None:
         self._hand = hand
         self._saying = saying
         self._settle = settle
         self._tell = tell
+        self._say = say
+        self._wrong = ""
+        """What went wrong last, and was said."""
         self._busy = threading.Event()
         # Its `put` may be called by a signal handler, at any moment.
         self._hurry: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -80,10 +85,19 @@ class Early:
             idle = 0
             finished = len(hand.runs)
             if (hurried or seen == (hand, finished)) and finished < len(hand.batch.records):
-                # Whatever goes wrong here, the next turn carries it again.
-                with contextlib.suppress(Exception):
+                try:
                     self._one_takes_long(hand, finished)
+                except Exception as error:
+                    self._goes_wrong(error)
             seen = (hand, finished)
+
+    def _goes_wrong(self, error: Exception) -> None:
+        """The next turn carries it again. It is said once: it may go wrong at every look."""
+        failure = describe(error)
+        wrong = f"{failure.type}: {failure.message}"
+        if wrong != self._wrong:
+            self._wrong = wrong
+            self._say(f"what is finished before a long job is settled with its batch only: {wrong}")
 
     def _one_takes_long(self, hand: Hand, index: int) -> None:
         if hand.acknowledged < index:

@@ -94,7 +94,7 @@ class Worker:
         self._weighed = manager.options.max_memory is not None
         self._hand: Hand | None = None
         self._turning = threading.Lock()
-        self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell)
+        self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell, _say)
         self._listened = -LISTENED
         self._waiting = False
         self._unwatched = True

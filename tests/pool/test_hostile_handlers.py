@@ -211,3 +211,10 @@ def test_who_waited_for_a_job_that_nobody_knows_leaves_nothing_on_the_server(ben
     with pytest.raises(JobNotFound):
         bench.manager.handle("nobody").result(timeout=LONG)
     assert check(bench.store) == []
+
+
+def test_what_goes_wrong_beside_a_long_job_is_said_once_and_does_it_no_harm(bench: Bench) -> None:
+    start(bench)
+    assert ask(bench, "can_not_be_looked_at") == "looked at"
+    assert bench.supervisors[0].stop() == 0
+    assert len(bench.supervisors[0].about("is settled with its batch only: RuntimeError: no look")) == 1

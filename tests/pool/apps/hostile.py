@@ -8,12 +8,14 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from typing import Any, NoReturn
 
 from chores import GATE, tell
 
 from tempotask import Context, Job, QueueManager
+from tempotask.pool.saying import Saying
 from tempotask.pool.worker import Worker
 
 tempotask = QueueManager.init(ctx=dict)
@@ -176,3 +178,18 @@ def writes_everywhere(job: Job[bytes], ctx: Context[Any]) -> str:
         except OSError:
             continue
     return "written"
+
+
+@tempotask.task(queue="q")
+def can_not_be_looked_at(job: Job[Any], ctx: Context[Any]) -> str:
+    """Whoever looks what it says while it runs is not answered; at the fifth time it ends."""
+    looked = threading.Semaphore(0)
+
+    def look(saying: Saying) -> NoReturn:
+        looked.release()
+        raise RuntimeError("no look")
+
+    Saying.look = look  # type: ignore[method-assign]
+    for _ in range(5):
+        looked.acquire()
+    return "looked at"
