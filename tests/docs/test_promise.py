@@ -104,11 +104,12 @@ COMMANDS = {
     "check": "--repair",
     "server": "",
     "stacks": "",
+    "top": "--once",
     "run-here": "--app",
 }
 OF_EVERY_COMMAND = "--db --namespace --json"
 OF_THE_SUPERVISOR = "--db --namespace --concurrency --drain --lease --grace --log-format"
-TO_COME = ("map", "top")
+TO_COME = ("map",)
 
 
 def each(names: dict[str, str]) -> list[tuple[str, str]]:
