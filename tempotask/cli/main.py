@@ -31,8 +31,9 @@ from tempotask.cli.run_here import run_here
 from tempotask.cli.schedules import schedules
 from tempotask.cli.server import server
 from tempotask.cli.stacks import stacks
+from tempotask.cli.top import top
 
-LATER = ("map", "top")
+LATER = ("map",)
 """Commands that are promised and not built yet."""
 
 
@@ -59,7 +60,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(queues, jobs, job, logs, events, schedules, check, server, stacks),
+    *(queues, jobs, job, logs, events, schedules, check, server, stacks, top),
     *(enqueue, publish, pause, resume, retry, cancel, delete, run_here),
 ):
     cli.add_command(_command)

@@ -64,6 +64,9 @@ class House(Protocol):
     def show_stacks(self, key: str) -> None:
         """Whoever waits at that list is to get the workers' stacks."""
 
+    def tell_standing(self, seconds: float) -> None:
+        """Somebody looks how the workers stand."""
+
 
 class Housekeeper:
     """Keeps one supervisor registered, under the id of `supervisor`; see the module's page."""
@@ -169,6 +172,8 @@ class Housekeeper:
                 self._house.steal()
             case b"stacks" if value.startswith(b"stacks:"):
                 self._house.show_stacks(value.decode())
+            case b"look":
+                self._house.tell_standing(float(value) / 1000)
             case _:
                 raise ValueError("there is no such order")
 

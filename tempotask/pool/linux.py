@@ -116,6 +116,21 @@ def has_ended(pid: int, born: int) -> bool:
     return False  # it is there, and /proc hides it
 
 
+def cpu_seconds(pid: int) -> float:
+    """Seconds of the processor that a process has used, without its children; 0 when there is none of that pid."""
+    if stat := _stat(pid):
+        return (int(stat[11]) + int(stat[12])) * TICK_NS / 1e9
+    if _LINUX:
+        return 0.0
+    import psutil
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
 def resident(pid: int) -> int:
     """Bytes of memory that a process holds (RSS), what it shares with others too; 0 when there is none of that pid."""
     try:

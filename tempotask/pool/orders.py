@@ -4,8 +4,9 @@
     cancel <worker> <turn> <index> <record>    the job of that index was cancelled: the server holds it no more
     steal                                      a queue was paused: what has not started goes back
     stacks <key>                               the Python stacks of the workers are to be pushed to that list
+    look <ms>                                  for so long it is to be told every second how the workers stand
 
-Scripts leave the first three, `tempotask stacks` the last.
+Scripts leave the first three, `tempotask stacks` and `tempotask top` the last two.
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ from tempotask.pool.pool import UnifiedWorkerPool
 from tempotask.pool.report import AppReport
 from tempotask.pool.settings import Settings
 from tempotask.pool.stacks import Stacks
+from tempotask.pool.standing import Standings
+from tempotask.pool.watch import Watch
 from tempotask.store.connect import resolve
 from tempotask.store.store import Limits, Store
 
@@ -77,6 +79,7 @@ class Supervisor:
         self._clerk: Clerk
         self._housekeeper: Housekeeper
         self._stacks: Stacks
+        self._standings: Standings
 
     # -- the loop
 
@@ -214,6 +217,7 @@ class Supervisor:
         settings = self._settings
         lease = settings.lease or self._options.lease
         self._housekeeper = Housekeeper(self._clerk, self, lease, settings.application)
+        self._standings = Standings(self._clerk, self.after, self._watches)
         self._selector.register(self._clerk, selectors.EVENT_READ, self._clerk.deliver)
 
         def first_talk() -> TempoTaskError | str:
@@ -347,7 +351,14 @@ class Supervisor:
 
     def show_stacks(self, key: str) -> None:
         """Pushes the workers' stacks to that list, in a moment."""
-        self._stacks.show(key, [watch for generation in self._generations for watch in generation.watches])
+        self._stacks.show(key, self._watches())
+
+    def tell_standing(self, seconds: float) -> None:
+        """Tells every second how the workers stand, for so many seconds."""
+        self._standings.look(self._housekeeper.supervisor, seconds)
+
+    def _watches(self) -> list[Watch]:
+        return [watch for generation in self._generations for watch in generation.watches]
 
     # -- 6. stopping
 

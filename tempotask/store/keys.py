@@ -26,6 +26,7 @@ TABLE = {
     "supervisors": "hash: supervisor -> its registration (host, boot, process, tasks)",
     "leases": "hash: supervisor -> the millisecond its lease runs out, or `swept`",
     "orders:<supervisor>": "list: what a supervisor is told",
+    "standing:<supervisor>": "string: how its workers stand, told every second while somebody looks (standing.py)",
     "stacks:<question>": "list: what supervisors answer to `tempotask stacks`, for a minute",
     "ids": "hash: ids that users gave, of jobs that have not finished -> queue",
     "calls:<second>": "hash: calls of that second -> their answers (once.lua)",

@@ -51,7 +51,7 @@ SCRIPTS = {
         *("schedule", "unschedule", "fire", "firings"),
         *("say", "listen"),
         *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend", "pause", "act", "revise"),
-        *("rights", "format"),
+        *("rights", "format", "overview"),
     )
 }
 

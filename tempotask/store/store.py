@@ -29,7 +29,7 @@ from tempotask.store.script import Argument, packed, text
 from tempotask.store.settlement import Settlement
 from tempotask.store.wire import Lost, Wire
 
-LOOKING = ("ask", "find", "listen", "quiet", "snapshot", "unwait")
+LOOKING = ("ask", "find", "listen", "overview", "quiet", "snapshot", "unwait")
 """Scripts that leave no job, supervisor or schedule behind."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]

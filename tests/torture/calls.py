@@ -22,6 +22,7 @@ from tempotask import JobHandle, Repeat
 from tempotask.pool import firing
 from tempotask.pool.leases import boot_id
 from tempotask.pool.leases import register as register_supervisor
+from tempotask.store import overview as standings
 from tempotask.store.check import check
 from tempotask.store.connect import Server
 from tempotask.store.records import Registration
@@ -200,6 +201,14 @@ def quiet(book: Book) -> None:
         book.store.quiet()
 
 
+def overview(book: Book) -> None:
+    marks = dict.fromkeys(QUEUES, "0/0")
+    for _ in range(20):
+        seen = standings.overview(book.store, QUEUES, marks, 10)
+        marks = {queue.name: queue.mark for queue in seen.queues}
+        book.right([queue.name for queue in seen.queues], list(QUEUES), "overview")
+
+
 def snapshot(book: Book) -> None:
     for _ in range(10):
         take(book.store, MOST)
@@ -294,7 +303,7 @@ def _waiting(world: World) -> Callable[[str], int]:
 
 CALLS: dict[str, Callable[[Book], None]] = {
     **{call.__name__: call for call in (enqueue, turn, give_back, sweep, register, renew, ask, unwait, say, listen)},
-    **{call.__name__: call for call in (find, quiet, snapshot, mend, pause, act, revise, schedule, fire)},
+    **{call.__name__: call for call in (find, quiet, overview, snapshot, mend, pause, act, revise, schedule, fire)},
     **{call.__name__: call for call in (firings, rights)},
     "leave": register,
     "unschedule": schedule,

@@ -10,7 +10,7 @@ import tempotask
 
 ROOT = Path(tempotask.__file__).parent
 LAYERS = (
-    ("cli", "pytest_plugin"),
+    ("cli", "top", "pytest_plugin"),
     ("inline",),
     (
         *("manager", "calls", "client", "declaration", "events", "feeder", "futures", "jobs", "launch", "own_pool"),
