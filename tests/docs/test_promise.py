@@ -44,6 +44,7 @@ TALKING = {
 """What talks to the server, and has an awaitable twin."""
 OTHERS = {
     "QueueManager": "init task register_job handle get_jobs_list on start join stop run __aenter__ __aexit__ __enter__",
+    "Task": "map amap",
     "JobHandle": "id queue name created wait __await__",
     "Job": "id name queue data attempt priority enqueued_at parent token cancelled logger progress",
     "Context": "app",
@@ -68,6 +69,8 @@ PARAMETERS = {
     "Context.enqueue": "name queue data options on_success",
     "Context.publish": "name queues data options on_success",
     "Task": "name queue handler options description",
+    "Task.map": "inputs ordered in_flight on_error",
+    "Task.amap": "inputs ordered in_flight on_error",
     "JobHandle.result": "timeout",
     "JobHandle.wait": "timeout",
     "JobHandles.results": "timeout",
@@ -108,7 +111,7 @@ COMMANDS = {
     "run-here": "--app",
 }
 OF_EVERY_COMMAND = "--db --namespace --json"
-OF_THE_SUPERVISOR = "--db --namespace --concurrency --drain --lease --grace --log-format"
+OF_THE_SUPERVISOR = "--db --namespace --concurrency --drain --lease --grace --log-format --pin --nice"
 TO_COME = ("map",)
 
 
@@ -135,8 +138,11 @@ SHOWN = [
     *("created", "wait", "await", *TALKING["JobHandle"].split(), "results", "as_completed"),
     *(f"{name}=" for name in (*OF_A_JOB.split(), *PARAMETERS["QueueManager.init"].split())),
     *(f"{name}=" for call in ("Repeat", "Retry") for name in PARAMETERS[call].split()),
+    *("ordered=", "in_flight=", "on_error="),
     *(f'"{name}"' for name in (*OF_AN_APPLICATION.split(), *EVENTS.split(), *STATUSES.split())),
     *(
+        "map(",
+        "amap(",
         "job.progress",
         "job.logger",
         "job.cancelled",
@@ -220,7 +226,7 @@ def test_the_supervisor_has_its_options() -> None:
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_every_function_and_option_has_an_example_that_runs(name: str) -> None:
-    assert re.search(rf"(?<!\w){re.escape(name)}" + ("" if name.endswith("=") else r"(?!\w)"), TYPED)
+    assert re.search(rf"(?<!\w){re.escape(name)}" + ("" if name[-1] in "=(" else r"(?!\w)"), TYPED)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
