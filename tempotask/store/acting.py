@@ -56,6 +56,16 @@ class Acting:
         """Whether it will not run, or run no further; a finished one stays as it is."""
         return self._act_on("cancel", id)
 
+    def withdraw(self, id: str) -> bool:
+        """Cancels a job that no worker has yet; whether it will not run. One that a worker has is left to it."""
+        for _ in range(LOOKS):
+            found = look.find(self._store, id)
+            if found is None or found.record is None or found.status not in ("waiting", "delayed"):
+                return found is not None and found.status == "cancelled"
+            if self._walk("cancel", found.place, Filter(found.record.queue), id) > 0:
+                return True
+        return False
+
     def pause(self, id: str) -> bool:
         """Whether that changed anything: a waiting or delayed job then stays so until it is resumed."""
         return self._act_on("pause", id)

@@ -1,0 +1,170 @@
+"""What an executor and its workers tell each other: how a worker begins, calls, and what came of them."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from tempotask.errors import InvalidPayload, JobCancelled, JobFailed, JobTimeout, WorkerCrashed
+from tempotask.pickled import Signer
+from tempotask.store.outcomes import Ending
+from tempotask.store.records import UNREADABLE, Failure, decode_outcome
+
+VARIABLE = "TEMPOTASK_CALLS"
+"""The variable in which workers find their `Beginning`, as JSON."""
+APPLICATION = "tempotask.calls:tempotask"
+QUEUE, PLAIN, PICKLED = "calls", "call", "pickled"
+"""The queue of all calls, and the two tasks."""
+LARGEST = 256 * 2**20
+"""Bytes of a call, and of an answer."""
+
+
+class Beginning(msgspec.Struct):
+    """How the workers of an executor begin."""
+
+    main: dict[str, str] = {}
+    """How `multiprocessing` has the main module of the starting program imported again."""
+    arguments: list[str] = []
+    """Its command line."""
+    modules: list[str] = []
+    """What is worth importing once, before workers are forked."""
+    initializer: bytes = b""
+    """A signed call, made once in each worker."""
+    initializer_is_pickled: bool = False
+
+
+class Call(msgspec.Struct, array_like=True):
+    """A call as plain data: `module:name`, and what it is called with."""
+
+    target: str
+    arguments: list[Any]
+    keywords: dict[str, Any] = {}
+
+
+class Raised(msgspec.Struct, array_like=True):
+    """What a function raised, as plain data."""
+
+    module: str
+    name: str
+    """Where its type is found."""
+    failure: Failure
+    """As text."""
+    arguments: bytes | None = None
+    """Encoded, if they are plain and not large."""
+    pickled: bytes | None = None
+    """The exception itself, signed, if it can be pickled and calls are."""
+    breaks: bool = False
+    """Whether no worker can begin, since an initializer raised it."""
+
+
+class Answer(msgspec.Struct, array_like=True):
+    """What came of a call: a value (plain, or pickled and signed), or what was raised."""
+
+    value: Any
+    raised: Raised | None = None
+
+
+def value_answer(encoded: bytes) -> Raw:
+    """An `Answer` that has just a value, which is encoded already."""
+    return Raw(b"\x91" + encoded)
+
+
+def purpose_of_call(namespace: str) -> str:
+    """What the signature of a call covers besides it."""
+    return f"call {namespace}"
+
+
+def purpose_of_answer(id: str) -> str:
+    """What the signature of an answer covers besides it."""
+    return f"answer {id}"
+
+
+class Reader:
+    """Reads endings of calls, in the program that made them. `signer`: if its calls are pickled."""
+
+    def __init__(self, signer: Signer | None) -> None:
+        self._signer = signer
+        self._decode = msgspec.msgpack.Decoder(Answer).decode
+
+    def read(self, id: str, ending: Ending) -> tuple[Any, BaseException | None, bool]:
+        """The value, or the error; and whether that breaks the executor. Raises nothing."""
+        if not isinstance(ending, bytes):
+            return None, ending, False
+        outcome = decode_outcome(ending)
+        if outcome.status == "completed":
+            try:
+                answer = self._decode(outcome.result)
+                if answer.raised is not None:
+                    return None, self._error(id, answer.raised), answer.raised.breaks
+                return answer.value if self._signer is None else self._loaded(id, answer.value), None, False
+            except (InvalidPayload, *UNREADABLE) as error:
+                return None, error, False
+        failure = outcome.failure
+        if outcome.status == "cancelled" or failure is None:
+            return None, JobCancelled(f"call {id} was cancelled"), False
+        return None, _failed(id, failure), False
+
+    def _loaded(self, id: str, signed: Any) -> Any:
+        assert self._signer is not None
+        body = self._signer.body(signed, purpose_of_answer(id)) if isinstance(signed, bytes) else b""
+        try:
+            return pickle.loads(body)
+        except BaseException as error:
+            # Also SystemExit: it is what somebody's pickle does, and not the end of a thread of ours.
+            raise InvalidPayload(f"the result can't be unpickled: {type(error).__name__}: {error}") from error
+
+    def _error(self, id: str, raised: Raised) -> BaseException:
+        """The exception itself if it was pickled, else one like it; else `JobFailed`."""
+        failure = raised.failure
+        if raised.pickled is not None and self._signer is not None:
+            error = self._loaded(id, raised.pickled)
+            if isinstance(error, BaseException):
+                error.__cause__ = _remote(failure.traceback)
+                return error
+        text = JobFailed(id, failure.type, failure.message, failure.traceback)
+        again = _like(raised)
+        if again is None:
+            return text
+        again.__cause__ = text
+        return again
+
+
+def _remote(traceback: str) -> BaseException:
+    """What shows where an exception was raised, as `ProcessPoolExecutor` does."""
+    from concurrent.futures import process
+
+    remote: Any = process._RemoteTraceback
+    shown: BaseException = remote(f'\n"""\n{traceback}"""')
+    return shown
+
+
+def _like(raised: Raised) -> BaseException | None:
+    """An exception of the same type with the same arguments; None if this program has not imported that type, or it
+    can't be made so."""
+    home = sys.modules.get("__main__" if raised.module == "__mp_main__" else raised.module)
+    kind: Any = home
+    for part in raised.name.split("."):
+        kind = getattr(kind, part, None)
+    if raised.arguments is None or not isinstance(kind, type) or not issubclass(kind, BaseException):
+        return None
+    try:
+        error: BaseException = kind(*msgspec.msgpack.decode(raised.arguments))
+    except Exception:
+        # Made of other arguments than those that it keeps.
+        return None
+    return error
+
+
+def _failed(id: str, failure: Failure) -> BaseException:
+    """The error of a call that has no answer: its process died, or it was refused."""
+    known: dict[str, type[JobFailed]] = {"JobTimeout": JobTimeout, "WorkerCrashed": WorkerCrashed}
+    text = known.get(failure.type, JobFailed)(id, failure.type, failure.message, failure.traceback)
+    if failure.type != "InvalidPayload":
+        return text
+    refused = InvalidPayload(failure.message)
+    refused.__cause__ = text
+    return refused

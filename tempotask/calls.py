@@ -1,0 +1,203 @@
+"""The application of an executor's workers: one task that calls plain functions, one that calls what was pickled.
+
+All calls are signed, also those that are plain data: who can write to the server can't have functions of his choice
+called. What a function raises is the call's answer, as a value is: a job fails only where there is no answer, when its
+process died say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from concurrent.futures import _base
+from typing import Any
+
+import msgspec
+
+from tempotask import payload, pickled
+from tempotask.answers import (
+    LARGEST,
+    PICKLED,
+    PLAIN,
+    QUEUE,
+    VARIABLE,
+    Answer,
+    Beginning,
+    Call,
+    Raised,
+    purpose_of_answer,
+    purpose_of_call,
+    value_answer,
+)
+from tempotask.errors import InvalidPayload
+from tempotask.functions import found
+from tempotask.job import Context, Job
+from tempotask.manager import QueueManager
+from tempotask.options import JobOptions
+from tempotask.pool.failure import describe
+
+PLAIN_ARGUMENTS = 64 * 1024
+"""Bytes of an exception's arguments, at most: with more it arrives as text."""
+KEEP_ANSWER = 600.0
+"""Seconds that an answer can be asked for again, should it get lost on its way."""
+Made = tuple[Callable[..., Any], list[Any], dict[str, Any]]
+"""A call that can be made: the function, what to call it with."""
+
+
+class Callee:
+    """A worker's side of calls: checks, calls, answers. One is made in each worker, as its context."""
+
+    def __init__(self, beginning: Beginning, namespace: str) -> None:
+        self._signer = pickled.Signer(pickled.given_key())
+        self._purpose = purpose_of_call(namespace)
+        self._pid = os.getpid()
+        self._unfit: Answer | None = None
+        self._decode = msgspec.msgpack.Decoder(Call).decode
+        _print_as_it_is()
+        if beginning.initializer:
+            self._begin(beginning)
+
+    def _begin(self, beginning: Beginning) -> None:
+        try:
+            body = self._signer.body(beginning.initializer, self._purpose)
+            function, arguments, keywords = (_unpickled if beginning.initializer_is_pickled else self._plain)(body)
+            function(*arguments, **keywords)
+        except BaseException as error:
+            _base.LOGGER.critical("Exception in initializer:", exc_info=True)
+            raised = _raised(error)
+            raised.breaks = True
+            self._unfit = Answer(None, raised)
+
+    def call(self, signed: bytes) -> Any:
+        """Makes a plain call: an `Answer`.
+
+        Raises:
+            InvalidPayload: it was not signed with our key.
+        """
+        body = self._signer.body(signed, self._purpose)
+        if self._unfit is not None:
+            return self._unfit
+        try:
+            function, arguments, keywords = self._plain(body)
+            value = function(*arguments, **keywords)
+            try:
+                # Here, since what can't be encoded is the call's fault.
+                return value_answer(payload.to_bytes(value))
+            except payload.UNENCODABLE as error:
+                raise payload.refusal(value, error, "result") from None
+        except BaseException as error:
+            if os.getpid() != self._pid:
+                # A child that the function forked: it has no answer to give.
+                raise
+            return Answer(None, _raised(error))
+
+    def call_pickled(self, signed: bytes, id: str) -> Answer:
+        """Makes a pickled call, if pickles may be loaded here.
+
+        Raises:
+            InvalidPayload: they may not, or it was not signed with our key.
+        """
+        if not pickled.allowed():
+            raise InvalidPayload(
+                "pickled calls are refused here: start the supervisor with --allow-pickle, and with the key of the "
+                f"program that sends them in ${pickled.KEY}"
+            )
+        body = self._signer.body(signed, self._purpose)
+        if self._unfit is not None:
+            return self._unfit
+        purpose = purpose_of_answer(id)
+        try:
+            function, arguments, keywords = _unpickled(body)
+            return Answer(self._signer.dumps(function(*arguments, **keywords), purpose))
+        except BaseException as error:
+            if os.getpid() != self._pid:
+                raise
+            raised = _raised(error)
+            with contextlib.suppress(Exception):
+                whole = pickle.dumps(error, pickled.PROTOCOL)
+                # Many an exception can be pickled, and can't be made again of that.
+                pickle.loads(whole)
+                raised.pickled = self._signer.sign(whole, purpose)
+            return Answer(None, raised)
+
+    def _plain(self, body: bytes) -> Made:
+        call = self._decode(body)
+        return found(call.target), call.arguments, call.keywords
+
+
+def _unpickled(body: bytes) -> Made:
+    try:
+        function, arguments, keywords = pickle.loads(body)
+    except BaseException as error:
+        raise InvalidPayload(f"a worker can't unpickle the call: {type(error).__name__}: {error}") from error
+    return function, arguments, keywords
+
+
+def _raised(error: BaseException) -> Raised:
+    kind = type(error)
+    if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+        # Without our own frame, which called.
+        error.__traceback__ = error.__traceback__.tb_next
+    arguments = None
+    with contextlib.suppress(*payload.UNENCODABLE):
+        encoded = payload.to_bytes(error.args)
+        arguments = encoded if len(encoded) <= PLAIN_ARGUMENTS else None
+    return Raised(kind.__module__, kind.__qualname__, describe(error), arguments)
+
+
+class _AsItIs(io.TextIOWrapper):
+    """A text stream that workers leave alone: what a function prints looks as if it had been printed at home."""
+
+
+def _print_as_it_is() -> None:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if type(stream) is io.TextIOWrapper:
+            stream.flush()
+            setattr(sys, name, _AsItIs(stream.buffer, stream.encoding, stream.errors, line_buffering=True))
+
+
+def _import_for_all(beginning: Beginning) -> None:
+    """What workers need is imported once, and they share the memory."""
+    if beginning.main:
+        from multiprocessing import spawn
+
+        sys.argv[1:] = beginning.arguments
+        spawn.prepare(dict(beginning.main))
+    for module in beginning.modules:
+        # Whatever it raises, the call will raise it too, and tell who made it.
+        with contextlib.suppress(Exception, SystemExit):
+            importlib.import_module(module)
+
+
+def _handle_plain(job: Job[bytes], context: Context[Callee]) -> Any:
+    return context.app.call(job.data)
+
+
+def _handle_pickled(job: Job[bytes], context: Context[Callee]) -> Any:
+    return context.app.call_pickled(job.data, job.id)
+
+
+def _application() -> QueueManager[Callee]:
+    beginning = msgspec.json.decode(os.environ.get(VARIABLE, "{}"), type=Beginning)
+    _import_for_all(beginning)
+
+    def callee() -> Callee:
+        return Callee(beginning, manager.namespace)
+
+    manager: QueueManager[Callee] = QueueManager.init(
+        ctx=callee, options={"max_payload_bytes": LARGEST, "max_jobs_per_status": 0}
+    )
+    # A call whose process died is not made again: nobody knows how far it came.
+    options = JobOptions(attempts=1, max_crashes=1, keep_result=KEEP_ANSWER)
+    manager.register_job(name=PLAIN, queue=QUEUE, handler=_handle_plain, options=options)
+    manager.register_job(name=PICKLED, queue=QUEUE, handler=_handle_pickled, options=options)
+    return manager
+
+
+tempotask = _application()

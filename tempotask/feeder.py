@@ -1,0 +1,381 @@
+"""Feeder: the thread between an executor and its pool. It takes what has gathered, and sends it in bulk.
+
+    submit ──► gathered ──feeder──► the server ──► workers
+       ▲                                │
+     future ◄──────── listener ◄────────┘
+
+In its life it
+ 1. starts the pool, when the first call is there;
+ 2. sends calls by the thousand, the next while the server takes the last, and no more than keep the workers busy for a
+    moment: what has not been sent can be cancelled at once, and the server's memory is bounded;
+ 3. hands on what comes of them: the listener does that, in its own thread (store/outcomes.py);
+ 4. ends, when it is told to and nothing is left: the pool first, then its connections.
+
+A second thread watches the supervisor. When that ends, or never begins, all futures are told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import BrokenExecutor, Future, InvalidStateError
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, PENDING, RUNNING
+from functools import partial
+from typing import Any
+
+from msgspec import Raw
+
+from tempotask import payload
+from tempotask.answers import QUEUE, Beginning, Reader
+from tempotask.client import Client
+from tempotask.errors import JobCancelled, TempoTaskError
+from tempotask.own_pool import OwnPool
+from tempotask.producer import SUFFIXES, THOUSAND
+from tempotask.store.addition import Addition, NewJob
+from tempotask.store.lists import Filter
+from tempotask.store.outcomes import Ending, Wait
+from tempotask.store.records import OUTSIDE_BYTES, Record
+
+LEAST, MOST = 4, 16_384
+"""Calls at the server: for each worker at first, and in all at most."""
+QUICK = 0.2
+"""Seconds: when as many as may be at the server are done sooner than that, twice as many may."""
+
+
+class CallFuture(Future[Any]):
+    """The future of a call. It is `running` once `cancel` was refused: before, nobody has asked the server."""
+
+    def __init__(self, feeder: Feeder, call: bytes) -> None:
+        super().__init__()
+        self._feeder = feeder
+        self._call = call
+        self._id = ""
+
+    def cancel(self) -> bool:
+        """Whether it will not run: at once if it has not been sent, else the server is asked. One that a worker has
+        taken goes on."""
+        with self._condition:
+            if self._state != PENDING:
+                return self.cancelled()
+            id = self._id
+            if not id:
+                self._state = CANCELLED
+                self._condition.notify_all()
+        if not id:
+            self._invoke_callbacks()  # type: ignore[attr-defined]
+            return True
+        if self._feeder.withdraw(id):
+            self.withdrawn()
+            return self.cancelled()
+        with self._condition:
+            if self._state == PENDING:
+                self._state = RUNNING
+        return self.cancelled()
+
+    def send_as(self, id: str) -> bytes | None:
+        """The call, which is sent under this id from here on; None if it was cancelled."""
+        with self._condition:
+            if self._state == PENDING:
+                self._id = id
+                call, self._call = self._call, b""
+                return call
+        self.set_running_or_notify_cancel()
+        return None
+
+    def withdrawn(self) -> None:
+        """The server says that it was cancelled."""
+        with self._condition:
+            if self._state not in (PENDING, RUNNING):
+                return
+            self._state = CANCELLED_AND_NOTIFIED
+            for waiter in self._waiters:
+                waiter.add_cancelled(self)
+            self._condition.notify_all()
+        self._invoke_callbacks()  # type: ignore[attr-defined]
+
+    def end(self, value: Any, error: BaseException | None) -> None:
+        """What came of it. One that has ended already stays as it is."""
+        with contextlib.suppress(InvalidStateError):
+            if isinstance(error, JobCancelled):
+                self.withdrawn()
+            elif error is not None:
+                self.set_exception(error)
+            else:
+                self.set_result(value)
+
+    def drop(self, error: BaseException) -> None:
+        """It will never be sent, or never end."""
+        if self._state == CANCELLED:
+            self.set_running_or_notify_cancel()
+        else:
+            self.end(None, error)
+
+
+class _Sending:
+    """Calls that go to the server together."""
+
+    def __init__(self, futures: list[CallFuture], ids: list[str]) -> None:
+        self.futures = futures
+        self.ids = ids
+        self.left = len(ids)
+        self.wait: Wait
+
+
+class Feeder:
+    """See the module's page. Knows nothing of the executor, so that this can be let go of without a word."""
+
+    def __init__(self, client: Client, pool: OwnPool, reader: Reader, task: str, workers: int) -> None:
+        self._client = client
+        self._pool = pool
+        self._reader = reader
+        self._task = task
+        self._pid = os.getpid()
+        self._news = threading.Condition(threading.Lock())
+        self._gathered: deque[CallFuture] = deque()
+        self._sent: dict[str, CallFuture] = {}
+        self._unsettled = 0
+        """How many were sent and have not ended."""
+        self._window = LEAST * workers
+        self._counted, self._since = 0, 0.0
+        """How many have ended since when, for the size of the window."""
+        self._asleep = self._closing = self._withdrawing = False
+        self._broken: BaseException | None = None
+        self._under_way: _Sending | None = None
+        self._stream = client.stream()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def broken(self) -> BaseException | None:
+        """Why nothing can be sent any more."""
+        return self._broken
+
+    @property
+    def of_this_process(self) -> bool:
+        """False in a fork, where its threads are not."""
+        return self._pid == os.getpid()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it is left."""
+        return not self.of_this_process or (self._thread is not None and not self._thread.is_alive())
+
+    # -- for whoever submits
+
+    def take(self, futures: Iterable[CallFuture], beginning: Beginning) -> None:
+        """Takes futures of calls that are to be made; the first ones start the pool, whose workers begin so.
+
+        Raises:
+            RuntimeError: it is closed, or of another process.
+            BrokenExecutor: the pool is gone.
+        """
+        self.check()
+        with self._news:
+            self._check()
+            self._gathered.extend(futures)
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, args=(beginning,), name="tempotask feeder", daemon=True)
+                thread.start()
+                self._thread = thread
+            elif self._asleep:
+                self._news.notify_all()
+
+    def check(self) -> None:
+        """Raises what `take` would."""
+        if not self.of_this_process:
+            raise RuntimeError("this executor belongs to the process that forked this one; make another one here")
+        self._check()
+
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise _broken(self._broken)
+        if self._closing:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def withdraw(self, id: str) -> bool:
+        """Whether the server took that call back before a worker had it."""
+        if self._closing and not self._unsettled:
+            return False
+        try:
+            return self._client.acting.withdraw(id)
+        except TempoTaskError:
+            # It can't be asked: whoever cancels is not to wait for that, or to be surprised.
+            return False
+
+    def close(self, *, cancel: bool) -> None:
+        """Nothing more will come. With `cancel`, what no worker has is cancelled; the rest ends."""
+        if not self.of_this_process:
+            return
+        with self._news:
+            self._closing = True
+            self._withdrawing = self._withdrawing or cancel
+            dropped = list(self._gathered) if cancel else []
+            if cancel:
+                self._gathered.clear()
+            self._news.notify_all()
+        for future in dropped:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+
+    def join(self) -> None:
+        """Waits until all has ended."""
+        thread = self._thread
+        if thread is not None and self.of_this_process and thread is not threading.current_thread():
+            thread.join()
+
+    # -- the thread
+
+    def _run(self, beginning: Beginning) -> None:
+        try:
+            self._pool.begin(beginning)
+            threading.Thread(target=self._watch, name="tempotask watch", daemon=True).start()
+            self._feed()
+            if self._withdrawing and self._unsettled:
+                with contextlib.suppress(TempoTaskError):
+                    self._client.acting.cancel_all(Filter(QUEUE, "waiting"))
+            with self._news:
+                self._news.wait_for(lambda: not self._unsettled or self._broken is not None)
+        except BaseException as error:
+            self._break(error)
+        finally:
+            self._end()
+
+    def _feed(self) -> None:
+        while True:
+            batch = self._next(block=self._under_way is None)
+            if batch:
+                self._send(batch)
+            elif self._under_way is not None:
+                self._confirm()
+            else:
+                return
+
+    def _next(self, *, block: bool) -> list[CallFuture]:
+        """What is to be sent now; nothing when that is nothing, or with `block` when there will be no more."""
+        gathered = self._gathered
+        with self._news:
+            while self._broken is None:
+                room = self._window - self._unsettled
+                # Not one by one, as they end.
+                if gathered and room >= min(len(gathered), self._window // 2):
+                    return [gathered.popleft() for _ in range(min(len(gathered), room, THOUSAND))]
+                if not block or (self._closing and not gathered):
+                    break
+                self._asleep = True
+                self._news.wait()
+                self._asleep = False
+        return []
+
+    def _send(self, batch: list[CallFuture]) -> None:
+        store = self._client.store
+        call, now = store.new_call(), store.now()
+        addition, futures, ids = Addition(call), list[CallFuture](), list[str]()
+        for future in batch:
+            id = call + SUFFIXES[len(ids)]
+            if (body := future.send_as(id)) is None:
+                continue
+            record = Record("", id, QUEUE, "0", self._task, now, 0, Raw(payload.to_bytes(body)))
+            large = len(body) > OUTSIDE_BYTES
+            addition.add(NewJob(record, None, False, large))
+            futures.append(future)
+            ids.append(id)
+        if not ids:
+            return
+        with self._news:
+            self._unsettled += len(ids)
+        self._sent.update(zip(ids, futures, strict=True))
+        self._confirm()
+        self._stream.send(addition)
+        self._under_way = _Sending(futures, ids)
+
+    def _confirm(self) -> None:
+        """Reads what the server said to what is under way, and asks for the outcomes."""
+        sending, self._under_way = self._under_way, None
+        if sending is None:
+            return
+        try:
+            self._stream.created()
+        except TempoTaskError as error:
+            for id in sending.ids:
+                self._settle(id, error)
+            self._count(len(sending.ids))
+            return
+        finally:
+            sending.futures.clear()
+        outcomes = self._client.outcomes
+        sending.wait = outcomes.begin(sending.ids, partial(self._arrived, sending), True)
+        outcomes.ask(sending.wait)
+
+    # -- endings, in whatever thread brings them
+
+    def _arrived(self, sending: _Sending) -> None:
+        endings = sending.wait.take()
+        for id, ending in endings.items():
+            self._settle(id, ending)
+        if endings:
+            self._count(len(endings))
+
+    def _settle(self, id: str, ending: Ending) -> None:
+        future = self._sent.pop(id, None)
+        if future is None:
+            return
+        value, error, breaks = self._reader.read(id, ending)
+        if breaks and error is not None:
+            self._break(error)
+            error = _broken(error)
+        future.end(value, error)
+
+    def _count(self, ended: int) -> None:
+        with self._news:
+            self._unsettled -= ended
+            self._counted += ended
+            if self._counted >= self._window:
+                now = time.monotonic()
+                if now - self._since < QUICK:
+                    self._window = min(MOST, 2 * self._window)
+                self._counted, self._since = 0, now
+            if self._asleep or not self._unsettled:
+                self._news.notify_all()
+
+    # -- ends
+
+    def _watch(self) -> None:
+        try:
+            why: BaseException = TempoTaskError(f"the supervisor of the pool {self._pool.wait()}")
+        except BaseException as error:
+            why = error
+        if not self._ending():
+            self._break(why)
+
+    def _ending(self) -> bool:
+        return self._closing and not self._unsettled and not self._gathered
+
+    def _break(self, why: BaseException) -> None:
+        """Tells all futures that nothing will come of them."""
+        with self._news:
+            if self._broken is None:
+                self._broken = why
+            lost = [*self._gathered, *self._sent.values()]
+            self._gathered.clear()
+            self._news.notify_all()
+        self._sent.clear()
+        for future in lost:
+            future.drop(_broken(why))
+
+    def _end(self) -> None:
+        self._stream.close()
+        # First what waits for outcomes: nobody is left who does, and workers that end would be told.
+        try:
+            self._pool.end()
+        finally:
+            self._client.close()
+
+
+def _broken(why: BaseException) -> BrokenExecutor:
+    """An error of its own for each future, as each gets a traceback of its own."""
+    error = BrokenExecutor(f"this executor's pool is gone: {why}")
+    error.__cause__ = why
+    return error
