@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import msgspec
 import redis
 
+from tempotask import arrays
 from tempotask.errors import (
     InvalidPayload,
     JobCancelled,
@@ -25,6 +26,8 @@ from tempotask.errors import (
 from tempotask.events import Events
 from tempotask.info import JobInfo, LogEntry, info_of
 from tempotask.options import Options
+from tempotask.pool import linux
+from tempotask.shelf import Shelf
 from tempotask.store import lists, look
 from tempotask.store.acting import Acting
 from tempotask.store.connect import Server, resolve
@@ -77,6 +80,7 @@ class Client:
         self._store: Store | None = None
         self._outcomes: Outcomes | None = None
         self._events: Events | None = None
+        self._shelf: Shelf | None = None
         self._executor: ThreadPoolExecutor | None = None
 
     def _in_this_process(self) -> threading.RLock:
@@ -111,6 +115,14 @@ class Client:
             return self._outcomes
 
     @property
+    def shelf(self) -> Shelf:
+        """Where this process puts large arrays."""
+        with self._in_this_process():
+            if self._shelf is None:
+                self._shelf = Shelf(self.server.place, self.namespace, linux.born_ns(self._pid))
+            return self._shelf
+
+    @property
     def events(self) -> Events:
         """Who in this process is told what happens."""
         with self._in_this_process():
@@ -138,7 +150,10 @@ class Client:
         """Lets go of connections and threads."""
         with self._in_this_process():
             store, outcomes, executor, events = self._store, self._outcomes, self._executor, self._events
-            self._store = self._outcomes = self._executor = self._events = None
+            shelf = self._shelf
+            self._store = self._outcomes = self._executor = self._events = self._shelf = None
+        if shelf is not None:
+            shelf.close()
         if events is not None:
             events.close()
         if outcomes is not None:
@@ -207,7 +222,7 @@ class Client:
             task = self._tasks.get((outcome.queue, outcome.name))
             try:
                 if task is None:
-                    return msgspec.msgpack.decode(outcome.result)
+                    return msgspec.msgpack.decode(outcome.result, ext_hook=arrays.take)
                 return task.result_decoder.decode(outcome.result)
             except UNREADABLE as error:
                 why = "can't be read" if task is None else "does not fit its task's type"

@@ -210,7 +210,7 @@ class Context(Generic[A_co]):
     ) -> JobHandle[Any]:
         producer, id = self._manager._producer, None if parent is None else parent.id
         if on_success:
-            return self._hold(parent, producer.one(queue, name, data, options, id)[1])[0]
+            return self._hold(parent, producer.one(queue, name, data, options, id, at_once=False)[1])[0]
         handle = producer.enqueue(queue, name, data, options, id)
         self._note(parent, [handle])
         return handle
@@ -226,7 +226,7 @@ class Context(Generic[A_co]):
     ) -> JobHandles[Any]:
         producer, id = self._manager._producer, None if parent is None else parent.id
         if on_success:
-            return self._hold(parent, producer.copies(queues, name, data, options, id)[1])
+            return self._hold(parent, producer.copies(queues, name, data, options, id, at_once=False)[1])
         handles = producer.publish(queues, name, data, options, id)
         self._note(parent, handles)
         return handles

@@ -1,4 +1,4 @@
-"""Payloads and results: plain values to MessagePack, or a line that says which part can't go."""
+"""Payloads and results: plain values to MessagePack, or a line that says which part can't go. Arrays: arrays.py."""
 
 from __future__ import annotations
 
@@ -8,22 +8,31 @@ from typing import Any
 
 import msgspec
 
+from tempotask import arrays
 from tempotask.errors import InvalidPayload
 
-to_bytes = msgspec.msgpack.Encoder().encode
-"""The bare encoder, for loops; what it raises is explained by `refusal`."""
+to_bytes = msgspec.msgpack.Encoder(enc_hook=arrays.pack).encode
+"""The bare encoder, for loops; what it raises is explained by `refusal`, but for `arrays.Large`."""
 UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 """What `to_bytes` raises."""
 
 
-def encode(value: object, limit: int, what: str = "data") -> bytes:
-    """`value` as MessagePack of at most `limit` bytes.
+def encode(value: object, limit: int, what: str = "data", sender: arrays.Sender | None = None, job: str = "") -> bytes:
+    """`value` as MessagePack of at most `limit` bytes; large arrays go by files of the `sender`, for the `job`.
 
     Raises:
         InvalidPayload: with the path of the part that can't be encoded, or with the size. `what` begins the path.
     """
     try:
-        encoded = to_bytes(value)
+        try:
+            encoded = to_bytes(value)
+        except arrays.Large as large:
+            if sender is None:
+                raise InvalidPayload(
+                    f"{what} holds an array of {large.size:,} bytes; only jobs that are added at once, and results, "
+                    f"can hold one of {arrays.LARGE:,} bytes or more; save it as a file, and send its name"
+                ) from None
+            encoded = sender.encode(value, job)
     except UNENCODABLE as error:
         raise refusal(value, error, what) from None
     if len(encoded) > limit:
@@ -42,6 +51,8 @@ def oversize(size: int, limit: int, what: str = "data") -> InvalidPayload:
 def refusal(value: object, error: Exception, what: str = "data") -> InvalidPayload:
     """The error for a value that msgspec refused with `error`."""
     path, part, error = _culprit(value, what, error, 0)
+    if isinstance(error, InvalidPayload):
+        return InvalidPayload(f"{path}: {error}")
     kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
     if isinstance(error, RecursionError):
         return InvalidPayload(f"{what} contains itself, or is nested too deeply to be sent")
@@ -58,6 +69,8 @@ def _culprit(value: object, path: str, error: Exception, depth: int) -> tuple[st
         for step, part in _parts(value):
             try:
                 to_bytes(part)
+            except arrays.Large:
+                continue
             except UNENCODABLE as inner:
                 return _culprit(part, path + step, inner, depth + 1)
     return path, value, error

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
-from tempotask import payload
+from tempotask import arrays, payload
 from tempotask.client import Client
 from tempotask.errors import InvalidOptions, NotDurable, ServerFull, ServerUnavailable, TempoTaskError
 from tempotask.handle import JobHandle, JobHandles
@@ -75,32 +75,49 @@ class Producer:
         return self._send(*self.copies(queues, name, data, options, parent))
 
     def one(
-        self, queue: str, name: str, data: object, options: GivenOptions = None, parent: str | None = None
+        self,
+        queue: str,
+        name: str,
+        data: object,
+        options: GivenOptions = None,
+        parent: str | None = None,
+        *,
+        at_once: bool = True,
     ) -> tuple[str, list[NewJob]]:
-        """A call that adds one job: its id, and the job. Nothing is sent."""
-        kind = self._kind_of_one(queue, name, options)
-        encoded = payload.encode(data, self._largest)
-        store = self._client.store
-        call, now = store.new_call(), store.now()
-        return call, [_new_job(kind, f"{call}-0", queue, name, encoded, now, parent)]
+        """A call that adds one job: its id, and the job. Nothing is sent. Only what is added `at_once` may have large
+        arrays: of others nobody could tell whether they are still to come."""
+        kind, store = self._kind_of_one(queue, name, options), self._client.store
+        call = store.new_call()
+        automatic = f"{call}-0"
+        encoded = payload.encode(data, self._largest, "data", self._sender() if at_once else None, kind.id or automatic)
+        return call, [_new_job(kind, automatic, queue, name, encoded, store.now(), parent)]
 
     def copies(
-        self, queues: Iterable[str], name: str, data: object, options: GivenOptions = None, parent: str | None = None
+        self,
+        queues: Iterable[str],
+        name: str,
+        data: object,
+        options: GivenOptions = None,
+        parent: str | None = None,
+        *,
+        at_once: bool = True,
     ) -> tuple[str, list[NewJob]]:
-        """A call that adds a copy of a job to each of the queues: its id, and the jobs. Nothing is sent."""
+        """A call that adds a copy of a job to each of the queues: its id, and the jobs. Nothing is sent. See `one`."""
         queues = _distinct(queues)
         given = JobOptions.of(options)
         kinds = []
         for queue in queues:
             own = given if given.id is UNSET else JobOptions(**{**given.given(), "id": f"{given.id}:{queue}"})
             kinds.append(self._kind(queue, name, own))
-        encoded = payload.encode(data, self._largest)
-        store = self._client.store
-        call, now = store.new_call(), store.now()
-        return call, [
-            _new_job(kind, f"{call}-{n}", queue, name, encoded, now, parent)
-            for n, (kind, queue) in enumerate(zip(kinds, queues, strict=True))
-        ]
+        store, sender, encoded = self._client.store, self._sender(), b""
+        call, now, jobs = store.new_call(), store.now(), list[NewJob]()
+        for n, (kind, queue) in enumerate(zip(kinds, queues, strict=True)):
+            automatic = f"{call}-{n}"
+            if not encoded or sender.used:
+                id = kind.id or automatic
+                encoded = payload.encode(data, self._largest, "data", sender if at_once else None, id)
+            jobs.append(_new_job(kind, automatic, queue, name, encoded, now, parent))
+        return call, jobs
 
     def handles(self, jobs: Sequence[NewJob], created: Sequence[bool]) -> JobHandles[Any]:
         """Handles to jobs, and whether each was created."""
@@ -132,6 +149,11 @@ class Producer:
             stream.close()
         return handles
 
+    def _sender(self) -> arrays.Sender:
+        """For the large arrays of one call."""
+        client = self._client
+        return arrays.Sender(lambda: client.shelf)
+
     def _send(self, call: str, jobs: Sequence[NewJob]) -> JobHandles[Any]:
         try:
             created = self._client.store.enqueue(call, jobs)
@@ -148,7 +170,7 @@ class Producer:
     ) -> JobHandle[Any]:
         # Everything but when it runs is as with a job, which is made for that, and is not sent.
         once = JobOptions(**{name: value for name, value in options.given().items() if name != "repeat"})
-        _, (job,) = self.one(queue, name, data, once, parent)
+        _, (job,) = self.one(queue, name, data, once, parent, at_once=False)
         record, client = job.record, self._client
         if (task := self._tasks.get((queue, name))) is not None:
             task.check_repeated(record.payload)
@@ -176,6 +198,7 @@ class Producer:
         addition, handles = Addition(call), list[JobHandle[Any]]()
         kinds: dict[tuple[str, str] | tuple[str, str, int], _Kind] = {}
         to_bytes, largest, small = payload.to_bytes, self._largest, min(OUTSIDE_BYTES, self._largest)
+        sender = self._sender()
         try:
             for item in items:
                 if len(item) == 3 and "data" in item:
@@ -187,9 +210,12 @@ class Producer:
                 if kind is None:
                     kind = self._kind(queue, name, options)
                     kinds[(queue, name) if options is None else (queue, name, id(options))] = kind
-                encoded = to_bytes(data)
                 number = len(handles)
                 automatic = call + SUFFIXES[number]
+                try:
+                    encoded = to_bytes(data)
+                except arrays.Large:
+                    encoded = sender.encode(data, kind.id or automatic)
                 if kind.plain and len(encoded) <= small:
                     group = kind.group
                     if group is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overlo
 import msgspec
 from msgspec import UNSET
 
+from tempotask import arrays
 from tempotask.errors import InvalidOptions, InvalidPayload, TempoTaskError
 from tempotask.job import Context, Job, JobHandle
 from tempotask.mapping import Flow
@@ -84,12 +85,12 @@ class Task(Generic[D, R]):
     @cached_property
     def decoder(self) -> msgspec.msgpack.Decoder[D]:
         """Decodes and validates the data."""
-        return msgspec.msgpack.Decoder(self.types[0])
+        return msgspec.msgpack.Decoder(self.types[0], ext_hook=arrays.unpack)
 
     @cached_property
     def result_decoder(self) -> msgspec.msgpack.Decoder[R]:
         """Decodes and validates the result."""
-        return msgspec.msgpack.Decoder(self.types[1])
+        return msgspec.msgpack.Decoder(self.types[1], ext_hook=arrays.take)
 
     @property
     def schedule(self) -> Schedule | None:
@@ -294,7 +295,8 @@ def _sendable(type_: Any, where: str) -> Any:
     if isinstance(type_, TypeVar) or type_ in (object, typing.Never, typing.NoReturn, inspect.Parameter.empty):
         return Any
     try:
-        strange = isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.CustomType)
+        custom = isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.CustomType)
+        strange = custom and not arrays.is_array_type(type_)
     except TypeError as error:
         raise InvalidOptions(f"the task declared at {where}: {error}") from None
     if strange:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
@@ -11,6 +12,8 @@ from tempotask.errors import InvalidOptions
 from tempotask.inline.acting import InlineActing, fits
 from tempotask.inline.memory import Memory
 from tempotask.inline.stand_ins import NoServer, refusal
+from tempotask.pool import linux
+from tempotask.shelf import INLINE, Shelf
 from tempotask.store.lists import Filter, QueueJobs
 from tempotask.store.look import STATUSES, Found
 from tempotask.store.outcomes import Outcomes, Wait
@@ -42,6 +45,16 @@ class InlineClient(Client):
     def store(self) -> Memory:
         """The jobs, in memory."""
         return self._memory
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where this process puts large arrays."""
+        with self._in_this_process():
+            if self._shelf is None:
+                self._shelf = Shelf(INLINE, self.namespace, linux.born_ns(self._pid))
+                # The jobs go with this process, or before.
+                weakref.finalize(self, self._shelf.clear)
+            return self._shelf
 
     @property
     def outcomes(self) -> InlineOutcomes:

@@ -7,6 +7,7 @@ import math
 import msgspec
 from msgspec import Raw
 
+from tempotask.shelf import Place, remove
 from tempotask.store.records import NIL, Batch, Failure, Progress, Record, RunOptions, Status
 from tempotask.store.script import Argument
 
@@ -81,3 +82,13 @@ class Hand:
         """What was told of those that ran long, by index."""
         self.missing: set[int] = set()
         """Indices that were taken away although they ran: they count for nothing."""
+        self.opened: dict[int, list[Place]] = {}
+        """The files of large arrays that jobs came with, by index."""
+
+    def let_go(self, stop: int) -> None:
+        """Removes the files of the jobs up to `stop`, which are settled. Who is tried again needs his still."""
+        for index in [index for index in self.opened if index < stop]:
+            places = self.opened.pop(index)
+            if self.runs[index].status is not None and index not in self.missing:
+                for place in places:
+                    remove(place)

@@ -19,8 +19,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from msgspec import UNSET, Raw
+from msgspec.msgpack import Decoder
 
-from tempotask import payload
+from tempotask import arrays, payload
 from tempotask.errors import InvalidPayload, JobTimeout, UnknownTask
 from tempotask.job import Job
 from tempotask.options import DEFAULTS, merged
@@ -45,6 +46,7 @@ from tempotask.pool.failure import describe, ended_badly, misfit, put_aside
 from tempotask.pool.run import Hand, Run, keep_ms
 from tempotask.pool.saying import Saying
 from tempotask.retry import Retry
+from tempotask.shelf import Place
 from tempotask.store.records import NIL, Record, RunOptions, Unreadable, encode
 from tempotask.task import Task
 
@@ -77,9 +79,9 @@ def _limit(timeout: float, kill_after: float) -> Limit:
 class Lane:
     """A task as the hot loop wants it: bound methods, and the bytes with which its outcomes begin."""
 
-    def __init__(self, task: Task[Any, Any]) -> None:
+    def __init__(self, task: Task[Any, Any], opened: list[Place]) -> None:
         self.task = task
-        self.decode = task.decoder.decode
+        self.decode = Decoder(task.types[0], ext_hook=arrays.opener(opened)).decode
         self.handler = task.handler
         self.is_async = task.is_async
         self.options = task.run
@@ -106,7 +108,12 @@ class Runner:
         watched: Callable[[], None],
     ) -> None:
         self.context = manager.context()
-        self.lanes: Mapping[tuple[str, str], Lane] = {key: Lane(task) for key, task in manager.tasks.items()}
+        self._opened: list[Place] = []
+        """The files of large arrays that the running job came with."""
+        self.lanes: Mapping[tuple[str, str], Lane] = {
+            key: Lane(task, self._opened) for key, task in manager.tasks.items()
+        }
+        self._sender = arrays.Sender(lambda: manager._client.shelf, "result")
         self._largest = manager.options.max_payload_bytes
         self._words = block.words
         self._others_may_run = others_may_run
@@ -130,6 +137,7 @@ class Runner:
         )  # fmt: skip
         records, payloads, token, largest = hand.batch.records, hand.batch.payloads, hand.batch.token, self._largest
         children, alone, held_back = context._children.ids, len(records) == 1, 0
+        sender, opened = self._sender, self._opened
         limited, fresh_until = None, 0.0
         words[DEADLINE_INDEX] = -1
         started = clock()
@@ -168,7 +176,7 @@ class Runner:
                         if value is None:
                             result, outcome = NIL, lane.nothing
                         else:
-                            encoded = payload.encode(value, largest, "result")
+                            encoded = payload.encode(value, largest, "result", sender, record.id)
                             result, outcome = Raw(encoded), lane.completed + encoded
                             held_back += len(outcome)
                     except BaseException as error:
@@ -181,6 +189,9 @@ class Runner:
                             self._take(run)
                             held_back += run.held_bytes
             append(run)
+            if opened:
+                hand.opened[index] = opened[:]
+                opened.clear()
             if run.ended - started > MEASURED:
                 self._measure(run)
             started = run.ended
@@ -211,7 +222,7 @@ class Runner:
             if options.timeout:
                 self._set_deadline(index, options)
             value = self._call(lane, job)
-            encoded = payload.encode(value, self._largest, "result")
+            encoded = payload.encode(value, self._largest, "result", self._sender, record.id)
         except BaseException as error:
             return self._failed(lane, record, options, started, error)
         outcome = lane.completed + encoded

@@ -149,6 +149,8 @@ class Worker:
                     reply = self._send_turn(want)
                     kind = reply[0]
                     if kind in (b"jobs", b"idle", b"settled", b"again"):
+                        if self._hand is not None and self._hand.opened:
+                            self._hand.let_go(len(self._hand.runs))
                         self._hand = None
             except NO_ANSWER as error:
                 if self._words[STOP] and self._hand is None:
@@ -264,6 +266,7 @@ class Worker:
                         break
                 if reply[0] == b"settled":
                     hand.acknowledged = self._words[SETTLED] = stop
+                    hand.let_go(stop)
 
     def _on_interrupt(self, number: int, frame: object) -> None:
         if self._words[INTERRUPT]:

@@ -86,6 +86,11 @@ class Server:
         return self._address.label if self._address and not self._home else f"{self._home} (embedded)"
 
     @property
+    def place(self) -> str:
+        """The URL without user and password, also that of the embedded server, which it starts."""
+        return self._reached().label
+
+    @property
     def is_embedded(self) -> bool:
         """Whether it is the embedded server, started by us and for us."""
         return self._home is not None

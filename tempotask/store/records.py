@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from tempotask import arrays
 from tempotask.durations import LONGEST
 
 Status = Literal["waiting", "delayed", "processing", "completed", "failed", "cancelled"]
@@ -300,8 +301,9 @@ def without_payload(record: Record) -> Record:
 
 
 def plain(raw: Raw | bytes) -> Any:
-    """A payload or a result as plain data; the bytes themselves if they are no MessagePack."""
+    """A payload or a result as plain data, arrays as a line of text; the bytes themselves if they are no
+    MessagePack."""
     try:
-        return msgspec.msgpack.decode(raw)
+        return msgspec.msgpack.decode(raw, ext_hook=arrays.shown)
     except UNREADABLE:
         return bytes(raw)

@@ -1,0 +1,343 @@
+"""A shelf: the files by which large arrays go from process to process, past the server.
+
+    producer ──write──► data file ──map──► worker ──write──► result file ──map──► whoever reads the result
+        └──────── reference ────────► server ─────────── reference ──────────────────────┘
+
+Files lie in shared memory (/dev/shm), where that has no room in the folder for temporary files, or in the folder that
+$TEMPOTASK_ARRAYS names, which hosts may share. A payload says where; it never says more than a name in our own folder.
+
+How long a file lives. Each reference is a link of its own, and the kernel counts: the bytes go with the last link.
+ - `data`: of one job, by its id. The job's worker removes it when the job's end is settled; a try that is followed by
+   another leaves it.
+ - `result`: of one job. Who reads the result removes it, and has the bytes as long as he holds the array.
+ - `kept`: of a process that may hand the same bytes to more jobs. It goes with the array, or with the process.
+Whoever dies leaves links behind. They carry their owner, and supervisors look for those whose job is over, or will
+never be there (pool/leftovers.py). Bytes that a process has mapped stay, whoever removes their last link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import hashlib
+import mmap
+import os
+import re
+import secrets
+import socket
+import stat
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from tempotask.errors import InvalidOptions, InvalidPayload
+
+SHARED = "TEMPOTASK_ARRAYS"
+"""The variable of the environment that names a folder to use instead."""
+SHM = Path("/dev/shm")
+INLINE = "inline"
+"""What stands for the server where there is none."""
+LONGEST_NAME = 255
+WRITE = 1 << 30
+"""Bytes in one call: Linux takes no more than 2 GiB."""
+PIECE = 1 << 18
+"""Bytes that are compared at a time: few enough for a core's cache."""
+
+Kind = Literal["data", "result", "kept"]
+Room = Literal["shm", "tmp", "shared"]
+_FOLDER = re.compile(r"[A-Za-z0-9._:-]{1,240}")
+_NAME = re.compile(r"(data|result|kept)-([0-9a-f]{12})\.(\d{1,10})\.(\d{1,20})-[0-9a-f]{24}-([^/\s]*)")
+
+
+class Place(msgspec.Struct, array_like=True, frozen=True):
+    """Where a file lies."""
+
+    room: Room
+    folder: str
+    name: str
+    machine: str
+    """Which boot of which machine wrote it: `machine`."""
+    host: str
+    """What that machine is called, for people."""
+
+
+class Name(NamedTuple):
+    """What a file's name says."""
+
+    kind: Kind
+    machine: str
+    pid: int
+    born: int
+    """When that process was started, as `linux.born_ns` has it."""
+    job: str
+
+
+class Missing(InvalidPayload):
+    """A file that is not there any more."""
+
+
+class Shelf:
+    """The files of one namespace of one server, as one process writes them. Safe to use from several threads.
+
+    `server` is its address without credentials, `born` when this process was started.
+    """
+
+    def __init__(self, server: str, namespace: str, born: int) -> None:
+        self.folder = folder_of(server, namespace)
+        self._pid = os.getpid()
+        self._owner = f"{machine()}.{self._pid}.{born}"
+        self._lock = threading.RLock()
+        self._kept: dict[tuple[int, int], Place] = {}
+        """By address and size of the bytes."""
+
+    def write(self, kind: Kind, job: str, data: memoryview) -> Place:
+        """Writes bytes to a new file.
+
+        Raises:
+            InvalidPayload: there is no room for it, or no folder, or the id is too long.
+        """
+        name, last = self._name(kind, job), OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        for room, base in rooms():
+            place = Place(room, self.folder, name, machine(), socket.gethostname())
+            try:
+                _write(base, self.folder, name, data)
+            except OSError as error:
+                last = error
+            else:
+                return place
+        tried = " or ".join(str(base) for _, base in rooms())
+        raise InvalidPayload(
+            f"an array of {len(data):,} bytes can't be put into {tried} ({last.strerror}); "
+            f"make room there, or name another folder in ${SHARED}"
+        ) from None
+
+    def share(self, job: str, data: memoryview, address: int, owner: object, seen: set[Place]) -> Place:
+        """The file of bytes that more jobs may be given: one of the bytes written before, if they are the same still.
+
+        `owner` is what holds the bytes in memory; `seen` are files that have been compared a moment ago.
+        """
+        key = (address, len(data))
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and (kept in seen or _is_same(kept, data)):
+                # It may be gone, or have as many links as it can.
+                with contextlib.suppress(OSError):
+                    seen.add(kept)
+                    return self._link(kept, "data", job)
+            place = self.write("data", job, data)
+            self._drop(key, self._pid)
+            with contextlib.suppress(OSError, TypeError):
+                # Not everything can be watched; then nothing is kept.
+                watch = weakref.finalize(owner, self._drop, key, self._pid)
+                try:
+                    self._kept[key] = self._link(place, "kept", "")
+                    seen.add(self._kept[key])
+                except OSError:
+                    watch.detach()
+            return place
+
+    def close(self) -> None:
+        """Lets go of what is kept for more jobs."""
+        for key in list(self._kept):
+            self._drop(key, self._pid)
+
+    def clear(self) -> None:
+        """Removes all that this process has written and is there still."""
+        for base in (SHM, Path(tempfile.gettempdir())):
+            for path in (base / f"tempotask-{os.geteuid()}" / self.folder).glob(f"*-{self._owner}-*"):
+                with contextlib.suppress(OSError):
+                    remove_link(path)
+
+    def _link(self, place: Place, kind: Kind, job: str) -> Place:
+        link = msgspec.structs.replace(place, name=self._name(kind, job))
+        os.link(_path(place), _path(link))
+        return link
+
+    def _drop(self, key: tuple[int, int], pid: int) -> None:
+        # A child that was forked has the array as well, and not the file.
+        if (kept := self._kept.pop(key, None)) is not None and pid == os.getpid():
+            remove(kept)
+
+    def _name(self, kind: Kind, job: str) -> str:
+        name = f"{kind}-{self._owner}-{secrets.token_hex(12)}-{quote(job, safe='@:+=,')}"
+        if len(name) > LONGEST_NAME:
+            raise InvalidPayload(
+                f"the id of a job with so large an array may have {LONGEST_NAME - len(name) + len(job)} characters at "
+                f"most, and {job[:20]!r}… has {len(job)}; give it a shorter one"
+            )
+        return name
+
+
+def folder_of(server: str, namespace: str) -> str:
+    """What the folder of a namespace is called: like it, and unlike those of the same name on other servers."""
+    where = server.replace("//localhost", "//127.0.0.1")
+    mark = hashlib.sha256(f"{where} {namespace}".encode()).hexdigest()[:12]
+    return f"{namespace.replace('/', '_')}-{mark}"
+
+
+def read_name(name: str) -> Name | None:
+    """What a name says; None if it is none of ours."""
+    if len(name) > LONGEST_NAME or (match := _NAME.fullmatch(name)) is None:
+        return None
+    kind, where, pid, born, job = match.groups()
+    return Name(kind, where, int(pid), int(born), unquote(job))  # type: ignore[arg-type]
+
+
+def rooms() -> Iterator[tuple[Room, Path]]:
+    """Where files may be put, the best first.
+
+    Raises:
+        InvalidOptions: $TEMPOTASK_ARRAYS names no folder.
+    """
+    if named := os.environ.get(SHARED):
+        if not os.path.isabs(named) or not os.path.isdir(named):
+            raise InvalidOptions(
+                f"${SHARED} is {named!r}, which is no folder; give the whole path of one that is there"
+            )
+        yield "shared", Path(named)
+        return
+    if SHM.is_dir():
+        yield "shm", SHM
+    yield "tmp", Path(tempfile.gettempdir())
+
+
+def _base(room: Room) -> Path | None:
+    if room == "shared":
+        return next((base for kind, base in rooms() if kind == room), None)
+    return SHM if room == "shm" else Path(tempfile.gettempdir())
+
+
+@functools.cache
+def machine() -> str:
+    """What tells this boot of this machine, and this container, from any other."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        boot, space = socket.gethostname(), ""
+    return hashlib.sha256(f"{boot} {space}".encode()).hexdigest()[:12]
+
+
+def map_file(place: Place, size: int) -> mmap.mmap:
+    """The bytes of a file, which this process may change for itself: others never see it.
+
+    Raises:
+        Missing: the file is not there, or not on this machine.
+        InvalidPayload: it is not what the place says, or can't be mapped.
+    """
+    try:
+        fd = os.open(_path(place), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise Missing(_why_missing(place, size)) from None
+    except OSError as error:
+        raise InvalidPayload(f"the file of an array can't be opened: {error.strerror}: {place.name[:80]}") from None
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_size != size:
+            raise InvalidPayload(f"the file of an array is not the one of {size:,} bytes that it should be")
+        return mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    except OSError as error:
+        raise InvalidPayload(f"an array of {size:,} bytes can't be mapped: {error.strerror}") from None
+    finally:
+        os.close(fd)
+
+
+def remove(place: Place) -> None:
+    """Removes a link, if it is there still."""
+    with contextlib.suppress(OSError, InvalidPayload, InvalidOptions):
+        remove_link(_path(place))
+
+
+def remove_link(path: Path) -> None:
+    """Removes a link, and the folders that are empty then. Raises OSError if it can't."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
+        path.parent.parent.rmdir()
+
+
+def _why_missing(place: Place, size: int) -> str:
+    array = f"the array of {size:,} bytes"
+    if place.machine == machine() or place.room == "shared":
+        where = f"${SHARED} or $TMPDIR differ between these processes"
+        return f"{array} is not there any more: it goes when its job ends, or {where}; enqueue the job again"
+    if place.host == socket.gethostname():
+        return f"{array} went with another boot of {place.host}, or is in another container; enqueue the job again"
+    return (
+        f"{array} is on {place.host}, and this is {socket.gethostname()}; "
+        f"set ${SHARED} on both, to a folder that they share, or run both on one host"
+    )
+
+
+def _path(place: Place) -> Path:
+    """The path of a file in our own folder, and never any other."""
+    if not _FOLDER.fullmatch(place.folder) or read_name(place.name) is None:
+        raise InvalidPayload("the reference to an array is none of ours")
+    base = _base(place.room)
+    if base is None:
+        raise InvalidPayload(f"an array was put into a shared folder on {place.host}; set ${SHARED} here too")
+    return _own_folder(base, place.folder) / place.name
+
+
+def own_root(base: Path) -> Path:
+    """The folder of this user there.
+
+    Raises OSError if it is not his alone.
+    """
+    return _private(base / f"tempotask-{os.geteuid()}")
+
+
+def _own_folder(base: Path, folder: str) -> Path:
+    return _private(own_root(base) / folder)
+
+
+def _private(folder: Path) -> Path:
+    """A folder that only this user can look into, made if it is not there. Where everybody may make folders, somebody
+    else may have made it, or a link to another place."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PermissionError(errno.EPERM, f"{folder} is not a folder of this user alone")
+    return folder
+
+
+def _write(base: Path, folder: str, name: str, data: memoryview) -> None:
+    path, fd = _created(base, folder, name)
+    try:
+        free = os.fstatvfs(fd)
+        if free.f_bavail * free.f_frsize < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = 0
+        while written < len(data):
+            written += os.write(fd, data[written : written + WRITE])
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _created(base: Path, folder: str, name: str) -> tuple[Path, int]:
+    for again in range(100, -1, -1):
+        # Who removes the last file removes the folder.
+        with contextlib.suppress(*((FileNotFoundError,) if again else ())):
+            path = _own_folder(base, folder) / name
+            return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    raise AssertionError
+
+
+def _is_same(place: Place, data: memoryview) -> bool:
+    """Whether a file still holds these bytes."""
+    try:
+        mapped = map_file(place, len(data))
+    except InvalidPayload:
+        return False
+    return all(bytes(data[at : at + PIECE]) == mapped[at : at + PIECE] for at in range(0, len(data), PIECE))
