@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,12 @@ from click.core import ParameterSource
 
 from tempotask.cli import output
 from tempotask.cli.command import end, everywhere, found, opened, say
+from tempotask.pool import threads
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tempotask.inline.foreground import Foreground
     from tempotask.manager import QueueManager
     from tempotask.pool.run import Run
     from tempotask.store.records import Record
@@ -23,13 +29,16 @@ if TYPE_CHECKING:
 @click.command("run-here")
 @click.argument("id")
 @click.option("--app", metavar="MODULE:ATTR", help="The application; else that of a supervisor that declares the task.")
+@click.option("--pdb", is_flag=True, help="If the handler fails, or at Ctrl-C, open the debugger where it was.")
 @everywhere
-def run_here(db: str | None, namespace: str, as_json: bool, id: str, app: str | None) -> None:
+def run_here(db: str | None, namespace: str, as_json: bool, id: str, app: str | None, pdb: bool) -> None:
     """Runs the handler of job ID in this process; nothing changes on the server.
 
     There is no time limit, breakpoint() works, and jobs that the handler adds are only shown. Exit status 1 if the
     handler fails.
     """
+    # As in a worker, and before numpy is imported.
+    threads.limit(os.environ)
     manager = _load(app) if app else None
     if manager is not None:
         db = db or manager.describe().db
@@ -43,8 +52,18 @@ def run_here(db: str | None, namespace: str, as_json: bool, id: str, app: str | 
             known = ", ".join(sorted(f"{queue}/{name}" for queue, name in manager.tasks)) or "nothing"
             end(2, f"{target} has no task {record.name!r} in queue {record.queue!r}; it declares {known}")
         say(f"running job {id} ({record.queue}/{record.name}) of {target} here; nothing changes on the server")
-        run = _run(manager, store, record, payload)
-    _tell(id, run, as_json)
+        with _foreground(manager, store) as runner:
+            run = runner.run_one(record, payload)
+            if runner.left or (runner.interrupted and not pdb):
+                # Who presses Ctrl-C, or leaves the debugger, knows where.
+                raise click.Abort
+            _tell(id, run, as_json)
+            if pdb and runner.where is not None:
+                _debug(runner.where)
+        if runner.interrupted:
+            raise click.Abort
+    if run.status != "completed":
+        raise click.exceptions.Exit(1)
 
 
 def _load(target: str) -> QueueManager[Any]:
@@ -90,42 +109,37 @@ def _declared(store: Store, record: Record) -> str:
     return end(2, f"{where}; say where it is, as in --app app:tempotask")
 
 
-def _run(manager: QueueManager[Any], store: Store, record: Record, payload: bytes) -> Run:
-    from msgspec import Raw, structs
-
+@contextmanager
+def _foreground(manager: QueueManager[Any], store: Store) -> Iterator[Foreground]:
     from tempotask.inline.bystander import look_on
-    from tempotask.inline.stand_ins import NoBlock, additions
-    from tempotask.pool.run import Hand
-    from tempotask.pool.runner import Runner
-    from tempotask.store.records import Batch
+    from tempotask.inline.foreground import Foreground
 
-    def note(child: Record) -> None:
-        say(f"not added: {child.queue}/{child.name} {child.id}")
-
-    look_on(manager, store, note)
-    block = NoBlock()
-    runner = Runner(manager, block, lambda queue, name: False, lambda: None)
-    # As a worker gets it, but for what has happened to it so far.
-    record = structs.replace(record, flags="", payload=Raw(payload))
-    hand = Hand(Batch("1", 1, [record], {}), len(payload))
-    block.begin(1, 1)
+    look_on(manager, store, _show_child)
+    runner = Foreground(manager)
     try:
-        runner.run_batch(hand, lambda: None)
+        yield runner
     finally:
         runner.close()
         manager.close()
-    (run,) = hand.runs
-    if run.failure is not None and run.failure.type == "KeyboardInterrupt":
-        # Who presses Ctrl-C knows where.
-        raise click.Abort
-    for child, _, _ in additions(run.held or ()):
-        note(child)
-    return run
+
+
+def _show_child(child: Record) -> None:
+    say(f"not added: {child.queue}/{child.name} {child.id}")
+
+
+def _debug(where: TracebackType) -> None:
+    import pdb
+
+    say("the debugger opens where it was: w shows the calls, u and d go up and down, q leaves")
+    pdb.post_mortem(where)
 
 
 def _tell(id: str, run: Run, as_json: bool) -> None:
+    from tempotask.inline.stand_ins import additions
     from tempotask.store.records import plain
 
+    for child, _, _ in additions(run.held or ()):
+        _show_child(child)
     failure, completed = run.failure, run.status == "completed"
     result = plain(run.result) if completed else None
     logs = [{"at": at, "message": message} for at, message in map(plain, run.lines or ())]
@@ -144,5 +158,3 @@ def _tell(id: str, run: Run, as_json: bool) -> None:
             for text in failure.traceback.splitlines() or [f"{failure.type}: {failure.message}"]:
                 say(text)
     sys.stdout.flush()
-    if not completed:
-        raise click.exceptions.Exit(1)

@@ -6,6 +6,7 @@ import math
 import random
 import time
 import traceback
+from types import TracebackType
 from typing import cast
 
 import msgspec
@@ -34,7 +35,7 @@ CUT = "\n… (cut) …\n".encode()
 
 def misfit(error: BaseException) -> InvalidPayload:
     """The error of a job whose data do not fit the handler's type."""
-    return InvalidPayload(f"the data does not fit: {error}")
+    return InvalidPayload(str(error) if isinstance(error, InvalidPayload) else f"the data does not fit: {error}")
 
 
 def ended_badly(
@@ -87,14 +88,20 @@ def describe(error: BaseException) -> Failure:
     except BaseException as second:
         message = f"(its text can't be made: {type(second).__name__})"
     try:
-        frames = error.__traceback__
-        while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("tempotask.pool."):
-            frames = frames.tb_next
+        frames = handlers_part(error)
         text = "".join(traceback.format_exception(kind, error, frames, limit=50)) if frames is not None else ""
         text = _bounded(text, TRACEBACK_BYTES)
     except BaseException as second:
         text = f"(its traceback can't be made: {type(second).__name__})"
     return Failure(name, message, text)
+
+
+def handlers_part(error: BaseException) -> TracebackType | None:
+    """Its traceback from the handler on: without the frames that called that. None if the handler was not reached."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("tempotask.pool."):
+        frames = frames.tb_next
+    return frames
 
 
 def _name(kind: type[BaseException]) -> str:
