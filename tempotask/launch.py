@@ -118,6 +118,11 @@ class Launch:
         if self._child is not None:
             self._child.send_signal(number)
 
+    def tell(self) -> None:
+        """Passes on that the user wants it to stop, so that its end is no failure."""
+        self._told = True
+        self.signal()
+
     def stop(self, patience: float | None = None) -> int:
         """Stops the pool gently, harder when that takes longer than it may; the child's exit status.
 
@@ -150,8 +155,7 @@ class Launch:
             return
 
         def pass_on(number: int, frame: FrameType | None) -> None:
-            self._told = True
-            self.signal()
+            self.tell()
 
         before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -22,6 +22,7 @@ from tempotask.cli.events import events
 from tempotask.cli.job import job
 from tempotask.cli.jobs import jobs
 from tempotask.cli.logs import logs
+from tempotask.cli.map import map_
 from tempotask.cli.pause import pause
 from tempotask.cli.publish import publish
 from tempotask.cli.queues import queues
@@ -33,9 +34,6 @@ from tempotask.cli.server import server
 from tempotask.cli.stacks import stacks
 from tempotask.cli.top import top
 
-LATER = ("map",)
-"""Commands that are promised and not built yet."""
-
 
 class Commands(click.Group):
     """A group that helps with mistyped names."""
@@ -43,8 +41,6 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] in LATER:
-            raise click.UsageError(f"{args[0]} is not built yet", ctx)
         if args and self.get_command(ctx, args[0]) is None:
             raise click.UsageError(names.unknown("command", args[0], self.commands), ctx)
         return super().resolve_command(ctx, args)
@@ -53,15 +49,15 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tempotask", prog_name="tempotask", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Looks at the jobs of TempoTask, adds some, and acts on them.
+    """Runs a function over many lines; looks at the jobs of TempoTask, adds some, and acts on them.
 
-    Jobs are run by tempotask-supervisor.
+    Jobs are run by tempotask-supervisor, those of `tempotask map` by itself.
     """
 
 
 for _command in (
     *(queues, jobs, job, logs, events, schedules, check, server, stacks, top),
-    *(enqueue, publish, pause, resume, retry, cancel, delete, run_here),
+    *(map_, enqueue, publish, pause, resume, retry, cancel, delete, run_here),
 ):
     cli.add_command(_command)
 

@@ -112,7 +112,6 @@ COMMANDS = {
 }
 OF_EVERY_COMMAND = "--db --namespace --json"
 OF_THE_SUPERVISOR = "--db --namespace --concurrency --drain --lease --grace --log-format --pin --nice"
-TO_COME = ("map",)
 
 
 def each(names: dict[str, str]) -> list[tuple[str, str]]:
@@ -235,10 +234,3 @@ def test_every_command_and_each_of_its_options_has_an_example_that_runs(name: st
     assert lines
     for option in COMMANDS[name].split():
         assert any(f" {option} " in f"{line} " for line in lines), option
-
-
-@pytest.mark.parametrize("name", TO_COME)
-def test_what_is_still_to_come_says_so(name: str) -> None:
-    with pytest.raises(click.UsageError, match=f"{name} is not built yet"):
-        cli.main([name], standalone_mode=False)
-    assert name not in cli.commands

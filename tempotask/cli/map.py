@@ -1,0 +1,46 @@
+"""`tempotask map`: a plain function, or a shell command, over lines, on every core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tempotask.cli.command import options
+
+
+@click.command("map")
+@click.argument("function", required=False)
+@click.argument("files", nargs=-1)
+@options(
+    click.option("--shell", metavar="COMMAND", help="Run this instead of a function; {} {.} {/} {//} {/.} {#}."),
+    click.option("-o", "--output", metavar="FILE", help="Where rows go, else to the standard output."),
+    click.option("--failed", metavar="FILE", help="Where failed inputs go, with the reason; else it is told."),
+    click.option("--resume", is_flag=True, help="Go on with what is in the output FILE."),
+    click.option("--ordered", is_flag=True, help="Rows in the order of the inputs."),
+    click.option("--bare", is_flag=True, help="Rows are the result alone."),
+    click.option("--jsonl", is_flag=True, help="Each line is JSON."),
+    click.option("-0", "--null", is_flag=True, help="Inputs end with NUL, as of find -print0."),
+    click.option("-j", "--concurrency", type=click.IntRange(1, 4096), metavar="N", help="Workers; else one a core."),
+    click.option("--in-flight", type=click.IntRange(1), metavar="N", help="Inputs on their way at most."),
+    click.option("--attempts", type=click.IntRange(1), default=1, metavar="N", help="Tries of each input."),
+    click.option("--timeout", type=float, metavar="S", help="Seconds that a try may take."),
+    click.option("--quiet", is_flag=True, help="Say nothing of how it goes."),
+    click.option("--db", metavar="URL", help="The server. Else $TEMPOTASK_DB, else the embedded one of this folder."),
+)
+def map_(function: str | None, files: tuple[str, ...], shell: str | None, **given: Any) -> int:
+    """Calls FUNCTION (module:function, or script.py:function) with each line of FILES, or of the standard input.
+
+    Writes a row of JSON for each: {"index": 17, "input": "…", "result": …}. With --shell it runs a command for each,
+    and all arguments are files.
+
+    Exit status: 0 all done, 1 some failed, 2 bad use, 130 interrupted.
+    """
+    from tempotask.cli.mapping.run import Command
+    from tempotask.cli.mapping.wishes import Wishes
+
+    if shell is not None and function is not None:
+        files, function = (function, *files), None
+    wishes = Wishes(function=function or "", shell=shell or "", files=files, **given)
+    wishes.check()
+    return Command(wishes).run()

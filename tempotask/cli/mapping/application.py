@@ -1,0 +1,107 @@
+"""The application of a map's workers: one task, which answers spans of inputs by calling the user's function."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Generator
+from typing import Any
+
+import msgspec
+
+from tempotask.cli.mapping import rows
+from tempotask.cli.mapping.function import Function
+from tempotask.cli.mapping.settings import CRASHES, options
+from tempotask.cli.mapping.shell import Command, ExitStatus
+from tempotask.cli.mapping.span import CUT, Answer
+from tempotask.cli.mapping.work import QUEUE, VARIABLE, Work
+from tempotask.errors import JobTimeout
+from tempotask.job import Context, Job
+from tempotask.manager import QueueManager
+from tempotask.pool.failure import describe
+from tempotask.store.records import Failure
+
+Inputs = tuple[int, list[bytes]]
+"""The first index, and the inputs from there on."""
+
+
+class Answering:
+    """Answers spans."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        if work.shell:
+            self._kind: Function | Command = Command(work.shell, bare=work.bare)
+        else:
+            self._kind = Function(work.function, jsonl=work.jsonl, bare=work.bare)
+        self.is_async = self._kind.is_async
+
+    async def answer(self, job: Job[Inputs]) -> Answer:
+        """Goes from input to input, until the end or until it has taken long."""
+        kind, clock, (first, lines) = self._kind, time.monotonic, job.data
+        answer, began, me = Answer(0.0, [], {}), clock(), os.getpid()
+        until = began + CUT
+        for index, line in enumerate(lines, first):
+            try:
+                value: Any = kind.begin(index, line)
+                if self.is_async:
+                    value = await value
+                row = kind.row(index, line, value)
+            except (JobTimeout, asyncio.CancelledError):
+                raise
+            except BaseException as error:
+                # Another try, or a child that the function forked and that came out of it: for others to handle.
+                if job.attempt < self._work.attempts or os.getpid() != me:
+                    raise
+                row, answer.failures[index - first] = b"", self._failure(index, line, error)
+            if os.getpid() != me:
+                os._exit(0)
+            answer.rows.append(row)
+            if clock() > until:
+                break
+        answer.seconds = clock() - began
+        return answer
+
+    def _failure(self, index: int, line: bytes, error: BaseException) -> bytes:
+        more = self._kind.more(error)
+        # This file's own frame tells nobody anything.
+        trace = error.__traceback__.tb_next if error.__traceback__ is not None and not more else None
+        failure = describe(error.with_traceback(trace))
+        if isinstance(error, ExitStatus):
+            failure = Failure(f"exit status {error}", "")
+        shown = rows.input_of(line, jsonl=self._work.jsonl)
+        return rows.failure_row(index, shown, failure, more)
+
+
+def application(work: Work) -> QueueManager[None]:
+    """The application that does this work. Raises `LoadError` when the function can't be had."""
+    answering = Answering(work)
+    manager: QueueManager[None] = QueueManager.init(options=options())
+
+    def answer(job: Job[Inputs], ctx: Context[None]) -> Answer:
+        steps: Generator[Any, Any, Answer] = answering.answer(job).__await__()
+        try:
+            # Nothing in it waits, so that one step is all of it.
+            next(steps)
+        except StopIteration as ended:
+            answered: Answer = ended.value
+            return answered
+        raise RuntimeError("a function that is no coroutine has waited")
+
+    async def wait(job: Job[Inputs], ctx: Context[None]) -> Answer:
+        return await answering.answer(job)
+
+    task = manager.task(
+        queue=QUEUE,
+        name=work.name,
+        attempts=work.attempts,
+        timeout=work.timeout,
+        max_crashes=CRASHES,
+    )
+    task(wait if answering.is_async else answer)
+    return manager
+
+
+if VARIABLE in os.environ:
+    tempotask = application(msgspec.json.decode(os.environ[VARIABLE], type=Work))

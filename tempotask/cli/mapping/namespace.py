@@ -1,0 +1,47 @@
+"""The namespace of a map: its own, so that it never meets the user's other jobs, and nothing of it is left behind.
+
+With an output file it is named after the file, so that the same command finds what a killed one has left in the queue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+
+from tempotask.cli.mapping import span
+from tempotask.store.script import text
+from tempotask.store.store import Store
+
+
+def name_of(output: str | None) -> str:
+    """The namespace of a map to that file, or to the standard output."""
+    if output is None:
+        return f"map-{secrets.token_hex(8)}"
+    path = os.path.realpath(output)
+    return f"map-{hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
+
+
+def left_behind(store: Store) -> dict[int, tuple[int, str]]:
+    """The spans that a killed command has left, waiting or answered: first index -> how many inputs, and the id."""
+    names = ["ids", *(f"outcomes:{text(bucket)}" for bucket in store.read("ZRANGE", "buckets", 0, -1))]
+    found: dict[int, tuple[int, str]] = {}
+    for name in names:
+        for id in map(text, store.read("HKEYS", name)):
+            if (place := span.place(id)) is not None:
+                first, count = place
+                # Of two that begin there the longer one was answered in part.
+                if first not in found or found[first][0] < count:
+                    found[first] = count, id
+    return found
+
+
+def erase(store: Store) -> None:
+    """Deletes all keys of the namespace, in bounded steps. Nobody may work in it any more."""
+    client, cursor = store.server.client(), 0
+    while True:
+        cursor, keys = client.scan(cursor, match=f"{store.prefix}*", count=1000)
+        if keys:
+            client.unlink(*keys)
+        if cursor == 0:
+            return

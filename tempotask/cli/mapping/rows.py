@@ -1,0 +1,74 @@
+"""Rows: the lines of JSON that a map writes, of results and of failures."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from tempotask import payload
+from tempotask.store.records import Failure
+
+_encode = msgspec.json.Encoder().encode
+UNENCODABLE = (*payload.UNENCODABLE, UnicodeError)
+
+
+class Row(msgspec.Struct):
+    """The answer to one input."""
+
+    index: int
+    input: Any
+    result: Any
+
+
+def text_of(line: bytes) -> str:
+    """An input as a function gets it. What is no UTF-8, as names of files may be, is taken as `os.fsdecode` does."""
+    return line.decode("utf-8", "surrogateescape")
+
+
+def encode(value: Any) -> bytes:
+    """A value as one line of JSON.
+
+    Raises:
+        InvalidPayload: with the path of the part that can't be JSON.
+    """
+    try:
+        return _encode(value)
+    except UNENCODABLE as error:
+        try:
+            # Text that is no Unicode is escaped, and other programs that read JSON may make of it what they can.
+            return json.dumps(msgspec.to_builtins(value, str_keys=True)).encode()
+        except UNENCODABLE:
+            raise payload.refusal(value, error, "result") from None
+
+
+def input_of(line: bytes, *, jsonl: bool) -> bytes:
+    """An input as it stands in a row: as JSON, which it is with `jsonl` unless it is broken."""
+    if jsonl:
+        try:
+            msgspec.json.decode(line, type=Raw)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            pass
+        else:
+            return line.strip()
+    return encode(text_of(line))
+
+
+def row(index: int, text: Any, value: Any) -> bytes:
+    """The row of a result."""
+    try:
+        return _encode(Row(index, text, value)) + b"\n"
+    except UNENCODABLE:
+        shown = bytes(text) if isinstance(text, Raw) else encode(text)
+        return b'{"index":%d,"input":%b,"result":%b}\n' % (index, shown, encode(value))
+
+
+def failure_row(index: int, shown: bytes, failure: Failure, more: dict[str, Any] | None = None) -> bytes:
+    """The row of an input that failed; `shown` is the input as JSON."""
+    error = f"{failure.type}: {failure.message}" if failure.message else failure.type
+    told = {"error": error, **(more or {})}
+    if failure.traceback:
+        told["traceback"] = failure.traceback
+    return b'{"index":%d,"input":%b,%b\n' % (index, shown, encode(told)[1:])

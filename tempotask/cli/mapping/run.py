@@ -1,0 +1,217 @@
+"""A map as a command: opens what it reads and writes, starts its pool, goes its course, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import click
+
+from tempotask.cli.command import say
+from tempotask.cli.mapping import namespace
+from tempotask.cli.mapping.course import Course
+from tempotask.cli.mapping.lines import Lines
+from tempotask.cli.mapping.settings import GRACE, options
+from tempotask.cli.mapping.tally import Tally, clock, pace
+from tempotask.cli.mapping.target import Answered, Target, answered, why_not_written
+from tempotask.cli.mapping.view import View, Workers, view_of
+from tempotask.cli.mapping.wishes import Wishes
+from tempotask.cli.mapping.work import VARIABLE
+from tempotask.errors import TempoTaskError
+from tempotask.launch import Launch
+from tempotask.manager import QueueManager
+
+APPLICATION = "tempotask.cli.mapping.application:tempotask"
+SPANS = 16
+"""Spans on their way for each worker: enough to fill its batches, and little to be done again after a kill."""
+INPUTS = 4096
+"""Inputs on their way for each worker at most, unless somebody says otherwise."""
+FAILED, BAD, INTERRUPTED = 1, 2, 130
+"""Exit status."""
+
+
+class Files:
+    """What is read and written. Raises `click.UsageError` for what can't be."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        self.ready = threading.Event()
+        self.lines = Lines(wishes.files, b"\0" if wishes.null else b"\n", self.ready.set)
+        self.output = Target(os.dup(sys.stdout.fileno())) if wishes.output is None else Target.open(wishes.output)
+        self.failed = None if wishes.failed is None else Target.open(wishes.failed)
+        self.answered: Answered | None = None
+        targets = [target for target in (self.output, self.failed) if target is not None and target.regular]
+        for target in targets:
+            if target.identity in self.lines.identities:
+                raise click.UsageError(f"{target.name} is read and written; give another name to one of them")
+        if len({target.identity for target in targets}) < len(targets):
+            raise click.UsageError("rows and failed inputs would go to the same file; give another name to one of them")
+        if wishes.resume:
+            self._go_on()
+        else:
+            self._begin(wishes)
+
+    def _begin(self, wishes: Wishes) -> None:
+        named = [target for target in (self.output if wishes.output else None, self.failed) if target is not None]
+        for target in named:
+            if target.regular and not target.empty:
+                raise click.UsageError(f"{target.name} is not empty: --resume goes on with it, or remove it")
+
+    def _go_on(self) -> None:
+        if not self.output.regular:
+            raise click.UsageError(f"--resume goes on with a file, and {self.output.name} is none")
+        self.answered = answered(self.output)
+        if self.failed is not None and self.failed.regular:
+            # What is in it is tried again.
+            self.failed.cut()
+
+    def close(self) -> None:
+        """Puts on the disk what was written."""
+        for target in (self.output, self.failed):
+            if target is not None:
+                target.close()
+
+
+class Command:
+    """Carries out what was typed."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        self._wishes = wishes
+        self._files = Files(wishes)
+        self._tally = Tally()
+        self._told = 0
+        """How often somebody wanted it to stop."""
+        self._launch: Launch
+
+    def run(self) -> int:
+        """The exit status.
+
+        Raises:
+            TempoTaskError: the server or the pool can't be had, or the inputs are others than those of the output.
+        """
+        wishes = self._wishes
+        kept = wishes.output is not None and self._files.output.regular
+        where = namespace.name_of(wishes.output if kept else None)
+        with QueueManager.init(wishes.db, namespace=where, options=options()) as manager:
+            store = manager._client.store
+            store.server.check()
+            if not wishes.resume:
+                # What a killed command has left, of whose output nothing is left.
+                namespace.erase(store)
+            left = namespace.left_behind(store) if wishes.resume else {}
+            try:
+                self._with_pool(manager, left)
+            except OSError as error:
+                return self._not_written(error)
+            namespace.erase(store)
+        return self._end()
+
+    def _with_pool(self, manager: QueueManager[Any], left: dict[int, tuple[int, str]]) -> None:
+        """Starts the pool, goes the course, and ends the pool: gently, unless something went wrong."""
+        wishes, patience = self._wishes, 0.0
+        start = {"db": wishes.db, "namespace": manager.namespace, "concurrency": wishes.concurrency, "quiet": True}
+        launch = self._launch = Launch(APPLICATION, start, GRACE, output=2, **{VARIABLE: wishes.work.encode()})
+        view = View(self._tally)
+        try:
+            with self._signals():
+                launch.begin()
+                self._files.lines.begin()
+                self._ready()
+                workers = Workers(lambda: launch.pid)
+                view = view_of(self._tally, wishes.shell or wishes.function, workers, quiet=wishes.quiet)
+                with contextlib.closing(self._course(manager, view, left)) as course:
+                    self._go(course, view)
+                patience = GRACE
+        finally:
+            view.close()
+            launch.stop(patience)
+            self._files.close()
+
+    def _ready(self) -> None:
+        """Waits until the workers are ready. Raises `TempoTaskError` with one line, if they will not be."""
+        try:
+            self._launch.ready()
+        except TempoTaskError as error:
+            # A module that fails when it is imported brings its traceback.
+            *traceback, summary = str(error).splitlines() or [""]
+            for line in traceback:
+                say(line)
+            raise type(error)(summary) from None
+
+    def _course(self, manager: QueueManager[Any], view: View, left: dict[int, tuple[int, str]]) -> Course:
+        wishes, files = self._wishes, self._files
+        return Course(
+            work=wishes.work,
+            manager=manager,
+            lines=files.lines,
+            ready=files.ready,
+            output=files.output,
+            failed=files.failed,
+            view=view,
+            spans=SPANS * wishes.workers,
+            in_flight=wishes.in_flight or INPUTS * wishes.workers,
+            ordered=wishes.ordered,
+            answered=files.answered,
+            left_behind=left,
+        )
+
+    def _go(self, course: Course, view: View) -> None:
+        """Until all is done, or until somebody wants it to stop and what runs has ended."""
+        while not (course.over or self._told):
+            course.send()
+            course.step()
+            if not self._told and (status := self._launch.ended()) is not None:
+                raise TempoTaskError(f"the pool has ended with status {status}; {self._how_to_go_on()}")
+        if not self._told:
+            return course.check_end()
+        view.say("tempotask map: stopping: what runs is finished; Ctrl-C again stops it at once")
+        while self._launch.ended() is None:
+            course.step()
+        return course.last()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """While it lasts, Ctrl-C and TERM stop the pool: gently at first, at once when they come again."""
+
+        def tell(number: int, frame: FrameType | None) -> None:
+            self._told += 1
+            self._launch.tell()
+
+        before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self) -> int:
+        tally, quiet = self._tally, self._wishes.quiet
+        failed = f", {tally.failed:,} failed" if tally.failed else ""
+        if self._told:
+            say(f"tempotask map: interrupted: {tally.done:,} done{failed}; {self._how_to_go_on()}")
+            return INTERRUPTED
+        if not quiet:
+            before = f"{tally.before:,} were answered before, " if tally.before else ""
+            where = f" (see {self._wishes.failed})" if tally.failed and self._wishes.failed else ""
+            rate = pace((tally.done + tally.failed) / max(tally.seconds, 1e-3))
+            say(f"tempotask map: {before}{tally.done:,} done{failed}{where} in {clock(tally.seconds)}, {rate}")
+        return FAILED if tally.failed else 0
+
+    def _how_to_go_on(self) -> str:
+        if self._wishes.bare:
+            return "without --bare, and with -o FILE, it can be gone on with by --resume"
+        if self._wishes.output is None:
+            return "with -o FILE it can be gone on with by --resume"
+        return "the same command with --resume goes on"
+
+    def _not_written(self, error: OSError) -> int:
+        """The exit status when nothing can be written any more: whoever reads has read enough, or the disk is full."""
+        if isinstance(error, BrokenPipeError):
+            return 0
+        say(f"tempotask: {why_not_written(error)}; {self._how_to_go_on()}")
+        return BAD

@@ -1,0 +1,17 @@
+"""The settings of a map's managers, in the command and in its workers."""
+
+from __future__ import annotations
+
+from tempotask.options import Options
+
+RESULTS, RESULTS_BYTES = 20_000, 64 * 1024 * 1024
+"""What the server keeps of answers: far more than are on their way, and little for a server."""
+GRACE = 30.0
+"""Seconds that a stop waits for inputs that are being worked on."""
+CRASHES = 2
+"""So many processes may a single input cost."""
+
+
+def options() -> Options:
+    """History is of no use here: the output is the truth."""
+    return Options(max_jobs_per_status=0, max_results=RESULTS, max_results_bytes=RESULTS_BYTES, grace=GRACE)

@@ -1,0 +1,56 @@
+"""What was typed behind `tempotask map`, checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import click
+
+from tempotask.cli.mapping.work import Work
+from tempotask.durations import duration
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The arguments and options, by their names."""
+
+    function: str
+    shell: str
+    files: tuple[str, ...]
+    output: str | None
+    failed: str | None
+    resume: bool
+    ordered: bool
+    bare: bool
+    jsonl: bool
+    null: bool
+    concurrency: int | None
+    in_flight: int | None
+    attempts: int
+    timeout: float | None
+    quiet: bool
+    db: str | None
+
+    def check(self) -> None:
+        """Raises `click.UsageError` for what makes no sense together, and `InvalidOptions` for what is no time."""
+        if not self.function and not self.shell.strip():
+            raise click.UsageError("there is no function; give one as module:function, or a command with --shell")
+        if self.resume and self.output is None:
+            raise click.UsageError("--resume goes on with a file; give it with -o FILE")
+        if self.resume and self.bare:
+            raise click.UsageError("--bare writes no indices, so --resume can't know what is answered; leave one out")
+        if self.shell and self.jsonl:
+            raise click.UsageError("--jsonl is for functions; a command gets each line as it is")
+        if self.timeout is not None:
+            duration("--timeout", self.timeout, zero=False)
+
+    @property
+    def work(self) -> Work:
+        """What workers do with each input."""
+        return Work(self.function, self.shell, self.jsonl, self.bare, self.attempts, self.timeout)
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        return self.concurrency or os.cpu_count() or 1
