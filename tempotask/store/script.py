@@ -49,7 +49,7 @@ SCRIPTS = {
     for name in (
         *("enqueue", "turn", "give_back", "sweep"),
         *("schedule", "unschedule", "fire", "firings"),
-        *("say", "listen"),
+        *("say", "listen", "forget"),
         *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend", "pause", "act", "revise"),
         *("rights", "format", "overview"),
     )
