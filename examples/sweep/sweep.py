@@ -26,6 +26,10 @@ class Point(msgspec.Struct, frozen=True):
     cost: float
     seed: int = 0
 
+    @property
+    def id(self) -> str:
+        return f"{self.speed}:{self.cost}"
+
     def __str__(self) -> str:
         return f"speed {self.speed:g}, cost {self.cost:g}"
 
@@ -70,28 +74,26 @@ def grid() -> list[tuple[Point, int]]:
 
 async def main() -> None:
     points = grid()
+    # A point's job is called after it: what an interrupted sweep has left is taken up, and not added twice.
     handles = await tempotask.aenqueue_many(
-        {"name": "score", "queue": "points", "data": point, "options": {"priority": priority}}
+        {"name": "score", "queue": "points", "data": point, "options": {"id": point.id, "priority": priority}}
         for point, priority in points
     )
-    of = {handle.id: point for handle, point in zip(handles, points, strict=True)}
-    coarse = sum(priority for _, priority in points)
+    of = {point.id: (point, priority) for point, priority in points}
+    coarse, done = sum(of_coarse for _, of_coarse in points), 0
     best, lowest = points[0][0], float("inf")
     async with tempotask:
-        done = 0
         async for handle in as_completed(handles):
-            (point, priority), found = of[handle.id], await handle
-            done += 1
+            (point, of_coarse), found = of[handle.id], await handle
+            done, coarse = done + 1, coarse - of_coarse
             if found < lowest:
                 best, lowest = point, found
-            coarse -= priority
-            if priority and not coarse:
+            if of_coarse and not coarse:
                 print(f"after {done} of {len(points)}, a coarse grid: {best}, error {lowest:.4f}")
             elif done % 48 == 0:
                 print(f"{done} of {len(points)}: {best}, error {lowest:.4f}")
-        again = [await score.aenqueue(Point(best.speed, best.cost, seed)) for seed in range(1, 21)]
-        others = [await handle for handle in again]
-    await tempotask.aclose()
+        again = (Point(best.speed, best.cost, seed) for seed in range(1, 21))
+        others = [found async for found in score.amap(again)]
     print(f"the best: {best}, error {lowest:.4f}; with other waves {np.mean(others):.4f} ± {np.std(others):.4f}")
 
 

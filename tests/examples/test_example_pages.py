@@ -14,11 +14,17 @@ from examples.conftest import EXAMPLES
 PAGES = sorted(page.parent.name for page in EXAMPLES.glob("*/README.md"))
 PORT = "8000"
 """That of the pages; the test takes one that is free."""
-SCREEN = 55
+SCREEN = 60
 """Lines that a page has at most."""
 
 
-@pytest.mark.parametrize("example", PAGES)
+SLOWER = {"logs"}
+"""Their pages take more than five seconds."""
+
+
+@pytest.mark.parametrize(
+    "example", [pytest.param(name, marks=pytest.mark.slow) if name in SLOWER else name for name in PAGES]
+)
 def test_its_page_works_as_it_is_typed(
     example: str, copied: Callable[[str], Path], reader_environment: dict[str, str]
 ) -> None:
