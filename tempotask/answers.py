@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from tempotask import payload
 from tempotask.errors import InvalidPayload, JobCancelled, JobFailed, JobTimeout, WorkerCrashed
+from tempotask.functions import in_a_row, named
 from tempotask.pickled import Signer
 from tempotask.store.outcomes import Ending
 from tempotask.store.records import UNREADABLE, Failure, decode_outcome
@@ -30,19 +33,25 @@ class Beginning(msgspec.Struct):
     """How `multiprocessing` has the main module of the starting program imported again."""
     arguments: list[str] = []
     """Its command line."""
+    authkey: bytes = b""
+    """By which what `multiprocessing` shares through its managers knows who belongs together."""
     modules: list[str] = []
     """What is worth importing once, before workers are forked."""
     initializer: bytes = b""
-    """A signed call, made once in each worker."""
+    """A call as a `Writer` makes it, to be made once in each worker."""
     initializer_is_pickled: bool = False
 
 
 class Call(msgspec.Struct, array_like=True):
-    """A call as plain data: `module:name`, and what it is called with."""
+    """A call as plain data. Its name alone is signed: that is what decides which code runs."""
 
-    target: str
-    arguments: list[Any]
-    keywords: dict[str, Any] = {}
+    name: str
+    """`module:name`."""
+    signature: bytes
+    arguments: Sequence[Any]
+    keywords: Mapping[str, Any] = {}
+    in_a_row: bool = False
+    """Whether `arguments` are those of several calls, which have the same keywords."""
 
 
 class Raised(msgspec.Struct, array_like=True):
@@ -81,6 +90,47 @@ def purpose_of_call(namespace: str) -> str:
 def purpose_of_answer(id: str) -> str:
     """What the signature of an answer covers besides it."""
     return f"answer {id}"
+
+
+class Writer:
+    """Encodes calls, in the program that makes them. Raises `NotImportable` for a function that workers can't import,
+    `InvalidPayload` for what is no plain data, and when calls are pickled what pickling raises."""
+
+    def __init__(self, signer: Signer, namespace: str, *, pickles: bool) -> None:
+        self._signer = signer
+        self._purpose = purpose_of_call(namespace)
+        self._pickles = pickles
+        self._last: tuple[object, str, bytes] = (None, "", b"")
+        """A function, its name and the signature of that: as a rule the next call is of the same one."""
+
+    def call(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any] | None = None
+    ) -> bytes:
+        """One call."""
+        keywords = keywords or {}
+        if self._pickles:
+            return self._pickled(function, arguments, keywords)
+        last, name, signature = self._last
+        if function is not last:
+            name, first, fixed = named(function)
+            signature = self._signer.signature(name.encode(), self._purpose)
+            if first or fixed:
+                arguments, keywords = (*first, *arguments), {**fixed, **keywords}
+            else:
+                self._last = function, name, signature
+        return payload.encode(Call(name, signature, arguments, keywords), LARGEST, "the call")
+
+    def row(self, function: Callable[..., Any], chunk: Iterable[tuple[Any, ...]]) -> bytes:
+        """Several calls of a function as one, whose value is the list of their values."""
+        if self._pickles:
+            return self._pickled(in_a_row, (function, chunk), {})
+        name, first, fixed = named(function)
+        signature = self._signer.signature(name.encode(), self._purpose)
+        calls = [(*first, *arguments) for arguments in chunk]
+        return payload.encode(Call(name, signature, calls, fixed, True), LARGEST, "the call")
+
+    def _pickled(self, *call: object) -> bytes:
+        return payload.encode(self._signer.dumps(call, self._purpose), LARGEST, "the call")
 
 
 class Reader:

@@ -15,6 +15,8 @@ import pickle
 import sys
 from collections.abc import Callable
 from concurrent.futures import _base
+from functools import partial
+from multiprocessing import process, spawn
 from typing import Any
 
 import msgspec
@@ -35,7 +37,7 @@ from tempotask.answers import (
     value_answer,
 )
 from tempotask.errors import InvalidPayload
-from tempotask.functions import found
+from tempotask.functions import found, in_a_row
 from tempotask.job import Context, Job
 from tempotask.manager import QueueManager
 from tempotask.options import JobOptions
@@ -57,15 +59,21 @@ class Callee:
         self._purpose = purpose_of_call(namespace)
         self._pid = os.getpid()
         self._unfit: Answer | None = None
-        self._decode = msgspec.msgpack.Decoder(Call).decode
+        self._known: dict[str, bytes] = {}
+        """Signatures that were found to be good, by name."""
         _print_as_it_is()
         if beginning.initializer:
             self._begin(beginning)
 
     def _begin(self, beginning: Beginning) -> None:
         try:
-            body = self._signer.body(beginning.initializer, self._purpose)
-            function, arguments, keywords = (_unpickled if beginning.initializer_is_pickled else self._plain)(body)
+            if beginning.initializer_is_pickled:
+                function, arguments, keywords = _unpickled(
+                    self._signer.body(msgspec.msgpack.decode(beginning.initializer), self._purpose)
+                )
+            else:
+                call = msgspec.msgpack.decode(beginning.initializer, type=Call)
+                function, arguments, keywords = found(call.name), [*call.arguments], {**call.keywords}
             function(*arguments, **keywords)
         except BaseException as error:
             _base.LOGGER.critical("Exception in initializer:", exc_info=True)
@@ -73,18 +81,25 @@ class Callee:
             raised.breaks = True
             self._unfit = Answer(None, raised)
 
-    def call(self, signed: bytes) -> Any:
+    def call(self, call: Call) -> Any:
         """Makes a plain call: an `Answer`.
 
         Raises:
             InvalidPayload: it was not signed with our key.
         """
-        body = self._signer.body(signed, self._purpose)
+        name, arguments = call.name, call.arguments
+        if self._known.get(name) != call.signature:
+            self._signer.check(call.signature, name.encode(), self._purpose)
+            self._known[name] = call.signature
         if self._unfit is not None:
             return self._unfit
         try:
-            function, arguments, keywords = self._plain(body)
-            value = function(*arguments, **keywords)
+            function, keywords = found(name), call.keywords
+            value = (
+                in_a_row(partial(function, **keywords), arguments)
+                if call.in_a_row
+                else function(*arguments, **keywords)
+            )
             try:
                 # Here, since what can't be encoded is the call's fault.
                 return value_answer(payload.to_bytes(value))
@@ -125,10 +140,6 @@ class Callee:
                 raised.pickled = self._signer.sign(whole, purpose)
             return Answer(None, raised)
 
-    def _plain(self, body: bytes) -> Made:
-        call = self._decode(body)
-        return found(call.target), call.arguments, call.keywords
-
 
 def _unpickled(body: bytes) -> Made:
     try:
@@ -164,9 +175,9 @@ def _print_as_it_is() -> None:
 
 def _import_for_all(beginning: Beginning) -> None:
     """What workers need is imported once, and they share the memory."""
+    if beginning.authkey:
+        process.current_process().authkey = beginning.authkey
     if beginning.main:
-        from multiprocessing import spawn
-
         sys.argv[1:] = beginning.arguments
         spawn.prepare(dict(beginning.main))
     for module in beginning.modules:
@@ -175,7 +186,7 @@ def _import_for_all(beginning: Beginning) -> None:
             importlib.import_module(module)
 
 
-def _handle_plain(job: Job[bytes], context: Context[Callee]) -> Any:
+def _handle_plain(job: Job[Call], context: Context[Callee]) -> Any:
     return context.app.call(job.data)
 
 

@@ -22,18 +22,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import BrokenExecutor, Future, InvalidStateError
-from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, PENDING, RUNNING
+from concurrent.futures import BrokenExecutor
 from functools import partial
-from typing import Any
 
 from msgspec import Raw
 
-from tempotask import payload
 from tempotask.answers import QUEUE, Beginning, Reader
 from tempotask.client import Client
-from tempotask.errors import JobCancelled, TempoTaskError
+from tempotask.errors import TempoTaskError
 from tempotask.own_pool import OwnPool
+from tempotask.pending import Pending
 from tempotask.producer import SUFFIXES, THOUSAND
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.lists import Filter
@@ -46,82 +44,11 @@ QUICK = 0.2
 """Seconds: when as many as may be at the server are done sooner than that, twice as many may."""
 
 
-class CallFuture(Future[Any]):
-    """The future of a call. It is `running` once `cancel` was refused: before, nobody has asked the server."""
-
-    def __init__(self, feeder: Feeder, call: bytes) -> None:
-        super().__init__()
-        self._feeder = feeder
-        self._call = call
-        self._id = ""
-
-    def cancel(self) -> bool:
-        """Whether it will not run: at once if it has not been sent, else the server is asked. One that a worker has
-        taken goes on."""
-        with self._condition:
-            if self._state != PENDING:
-                return self.cancelled()
-            id = self._id
-            if not id:
-                self._state = CANCELLED
-                self._condition.notify_all()
-        if not id:
-            self._invoke_callbacks()  # type: ignore[attr-defined]
-            return True
-        if self._feeder.withdraw(id):
-            self.withdrawn()
-            return self.cancelled()
-        with self._condition:
-            if self._state == PENDING:
-                self._state = RUNNING
-        return self.cancelled()
-
-    def send_as(self, id: str) -> bytes | None:
-        """The call, which is sent under this id from here on; None if it was cancelled."""
-        with self._condition:
-            if self._state == PENDING:
-                self._id = id
-                call, self._call = self._call, b""
-                return call
-        self.set_running_or_notify_cancel()
-        return None
-
-    def withdrawn(self) -> None:
-        """The server says that it was cancelled."""
-        with self._condition:
-            if self._state not in (PENDING, RUNNING):
-                return
-            self._state = CANCELLED_AND_NOTIFIED
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
-            self._condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
-
-    def end(self, value: Any, error: BaseException | None) -> None:
-        """What came of it. One that has ended already stays as it is."""
-        with contextlib.suppress(InvalidStateError):
-            if isinstance(error, JobCancelled):
-                self.withdrawn()
-            elif error is not None:
-                self.set_exception(error)
-            else:
-                self.set_result(value)
-
-    def drop(self, error: BaseException) -> None:
-        """It will never be sent, or never end."""
-        if self._state == CANCELLED:
-            self.set_running_or_notify_cancel()
-        else:
-            self.end(None, error)
-
-
 class _Sending:
     """Calls that go to the server together."""
 
-    def __init__(self, futures: list[CallFuture], ids: list[str]) -> None:
-        self.futures = futures
+    def __init__(self, ids: list[str]) -> None:
         self.ids = ids
-        self.left = len(ids)
         self.wait: Wait
 
 
@@ -135,8 +62,8 @@ class Feeder:
         self._task = task
         self._pid = os.getpid()
         self._news = threading.Condition(threading.Lock())
-        self._gathered: deque[CallFuture] = deque()
-        self._sent: dict[str, CallFuture] = {}
+        self._gathered: deque[Pending] = deque()
+        self._sent: dict[str, Pending] = {}
         self._unsettled = 0
         """How many were sent and have not ended."""
         self._window = LEAST * workers
@@ -147,6 +74,7 @@ class Feeder:
         self._under_way: _Sending | None = None
         self._stream = client.stream()
         self._thread: threading.Thread | None = None
+        self._watcher = threading.Thread(target=self._watch, name="tempotask watch", daemon=True)
 
     @property
     def broken(self) -> BaseException | None:
@@ -165,8 +93,8 @@ class Feeder:
 
     # -- for whoever submits
 
-    def take(self, futures: Iterable[CallFuture], beginning: Beginning) -> None:
-        """Takes futures of calls that are to be made; the first ones start the pool, whose workers begin so.
+    def take(self, calls: Iterable[Pending], beginning: Beginning) -> None:
+        """Takes calls that are to be made; the first ones start the pool, whose workers begin so.
 
         Raises:
             RuntimeError: it is closed, or of another process.
@@ -175,7 +103,7 @@ class Feeder:
         self.check()
         with self._news:
             self._check()
-            self._gathered.extend(futures)
+            self._gathered.extend(calls)
             if self._thread is None:
                 thread = threading.Thread(target=self._run, args=(beginning,), name="tempotask feeder", daemon=True)
                 thread.start()
@@ -216,9 +144,8 @@ class Feeder:
             if cancel:
                 self._gathered.clear()
             self._news.notify_all()
-        for future in dropped:
-            future.cancel()
-            future.set_running_or_notify_cancel()
+        for call in dropped:
+            call.drop(None)
 
     def join(self) -> None:
         """Waits until all has ended."""
@@ -231,7 +158,7 @@ class Feeder:
     def _run(self, beginning: Beginning) -> None:
         try:
             self._pool.begin(beginning)
-            threading.Thread(target=self._watch, name="tempotask watch", daemon=True).start()
+            self._watcher.start()
             self._feed()
             if self._withdrawing and self._unsettled:
                 with contextlib.suppress(TempoTaskError):
@@ -253,7 +180,7 @@ class Feeder:
             else:
                 return
 
-    def _next(self, *, block: bool) -> list[CallFuture]:
+    def _next(self, *, block: bool) -> list[Pending]:
         """What is to be sent now; nothing when that is nothing, or with `block` when there will be no more."""
         gathered = self._gathered
         with self._news:
@@ -269,27 +196,24 @@ class Feeder:
                 self._asleep = False
         return []
 
-    def _send(self, batch: list[CallFuture]) -> None:
+    def _send(self, batch: list[Pending]) -> None:
         store = self._client.store
-        call, now = store.new_call(), store.now()
-        addition, futures, ids = Addition(call), list[CallFuture](), list[str]()
-        for future in batch:
-            id = call + SUFFIXES[len(ids)]
-            if (body := future.send_as(id)) is None:
-                continue
-            record = Record("", id, QUEUE, "0", self._task, now, 0, Raw(payload.to_bytes(body)))
-            large = len(body) > OUTSIDE_BYTES
-            addition.add(NewJob(record, None, False, large))
-            futures.append(future)
-            ids.append(id)
-        if not ids:
+        call, now, task = store.new_call(), store.now(), self._task
+        addition, sent = Addition(call), dict[str, Pending]()
+        for pending in batch:
+            id = call + SUFFIXES[len(sent)]
+            if (body := pending.send_as(id)) is not None:
+                record = Record("", id, QUEUE, "0", task, now, 0, Raw(body))
+                addition.add(NewJob(record, large=len(body) > OUTSIDE_BYTES))
+                sent[id] = pending
+        if not sent:
             return
         with self._news:
-            self._unsettled += len(ids)
-        self._sent.update(zip(ids, futures, strict=True))
+            self._unsettled += len(sent)
+        self._sent.update(sent)
         self._confirm()
         self._stream.send(addition)
-        self._under_way = _Sending(futures, ids)
+        self._under_way = _Sending(list(sent))
 
     def _confirm(self) -> None:
         """Reads what the server said to what is under way, and asks for the outcomes."""
@@ -303,8 +227,6 @@ class Feeder:
                 self._settle(id, error)
             self._count(len(sending.ids))
             return
-        finally:
-            sending.futures.clear()
         outcomes = self._client.outcomes
         sending.wait = outcomes.begin(sending.ids, partial(self._arrived, sending), True)
         outcomes.ask(sending.wait)
@@ -319,14 +241,14 @@ class Feeder:
             self._count(len(endings))
 
     def _settle(self, id: str, ending: Ending) -> None:
-        future = self._sent.pop(id, None)
-        if future is None:
+        pending = self._sent.pop(id, None)
+        if pending is None:
             return
         value, error, breaks = self._reader.read(id, ending)
         if breaks and error is not None:
             self._break(error)
             error = _broken(error)
-        future.end(value, error)
+        pending.end(value, error)
 
     def _count(self, ended: int) -> None:
         with self._news:
@@ -362,14 +284,15 @@ class Feeder:
             self._gathered.clear()
             self._news.notify_all()
         self._sent.clear()
-        for future in lost:
-            future.drop(_broken(why))
+        for pending in lost:
+            pending.drop(_broken(why))
 
     def _end(self) -> None:
         self._stream.close()
-        # First what waits for outcomes: nobody is left who does, and workers that end would be told.
         try:
             self._pool.end()
+            if self._watcher.ident is not None:
+                self._watcher.join()
         finally:
             self._client.close()
 

@@ -82,10 +82,3 @@ def found(target: str) -> Callable[..., Any]:
 def in_a_row(function: Callable[..., Any], chunk: Iterable[Iterable[Any]]) -> list[Any]:
     """Calls a function once for each of these arguments."""
     return [function(*arguments) for arguments in chunk]
-
-
-def in_a_row_by_name(
-    target: str, first: Iterable[Any], keywords: Mapping[str, Any], chunk: Iterable[Iterable[Any]]
-) -> list[Any]:
-    """The same for a function that is found by its name, with these arguments before, and keywords."""
-    return in_a_row(functools.partial(found(target), *first, **keywords), chunk)

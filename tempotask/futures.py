@@ -8,21 +8,21 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, thread
 from functools import partial
 from typing import Any, TypeVar
 
 import redis
 
-from tempotask import payload, pickled
-from tempotask.answers import LARGEST, PICKLED, PLAIN, Beginning, Call, Reader, purpose_of_call
+from tempotask import pickled
+from tempotask.answers import LARGEST, PICKLED, PLAIN, Beginning, Reader, Writer
 from tempotask.client import Client
 from tempotask.errors import InvalidOptions, NotImportable
-from tempotask.feeder import CallFuture, Feeder
-from tempotask.functions import in_a_row, in_a_row_by_name, named
+from tempotask.feeder import Feeder
 from tempotask.options import Options, whole
 from tempotask.own_pool import OwnPool, new_namespace
+from tempotask.pending import CallFuture, Pending, Row, Slot
 
 T = TypeVar("T")
 
@@ -68,17 +68,13 @@ class TempoExecutor(Executor):
         client = Client(db, namespace, Options(max_payload_bytes=LARGEST), {})
         if db is not None and (why := client.server.why_not_handed_over):
             raise InvalidOptions(f"workers can't connect as this program: {why}; give a URL")
-        self._pickles = bool(pickle)
-        self._signer = pickled.Signer(key)
-        self._purpose = purpose_of_call(namespace)
-        self._beginning = Beginning(initializer_is_pickled=self._pickles)
+        signer = pickled.Signer(key)
+        self._writer = Writer(signer, namespace, pickles=pickle)
+        self._beginning = Beginning(initializer_is_pickled=pickle)
         if initializer is not None and not _is_a_lock_of_bars(initializer):
-            self._beginning.initializer = self._signed(initializer, tuple(initargs), {})
-        pool = OwnPool(client, workers, key, allow_pickle=self._pickles)
-        reader = Reader(self._signer if self._pickles else None)
-        self._feeder = Feeder(client, pool, reader, PICKLED if self._pickles else PLAIN, workers)
-        self._last: tuple[object, str] = (None, "")
-        """The last function that was called, and its name: as a rule it is called again."""
+            self._beginning.initializer = self._writer.call(initializer, tuple(initargs), {})
+        pool = OwnPool(client, workers, key, allow_pickle=pickle)
+        self._feeder = Feeder(client, pool, Reader(signer if pickle else None), PICKLED if pickle else PLAIN, workers)
         # Whoever lets go of an executor without a word has what it was given done, and its pool ended.
         weakref.finalize(self, self._feeder.close, cancel=False).atexit = False
 
@@ -95,8 +91,17 @@ class TempoExecutor(Executor):
             RuntimeError: the executor was shut down.
             BrokenExecutor: its pool did not start, or is gone.
         """
-        future = self._future(fn, args, kwargs)
-        self._take([future], fn)
+        self._check()
+        try:
+            future = CallFuture(self._writer.call(fn, args, kwargs), self._feeder.withdraw)
+        except NotImportable:
+            raise
+        except Exception as error:
+            # As others of these executors tell it, who find it later.
+            future = CallFuture(b"", self._feeder.withdraw)
+            future.set_exception(error)
+        else:
+            self._take([future], fn)
         return future
 
     def map(
@@ -122,11 +127,20 @@ class TempoExecutor(Executor):
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         end = None if timeout is None else timeout + time.monotonic()
-        inputs = zip(*iterables, strict=False)
-        if chunksize == 1:
-            return self._results(fn, inputs, end, buffersize)
-        in_chunks = self._results(self._in_chunks(fn), _chunks(inputs, chunksize), end, buffersize)
-        return itertools.chain.from_iterable(in_chunks)
+        inputs: Iterator[Any] = zip(*iterables, strict=False)
+        write: Callable[..., bytes] = self._writer.call
+        if chunksize > 1:
+            inputs, write = _chunks(inputs, chunksize), self._writer.row
+        row = Row(self._feeder.withdraw)
+        slots = self._slots(write, fn, itertools.islice(inputs, buffersize), row)
+        # Without a hold on the executor, which may be let go of.
+        executor = weakref.ref(self)
+
+        def submit(more: Iterable[Any]) -> deque[Slot] | None:
+            return None if (here := executor()) is None else here._slots(write, fn, more, row)
+
+        results = _results(submit, slots, inputs, end)
+        return itertools.chain.from_iterable(results) if chunksize > 1 else results
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more calls, ends those that were submitted (with `cancel_futures`, only those that have begun), then
@@ -137,14 +151,14 @@ class TempoExecutor(Executor):
 
     # -- calls
 
-    def _take(self, futures: list[CallFuture], fn: Callable[..., Any]) -> None:
-        feeder, futures = self._feeder, [future for future in futures if not future.done()]
-        if not futures:
+    def _take(self, calls: Sequence[Pending], fn: Callable[..., Any]) -> None:
+        feeder = self._feeder
+        if not calls:
             return
         if feeder not in _open:
             self._check_start(fn)
             _open.add(feeder)
-        feeder.take(futures, self._beginning)
+        feeder.take(calls, self._beginning)
 
     def _check_start(self, fn: Callable[..., Any]) -> None:
         from tempotask.pool import application
@@ -162,89 +176,63 @@ class TempoExecutor(Executor):
         for other in [other for other in _open if other.ended]:
             _open.discard(other)
 
-    def _future(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallFuture:
+    def _check(self) -> None:
         if _over:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         self._feeder.check()
-        try:
-            call = self._signed(fn, args, kwargs)
-        except NotImportable:
-            raise
-        except Exception as error:
-            # As others of these executors tell it, who find it later.
-            future = CallFuture(self._feeder, b"")
-            future.set_exception(error)
-            return future
-        return CallFuture(self._feeder, call)
 
-    def _signed(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
-        if self._pickles:
-            return self._signer.dumps((fn, args, kwargs), self._purpose)
-        function, target = self._last
-        if function is not fn:
-            target, first, keywords = named(fn)
-            if first or keywords:
-                args, kwargs = (*first, *args), {**keywords, **kwargs}
-            else:
-                self._last = fn, target
-        call = Call(target, args, kwargs)  # type: ignore[arg-type]
-        return self._signer.sign(payload.encode(call, LARGEST, "the call"), self._purpose)
-
-    # -- map
-
-    def _in_chunks(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """A function that calls `fn` for a whole chunk."""
-        if self._pickles:
-            return partial(in_a_row, fn)
-        return partial(in_a_row_by_name, *named(fn))
-
-    def _results(
-        self, fn: Callable[..., Any], inputs: Iterator[tuple[Any, ...]], end: float | None, ahead: int | None
-    ) -> Iterator[Any]:
-        """The results, of which as many as may be are submitted at once, before the first is asked for."""
-        futures = deque(self._future(fn, args, {}) for args in itertools.islice(inputs, ahead))
-        self._take(list(futures), fn)
-        # Without a hold on the executor, which may be let go of.
-        return _results(weakref.ref(self), fn, inputs, futures, end, refill=ahead is not None)
+    def _slots(
+        self, write: Callable[..., bytes], fn: Callable[..., Any], inputs: Iterable[tuple[Any, ...]], row: Row
+    ) -> deque[Slot]:
+        """Slots for these calls, submitted; of what can't be sent the slot has the error."""
+        self._check()
+        slots, sendable = deque[Slot](), list[Slot]()
+        for args in inputs:
+            try:
+                slots.append(slot := Slot(row, write(fn, args)))
+                sendable.append(slot)
+            except NotImportable:
+                raise
+            except Exception as error:
+                slots.append(slot := Slot(row, b""))
+                slot.end(None, error)
+        self._take(sendable, fn)
+        return slots
 
 
 def _results(
-    executor: weakref.ref[TempoExecutor],
-    fn: Callable[..., Any],
+    submit: Callable[[Iterable[tuple[Any, ...]]], deque[Slot] | None],
+    slots: deque[Slot],
     inputs: Iterator[tuple[Any, ...]],
-    futures: deque[CallFuture],
     end: float | None,
-    *,
-    refill: bool,
 ) -> Iterator[Any]:
+    """The results of slots, in their order; for each that is asked for, one more of the inputs is submitted."""
     try:
-        while futures:
-            if refill and (open := executor()) is not None and (args := next(inputs, None)) is not None:
-                futures.append(open.submit(fn, *args))  # type: ignore[arg-type]
-            open = None
-            # No hold on a future whose result is out.
-            yield _result(futures.popleft(), end)
+        while slots:
+            slots.extend(submit(itertools.islice(inputs, 1)) or ())
+            # No hold on a slot whose result is out.
+            yield _result(slots.popleft(), end)
     finally:
         # The last ones first: when one has been begun, so have those before it.
-        while futures and futures.pop().cancel():
+        while slots and slots.pop().cancel():
             pass
 
 
-def _result(future: CallFuture, end: float | None) -> Any:
-    """The result; a future that does not come to it is cancelled."""
+def _result(slot: Slot, end: float | None) -> Any:
+    """The result; a call that does not come to it is cancelled."""
     try:
-        try:
-            return future.result(None if end is None else end - time.monotonic())
-        finally:
-            future.cancel()
+        return slot.result(None if end is None else end - time.monotonic())
+    except BaseException:
+        slot.cancel()
+        raise
     finally:
-        # What it raised holds this frame, which is not to hold what raised it.
-        del future
+        # What is raised holds this frame, which is not to hold what has it.
+        del slot
 
 
-def _chunks(inputs: Iterator[tuple[Any, ...]], size: int) -> Iterator[tuple[tuple[tuple[Any, ...], ...]]]:
-    while chunk := tuple(itertools.islice(inputs, size)):
-        yield (chunk,)
+def _chunks(inputs: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
+    while chunk := list(itertools.islice(inputs, size)):
+        yield chunk
 
 
 def _is_a_lock_of_bars(initializer: object) -> bool:

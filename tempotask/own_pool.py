@@ -13,7 +13,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
-from multiprocessing import spawn
+from multiprocessing import process, spawn
 from typing import Any
 
 import msgspec
@@ -70,6 +70,8 @@ class OwnPool:
             InvalidOptions: workers can't connect as this program does.
         """
         beginning.main, beginning.arguments = main_module(), sys.argv[1:]
+        if self._allow_pickle:
+            beginning.authkey = bytes(process.current_process().authkey)
         told = msgspec.json.encode(beginning).decode()
         if len(told) > LARGEST_BEGINNING:
             raise InvalidPayload(

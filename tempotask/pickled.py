@@ -67,11 +67,12 @@ class Signer:
     """Signs what goes out and checks what comes in, with one key (HMAC-SHA256)."""
 
     def __init__(self, key: str) -> None:
-        self._key = key.encode()
+        # To take a copy of one that knows the key takes a third of the time that the key does.
+        self._keyed = hmac.new(key.encode(), digestmod="sha256")
 
     def sign(self, body: bytes, purpose: str) -> bytes:
         """The body with its signature in front."""
-        return self._made(body, purpose) + body
+        return self.signature(body, purpose) + body
 
     def body(self, signed: bytes, purpose: str) -> bytes:
         """The body of what was signed for this purpose.
@@ -80,13 +81,21 @@ class Signer:
             InvalidPayload: it was not, or with another key.
         """
         body = signed[_SIZE:]
-        if not hmac.compare_digest(signed[:_SIZE], self._made(body, purpose)):
-            raise InvalidPayload(f"a bad signature: this was not signed with our ${KEY}, so it is not looked at")
+        self.check(signed[:_SIZE], body, purpose)
         return body
 
-    def _made(self, body: bytes, purpose: str) -> bytes:
+    def check(self, signature: bytes, body: bytes, purpose: str) -> None:
+        """Raises `InvalidPayload` unless that is the body's signature for this purpose."""
+        if not hmac.compare_digest(signature, self.signature(body, purpose)):
+            raise InvalidPayload(f"a bad signature: this was not signed with our ${KEY}, so it is not looked at")
+
+    def signature(self, body: bytes, purpose: str) -> bytes:
+        """What proves that the body was made for this purpose by who has the key."""
+        made = self._keyed.copy()
         # No purpose has a zero byte in it, so that none can pass as the beginning of another's body.
-        return hmac.digest(self._key, purpose.encode() + b"\0" + body, "sha256")
+        made.update(purpose.encode() + b"\0")
+        made.update(body)
+        return made.digest()
 
     def dumps(self, value: object, purpose: str) -> bytes:
         """A value, pickled and signed. Raises what its pickling raises."""
