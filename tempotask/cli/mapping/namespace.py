@@ -1,25 +1,10 @@
-"""The namespace of a map: its own, so that it never meets the user's other jobs, and nothing of it is left behind.
-
-With an output file it is named after the file, so that the same command finds what a killed one has left in the queue.
-"""
+"""The namespace of a map: what a killed command has left in it, and how nothing is left at the end."""
 
 from __future__ import annotations
-
-import hashlib
-import os
-import secrets
 
 from tempotask.cli.mapping import span
 from tempotask.store.script import text
 from tempotask.store.store import Store
-
-
-def name_of(output: str | None) -> str:
-    """The namespace of a map to that file, or to the standard output."""
-    if output is None:
-        return f"map-{secrets.token_hex(8)}"
-    path = os.path.realpath(output)
-    return f"map-{hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
 
 
 def left_behind(store: Store) -> dict[int, tuple[int, str]]:

@@ -1,4 +1,7 @@
-"""A map as a command: opens what it reads and writes, starts its pool, goes its course, and leaves nothing behind."""
+"""A map as a command: opens what it reads and writes, starts its pool, goes its course, and leaves nothing behind.
+
+What takes long to import is imported while the pool starts.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,23 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tempotask.cli.command import say
-from tempotask.cli.mapping import namespace
-from tempotask.cli.mapping.course import Course
 from tempotask.cli.mapping.lines import Lines
-from tempotask.cli.mapping.settings import GRACE, options
 from tempotask.cli.mapping.tally import Tally, clock, pace
 from tempotask.cli.mapping.target import Answered, Target, answered, why_not_written
-from tempotask.cli.mapping.view import View, Workers, view_of
 from tempotask.cli.mapping.wishes import Wishes
-from tempotask.cli.mapping.work import VARIABLE
+from tempotask.cli.mapping.work import GRACE, VARIABLE
 from tempotask.errors import TempoTaskError
 from tempotask.launch import Launch
-from tempotask.manager import QueueManager
+
+if TYPE_CHECKING:
+    from tempotask.cli.mapping.course import Course
+    from tempotask.cli.mapping.view import View
+    from tempotask.manager import QueueManager
 
 APPLICATION = "tempotask.cli.mapping.application:tempotask"
 SPANS = 16
@@ -94,16 +97,37 @@ class Command:
         Raises:
             TempoTaskError: the server or the pool can't be had, or the inputs are others than those of the output.
         """
-        wishes = self._wishes
-        kept = wishes.output is not None and self._files.output.regular
-        where = namespace.name_of(wishes.output if kept else None)
-        with QueueManager.init(wishes.db, namespace=where, options=options()) as manager:
+        kept = self._wishes.output is not None and self._files.output.regular
+        name = self._wishes.namespace(kept=kept)
+        start = {"db": self._wishes.db, "namespace": name, "concurrency": self._wishes.concurrency, "quiet": True}
+        environment = {VARIABLE: self._wishes.work.encode()}
+        self._launch = Launch(APPLICATION, start, GRACE, output=2, **environment)
+        self._files.lines.begin()
+        try:
+            if not kept:
+                # Nothing can be left in there. And what follows takes as long as it takes the pool to start.
+                self._launch.begin()
+            return self._on_server(name, kept)
+        finally:
+            self._launch.stop(0.0)
+            self._files.close()
+
+    def _on_server(self, name: str, kept: bool) -> int:
+        from tempotask.cli.mapping import namespace
+        from tempotask.cli.mapping.settings import options
+        from tempotask.manager import QueueManager
+
+        with QueueManager.init(self._wishes.db, namespace=name, options=options()) as manager:
             store = manager._client.store
             store.server.check()
-            if not wishes.resume:
-                # What a killed command has left, of whose output nothing is left.
+            left = {}
+            if self._wishes.resume:
+                left = namespace.left_behind(store)
+            elif kept:
+                # What a killed command has left, whose output is gone.
                 namespace.erase(store)
-            left = namespace.left_behind(store) if wishes.resume else {}
+            if kept:
+                self._launch.begin()
             try:
                 self._with_pool(manager, left)
             except OSError as error:
@@ -112,25 +136,20 @@ class Command:
         return self._end()
 
     def _with_pool(self, manager: QueueManager[Any], left: dict[int, tuple[int, str]]) -> None:
-        """Starts the pool, goes the course, and ends the pool: gently, unless something went wrong."""
-        wishes, patience = self._wishes, 0.0
-        start = {"db": wishes.db, "namespace": manager.namespace, "concurrency": wishes.concurrency, "quiet": True}
-        launch = self._launch = Launch(APPLICATION, start, GRACE, output=2, **{VARIABLE: wishes.work.encode()})
-        view = View(self._tally)
+        """Goes the course, and ends the pool: gently, if nothing goes wrong."""
+        from tempotask.cli.mapping.view import View, Workers, view_of
+
+        wishes, view = self._wishes, View(self._tally)
         try:
             with self._signals():
-                launch.begin()
-                self._files.lines.begin()
                 self._ready()
-                workers = Workers(lambda: launch.pid)
+                workers = Workers(lambda: self._launch.pid)
                 view = view_of(self._tally, wishes.shell or wishes.function, workers, quiet=wishes.quiet)
                 with contextlib.closing(self._course(manager, view, left)) as course:
                     self._go(course, view)
-                patience = GRACE
         finally:
             view.close()
-            launch.stop(patience)
-            self._files.close()
+        self._launch.stop(GRACE)
 
     def _ready(self) -> None:
         """Waits until the workers are ready. Raises `TempoTaskError` with one line, if they will not be."""
@@ -144,6 +163,8 @@ class Command:
             raise type(error)(summary) from None
 
     def _course(self, manager: QueueManager[Any], view: View, left: dict[int, tuple[int, str]]) -> Course:
+        from tempotask.cli.mapping.course import Course
+
         wishes, files = self._wishes, self._files
         return Course(
             work=wishes.work,

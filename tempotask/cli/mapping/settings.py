@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from tempotask.cli.mapping.work import GRACE
 from tempotask.options import Options
 
 RESULTS, RESULTS_BYTES = 20_000, 64 * 1024 * 1024
 """What the server keeps of answers: far more than are on their way, and little for a server."""
-GRACE = 30.0
-"""Seconds that a stop waits for inputs that are being worked on."""
 CRASHES = 2
 """So many processes may a single input cost."""
 

@@ -15,8 +15,6 @@ from typing import NoReturn
 import click
 import msgspec
 
-from tempotask.cli.mapping import rows
-
 BLOCK = 1024 * 1024
 """Bytes of a file that are read at once."""
 SYNC = 5.0
@@ -148,6 +146,8 @@ def _with_broken_text(line: bytes) -> tuple[int, bytes]:
     """Index and input of a row with text that is no Unicode, which only Python's own reader takes; -1 for what is
     none."""
     import json
+
+    from tempotask.cli.mapping import rows
 
     try:
         told = json.loads(line)

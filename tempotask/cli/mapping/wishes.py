@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 from dataclasses import dataclass
 
 import click
@@ -49,6 +51,14 @@ class Wishes:
     def work(self) -> Work:
         """What workers do with each input."""
         return Work(self.function, self.shell, self.jsonl, self.bare, self.attempts, self.timeout)
+
+    def namespace(self, *, kept: bool) -> str:
+        """The namespace: the map's own, so that it never meets the user's other jobs. Where the output is `kept`, it is
+        named after that file, so that the same command finds what a killed one has left in the queue."""
+        if not kept or self.output is None:
+            return f"map-{secrets.token_hex(8)}"
+        path = os.path.realpath(self.output)
+        return f"map-{hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
 
     @property
     def workers(self) -> int:

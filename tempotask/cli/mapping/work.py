@@ -10,6 +10,8 @@ import msgspec
 VARIABLE = "TEMPOTASK_MAP"
 """The environment variable in which workers find it."""
 QUEUE = "map"
+GRACE = 30.0
+"""Seconds that a stop waits for inputs that are being worked on."""
 
 
 class Work(msgspec.Struct, frozen=True):
