@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import os
 import threading
 import time
 import weakref
@@ -30,6 +31,7 @@ from tempotask import payload
 from tempotask.durations import patience
 from tempotask.errors import InvalidOptions, ServerUnavailable, TempoTaskError
 from tempotask.inputs import Wake, inputs_of
+from tempotask.names import check_id
 from tempotask.options import GivenOptions, JobOptions, whole
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.outcomes import BROKEN
@@ -184,7 +186,8 @@ class Flow:
         self._kind = producer._kind(queue, name, _kept(producer, queue, name, options))
         self._given = ids is not None
         if ids is not None:
-            JobOptions(id=f"{ids}-0")
+            check_id(ids)
+            check_id(f"{ids}-{10**15}")
         self.ids = ids or ""
         self._bell = _Bell()
         self._inputs = inputs_of(inputs, self._bell.ring, numbered=numbered)
@@ -214,6 +217,7 @@ class Flow:
         self._away = False
         """Whether the server could not be reached."""
         self._closed = False
+        self._pid = os.getpid()
 
     # -- going through it
 
@@ -303,6 +307,9 @@ class Flow:
 
         What a worker has taken already may run; nobody waits for it.
         """
+        if self._pid != os.getpid():
+            # Forked: it is our parent's, and so are its lock and its thread.
+            return
         with self._lock:
             if self._closed:
                 return
@@ -430,9 +437,21 @@ class Flow:
                 jobs.append(NewJob(record, due, self._given, size > OUTSIDE_BYTES))
             if self._bytes - first > CHUNK_BYTES:
                 break
-        for job in jobs:
+        for job in jobs if not self._given else self._unknown(jobs):
             addition.add(job)
-        return ids
+        return ids if not self._given else [id for id in ids if id in self._held]
+
+    def _unknown(self, jobs: list[NewJob]) -> list[NewJob]:
+        """Those of which nobody knows how they ended. The others were added by a flow before, which did not live to
+        hand them out; what it cancelled is to run."""
+        unknown = []
+        endings = self._client.store.outcomes_of([job.record.id for job in jobs])
+        for job, ending in zip(jobs, endings, strict=True):
+            if ending is None or decode_outcome(ending).status == "cancelled":
+                unknown.append(job)
+            else:
+                self._end(self._held.pop(job.record.id), ending)
+        return unknown
 
     def _answered(self) -> None:
         """Reads what the server said of the last chunk."""
@@ -452,16 +471,12 @@ class Flow:
 
     def _collect(self) -> list[Mapped]:
         """What has ended, and can be handed out."""
-        held, finished = self._held, self._finished
+        finished = self._finished
         while self._touched:
             chunk = self._touched.popleft()
             arrived = chunk.wait.take()
             for id, ending in arrived.items():
-                one = held.pop(id)
-                finished[one.order] = one, ending
-                if isinstance(ending, bytes):
-                    self._bytes += len(ending)
-                    self._mean += (one.size + len(ending) - self._mean) / 64
+                self._end(self._held.pop(id), ending)
             chunk.left -= len(arrived)
             if chunk.left == 0 and chunk in self._chunks:
                 self._chunks.discard(chunk)
@@ -476,6 +491,12 @@ class Flow:
             self.handed += 1
         self._handing = [one.id for one in batch]
         return batch
+
+    def _end(self, one: _Held, ending: Ending) -> None:
+        self._finished[one.order] = one, ending
+        if isinstance(ending, bytes):
+            self._bytes += len(ending)
+            self._mean += (one.size + len(ending) - self._mean) / 64
 
     def _mapped(self, one: _Held, ending: Ending) -> Mapped:
         self._bytes -= one.size

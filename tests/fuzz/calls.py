@@ -138,6 +138,7 @@ def _look(store: Store) -> None:
     look.find(store, "late")
     store.ask("client", ["fails", "nobody"])
     store.unwait("client", ["nobody"])
+    store.run("forget", "fails", "nobody")
     store.run("snapshot", "all", 100_000, 1_000_000)
     store.run("snapshot", "part", "queue:0:other", "0", 10)
     store.run("snapshot", "sizes", "ring", "due")

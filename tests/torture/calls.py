@@ -19,6 +19,7 @@ import msgspec
 from pool.running import wait_until
 
 from tempotask import JobHandle, Repeat
+from tempotask.mapping import Flow
 from tempotask.pool import firing
 from tempotask.pool.leases import boot_id
 from tempotask.pool.leases import register as register_supervisor
@@ -177,6 +178,18 @@ def unwait(book: Book) -> None:
             handle.result(timeout=0)
 
 
+def forget(book: Book) -> None:
+    """What a map has been handed is let go, and nothing but that."""
+    kept = book.add(20)
+    for _ in range(5):
+        inputs = [book.chore() for _ in range(20)]
+        for one in Flow(book.world.manager._producer, "a", "short", inputs, in_flight=4).each():
+            book.right(one.error, None, f"input {one.index}")
+            book.ends[one.id] = 1
+    for handle in kept:
+        book.right(handle.result(timeout=60).split("/")[0], handle.id, f"result of {handle.id}")
+
+
 def say(book: Book) -> None:
     """Each line is there once in the end."""
     for handle in [*book.add(4, seconds=0.5, name="chat")]:
@@ -304,7 +317,7 @@ def _waiting(world: World) -> Callable[[str], int]:
 CALLS: dict[str, Callable[[Book], None]] = {
     **{call.__name__: call for call in (enqueue, turn, give_back, sweep, register, renew, ask, unwait, say, listen)},
     **{call.__name__: call for call in (find, quiet, overview, snapshot, mend, pause, act, revise, schedule, fire)},
-    **{call.__name__: call for call in (firings, rights)},
+    **{call.__name__: call for call in (firings, forget, rights)},
     "leave": register,
     "unschedule": schedule,
     "format": rights,

@@ -1,7 +1,7 @@
 """A user's program without a mistake."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
@@ -18,6 +18,7 @@ from tempotask import (
     QueueManager,
     Retry,
     Task,
+    TempoTaskError,
     as_completed,
 )
 
@@ -120,7 +121,16 @@ def produce() -> None:
     assert_type(tempotask.retry_jobs(queue="images"), int)
     assert_type(tempotask.toggle_pause_job_by_id("a.png"), bool)
     assert_type(handle.cancel(), bool)
+    assert_type(thumbnail.map([Thumb("a.png")]), Generator[str, None, None])
+    names: Iterator[str] = thumbnail.map((Thumb(path) for path in "abc"), ordered=True, in_flight=100, on_error="raise")
+    either = resize.map([Thumb("a.png")], on_error="yield")
+    assert_type(either, Generator[int | TempoTaskError, None, None])
+    print([f"{one}" if isinstance(one, TempoTaskError) else one + 1 for one in either], next(names))
     print(handle.status(), handle.info().started_at, handle.logs()[0].message, handle.created)
+
+
+async def thumbs() -> AsyncIterator[Thumb]:
+    yield Thumb("a.png")
 
 
 async def consume() -> None:
@@ -134,6 +144,9 @@ async def consume() -> None:
         assert_type(await tempotask.acancel_job_by_id("a.png"), bool)
         assert_type(await tempotask.adelete_jobs(queue="images", name="thumbnail"), int)
         print((await tempotask.aget_jobs(limit=10)).cursor, await handle.acancel())
+        assert_type(thumbnail.amap(thumbs()), AsyncGenerator[str, None])
+        async for one in resize.amap([Thumb("a.png")], on_error="yield"):
+            assert_type(one, int | TempoTaskError)
         await tempotask.join(delayed=True)
 
 

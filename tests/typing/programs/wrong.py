@@ -59,9 +59,17 @@ tempotask.get_jobs(limits=5)  # wrong
 tempotask.cancel_job_by_id(5)  # wrong
 JobOptions(atempts=5)  # wrong
 JobOptions(backoff="steep")  # wrong
+thumbnail.map(["a.png"])  # wrong
+thumbnail.map([Thumb("a.png")], on_error="ignore")  # wrong
+thumbnail.map([Thumb("a.png")], in_flight="many")  # wrong
+widths: list[int] = list(thumbnail.map([Thumb("a.png")]))  # wrong
+names: list[str] = list(thumbnail.map([Thumb("a.png")], on_error="yield"))  # wrong
 
 
 async def consume() -> None:
+    async for width in resize.amap([Thumb("a.png")]):
+        name: str = width  # wrong
+        print(name)
     number: int = await thumbnail.enqueue(Thumb("a.png"))  # wrong
     text: str = await resize.aenqueue(Thumb("a.png"))  # wrong
     jobs: int = await tempotask.aget_jobs(limit=5)  # wrong

@@ -1,0 +1,300 @@
+"""Task.map: many inputs, one result each, whatever happens, with a few of them in flight."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mapping.app import echo, even, fleeting, fragile, half, held, note, tempotask, threads
+from mapping.conftest import Gate, Stats, wait_until_nothing_waits
+
+from tempotask import InvalidOptions, InvalidPayload, Job, JobFailed, QueueManager, Task, WorkerCrashed
+from tempotask.mapping import IN_FLIGHT
+
+SOURCES: dict[str, Callable[[int], Iterable[int]]] = {
+    "a list": lambda number: list(range(number)),
+    "a generator": lambda number: (n for n in range(number)),
+}
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 7, 300, None])
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.usefixtures("pool")
+def test_every_input_gives_one_result(source: str, in_flight: int | None) -> None:
+    for number in (0, 1, 2, 8, 50 if in_flight == 1 else 3000):
+        inputs = SOURCES[source]
+        assert sorted(echo.map(inputs(number), in_flight=in_flight)) == list(range(number))
+        assert list(echo.map(inputs(number), in_flight=in_flight, ordered=True)) == list(range(number))
+
+
+@pytest.mark.usefixtures("pool")
+def test_more_inputs_than_may_be_in_flight_are_all_there() -> None:
+    number = 3 * IN_FLIGHT + 1
+    assert sorted(echo.map(range(number))) == list(range(number))
+
+
+@pytest.mark.usefixtures("pool")
+def test_inputs_of_all_kinds_arrive_as_they_are() -> None:
+    inputs = [None, 0, "", "x" * 5000, b"\xff" * 100_000, [1, {"a": 2}], 1.5, "x" * 4096]
+    assert list(echo.map(inputs * 20, ordered=True)) == inputs * 20
+    assert set(echo.map("abc")) == {"a", "b", "c"}
+
+
+def test_results_come_as_they_finish(gate: Gate) -> None:
+    results = held.map([gate.path, "", ""])
+    assert [next(results), next(results)] == ["", ""]
+    gate.open()
+    assert list(results) == [gate.path]
+
+
+def test_ordered_results_wait_for_the_first(gate: Gate) -> None:
+    read = 0
+
+    def inputs() -> Iterator[str]:
+        nonlocal read
+        for read in range(1, 21):
+            yield gate.path if read == 1 else ""
+
+    results = held.map(inputs(), ordered=True, in_flight=4)
+    first = threading.Thread(target=lambda: firsts.append(next(results)))
+    firsts: list[str] = []
+    first.start()
+    # The last of the four has ended when it is one of the finished, and the head is still held.
+    while tempotask._client.store.read("HGET", "counts:held", "completed") != b"3":
+        assert first.is_alive()
+    assert (read, firsts) == (4, [])
+    gate.open()
+    first.join()
+    assert firsts + list(results) == [gate.path] + [""] * 19
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("in_flight", [1, 3, 100])
+@pytest.mark.usefixtures("pool")
+def test_no_input_is_read_further_ahead_than_it_may(in_flight: int, ordered: bool) -> None:
+    read, yielded, furthest = 0, 0, 0
+
+    def inputs() -> Iterator[int]:
+        nonlocal read, furthest
+        for number in range(600):
+            read += 1
+            # The result that is being looked at is yielded already.
+            furthest = max(furthest, read - yielded)
+            yield number
+
+    for _ in echo.map(inputs(), in_flight=in_flight, ordered=ordered):
+        yielded += 1
+    assert yielded == 600
+    assert furthest <= in_flight
+
+
+@pytest.mark.usefixtures("pool")
+def test_nothing_is_read_before_the_first_result_is_asked_for() -> None:
+    read: list[int] = []
+    results = echo.map(read.append(n) or n for n in range(10))  # type: ignore[func-returns-value]
+    assert read == []
+    assert next(results) in range(10)
+    assert read
+
+
+@pytest.mark.usefixtures("pool")
+def test_a_result_does_not_wait_for_the_next_input() -> None:
+    typed: queue.Queue[int] = queue.Queue()
+    results = echo.map(iter(typed.get, -1))
+    for number in range(20):
+        typed.put(number)
+        assert next(results) == number
+    typed.put(-1)
+    assert list(results) == []
+
+
+def test_what_has_not_started_is_cancelled_when_the_generator_is_closed(gate: Gate, stats: Stats) -> None:
+    results = held.map(itertools.chain([""], itertools.repeat(gate.path)), in_flight=3000)
+    assert next(results) == ""
+    results.close()
+    wait_until_nothing_waits(stats, "held")
+    gate.open()
+    ended = stats("held")
+    assert ended["cancelled"] > 0
+    assert list(results) == []
+
+
+def test_what_has_not_started_is_cancelled_when_nobody_holds_the_generator(gate: Gate, stats: Stats) -> None:
+    for result in held.map(itertools.chain([""], itertools.repeat(gate.path)), in_flight=100):
+        assert result == ""
+        break
+    gc.collect()
+    wait_until_nothing_waits(stats, "held")
+
+
+def test_of_other_jobs_none_is_cancelled(gate: Gate, stats: Stats) -> None:
+    results = held.map(itertools.chain([""], itertools.repeat(gate.path)), in_flight=100)
+    others = tempotask.enqueue_many({"name": "held", "queue": "held", "data": ""} for _ in range(50))
+    assert next(results) == ""
+    results.close()
+    gate.open()
+    assert others.results(timeout=60) == [""] * 50
+
+
+@pytest.mark.usefixtures("pool")
+def test_the_generator_of_inputs_is_closed_too() -> None:
+    closed = threading.Event()
+
+    def inputs() -> Iterator[int]:
+        try:
+            yield from itertools.count()
+        finally:
+            closed.set()
+
+    with contextlib.closing(echo.map(inputs(), in_flight=5)) as results:
+        next(results)
+    assert closed.wait(60)
+
+
+@pytest.mark.usefixtures("pool")
+def test_the_first_failure_is_raised_and_ends_the_map(stats: Stats) -> None:
+    results = even.map([0, 2, 3, *range(4, 2000)], ordered=True)
+    assert [next(results), next(results)] == [0, 2]
+    with pytest.raises(JobFailed, match="3 is odd"):
+        next(results)
+    assert list(results) == []
+    wait_until_nothing_waits(stats, "q")
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.usefixtures("pool")
+def test_failures_are_yielded_in_the_place_of_results(ordered: bool) -> None:
+    results = list(even.map(range(500), on_error="yield", ordered=ordered))
+    told = [str(one) if isinstance(one, JobFailed) else one for one in results]
+    good = [one for one in told if isinstance(one, int)]
+    bad = [one for one in told if isinstance(one, str)]
+    assert sorted(good) == list(range(0, 500, 2))
+    assert len(bad) == 250
+    assert all("is odd" in one for one in bad)
+    if ordered:
+        assert [isinstance(one, str) for one in told] == [False, True] * 250
+
+
+@pytest.mark.usefixtures("pool")
+def test_an_input_that_kills_its_process_costs_only_itself() -> None:
+    results = list(fragile.map(range(400), on_error="yield", ordered=True))
+    assert isinstance(results[13], WorkerCrashed)
+    assert results[:13] + results[14:] == [*range(13), *range(14, 400)]
+
+
+@pytest.mark.usefixtures("pool")
+def test_an_input_that_cant_be_sent_is_told_by_its_number() -> None:
+    results = list(echo.map([1, object(), 3], on_error="yield", ordered=True))
+    assert [results[0], results[2]] == [1, 3]
+    assert isinstance(results[1], InvalidPayload)
+    assert str(results[1]).startswith("input 1: data is of type object, which can't be sent")
+    with pytest.raises(InvalidPayload, match="input 2: data is of type"):
+        list(echo.map([1, 2, object(), 4]))
+    with pytest.raises(InvalidPayload, match="input 0: data is 9,000,005 bytes"):
+        list(echo.map([b"x" * 9_000_000]))
+
+
+@pytest.mark.parametrize("make", [lambda inputs: inputs, lambda inputs: _Sized(inputs)])
+@pytest.mark.parametrize("on_error", ["raise", "yield"])
+def test_what_reading_the_inputs_raises_is_raised(
+    gate: Gate, stats: Stats, make: Callable[[Any], Any], on_error: Any
+) -> None:
+    def inputs() -> Iterator[str]:
+        yield from itertools.repeat(gate.path, 100)
+        raise OSError("no more tape")
+
+    with pytest.raises(OSError, match="no more tape"):
+        list(held.map(make(inputs()), on_error=on_error))
+    wait_until_nothing_waits(stats, "held")
+
+
+class _Sized:
+    """A collection that is none."""
+
+    def __init__(self, inputs: Iterator[str]) -> None:
+        self._inputs = inputs
+
+    def __iter__(self) -> Iterator[str]:
+        return self._inputs
+
+    def __len__(self) -> int:
+        return 1
+
+    def __contains__(self, one: object) -> bool:
+        return False
+
+
+@pytest.mark.usefixtures("pool")
+def test_outcomes_are_there_though_their_task_keeps_none() -> None:
+    assert sorted(fleeting.map(range(2000), in_flight=100)) == list(range(2000))
+
+
+@pytest.mark.usefixtures("pool")
+def test_the_server_keeps_no_outcome_that_was_handed_out() -> None:
+    assert len(list(echo.map(range(5000)))) == 5000
+    assert int(tempotask._client.store.read("HGET", "results", "n")) == 0
+
+
+@pytest.mark.usefixtures("pool")
+def test_several_threads_map_at_once(tmp_path: Path) -> None:
+    ledger = str(tmp_path / "ledger")
+    found: dict[int, list[int]] = {}
+
+    def go(thread: int) -> None:
+        found[thread] = list(note.map(((ledger, thread * 1000 + n) for n in range(500)), in_flight=50, ordered=True))
+
+    going = [threading.Thread(target=go, args=(thread,)) for thread in range(4)]
+    for thread in going:
+        thread.start()
+    for thread in going:
+        thread.join()
+    assert found == {thread: [thread * 1000 + n for n in range(500)] for thread in range(4)}
+    ran = sorted(map(int, (tmp_path / "ledger").read_text().split()))
+    assert ran == [thread * 1000 + n for thread in range(4) for n in range(500)]
+
+
+def test_an_inline_manager_runs_each_job_in_the_caller() -> None:
+    assert set(threads.map(range(10))) == {threading.get_ident()}
+    assert set(threads.map(n for n in range(10))) == {threading.get_ident()}
+    assert list(half.map(range(0, 200, 2), ordered=True, in_flight=7)) == list(range(100))
+    with pytest.raises(JobFailed, match="1 is odd"):
+        list(half.map([0, 1, 2]))
+    assert sum(isinstance(one, JobFailed) for one in half.map(range(10), on_error="yield")) == 5
+
+
+WRONG: dict[str, tuple[Callable[[], object], str]] = {
+    "in_flight=0": (lambda: echo.map([], in_flight=0), "in_flight=0: give a whole number of at least 1"),
+    "in_flight=2.5": (lambda: echo.map([], in_flight=2.5), "in_flight=2.5: give a whole number"),  # type: ignore[call-overload]
+    "in_flight=True": (lambda: echo.map([], in_flight=True), "in_flight=True: give a whole number"),
+    "on_error": (lambda: echo.map([], on_error="ignore"), 'on_error=\'ignore\': give "raise" or "yield"'),  # type: ignore[call-overload]
+    "ordered": (lambda: echo.map([], ordered=1), "ordered=1: give True or False"),  # type: ignore[call-overload]
+    "inputs": (lambda: echo.map(5), "map takes an iterable of inputs, and 5 is none"),  # type: ignore[call-overload]
+    "amap": (lambda: echo.amap([], in_flight=0), "in_flight=0: give a whole number of at least 1"),
+    "unregistered": (lambda: Task(name="n", queue="q", handler=_handler).map([]), "register_job(task) comes first"),
+}
+
+
+def _handler(job: Job[int], ctx: object) -> int:
+    return job.data
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_makes_no_sense_is_refused_at_once_in_one_line(case: str) -> None:
+    call, line = WRONG[case]
+    with pytest.raises(InvalidOptions) as refusal:
+        call()
+    assert line in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_map_that_never_begins_opens_nothing() -> None:
+    manager: QueueManager[Any] = QueueManager.init("redis://localhost:1")
+    task = manager.register_job(Task(name="n", queue="q", handler=_handler))
+    task.map([1]).close()
