@@ -4,7 +4,8 @@
   open: see `session.py`.
 - A ```sh block is typed line by line. What does not end by itself (a supervisor, a line with `&` at its end) goes on
   in another terminal until the page is read; `# exits with 1` says that a command is meant to.
-- A ```text block is what the block before it prints, and what it says of its mistake: see `shape.py`.
+- A ```text block is what the block before it prints, and what it says of its mistake: see `shape.py`. Of a command that
+  ends well it is the standard output, or what it says beside it, if that is empty.
 - A ```conf, ```dockerfile or ```ini block is a file for another program; `test_services.py` looks into it.
 - A block without a language is a picture.
 - A block under a comment `<!-- not run: why -->` is left out.
@@ -143,7 +144,7 @@ class Reader:
         expected = int(status[1]) if status else 0
         both = ended.stdout + ended.stderr
         assert ended.returncode == expected, f"{line} exits with {ended.returncode}:\n{both}"
-        return both if status else ended.stdout
+        return both if status or not ended.stdout else ended.stdout
 
     def _begin(self, line: str) -> Terminal:
         output = self.folder / f"terminal-{len(self.terminals)}.log"
