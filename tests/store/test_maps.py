@@ -45,15 +45,18 @@ def test_jobs_are_cancelled_by_how_their_ids_begin_wherever_they_wait(store: Sto
     hire(store, "w")
     later = store.now() + 3600
     mine = [f"mine-{number}" for number in range(2500)]
-    enqueue(store, "mine-tried", "mine-held")
+    enqueue(store, "mine-tried", "mine-held", given_id=True)
     batch = turn(store, "w", 1, 1).batch
     assert batch is not None
     again = results_of(batch)._replace(endings=(tried_again(batch.records[0], 3_600_000),))
     assert turn(store, "w", 2, 1, again).ids == ["mine-held"]
     for first in range(0, 2500, 500):
-        enqueue(store, *mine[first : first + 500])
-        enqueue(store, f"min-{first}", f"other-mine-{first}")
-    store.enqueue(store.new_call(), [new_job("mine-late", due=later), new_job("late-mine-", due=later)])
+        enqueue(store, *mine[first : first + 500], given_id=True)
+        enqueue(store, f"min-{first}", f"other-mine-{first}", given_id=True)
+    store.enqueue(
+        store.new_call(),
+        [new_job("mine-late", due=later, given_id=True), new_job("late-mine-", due=later, given_id=True)],
+    )
     acting = Acting(store, 200)
     assert acting.pause("mine-7")
     assert acting.cancel_begun_with("mine-", "other") == 0
