@@ -38,10 +38,11 @@ class Shell:
         self._environment = environment
 
     def start(self, folder: Path, *command: str) -> subprocess.Popen[str]:
-        """Starts a command whose output is read line by line; what it logs is dropped."""
+        """Starts a command, in a process group of its own, whose output is read line by line; what it logs is
+        dropped."""
         return subprocess.Popen(
             command, cwd=folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True,
+            stderr=subprocess.DEVNULL, text=True, process_group=0,
         )  # fmt: skip
 
     def run(self, folder: Path, *command: str, status: int = 0) -> list[str]:

@@ -1,16 +1,21 @@
-"""The example with FastAPI: what each address answers, asked in this process, with a real pool beside it."""
+"""The example with FastAPI: what each address answers, asked in this process, with a real pool beside it; and what
+outlives a web server that is killed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from examples.conftest import EXAMPLES
+from examples.conftest import EXAMPLES, Shell
+from pool.running import wait_until
 
 from tempotask.pytest_plugin import StartPool
 
@@ -98,3 +103,36 @@ def test_a_queue_out_of_reach_is_told_as_503(web: Any, short_path: Path) -> None
         run(web, asking)
     finally:
         vars(web.tempotask).update(before)
+
+
+@contextlib.contextmanager
+def web_server(shell: Shell, folder: Path, how: signal.Signals) -> Iterator[httpx.Client]:
+    """A real web server, and who asks it; at the end its whole process group gets that signal."""
+    socket = str(folder / "web.sock")
+    command = ("gunicorn", "--worker-class", "asgi", "--no-control-socket", "--bind", f"unix:{socket}", "web:web")
+    server = shell.start(folder, *command)
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=socket), base_url="http://web", timeout=60) as client:
+            wait_until(lambda: _answers(server, client), "the web server does not answer")
+            yield client
+    finally:
+        os.killpg(server.pid, how)
+        server.communicate(timeout=60)
+
+
+def _answers(server: subprocess.Popen[str], client: httpx.Client) -> bool:
+    assert server.poll() is None, f"the web server ended with {server.returncode}"
+    try:
+        return client.get("/openapi.json").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_an_order_outlives_a_web_server_that_is_killed(copied: Callable[[str], Path], shell: Shell) -> None:
+    folder = copied("web_service")
+    with web_server(shell, folder, signal.SIGKILL) as client:
+        order = f"/orders/{client.post('/orders', json={'digits': 50}).json()['id']}"
+        assert client.get(order).json()["status"] == "waiting"
+    shell.run(folder, "tempotask-supervisor", "digits:tempotask", "--drain")
+    with web_server(shell, folder, signal.SIGTERM) as client:
+        assert client.get(f"{order}/result").json()["pi"] == PI
