@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -33,13 +34,14 @@ def thumbnail(job: Job[str], ctx: Context[Any]) -> int:
 async def main() -> int:
     SMALL.mkdir(exist_ok=True)
     names = [path.name for path in sorted(FOLDER.glob("*.jpg")) if not (SMALL / path.name).exists()]
+    # A job is called after its picture: what a run that was killed has left is taken up, and not added twice.
+    of = {quote(name): name for name in names}
     sizes: list[int] = []
     broken: dict[str, JobFailed] = {}
     async with tempotask:
         handles = await tempotask.aenqueue_many(
-            {"name": "thumbnail", "queue": "pictures", "data": name} for name in names
+            {"name": "thumbnail", "queue": "pictures", "data": name, "options": {"id": id}} for id, name in of.items()
         )
-        of = {handle.id: name for handle, name in zip(handles, names, strict=True)}
         async for handle in as_completed(handles):
             try:
                 sizes.append(await handle)
