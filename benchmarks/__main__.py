@@ -50,7 +50,7 @@ NAMES = (
     *("memory_waiting", "worker_memory", "large_payloads", "results", "results_limit", "results_pool", "leaks"),
     *("delayed", "cron", "retry_delay"),
     *("priorities", "quiet_features", "c_time_limit", "cancel_running", "cancel_race"),
-    *("looking", "acting"),
+    *("looking", "top", "acting"),
     "scale",
     *(f"growth.{question}" for question in ("queues", "backlog", "payloads", "workers", "supervisors", "history")),
 )

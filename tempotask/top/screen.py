@@ -25,14 +25,17 @@ LATE = 4.0
 SAID_FOR = 8.0
 """Seconds for which the line says what came of a key."""
 KEYS = (
-    ("j/k", "select", ("queue", "worker", "failure")),
-    ("tab", "next table", ("queue", "worker", "failure")),
-    ("p", "pause/resume queue", ("queue",)),
-    ("c", "cancel job", ("worker",)),
-    ("r", "retry job", ("failure",)),
     ("q", "quit", ("", "queue", "worker", "failure")),
+    ("j/k", "select", ("queue", "worker", "failure")),
+    ("tab", "table", ("queue", "worker", "failure")),
+    ("p", "pause/resume", ("queue",)),
+    ("c", "cancel", ("worker",)),
+    ("r", "retry", ("failure",)),
 )
 """Key, what it does, and for which kind of line."""
+
+ALL_KEYS = sum(len(key) + len(what) + 5 for key, what, _ in KEYS)
+"""Columns that it takes to name them all."""
 
 Asked = tuple[str, Act]
 """A question, and what is done when the answer is yes."""
@@ -170,7 +173,7 @@ class Screen:
         body = self._body(width, room)
         body += [Text()] * (room - len(body))
         # Of a terminal that is hardly there the most important line is left.
-        return [self._head(), *body, self._line(), self._keys()][: max(1, height)]
+        return [self._head(), *body, self._line(), self._keys(width)][: max(1, height)]
 
     def _body(self, width: int, room: int) -> list[Text]:
         some = [table for table in self._tables if table.lines or table.kind == "queue"]
@@ -189,17 +192,16 @@ class Screen:
         return body[: max(0, room)]
 
     def _head(self) -> Text:
-        line = Text().append("tempotask top", "bold").append(f"  {self._where}")
-        state = self._state
-        if state is None:
-            return line
-        busy = sum(worker.state == "busy" for worker in state.workers)
-        line.append(f"  {len(state.workers)} workers, {busy} busy")
-        if not state.supervisors:
-            line.append("  no supervisor works here", "yellow")
-        if state.silent:
-            line.append(f"  no answer from {len(state.silent)} of {state.supervisors} supervisors", "yellow")
-        return line.append(f"  {clock()}")
+        """What matters most stands first: the rest is cut off by a narrow terminal."""
+        line, state = Text().append("tempotask top", "bold"), self._state
+        if state is not None:
+            busy = sum(worker.state == "busy" for worker in state.workers)
+            line.append(f"  {len(state.workers)} worker{'s' if len(state.workers) != 1 else ''}, {busy} busy")
+            if not state.supervisors:
+                line.append("  no supervisor works here", "yellow")
+            if state.silent:
+                line.append(f"  no answer from {len(state.silent)} of {state.supervisors} supervisors", "yellow")
+        return line.append(f"  {clock()}  {self._where}")
 
     def _line(self) -> Text:
         if self._asked is not None:
@@ -215,9 +217,11 @@ class Screen:
             return Text().append("looking…", "dim")
         return Text()
 
-    def _keys(self) -> Text:
+    def _keys(self, width: int) -> Text:
+        """Those that do nothing for the selected line are pale; left out, where there is no room for all."""
+        some = KEYS if width >= ALL_KEYS else [key for key in KEYS if self._kind in key[2]]
         line = Text()
-        for key, what, kinds in KEYS:
+        for key, what, kinds in some:
             here = self._kind in kinds
             line.append(f" {key} ", "reverse" if here else "dim").append(f" {what}  ", "" if here else "dim")
         return line

@@ -54,24 +54,22 @@ class Table(NamedTuple):
         at = next((number for number, line in enumerate(self.lines) if line.key == selected), 0)
         first = max(0, min(at - room // 2, len(self.lines) - room))
         shown = self.lines[first : first + room]
-        columns, widths = self._widths(width, shown)
         heads = [column.title for column in self.columns]
         if len(shown) < len(self.lines):
             heads[0] += f" {first + 1}-{first + len(shown)} of {len(self.lines)}"
-        drawn = [self._line(heads, columns, widths, HEAD)]
+        columns, widths = self._widths(width, [heads, *(line.cells for line in shown)])
+        drawn = [self._line(heads, columns, widths, width, HEAD)]
         for line in shown:
             style = f"{line.style} {SELECTED if line.key == selected else ''}".strip()
-            drawn.append(self._line(line.cells, columns, widths, style))
+            drawn.append(self._line(line.cells, columns, widths, width, style))
         return drawn
 
-    def _widths(self, width: int, shown: Sequence[Line]) -> tuple[list[int], list[int]]:
+    def _widths(self, width: int, rows: Sequence[Sequence[str]]) -> tuple[list[int], list[int]]:
         """The columns for which there is room, and how wide each is."""
         columns = list(range(len(self.columns)))
-        widths = [
-            max(map(cell_len, (column.title, *(line.cells[i] for line in shown))))
-            for i, column in enumerate(self.columns)
-        ]
-        last = columns[-1]
+        # No long name is to push the numbers off the screen.
+        most, last = max(LEAST, 2 * width // 5), columns[-1]
+        widths = [min(most, max(map(cell_len, cells))) for cells in zip(*rows, strict=True)]
         for rank in (WIDE, MEDIUM):
             if sum(widths[i] + GAP for i in columns[:-1]) + min(LEAST, widths[last]) <= width:
                 break
@@ -80,10 +78,12 @@ class Table(NamedTuple):
         widths[last] = max(0, width - used)
         return columns, widths
 
-    def _line(self, cells: Sequence[str], columns: Sequence[int], widths: Sequence[int], style: str) -> Text:
+    def _line(
+        self, cells: Sequence[str], columns: Sequence[int], widths: Sequence[int], width: int, style: str
+    ) -> Text:
         parts = [_fitted(cells[i], widths[i], self.columns[i].right) for i in columns]
         # With its style as a span: only so two lines of different styles are different.
-        return Text().append((" " * GAP).join(parts), style or None)
+        return Text().append(set_cell_size((" " * GAP).join(parts), width), style or None)
 
 
 def _fitted(cell: str, width: int, right: bool) -> str:
@@ -137,7 +137,8 @@ def _is_active(queue: Queue) -> bool:
 
 def _queue(queue: Queue) -> Line:
     cells = (
-        queue.name, f"{queue.waiting:,}", f"{queue.running:,}", per_second(queue.rate), duration(queue.oldest_seconds),
+        output.visible(queue.name), f"{queue.waiting:,}", f"{queue.running:,}",
+        per_second(queue.rate), duration(queue.oldest_seconds),
         f"{queue.delayed:,}", f"{queue.completed:,}", f"{queue.failed:,}", "paused" if queue.paused else "",
     )  # fmt: skip
     return Line(queue.name, cells, "yellow" if queue.paused else "" if _is_active(queue) else "dim")

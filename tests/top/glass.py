@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import pty
@@ -33,7 +32,9 @@ class Glass:
         self.resize(columns, lines)
 
     def resize(self, columns: int, lines: int) -> None:
-        """Of a size as new; nothing is on it."""
+        """Of a size as new; nothing is on it. What is still on its way for the old one is passed over, until the screen
+        is cleared."""
+        self._settled = False
         self.columns, self.lines = columns, lines
         self.cells = [[" "] * columns for _ in range(lines)]
         self.x = self.y = 0
@@ -63,13 +64,14 @@ class Glass:
             self.x, self.y = x, y
         elif letter == b"J":
             self.cells = [[" "] * self.columns for _ in range(self.lines)]
-        elif letter == b"K":
+            self._settled = True
+        elif letter == b"K" and self.y < self.lines:
             self.cells[self.y][self.x :] = [" "] * (self.columns - self.x)
         elif (arguments, letter) in ((b"?1049", b"h"), (b"?1049", b"l")):
             self.alternate = letter == b"h"
         elif (arguments, letter) in ((b"?25", b"h"), (b"?25", b"l")):
             self.cursor = letter == b"h"
-        elif letter != b"m":
+        elif letter not in b"mK":
             self.unknown.append(arguments + letter)
 
     def _put(self, text: str) -> None:
@@ -77,7 +79,7 @@ class Glass:
             if 0 <= self.y < self.lines and self.x < self.columns:
                 self.cells[self.y][self.x] = letter
                 self.x += 1
-            else:
+            elif self._settled:
                 self.unknown.append(f"{letter!r} at {self.x},{self.y}".encode())
 
 
@@ -90,8 +92,8 @@ class Terminal:
         self._set_size(columns, lines)
         self.before = termios.tcgetattr(self._ours)
         self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm-256color", **environment},
-            preexec_fn=_own_terminal,
+            command, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_own_terminal,
+            env={**os.environ, "TERM": "xterm-256color", **environment},
         )  # fmt: skip
         os.close(theirs)
 
@@ -143,11 +145,16 @@ class Terminal:
         """Whether nothing of the program is left on it."""
         return (termios.tcgetattr(self._ours), self.glass.alternate, self.glass.cursor) == (self.before, False, True)
 
+    def hang_up(self) -> None:
+        """The terminal is gone: its window was closed."""
+        os.close(self._ours)
+        self._ours = -1
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(LONG)
-        with contextlib.suppress(OSError):
+        if self._ours >= 0:
             os.close(self._ours)
 
 
