@@ -47,17 +47,28 @@ NAMES = (
     ),
     *("kill_worker", "worker_death", "twenty_kills", "poison", "kill_supervisor", "host_lost"),
     *("server_away", "server_killed", "durability", "append_only"),
-    *("memory_waiting", "worker_memory", "large_payloads", "results", "results_limit", "results_pool", "leaks"),
+    *(
+        "memory_waiting",
+        "worker_memory",
+        "large_payloads",
+        "results",
+        "results_limit",
+        "results_pool",
+        "executor",
+        "leaks",
+    ),
     *("delayed", "cron", "retry_delay"),
     *("priorities", "quiet_features", "c_time_limit", "cancel_running", "cancel_race"),
     *("looking", "top", "acting"),
     "scale",
+    *(f"maps.{question}" for question in ("files", "lines", "memory", "resume")),
     *(f"growth.{question}" for question in ("queues", "backlog", "payloads", "workers", "supervisors", "history")),
 )
 """A file each, in the order of the table."""
 QUICK = (
     *("drain", "drain_peers", "drain_pools", "floors", "limit", "bulk_enqueue", "single_enqueue", "enqueue_peers"),
     *("efficiency", "idle_latency", "append_only", "memory_waiting", "results", "results_limit", "results_pool"),
+    "executor",
 )
 """Those for which, small and with all peers installed, two minutes are enough."""
 KNOWN = tuple(dict.fromkeys((*PEERS, *POOLS, *RIVALS)))

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Raw
 
-from tempotask import payload
-from tempotask.errors import InvalidPayload, JobCancelled, JobFailed, JobTimeout, WorkerCrashed
+from tempotask import arrays, payload
+from tempotask.errors import InvalidPayload, JobCancelled, JobFailed, JobTimeout, TempoTaskError, WorkerCrashed
 from tempotask.functions import in_a_row, named
 from tempotask.pickled import Signer
 from tempotask.store.outcomes import Ending
@@ -77,11 +76,6 @@ class Answer(msgspec.Struct, array_like=True):
     raised: Raised | None = None
 
 
-def value_answer(encoded: bytes) -> Raw:
-    """An `Answer` that has just a value, which is encoded already."""
-    return Raw(b"\x91" + encoded)
-
-
 def purpose_of_call(namespace: str) -> str:
     """What the signature of a call covers besides it."""
     return f"call {namespace}"
@@ -118,7 +112,7 @@ class Writer:
                 arguments, keywords = (*first, *arguments), {**fixed, **keywords}
             else:
                 self._last = function, name, signature
-        return payload.encode(Call(name, signature, arguments, keywords), LARGEST, "the call")
+        return payload.encode(Call(name, signature, arguments, keywords), LARGEST, "call")
 
     def row(self, function: Callable[..., Any], chunk: Iterable[tuple[Any, ...]]) -> bytes:
         """Several calls of a function as one, whose value is the list of their values."""
@@ -127,10 +121,10 @@ class Writer:
         name, first, fixed = named(function)
         signature = self._signer.signature(name.encode(), self._purpose)
         calls = [(*first, *arguments) for arguments in chunk]
-        return payload.encode(Call(name, signature, calls, fixed, True), LARGEST, "the call")
+        return payload.encode(Call(name, signature, calls, fixed, True), LARGEST, "call")
 
     def _pickled(self, *call: object) -> bytes:
-        return payload.encode(self._signer.dumps(call, self._purpose), LARGEST, "the call")
+        return payload.encode(self._signer.dumps(call, self._purpose), LARGEST, "call")
 
 
 class Reader:
@@ -138,7 +132,7 @@ class Reader:
 
     def __init__(self, signer: Signer | None) -> None:
         self._signer = signer
-        self._decode = msgspec.msgpack.Decoder(Answer).decode
+        self._decode = msgspec.msgpack.Decoder(Answer, ext_hook=arrays.take).decode
 
     def read(self, id: str, ending: Ending) -> tuple[Any, BaseException | None, bool]:
         """The value, or the error; and whether that breaks the executor. Raises nothing."""
@@ -151,7 +145,7 @@ class Reader:
                 if answer.raised is not None:
                     return None, self._error(id, answer.raised), answer.raised.breaks
                 return answer.value if self._signer is None else self._loaded(id, answer.value), None, False
-            except (InvalidPayload, *UNREADABLE) as error:
+            except (TempoTaskError, *UNREADABLE) as error:
                 return None, error, False
         failure = outcome.failure
         if outcome.status == "cancelled" or failure is None:

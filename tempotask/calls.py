@@ -34,7 +34,6 @@ from tempotask.answers import (
     Raised,
     purpose_of_answer,
     purpose_of_call,
-    value_answer,
 )
 from tempotask.errors import InvalidPayload
 from tempotask.functions import found, in_a_row
@@ -81,7 +80,7 @@ class Callee:
             raised.breaks = True
             self._unfit = Answer(None, raised)
 
-    def call(self, call: Call) -> Any:
+    def call(self, call: Call) -> Answer:
         """Makes a plain call: an `Answer`.
 
         Raises:
@@ -95,16 +94,10 @@ class Callee:
             return self._unfit
         try:
             function, keywords = found(name), call.keywords
-            value = (
-                in_a_row(partial(function, **keywords), arguments)
-                if call.in_a_row
-                else function(*arguments, **keywords)
-            )
-            try:
-                # Here, since what can't be encoded is the call's fault.
-                return value_answer(payload.to_bytes(value))
-            except payload.UNENCODABLE as error:
-                raise payload.refusal(value, error, "result") from None
+            if call.in_a_row:
+                return Answer(in_a_row(partial(function, **keywords), arguments))
+            # It is encoded by who called us, and if it can't be, the job fails.
+            return Answer(function(*arguments, **keywords))
         except BaseException as error:
             if os.getpid() != self._pid:
                 # A child that the function forked: it has no answer to give.

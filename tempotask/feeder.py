@@ -159,7 +159,8 @@ class Feeder:
         try:
             self._pool.begin(beginning)
             self._watcher.start()
-            self._feed()
+            while self._feed():
+                pass
             if self._withdrawing and self._unsettled:
                 with contextlib.suppress(TempoTaskError):
                     self._client.acting.cancel_all(Filter(QUEUE, "waiting"))
@@ -170,15 +171,17 @@ class Feeder:
         finally:
             self._end()
 
-    def _feed(self) -> None:
-        while True:
-            batch = self._next(block=self._under_way is None)
-            if batch:
-                self._send(batch)
-            elif self._under_way is not None:
-                self._confirm()
-            else:
-                return
+    def _feed(self) -> bool:
+        """Sends what is to be sent now, or reads the answer to what was. Holds nothing when it returns: what has ended
+        may be let go of. False when there is nothing left to do, or ever will be."""
+        batch = self._next(block=self._under_way is None)
+        if batch:
+            self._send(batch)
+        elif self._under_way is not None:
+            self._confirm()
+        else:
+            return False
+        return True
 
     def _next(self, *, block: bool) -> list[Pending]:
         """What is to be sent now; nothing when that is nothing, or with `block` when there will be no more."""

@@ -132,8 +132,10 @@ class Slot:
             row = self._row
             with row.news:
                 row.awaited = self
-                if not row.news.wait_for(lambda: self.done, timeout):
-                    raise TimeoutError
+                ended = row.news.wait_for(lambda: self.done, timeout)
+                row.awaited = None
+            if not ended:
+                raise TimeoutError
         if self._error is not None:
             try:
                 raise self._error

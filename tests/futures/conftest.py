@@ -1,0 +1,83 @@
+"""Executors on the tests' server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pool.running import wait_until
+
+from tempotask.futures import TempoExecutor
+
+TESTS = Path(__file__).parents[1]
+
+
+def ready(executor: TempoExecutor) -> TempoExecutor:
+    """The executor with its pool started: what belongs to a whole module must not begin within one of its tests."""
+    assert executor.submit(abs, -1).result(60) == 1
+    return executor
+
+
+@pytest.fixture(scope="module")
+def executor(server_url: str) -> Iterator[TempoExecutor]:
+    with TempoExecutor(2, db=server_url) as made:
+        yield ready(made)
+
+
+@pytest.fixture(scope="module")
+def pickling(server_url: str) -> Iterator[TempoExecutor]:
+    with TempoExecutor(2, db=server_url, pickle=True) as made:
+        yield ready(made)
+
+
+class Gate:
+    """Calls that have begun and do not end until the gate is opened."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        os.mkfifo(folder / "gate")
+
+    def arguments(self, name: str) -> tuple[str, str]:
+        """For `errands.hold`."""
+        return str(self.folder), name
+
+    def wait_for(self, *names: str) -> None:
+        wait_until(lambda: all((self.folder / f"begun-{name}").exists() for name in names), f"{names} did not begin")
+
+    def open(self) -> None:
+        """Lets all through, now and later."""
+        self._held = os.open(self.folder / "gate", os.O_RDWR)
+        # Each reader sees the end of what nobody writes any more.
+        os.close(self._held)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path)
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(server_url: str, tmp_path: Path) -> Run:
+    """Runs a program, a script or what stands after -c, to its end."""
+
+    def run(program: str, *, script: bool = True) -> subprocess.CompletedProcess[str]:
+        path = tmp_path / "program.py"
+        path.write_text(program)
+        return subprocess.run(
+            [sys.executable, str(path)] if script else [sys.executable, "-c", program],
+            env={**os.environ, "TEMPOTASK_DB": server_url, "PYTHONPATH": str(TESTS)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,104 @@
+"""Functions for workers of an executor to call."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+begun: list[Any] = []
+
+
+class Odd(Exception):
+    """An error of a module's own, that is made of other arguments than it keeps."""
+
+    def __init__(self, number: int, *, colour: str) -> None:
+        super().__init__(number)
+        self.colour = colour
+
+
+class Plain(Exception):
+    """An error of a module's own."""
+
+
+class Box:
+    """Something that only a pickle can bring."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def get(self) -> object:
+        return self.value
+
+    @classmethod
+    def named(cls) -> str:
+        return cls.__name__
+
+    @staticmethod
+    def double(number: int) -> int:
+        return 2 * number
+
+
+class Trap:
+    """Whoever unpickles it makes a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path(self.path),)
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+def capture(*arguments: Any, **keywords: Any) -> Any:
+    return [arguments, keywords]
+
+
+def add(one: int, other: int) -> int:
+    return one + other
+
+
+def fail(kind: str = "plain") -> None:
+    if kind == "odd":
+        raise Odd(3, colour="red")
+    if kind == "builtin":
+        raise KeyError("no such", 7)
+    raise Plain("so", 1)
+
+
+def fail_at(number: int, bad: int) -> int:
+    if number == bad:
+        raise ValueError(number)
+    return number
+
+
+def die(number: int = signal.SIGKILL) -> None:
+    os.kill(os.getpid(), number)
+
+
+def hold(folder: str, name: str) -> str:
+    """Tells that it has begun, and goes on when the gate is opened."""
+    Path(folder, f"begun-{name}").touch()
+    with open(Path(folder, "gate")):
+        return name
+
+
+def touch(path: str) -> None:
+    with open(path, "a") as file:
+        file.write(".")
+
+
+def begin(value: Any) -> None:
+    begun.append(value)
+
+
+def what_begun() -> list[Any]:
+    return begun
+
+
+def begin_badly() -> None:
+    raise ValueError("it can't begin")
