@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -76,10 +78,23 @@ def _show(answer: Answer, stack: Stack) -> None:
         _indented("it could not be asked: it is starting, or it is stopped")
         return
     if stack.state != "idle":
-        for line in stack.stack.splitlines()[1:]:
-            if stack.id and OWN_CODE in line:
-                break
-            _indented(line.strip())
+        for line in _shortened(stack.awaits.splitlines() if stack.awaits else _without_ours(stack)):
+            _indented(line)
+
+
+def _without_ours(stack: Stack) -> Iterator[str]:
+    for line in (stack.stack or "").splitlines()[1:]:
+        if stack.id and OWN_CODE in line:
+            return
+        yield line
+
+
+def _shortened(lines: Iterable[str]) -> Iterator[str]:
+    """Of a line that comes again and again, as in a recursion, one, and how often."""
+    for line, same in itertools.groupby(line.strip() for line in lines):
+        yield line
+        if more := len(list(same)) - 1:
+            yield f"(and {more} times more)"
 
 
 def _indented(line: str) -> None:

@@ -46,6 +46,7 @@ STACKS = 15  # not 0 when STACK_SIGNAL has the worker write its stack
 WEIGHT = 16  # bytes that the worker held before its first job; 0 if nobody wants to know
 HELD = 17  # bytes that the worker held when it took the batch in hand, likewise
 BEGAN = 18  # when the batch in hand was taken, in nanoseconds of the clock that dates processes
+AWAITS = 19  # the supervisor's: not 0 when the second thread is to write where an `async def` handler awaits
 
 STARTING, IDLE, BUSY, SPENT = 0, 1, 2, 3  # what STATE says; SPENT: it has run as many jobs as it may
 

@@ -21,10 +21,11 @@ class Early:
     """Looks at the batch in hand.
 
     1. settles what was finished before a long job;
-    2. tells that it runs, and from then on what it says.
+    2. tells that it runs, and from then on what it says;
+    3. says where its handler awaits, if the supervisor asks (stacks.py).
 
-    `hand` gives the batch in hand, `settle` and `tell` talk to the server, `say` to whoever reads the log. While a
-    handler holds the interpreter, this thread waits too.
+    `hand` gives the batch in hand, `settle` and `tell` talk to the server, `say` to whoever reads the log; `asked` is
+    called at each look. While a handler holds the interpreter, this thread waits too.
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class Early:
         settle: Callable[[Hand, int], None],
         tell: Callable[[Hand, int, Said], None],
         say: Callable[[str], None],
+        asked: Callable[[], None],
     ) -> None:
         self._hand = hand
         self._saying = saying
         self._settle = settle
         self._tell = tell
         self._say = say
+        self._asked = asked
         self._wrong = ""
         """What went wrong last, and was said."""
         self._busy = threading.Event()
@@ -83,6 +86,7 @@ class Early:
                         self._busy.set()
                 continue
             idle = 0
+            self._asked()
             finished = len(hand.runs)
             if (hurried or seen == (hand, finished)) and finished < len(hand.batch.records):
                 try:

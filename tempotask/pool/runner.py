@@ -250,6 +250,11 @@ class Runner:
         elif interrupt == OVERDUE:
             raise JobTimeout(message="the time of this try is over")
 
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """In which the `async def` handler runs, while one does."""
+        return self._task
+
     def close(self) -> None:
         """Ends the loop of the `async def` handlers."""
         if self._loop is not None:

@@ -6,24 +6,29 @@
 
 The worker writes to the file of its control block, which both hold, behind the page that both have mapped. Only the
 main thread's stack: it is the one that runs jobs, and it stands still meanwhile, while other threads' frames may change
-under whoever reads them.
+under whoever reads them. Of an `async def` handler that shows the event loop, so the worker's second thread is then
+asked where it awaits (`AWAITS`).
+
+Python's own waits go on after the signal. A `sleep` or `select` of a C library is cut short by it, as by any signal.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import faulthandler
 import mmap
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import redis
 
-from tempotask.pool.batch import BUSY, IDLE, SPENT, STACK_SIGNAL, STACKS, STARTING, ControlBlock
+from tempotask.pool.batch import AWAITS, BUSY, IDLE, SPENT, STACK_SIGNAL, STACKS, STARTING, ControlBlock
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.watch import Watch
 from tempotask.store.records import Record, decode_record
@@ -34,6 +39,10 @@ PAUSE, ANSWERS_WITHIN = 0.01, 1.0
 """Seconds between two looks whether a stack is written; how long one is waited for."""
 QUIET = 3
 """After so many looks that found nothing new, a stack is taken to be written: there is no mark at its end."""
+IN_LOOP = " in _run_in_loop"
+"""What stands in the stack of a worker that runs an `async def` handler."""
+MOST_TASKS, MOST_FRAMES = 20, 50
+"""Bounds of what is told of one handler: tasks that it has started, calls of each."""
 
 
 class Stack(msgspec.Struct):
@@ -47,6 +56,8 @@ class Stack(msgspec.Struct):
     """Of the job that it runs."""
     queue: str | None = None
     name: str | None = None
+    awaits: str | None = None
+    """Where the tasks of an `async def` handler await, its own first, likewise."""
 
 
 class Answer(msgspec.Struct):
@@ -65,6 +76,41 @@ def write_on_signal(block: ControlBlock) -> None:
         block.words[STACKS] = 1
 
 
+def write_awaits(block: ControlBlock, task: asyncio.Task[Any] | None) -> None:
+    """In a worker's second thread, which was asked: where the handler that runs as this task awaits, the innermost call
+    first, and then the tasks that it has started."""
+    try:
+        # All of it changes under us.
+        with contextlib.suppress(Exception):
+            lines = [] if task is None else list(_awaits(task))
+            os.write(block.fd, "".join(f"{line}\n" for line in lines).encode(errors="replace"))
+    finally:
+        block.words[AWAITS] = 0
+
+
+def _awaits(task: asyncio.Task[Any]) -> Iterator[str]:
+    # The outermost frame is ours.
+    yield from _calls(getattr(task.get_coro(), "cr_await", None))
+    others = sorted(asyncio.all_tasks(task.get_loop()) - {task}, key=lambda other: other.get_name())
+    for other in others[:MOST_TASKS]:
+        yield f"  of its task {other.get_name()}:"
+        yield from _calls(other.get_coro())
+    if len(others) > MOST_TASKS:
+        yield f"  and {len(others) - MOST_TASKS} tasks more"
+
+
+def _calls(awaited: object) -> list[str]:
+    """From a coroutine to what that awaits, and so on, as far as there are frames; the innermost first."""
+    lines: list[str] = []
+    while awaited is not None and len(lines) < MOST_FRAMES:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is None:
+            break
+        lines.append(f'  File "{frame.f_code.co_filename}", line {frame.f_lineno} in {frame.f_code.co_name}')
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    return lines[::-1]
+
+
 @dataclass
 class _Asked:
     """A worker whose stack is awaited, and what it did when it was asked."""
@@ -77,18 +123,37 @@ class _Asked:
     size: int = 0
     quiet: int = 0
     text: str | None = None
+    awaits: str | None = None
+    asks: bool = False
+    """Whether it was asked where its handler awaits, and has not answered."""
 
     def look(self) -> bool:
         """Whether nothing more is to be expected of it."""
-        if self.text is not None or not self.able or self.watch.worker.state == "ending":
+        if not self.able or self.watch.worker.state == "ending":
             return True
-        fd = self.watch.worker.block.fd
-        size = os.fstat(fd).st_size - mmap.PAGESIZE
+        if self.text is None:
+            self._read_stack()
+        elif self.asks:
+            self._read_awaits()
+        return self.text is not None and not self.asks
+
+    def _read_stack(self) -> None:
+        block = self.watch.worker.block
+        size = os.fstat(block.fd).st_size - mmap.PAGESIZE
         self.quiet = self.quiet + 1 if size == self.size else 0
         self.size = size
         if size and self.quiet >= QUIET:
-            self.text = os.pread(fd, size, mmap.PAGESIZE).decode(errors="replace")
-        return self.text is not None
+            self.text = os.pread(block.fd, size, mmap.PAGESIZE).decode(errors="replace")
+            self.asks = IN_LOOP in self.text
+            block.words[AWAITS] = int(self.asks)
+
+    def _read_awaits(self) -> None:
+        block = self.watch.worker.block
+        if block.words[AWAITS]:
+            return
+        start = mmap.PAGESIZE + self.size
+        self.asks = False
+        self.awaits = os.pread(block.fd, os.fstat(block.fd).st_size - start, start).decode(errors="replace") or None
 
 
 class Stacks:
@@ -116,6 +181,9 @@ class Stacks:
         if awaited and time.monotonic() < self._until:
             self._after(PAUSE, self._look)
             return
+        for one in awaited:
+            # It holds the interpreter.
+            one.watch.worker.block.words[AWAITS] = 0
         keys, asked, store = self._keys, self._asked, self._clerk.store
         self._keys, self._asked = [], []
 
@@ -147,7 +215,7 @@ def _stack(store: Store, asked: _Asked) -> Stack:
         turn, claims = store.opened(worker.id)
         if turn == asked.turn and asked.running < len(claims) and claims[asked.running]:
             job = decode_record(claims[asked.running])
-    stack = Stack(worker.id, asked.watch.pid, asked.state, asked.text)
+    stack = Stack(worker.id, asked.watch.pid, asked.state, asked.text, awaits=asked.awaits)
     return stack if job is None else _with_job(stack, job)
 
 

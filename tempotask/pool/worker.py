@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from tempotask.pool import linux
 from tempotask.pool.batch import (
+    AWAITS,
     BUSY,
     HANDED,
     HELD,
@@ -52,6 +53,7 @@ from tempotask.pool.run import Hand, Told
 from tempotask.pool.runner import Runner
 from tempotask.pool.saying import Said
 from tempotask.pool.settling import Settling
+from tempotask.pool.stacks import write_awaits
 from tempotask.pool.voice import speak_for
 from tempotask.store.records import encode
 from tempotask.store.said import Live
@@ -94,7 +96,7 @@ class Worker:
         self._weighed = manager.options.max_memory is not None
         self._hand: Hand | None = None
         self._turning = threading.Lock()
-        self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell, _say)
+        self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell, _say, self._write_awaits)
         self._listened = -LISTENED
         self._waiting = False
         self._unwatched = True
@@ -216,6 +218,10 @@ class Worker:
             self._listened = time.monotonic()
         self._hand = hand
         return hand
+
+    def _write_awaits(self) -> None:
+        if self._words[AWAITS]:
+            write_awaits(self._block, self._runner.task)
 
     # -- 2. running
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pool.running import LONG, Bench, wait_until
 
-APP = "ending:tempotask"
+APP, STUCK = "ending:tempotask", "stuck:tempotask"
 
 
 def stacks(bench: Bench, *options: str) -> subprocess.CompletedProcess[str]:
@@ -54,6 +54,83 @@ def test_it_shows_where_a_worker_is_though_it_is_stuck(bench: Bench, how: str) -
     assert any(line.startswith("  File ") and line.endswith(" in stay") for line in people.splitlines())
     assert "runner.py" not in people
     assert handle.status() == "processing", "looking does no harm"
+    assert supervisor.halt() == 1
+
+
+def shown_of(bench: Bench, pid: str, *texts: str) -> dict[str, Any]:
+    """What is told of a worker, once all of this is in it."""
+
+    def told() -> dict[str, Any] | None:
+        workers = {worker["pid"]: worker for worker in map(json.loads, stacks(bench, "--json").stdout.splitlines())}
+        seen = workers.get(int(pid), {})
+        text = f"{seen.get('stack')}{seen.get('awaits')}"
+        return seen if all(each in text for each in texts) else None
+
+    found = wait_until(told, f"not all of {texts} is told of it")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("way", "where"), [("regex", " in match"), ("matrix", " in svd")])
+def test_it_shows_what_was_called_though_that_is_in_c(bench: Bench, way: str, where: str) -> None:
+    supervisor = bench.start(app=STUCK, workers=1)
+    bench.manager.enqueue(name="stay", queue="q", data=way)
+    _, _, pid = bench.hear()
+    told = shown_of(bench, pid, where, f" in {way}", " in stay")
+    assert told["awaits"] is None
+    assert supervisor.halt() == 1
+
+
+def test_it_shows_where_a_worker_is_that_does_not_get_through_its_start(bench: Bench) -> None:
+    supervisor = bench.begin(app=STUCK, workers=1, environment={"TEST_STUCK": "1"})
+    _, pid = bench.hear()
+    assert shown_of(bench, pid, " in loop", " in context")["state"] == "starting"
+    assert supervisor.halt() in (0, 1)
+
+
+def test_a_worker_that_is_stopped_is_named_and_not_waited_for_long(bench: Bench) -> None:
+    supervisor = bench.start(app=STUCK, workers=1)
+    (worker,) = supervisor.workers()
+    worker.suspend()
+    told = wait_until(lambda: [json.loads(line) for line in stacks(bench, "--json").stdout.splitlines()], "no answer")
+    assert [(one["pid"], one["stack"]) for one in told] == [(worker.pid, None)]
+    assert "it could not be asked: it is starting, or it is stopped" in wait_until(lambda: stacks(bench).stdout, "")
+    worker.resume()
+    shown_of(bench, str(worker.pid), "wire.py")
+    assert supervisor.stop() == 0
+
+
+def test_of_an_async_handler_it_shows_where_it_awaits_and_where_its_tasks_do(bench: Bench) -> None:
+    supervisor = bench.start(app=STUCK, workers=1)
+    bench.manager.enqueue(name="await_", queue="q", data=2)
+    _, _, pid = bench.hear()
+    awaits = shown_of(bench, pid, "helper 1", " in await_")["awaits"].splitlines()
+    assert awaits[0].endswith(" in await_"), "where all its tasks are waited for"
+    for number in (0, 1):
+        at = awaits.index(f"  of its task helper {number}:")
+        assert awaits[at + 1].endswith(" in wait")
+        assert awaits[at + 2].endswith(" in wait_for_ever")
+    people = wait_until(lambda: "helper 1" in (said := stacks(bench).stdout) and said, "it is not shown in words")
+    assert "base_events.py" not in people
+    assert supervisor.halt() == 1
+
+
+@pytest.mark.parametrize("way", ["loop", "regex"])
+def test_of_an_async_handler_that_holds_up_its_loop_it_shows_what_it_does(bench: Bench, way: str) -> None:
+    supervisor = bench.start(app=STUCK, workers=1)
+    bench.manager.enqueue(name="hold", queue="q", data=way)
+    _, _, pid = bench.hear()
+    assert not shown_of(bench, pid, f" in {way}", " in hold")["awaits"]
+    assert supervisor.halt() == 1
+
+
+def test_a_recursion_is_shown_in_a_few_lines(bench: Bench) -> None:
+    supervisor = bench.start(app=STUCK, workers=1)
+    bench.manager.enqueue(name="stay", queue="q", data="recursion")
+    bench.hear()
+    people = wait_until(lambda: " in stay" in (said := stacks(bench).stdout) and said, "it is not shown")
+    assert "  (and 49 times more)\n" in people
+    assert len(people.splitlines()) < 10
     assert supervisor.halt() == 1
 
 
