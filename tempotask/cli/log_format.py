@@ -22,12 +22,12 @@ class JsonFormatter(logging.Formatter):
 
 def set_up(format: str, *, quiet: bool = False) -> None:
     """Sends our own log to the standard error stream, as `text` or `json`; `quiet`: warnings and worse only, and none
-    of a job that cost its process: whoever waits for the job is told."""
+    of workers that died: whoever waits for the job that did it is told."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
     handler.setFormatter(JsonFormatter() if format == "json" else text)
     if quiet:
-        handler.addFilter(lambda record: not hasattr(record, "verdict"))
+        handler.addFilter(lambda record: not hasattr(record, "worker"))
     log = logging.getLogger("tempotask")
     log.handlers[:] = [handler]
     log.setLevel(logging.WARNING if quiet else logging.INFO)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from cli.mapped import Maps
 from cli.typed import Ended, Run
 
 from tempotask.cli.main import main
@@ -26,3 +29,9 @@ def bare(capsys: pytest.CaptureFixture[str]) -> Run:
 def run(bare: Run, server_url: str, namespace: str) -> Run:
     """Runs a command in the test's namespace."""
     return lambda *arguments: bare(*arguments, "--db", server_url, "--namespace", namespace)
+
+
+@pytest.fixture
+def maps(tmp_path: Path, server_url: str) -> Maps:
+    """Maps in a folder of the test's own, on the server of the tests."""
+    return Maps(tmp_path, {"TEMPOTASK_DB": server_url})

@@ -110,6 +110,10 @@ COMMANDS = {
     "top": "--once",
     "run-here": "--app",
 }
+OF_A_MAP = (
+    "--shell -o --output --failed --resume --ordered --bare --jsonl -0 --null -j --concurrency --in-flight"
+    " --attempts --timeout --quiet --db"
+)
 OF_EVERY_COMMAND = "--db --namespace --json"
 OF_THE_SUPERVISOR = "--db --namespace --concurrency --drain --lease --grace --log-format --pin --nice"
 
@@ -219,6 +223,10 @@ def test_every_command_is_there_with_its_options(name: str) -> None:
     assert options_of(cli.commands[name]) >= {*COMMANDS[name].split(), *OF_EVERY_COMMAND.split()}
 
 
+def test_the_map_has_its_options() -> None:
+    assert options_of(cli.commands["map"]) == {"function", "files", *OF_A_MAP.split()}
+
+
 def test_the_supervisor_has_its_options() -> None:
     assert options_of(supervisor) >= set(OF_THE_SUPERVISOR.split())
 
@@ -228,9 +236,9 @@ def test_every_function_and_option_has_an_example_that_runs(name: str) -> None:
     assert re.search(rf"(?<!\w){re.escape(name)}" + ("" if name[-1] in "=(" else r"(?!\w)"), TYPED)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, "map"])
 def test_every_command_and_each_of_its_options_has_an_example_that_runs(name: str) -> None:
     lines = [line for line in TYPED.replace("\\\n", " ").splitlines() if f"tempotask {name} " in f"{line} "]
     assert lines
-    for option in COMMANDS[name].split():
+    for option in {**COMMANDS, "map": OF_A_MAP}[name].split():
         assert any(f" {option} " in f"{line} " for line in lines), option

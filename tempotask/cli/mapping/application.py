@@ -22,6 +22,7 @@ from tempotask.manager import QueueManager
 from tempotask.pool.failure import describe
 from tempotask.store.records import Failure
 
+OURS = "tempotask.cli.mapping."
 Inputs = tuple[int, list[bytes]]
 """The first index, and the inputs from there on."""
 
@@ -65,11 +66,14 @@ class Answering:
 
     def _failure(self, index: int, line: bytes, error: BaseException) -> bytes:
         more = self._kind.more(error)
-        # This file's own frame tells nobody anything.
-        trace = error.__traceback__.tb_next if error.__traceback__ is not None and not more else None
-        failure = describe(error.with_traceback(trace))
         if isinstance(error, ExitStatus):
             failure = Failure(f"exit status {error}", "")
+        else:
+            # Our own frames tell nobody anything.
+            frames = error.__traceback__
+            while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(OURS):
+                frames = frames.tb_next
+            failure = describe(error.with_traceback(frames))
         shown = rows.input_of(line, jsonl=self._work.jsonl)
         return rows.failure_row(index, shown, failure, more)
 

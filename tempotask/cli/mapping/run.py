@@ -35,6 +35,8 @@ SPANS = 16
 """Spans on their way for each worker: enough to fill its batches, and little to be done again after a kill."""
 INPUTS = 4096
 """Inputs on their way for each worker at most, unless somebody says otherwise."""
+SOON = 1.0
+"""Seconds for what runs, when nobody wants it any more."""
 FAILED, BAD, INTERRUPTED = 1, 2, 130
 """Exit status."""
 
@@ -52,8 +54,6 @@ class Files:
         for target in targets:
             if target.identity in self.lines.identities:
                 raise click.UsageError(f"{target.name} is read and written; give another name to one of them")
-        if len({target.identity for target in targets}) < len(targets):
-            raise click.UsageError("rows and failed inputs would go to the same file; give another name to one of them")
         if wishes.resume:
             self._go_on()
         else:
@@ -109,7 +109,7 @@ class Command:
                 self._launch.begin()
             return self._on_server(name, kept)
         finally:
-            self._launch.stop(0.0)
+            self._launch.stop(SOON)
             self._files.close()
 
     def _on_server(self, name: str, kept: bool) -> int:

@@ -7,7 +7,7 @@ from tempotask.options import Options
 
 RESULTS, RESULTS_BYTES = 20_000, 64 * 1024 * 1024
 """What the server keeps of answers: far more than are on their way, and little for a server."""
-CRASHES = 2
+CRASHES = 3
 """So many processes may a single input cost."""
 
 

@@ -44,6 +44,8 @@ class Wishes:
             raise click.UsageError("--bare writes no indices, so --resume can't know what is answered; leave one out")
         if self.shell and self.jsonl:
             raise click.UsageError("--jsonl is for functions; a command gets each line as it is")
+        if self.output and self.failed and os.path.realpath(self.output) == os.path.realpath(self.failed):
+            raise click.UsageError("rows and failed inputs would go to the same file; give another name to one of them")
         if self.timeout is not None:
             duration("--timeout", self.timeout, zero=False)
 

@@ -1,0 +1,1 @@
+"""`tempotask map`: a command against other commands, its start and its end included."""

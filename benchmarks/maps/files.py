@@ -1,0 +1,64 @@
+"""The files of the standard library, each 10 ms of work or more: a map against the fastest of GNU parallel, `xargs -P`
+and `Pool.imap_unordered`, each with chunks of several sizes. Starting and ending is in the time of all."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from functools import partial
+from pathlib import Path
+
+from benchmarks.harness import ROOT, WORKERS, Bench, Failed, each_in_turn
+from benchmarks.maps.running import MAP, count, environment, parallel, seconds
+from benchmarks.rows import Row, Spread, ratio
+
+SMALLEST = 12_000
+"""Bytes of a file from which it takes 10 ms."""
+CHUNKS = ("4", "16")
+ONE = [sys.executable, "-m", "benchmarks.apps.mapped"]
+POOL = """
+import json, multiprocessing, sys
+from benchmarks.apps.mapped import analysed
+paths = sys.stdin.read().split("\\n")[:-1]
+with multiprocessing.Pool({workers}) as pool:
+    for row in pool.imap_unordered(analysed, paths, {chunk}):
+        print(json.dumps(row))
+"""
+
+
+def files() -> list[str]:
+    """The sources of the standard library that are large enough, without tests that are not to compile."""
+    folder = Path(sysconfig.get_paths()["stdlib"])
+    found = [path for path in folder.rglob("*.py") if not {"site-packages", "dist-packages", "test"} & {*path.parts}]
+    return sorted(str(path) for path in found if path.stat().st_size >= SMALLEST and "lib2to3" not in path.parts)
+
+
+def rivals() -> dict[str, list[str]]:
+    """Their commands, by name."""
+    found = {f"xargs -P, {chunk} a process": ["xargs", "-P", str(WORKERS), "-n", chunk, *ONE] for chunk in CHUNKS}
+    for chunk in CHUNKS:
+        found[f"GNU parallel, {chunk} a process"] = [parallel(), "-j", str(WORKERS), "-n", chunk, *ONE, "{}"]
+    for chunk in ("1", "4"):
+        program = POOL.format(workers=WORKERS, chunk=chunk)
+        found[f"Pool.imap_unordered in chunks of {chunk}"] = [sys.executable, "-c", program]
+    return found
+
+
+def measure(bench: Bench) -> list[Row]:
+    given, output, ours = bench.folder / "files", bench.folder / "rows", "tempotask map"
+    paths = files() if not bench.quick else files()[::16]
+    given.write_text("".join(f"{path}\n" for path in paths))
+    commands = {ours: [*MAP, "benchmarks.apps.mapped:analysed"], **rivals()}
+
+    def timed(command: list[str]) -> float:
+        taken = seconds(command, given, output, cwd=ROOT, env=environment(bench))
+        if count(output) != len(paths):
+            raise Failed(f"{command[0]} wrote {count(output)} rows for {len(paths)} files")
+        return taken
+
+    measured = each_in_turn({name: partial(timed, command) for name, command in commands.items()}, bench.rounds)
+    spreads = {name: Spread(values, "s") for name, values in measured.items()}
+    mine = spreads.pop(ours)
+    fastest = min(spreads, key=lambda name: spreads[name].median)
+    what = f"map over {len(paths)} files of the standard library, against {fastest}"
+    return [ratio(what, mine, spreads[fastest], 1.03, 1.0, more_is_better=False)]

@@ -1,0 +1,229 @@
+"""`tempotask map --resume`: whatever stops a map, the same command ends with every input in the file exactly once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from cli.mapped import Maps, Started, lines
+from pool.running import wait_until
+
+from tempotask.cli.mapping.target import Target, answered
+
+
+def written(maps: Maps, name: str = "out") -> list[str]:
+    """The inputs of all whole rows in a file."""
+    path = maps.folder / name
+    content = path.read_bytes() if path.exists() else b""
+    return [json.loads(line)["input"] for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def test_a_map_killed_again_and_again_answers_each_input_once_and_runs_none_again_that_was_written(maps: Maps) -> None:
+    number, chance = 20_000, random.Random(7)
+    (maps.folder / "inputs").write_text(lines(*range(number)))
+    command = ("functions:note", "inputs", "-o", "out")
+    ran: dict[str, int] = {}
+    kills = 0
+    while True:
+        started = maps.start(*command, *(("--resume",) if kills else ()))
+        before = len(written(maps))
+        more = before + chance.randrange(1, 2500)
+        wait_until(lambda: len(written(maps)) >= more or started.process.poll() is not None, "it stands still", 120)  # noqa: B023
+        os.killpg(started.process.pid, signal.SIGKILL)
+        status = started.end()[0]
+        if status == 0:
+            break
+        kills += 1
+        # What is in the file now has run as often as it ever will.
+        counts = Counter(maps.notes())
+        for one in written(maps):
+            ran.setdefault(one, counts[one])
+    assert kills >= 3
+    assert sorted(map(int, written(maps))) == list(range(number))
+    counts = Counter(maps.notes())
+    assert {one: counts[one] for one in ran} == ran
+
+
+def test_what_was_finished_and_not_written_is_taken_from_the_server(maps: Maps) -> None:
+    started = maps.start("functions:wait", "-o", "out")
+    started.give("gate", "a", "b", "c")
+    wait_until(lambda: len(written(maps)) == 3, "the short ones were not written")
+    maps.noted(lambda notes: "+gate" in notes, "the long one was not begun")
+    os.kill(started.process.pid, signal.SIGSTOP)
+    (maps.folder / "gate").touch()
+    wait_until(lambda: answers(maps) == 4, "the long one did not end")
+    started.kill()
+    assert len(written(maps)) == 3
+    status, _, err = maps.run("functions:wait", "-o", "out", "--resume", inputs=lines("gate", "a", "b", "c"))
+    assert status == 0, err
+    assert sorted(written(maps)) == ["a", "b", "c", "gate"]
+    assert sorted(maps.notes()) == ["+a", "+b", "+c", "+gate"]
+
+
+def answers(maps: Maps) -> int:
+    """How many answers the server holds for the map to `out`."""
+    import hashlib
+
+    import redis
+
+    path = os.path.realpath(maps.folder / "out")
+    name = f"map-{hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
+    with redis.Redis.from_url(maps.environment["TEMPOTASK_DB"]) as client:
+        return sum(int(client.hlen(key)) for key in client.scan_iter(f"{{{name}}}:outcomes:*", count=10_000))  # type: ignore[arg-type]
+
+
+def test_what_waits_in_the_queue_is_picked_up(maps: Maps) -> None:
+    inputs = ["gate", *map(str, range(20))]
+    started = maps.start("functions:wait", "-o", "out", "-j", "1")
+    started.give(*inputs)
+    maps.noted(lambda notes: "+gate" in notes, "nothing was begun")
+    started.kill()
+    (maps.folder / "gate").touch()
+    assert maps.run("functions:wait", "-o", "out", "--resume", inputs=lines(*inputs))[0] == 0
+    assert sorted(written(maps)) == sorted(inputs)
+    assert sorted(maps.notes()) == sorted(["+gate", *(f"+{one}" for one in inputs)])
+
+
+def test_ctrl_c_finishes_what_runs_and_says_how_to_go_on(maps: Maps) -> None:
+    inputs = ["gate", *map(str, range(3000))]
+    (maps.folder / "inputs").write_text(lines(*inputs))
+    started = maps.start("functions:wait", "inputs", "-o", "out", "-j", "1")
+    maps.noted(lambda notes: "+gate" in notes, "nothing was begun")
+    started.process.send_signal(signal.SIGINT)
+    assert told(started, "stopping: what runs is finished")
+    (maps.folder / "gate").touch()
+    status, _, err = started.end()
+    assert status == 130
+    assert "the same command with --resume goes on" in err
+    assert "gate" in written(maps)
+    assert len(written(maps)) < len(inputs)
+    assert maps.run("functions:wait", "inputs", "-o", "out", "--resume")[0] == 0
+    assert sorted(written(maps)) == sorted(inputs)
+    assert Counter(maps.notes()) == Counter(f"+{one}" for one in inputs)
+
+
+def test_a_second_ctrl_c_stops_at_once(maps: Maps) -> None:
+    started = maps.start("functions:hang", "-o", "out")
+    started.give("long", "a")
+    wait_until(lambda: written(maps) == ["a"], "nothing was written")
+    started.process.send_signal(signal.SIGINT)
+    assert told(started, "stopping: what runs is finished")
+    started.process.send_signal(signal.SIGINT)
+    assert started.end()[0] == 130
+
+
+def told(started: Started, text: str) -> bool:
+    """Whether it says that."""
+    assert started.process.stderr is not None
+    return any(text in line.decode() for line in iter(started.process.stderr.readline, b""))
+
+
+def test_failed_inputs_are_tried_again(maps: Maps) -> None:
+    command = ("functions:fail", "-o", "out", "--failed", "failed")
+    assert maps.run(*command, inputs=lines("a", "bad", "exit"))[0] == 1
+    text = (maps.folder / "functions.py").read_text()
+    (maps.folder / "functions.py").write_text(text.replace('line == "bad"', 'line == "worse"'))
+    status, _, err = maps.run(*command, "--resume", inputs=lines("a", "bad", "exit", "b"))
+    assert status == 1
+    assert "1 were answered before, 2 done, 1 failed" in err
+    assert sorted(written(maps)) == ["a", "b", "bad"]
+    assert [row["input"] for row in maps.rows("failed")] == ["exit"]
+
+
+def test_answers_to_other_inputs_are_refused(maps: Maps) -> None:
+    assert maps.run("functions:shout", "-o", "out", inputs=lines("a", "b", "c"))[0] == 0
+    before = (maps.folder / "out").read_bytes()
+    for given, answer in (
+        (lines("a", "x", "c"), 'input 1 is "x" now, and another one in out'),
+        (lines("a", "b"), "out answers 3 inputs, and there are 2 now"),
+    ):
+        status, _, err = maps.run("functions:shout", "-o", "out", "--resume", inputs=given)
+        assert (status, err.count("\n")) == (2, 1)
+        assert answer in err
+    assert (maps.folder / "out").read_bytes() == before
+    assert maps.run("functions:shout", "-o", "out", "--resume", inputs=lines("a", "b", "c", "d"))[0] == 0
+    assert len(written(maps)) == 4
+
+
+def test_ordered_output_goes_on_in_order(maps: Maps) -> None:
+    inputs = [*map(str, range(400)), "gate", *map(str, range(400, 800))]
+    started = maps.start("functions:wait", "-o", "out", "--ordered")
+    started.give(*inputs)
+    wait_until(lambda: len(written(maps)) == 400, "what comes before the long one was not written")
+    started.kill()
+    assert written(maps) == inputs[:400]
+    (maps.folder / "gate").touch()
+    assert maps.run("functions:wait", "-o", "out", "--ordered", "--resume", inputs=lines(*inputs))[0] == 0
+    assert written(maps) == inputs
+
+
+def test_lines_of_json_and_names_that_are_no_text_are_known_again(maps: Maps) -> None:
+    given = lines('{"name": "a"}', '{"name":"ü", "size": 2}')
+    assert maps.run("functions:name_of", "--jsonl", "-o", "json", inputs=given)[0] == 0
+    assert maps.run("functions:name_of", "--jsonl", "-o", "json", "--resume", inputs=given)[0] == 0
+    names = b"\xff\nb\n"
+    assert maps.run("functions:inside", "-o", "names", inputs=names)[0] == 0
+    status, _, err = maps.run("functions:inside", "-o", "names", "--resume", inputs=names)
+    assert status == 0
+    assert "2 were answered before, 0 done" in err
+
+
+def test_a_second_command_on_the_same_file_is_refused(maps: Maps) -> None:
+    started = maps.start("functions:shout", "-o", "out")
+    started.give("a")
+    wait_until(lambda: written(maps) == ["a"], "nothing was written")
+    for more in ((), ("--resume",)):
+        status, _, err = maps.run("functions:shout", "-o", "out", *more, inputs=lines("a"))
+        assert status == 2
+        assert "another command writes to out right now" in err
+    assert started.end()[0] == 0
+
+
+ROW = b'{"index":%d,"input":"a","result":1}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "indices", "kept"),
+    [
+        (b"", set(), b""),
+        (ROW % 3 + ROW % 1, {1, 3}, ROW % 3 + ROW % 1),
+        (ROW % 0 + (ROW % 1)[:-1], {0}, ROW % 0),
+        (ROW % 0 + b'{"ind', {0}, ROW % 0),
+        # A power cut: of a block that the disk was to hold nothing but zeros is left.
+        (ROW % 0 + b"\0" * 50, {0}, ROW % 0),
+        (ROW % 0 + b"\0" * 50 + b"1}\n" + ROW % 2, {0}, ROW % 0),
+    ],
+)
+def test_what_was_not_written_to_the_end_is_cut_off(
+    tmp_path: Path, content: bytes, indices: set[int], kept: bytes
+) -> None:
+    file = tmp_path / "out"
+    file.write_bytes(content)
+    target = Target.open(str(file))
+    found = answered(target)
+    target.close()
+    assert {index for index in range(10) if index in found} == indices
+    assert found.number == len(indices)
+    assert file.read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        (b"1\n2\n", "line 1 is no row of a map"),
+        (ROW % 0 + b'{"index":-1,"input":"a"}\n', "line 2 is no row of a map"),
+        (ROW % 0 + b"some text\n", "line 2 is no row of a map"),
+        (ROW % 0 + ROW % 0, "line 2 answers input 0 once more"),
+    ],
+)
+def test_a_file_that_no_map_has_written_is_refused_and_stays_as_it_is(maps: Maps, content: bytes, answer: str) -> None:
+    (maps.folder / "out").write_bytes(content)
+    status, _, err = maps.run("functions:shout", "-o", "out", "--resume", inputs=lines("a"))
+    assert status == 2
+    assert answer in err
+    assert (maps.folder / "out").read_bytes() == content
