@@ -557,6 +557,8 @@ def test_the_time_of_the_caller_counts_also_while_the_server_is_away(start_serve
                     wait(timeout=0.1)
             with pytest.raises(TimeoutError):
                 list(as_completed([handle], timeout=0.1))
+            with pytest.raises(TimeoutError, match="has not finished within"):
+                asyncio.run(handle.aresult(timeout=0.1))
             assert time.monotonic() - began < LONG / 2
         finally:
             server.process.send_signal(signal.SIGCONT)
