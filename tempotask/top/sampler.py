@@ -83,7 +83,6 @@ class Sampler:
         except BaseException as error:
             self.failure = error
             self._wake()
-            raise
 
     def _look(self) -> None:
         try:

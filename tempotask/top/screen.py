@@ -16,12 +16,10 @@ from tempotask.manager import QueueManager
 from tempotask.top.keys import DOWN, TAB, UP
 from tempotask.top.sampler import Act, Sampler
 from tempotask.top.state import State
-from tempotask.top.tables import Table, clock, duration, tables
+from tempotask.top.tables import Table, clock, duration, failure_key, tables
 
 AIRY = 18
 """Lines of a screen from which on there is an empty one between two tables."""
-LATE = 4.0
-"""Seconds after which a look that has not come back is said to be late."""
 SAID_FOR = 8.0
 """Seconds for which the line says what came of a key."""
 KEYS = (
@@ -140,7 +138,7 @@ class Screen:
         self._asked = (f"cancel job {id} ({worker.queue}/{worker.name})? y: yes, any other key: no", act)
 
     def _retry(self) -> None:
-        failure = self._found("failure", lambda state: state.failures, lambda failure: failure.id)
+        failure = self._found("failure", lambda state: state.failures, failure_key)
         if failure is None:
             self.say("r has a failed job tried again: select one")
             return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import time
 from collections.abc import Iterable
 
 import msgspec
+import redis
 
 from tempotask.pool.standing import Standing, WorkerStanding, decode
 from tempotask.store.look import Found, row
@@ -133,19 +135,16 @@ class Looking:
         self._ask(parts[-1].supervisors, now)
         return self._state(parts, now)
 
-    def forget_failures(self, queue: str) -> None:
-        """The next look reads those of this queue anew: somebody has had one tried again."""
-        self._marks.pop(queue, None)
-
     def _ask(self, supervisors: Iterable[str], now: float) -> None:
         """Tells those that have not been told for a while that somebody looks."""
         self._asked = {one: self._asked.get(one, -ASK_EVERY) for one in supervisors}
         due = [one for one, at in self._asked.items() if now - at >= ASK_EVERY]
-        if due:
-            self._store.server.patiently(
-                lambda: self._store.notify([f"orders:{one}" for one in due], f"look {ASK_FOR * 1000:.0f}")
-            )
-            self.commands += 2 + 2 * len(due)
+        if not due:
+            return
+        self.commands += 2 + 2 * len(due)
+        # On a server that is full nothing can be asked; queues and failures are seen all the same.
+        with contextlib.suppress(redis.RedisError):
+            self._store.notify([f"orders:{one}" for one in due], f"look {ASK_FOR * 1000:.0f}")
             self._asked |= dict.fromkeys(due, now)
 
     # -- what it shows

@@ -159,7 +159,12 @@ def _failure(failure: Failure, now: float) -> Line:
     moment, today = output.moment(failure.at) or "", output.moment(now) or ""
     at = moment[11:] if moment[:10] == today[:10] else moment[5:16]
     job = f"{failure.queue}/{failure.name} {failure.id}"
-    return Line(failure.id, (at, output.visible(job), str(failure.tries), output.text(failure.error)), "red")
+    return Line(failure_key(failure), (at, output.visible(job), str(failure.tries), output.text(failure.error)), "red")
+
+
+def failure_key(failure: Failure) -> str:
+    """Tells it from the others: a job that is run again under its id may fail more than once."""
+    return f"{failure.id} {failure.at}"
 
 
 # -- numbers as people read them

@@ -77,7 +77,10 @@ class Terminal:
         signal.set_wakeup_fd(-1)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        for fd in (self._wake, self._wake_end, self._alarm, self._alarm_end):
+        pipes = (self._wake, self._wake_end, self._alarm, self._alarm_end)
+        # Who wakes us now must not write to what gets that number next.
+        self._wake_end = -1
+        for fd in pipes:
             os.close(fd)
 
     # -- what is shown
