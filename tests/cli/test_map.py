@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_ordered_rows_are_in_the_order_of_the_inputs(maps: Maps) -> None:
     (maps.folder / "gate").touch()
     status, out, _ = started.end()
     assert status == 0
-    assert [row["index"] for row in map(__import__("json").loads, out.splitlines())] == list(range(2001))
+    assert [json.loads(line)["index"] for line in out.splitlines()] == list(range(2001))
 
 
 def test_bare_rows_are_the_result_alone(maps: Maps) -> None:

@@ -13,6 +13,7 @@ import pytest
 from cli.mapped import Maps, Started, lines
 from pool.running import wait_until
 
+from tempotask.cli.mapping.span import LONGEST
 from tempotask.cli.mapping.target import Target, answered
 
 
@@ -34,10 +35,10 @@ def test_a_map_killed_again_and_again_answers_each_input_once_and_runs_none_agai
         before = len(written(maps))
         more = before + chance.randrange(1, 2500)
         wait_until(lambda: len(written(maps)) >= more or started.process.poll() is not None, "it stands still", 120)  # noqa: B023
-        os.killpg(started.process.pid, signal.SIGKILL)
-        status = started.end()[0]
-        if status == 0:
+        if started.process.poll() is not None:
+            assert started.end()[0] == 0
             break
+        started.kill()
         kills += 1
         # What is in the file now has run as often as it ever will.
         counts = Counter(maps.notes())
@@ -154,9 +155,10 @@ def test_ordered_output_goes_on_in_order(maps: Maps) -> None:
     inputs = [*map(str, range(400)), "gate", *map(str, range(400, 800))]
     started = maps.start("functions:wait", "-o", "out", "--ordered")
     started.give(*inputs)
-    wait_until(lambda: len(written(maps)) == 400, "what comes before the long one was not written")
+    # Those that travel with the long one wait for it.
+    wait_until(lambda: len(written(maps)) >= 400 - LONGEST, "what comes before the long one was not written")
     started.kill()
-    assert written(maps) == inputs[:400]
+    assert written(maps) == inputs[: len(written(maps))]
     (maps.folder / "gate").touch()
     assert maps.run("functions:wait", "-o", "out", "--ordered", "--resume", inputs=lines(*inputs))[0] == 0
     assert written(maps) == inputs
