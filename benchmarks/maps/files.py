@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import ROOT, WORKERS, Bench, Failed, each_in_turn
-from benchmarks.maps.running import MAP, count, environment, parallel, seconds
+from benchmarks.maps.running import MAP, count, environment, folder, parallel, seconds
 from benchmarks.rows import Row, Spread, ratio
 
 SMALLEST = 12_000
@@ -45,7 +45,8 @@ def rivals() -> dict[str, list[str]]:
 
 
 def measure(bench: Bench) -> list[Row]:
-    given, output, ours = bench.folder / "files", bench.folder / "rows", "tempotask map"
+    here, ours = folder(bench), "tempotask map"
+    given, output = here / "files", here / "rows"
     paths = files() if not bench.quick else files()[::16]
     given.write_text("".join(f"{path}\n" for path in paths))
     commands = {ours: [*MAP, "benchmarks.apps.mapped:analysed"], **rivals()}

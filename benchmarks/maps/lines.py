@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from benchmarks.harness import ROOT, WORKERS, Bench, Failed, in_turns
-from benchmarks.maps.running import MAP, count, environment, parallel, seconds
+from benchmarks.maps.running import MAP, count, environment, folder, parallel, seconds
 from benchmarks.rows import Row, ratio
 
 
 def measure(bench: Bench) -> list[Row]:
     many, few = bench.size(100_000, 20_000), bench.size(2_000, 300)
-    given, less, output = (bench.folder / name for name in ("lines", "less", "rows"))
+    here = folder(bench)
+    given, less, output = (here / name for name in ("lines", "less", "rows"))
     given.write_text("".join(f"{number}\n" for number in range(many)))
     less.write_text("".join(f"{number}\n" for number in range(few)))
 

@@ -8,7 +8,7 @@ import subprocess
 import psutil
 
 from benchmarks.harness import ROOT, Bench, Failed, until
-from benchmarks.maps.running import MAP, count, environment
+from benchmarks.maps.running import MAP, count, environment, folder
 from benchmarks.rows import Row, Spread, at_most
 
 MIB = 2**20
@@ -35,8 +35,8 @@ def server(home: str) -> int:
 
 
 def measure(bench: Bench) -> list[Row]:
-    number, home = bench.size(2_000_000, 100_000), bench.folder / "home"
-    given, output = bench.folder / "lines", bench.folder / "rows"
+    number, here = bench.size(2_000_000, 100_000), folder(bench)
+    given, output, home = here / "lines", here / "rows", here / "home"
     with given.open("w") as file:
         file.writelines(f"{each}\n" for each in range(number))
     # A server of its own, which has held nothing before.

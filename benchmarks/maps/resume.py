@@ -12,8 +12,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from benchmarks.harness import ROOT, Bench, Failed, until
-from benchmarks.maps.running import MAP, environment
+from benchmarks.harness import ROOT, Bench, Failed
+from benchmarks.maps.running import MAP, environment, folder
 from benchmarks.rows import Row, Spread, at_most
 
 
@@ -25,7 +25,8 @@ def written(output: Path) -> list[str]:
 
 def measure(bench: Bench) -> list[Row]:
     number, kills = bench.size(100_000, 20_000), bench.size(10, 3)
-    given, output, ledger = (bench.folder / name for name in ("lines", "rows", "ledger"))
+    here = folder(bench)
+    given, output, ledger = (here / name for name in ("lines", "rows", "ledger"))
     given.write_text("".join(f"{each}\n" for each in range(number)))
     command = [*MAP, "benchmarks.apps.mapped:entered", str(given), "-o", str(output)]
     env, ran = environment(bench, BENCHMARK_LEDGER=str(ledger)), dict[str, int]()

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,11 @@ from benchmarks.harness import ROOT, WORKERS, Bench, Failed
 
 MAP = [str(Path(sys.executable).with_name("tempotask")), "map", "-j", str(WORKERS), "--quiet"]
 """The command, with two workers."""
+
+
+def folder(bench: Bench) -> Path:
+    """A new one, which goes with the bench."""
+    return Path(tempfile.mkdtemp(dir=bench.folder))
 
 
 def environment(bench: Bench, **more: str) -> dict[str, str]:
