@@ -74,7 +74,7 @@ def _print(state: State, as_json: bool) -> None:
                 output.print_line("")
             names = [column.title for column in table.columns]
             numbers = [column.title for column in table.columns if column.right]
-            output.print_table(names, [line.cells for line in table.lines], numbers)
+            output.print_table(names, [table.line(row).cells for row in table.rows.values()], numbers)
     for supervisor in (*state.asked, *state.silent):
         say(f"supervisor {supervisor} did not answer within {ANSWERS_WITHIN:.0f} s; `tempotask server` shows its lease")
     if state.asked or state.silent:

@@ -6,7 +6,6 @@ One line of all tables is selected; keys act on what it shows. Nothing here wait
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from rich.text import Text
@@ -16,9 +15,9 @@ from tempotask.manager import QueueManager
 from tempotask.top.keys import DOWN, TAB, UP
 from tempotask.top.sampler import Act, Sampler
 from tempotask.top.state import State
-from tempotask.top.tables import Table, clock, duration, failure_key, tables
+from tempotask.top.tables import Table, clock, duration, tables
 
-AIRY = 18
+AIRY = 14
 """Lines of a screen from which on there is an empty one between two tables."""
 SAID_FOR = 8.0
 """Seconds for which the line says what came of a key."""
@@ -77,7 +76,7 @@ class Screen:
     # -- selecting
 
     def _lines(self) -> list[tuple[str, str]]:
-        return [(table.kind, line.key) for table in self._tables for line in table.lines]
+        return [(table.kind, key) for table in self._tables for key in table.rows]
 
     def _select(self) -> None:
         """Keeps the line selected that was; if it is gone, the one in its place."""
@@ -95,7 +94,7 @@ class Screen:
         if not lines:
             return
         if key == TAB:
-            kinds = [table.kind for table in self._tables if table.lines]
+            kinds = [table.kind for table in self._tables if table.rows]
             kind = lines[self._index][0]
             following = kinds[(kinds.index(kind) + 1) % len(kinds)]
             self._index = next(i for i, line in enumerate(lines) if line[0] == following)
@@ -110,7 +109,7 @@ class Screen:
     # -- acting
 
     def _pause(self) -> None:
-        queue = self._found("queue", lambda state: state.queues, lambda queue: queue.name)
+        queue = self._found("queue")
         if queue is None:
             self.say("p pauses or resumes a queue: select one")
             return
@@ -124,7 +123,7 @@ class Screen:
         self._sampler.act(act)
 
     def _cancel(self) -> None:
-        worker = self._found("worker", lambda state: state.workers, lambda worker: worker.worker)
+        worker = self._found("worker")
         if worker is None or worker.id is None:
             self.say("c cancels the job that a worker runs: select a worker that runs one")
             return
@@ -138,7 +137,7 @@ class Screen:
         self._asked = (f"cancel job {id} ({worker.queue}/{worker.name})? y: yes, any other key: no", act)
 
     def _retry(self) -> None:
-        failure = self._found("failure", lambda state: state.failures, failure_key)
+        failure = self._found("failure")
         if failure is None:
             self.say("r has a failed job tried again: select one")
             return
@@ -151,11 +150,11 @@ class Screen:
 
         self._sampler.act(act)
 
-    def _found(self, kind: str, some: Callable[[State], list[Any]], key: Callable[[Any], str]) -> Any:
+    def _found(self, kind: str) -> Any:
         """What the selected line shows, if it is of that kind."""
-        if self._state is None or self._selected is None or self._kind != kind:
+        if self._selected is None or self._kind != kind:
             return None
-        return next((one for one in some(self._state) if key(one) == self._selected[1]), None)
+        return next((table.rows.get(self._selected[1]) for table in self._tables if table.kind == kind), None)
 
     # -- drawing
 
@@ -174,18 +173,18 @@ class Screen:
         return [self._head(), *body, self._line(), self._keys(width)][: max(1, height)]
 
     def _body(self, width: int, room: int) -> list[Text]:
-        some = [table for table in self._tables if table.lines or table.kind == "queue"]
+        some = [table for table in self._tables if table.rows or table.kind == "queue"]
         if room < 3 * len(some):
             some = [table for table in some if table.kind == self._kind] or some[:1]
         gap = 1 if room >= AIRY else 0
-        needs = [max(1, len(table.lines)) for table in some]
+        needs = [max(1, len(table.rows)) for table in some]
         rooms = _shared(needs, room - len(some) - gap * (len(some) - 1))
         selected = self._selected[1] if self._selected is not None else None
         body: list[Text] = []
         for table, lines in zip(some, rooms, strict=True):
             body += [Text()] * (gap if body else 0)
             body += table.drawn(width, max(0, lines), selected if table.kind == self._kind else None)
-            if not table.lines and self._state is not None:
+            if not table.rows and self._state is not None:
                 body.append(Text().append("no queue has had a job yet", "dim"))
         return body[: max(0, room)]
 

@@ -6,8 +6,8 @@ Not rich's own tables, which measure every cell: they would take all of the hund
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -36,8 +36,6 @@ class Column(NamedTuple):
 class Line(NamedTuple):
     """A line of a table."""
 
-    key: str
-    """Tells it from the others of its table, and stays the same from one look to the next."""
     cells: tuple[str, ...]
     style: str = ""
 
@@ -47,21 +45,25 @@ class Table(NamedTuple):
 
     kind: str
     columns: tuple[Column, ...]
-    lines: list[Line]
+    rows: dict[str, Any]
+    """What stands in it, by what tells it from the others and stays the same from one look to the next."""
+    line: Callable[[Any], Line]
+    """Makes a line of a row. Only of those that are shown: there may be thousands."""
 
     def drawn(self, width: int, room: int, selected: str | None) -> list[Text]:
         """Its head and so many lines, those around the selected one."""
-        at = next((number for number, line in enumerate(self.lines) if line.key == selected), 0)
-        first = max(0, min(at - room // 2, len(self.lines) - room))
-        shown = self.lines[first : first + room]
+        keys = list(self.rows)
+        at = keys.index(selected) if selected in self.rows else 0
+        first = max(0, min(at - room // 2, len(keys) - room))
+        shown = [(key, self.line(self.rows[key])) for key in keys[first : first + room]]
         heads = [column.title for column in self.columns]
-        if len(shown) < len(self.lines):
-            heads[0] += f" {first + 1}-{first + len(shown)} of {len(self.lines)}"
-        columns, widths = self._widths(width, [heads, *(line.cells for line in shown)])
-        drawn = [self._line(heads, columns, widths, width, HEAD)]
-        for line in shown:
-            style = f"{line.style} {SELECTED if line.key == selected else ''}".strip()
-            drawn.append(self._line(line.cells, columns, widths, width, style))
+        if len(shown) < len(keys):
+            heads[0] += f" {first + 1}-{first + len(shown)} of {len(keys)}"
+        columns, widths = self._widths(width, [heads, *(line.cells for _, line in shown)])
+        drawn = [self._drawn(heads, columns, widths, width, HEAD)]
+        for key, line in shown:
+            style = f"{line.style} {SELECTED if key == selected else ''}".strip()
+            drawn.append(self._drawn(line.cells, columns, widths, width, style))
         return drawn
 
     def _widths(self, width: int, rows: Sequence[Sequence[str]]) -> tuple[list[int], list[int]]:
@@ -78,7 +80,7 @@ class Table(NamedTuple):
         widths[last] = max(0, width - used)
         return columns, widths
 
-    def _line(
+    def _drawn(
         self, cells: Sequence[str], columns: Sequence[int], widths: Sequence[int], width: int, style: str
     ) -> Text:
         parts = [_fitted(cells[i], widths[i], self.columns[i].right) for i in columns]
@@ -100,9 +102,10 @@ def tables(state: State) -> list[Table]:
     """All that is shown of a state."""
     queues = sorted(state.queues, key=lambda queue: (not _is_active(queue), queue.name))
     return [
-        Table("queue", QUEUES, [_queue(queue) for queue in queues]),
-        Table("worker", WORKERS, [_worker(worker) for worker in state.workers]),
-        Table("failure", FAILURES, [_failure(failure, state.at) for failure in state.failures]),
+        Table("queue", QUEUES, {queue.name: queue for queue in queues}, _queue),
+        Table("worker", WORKERS, {worker.worker: worker for worker in state.workers}, _worker),
+        # A job that is run again under its id may fail more than once.
+        Table("failure", FAILURES, {f"{failure.id} {failure.at}": failure for failure in state.failures}, _failure),
     ]
 
 
@@ -141,7 +144,7 @@ def _queue(queue: Queue) -> Line:
         per_second(queue.rate), duration(queue.oldest_seconds),
         f"{queue.delayed:,}", f"{queue.completed:,}", f"{queue.failed:,}", "paused" if queue.paused else "",
     )  # fmt: skip
-    return Line(queue.name, cells, "yellow" if queue.paused else "" if _is_active(queue) else "dim")
+    return Line(cells, "yellow" if queue.paused else "" if _is_active(queue) else "dim")
 
 
 def _worker(worker: Worker) -> Line:
@@ -152,19 +155,14 @@ def _worker(worker: Worker) -> Line:
         "" if worker.batch is None else f"{worker.number}/{worker.batch}", duration(worker.seconds), job,
     )  # fmt: skip
     style = {"busy": "green", "idle": "dim"}.get(worker.state, "")
-    return Line(worker.worker, tuple(map(output.visible, cells)), style)
+    return Line(tuple(map(output.visible, cells)), style)
 
 
-def _failure(failure: Failure, now: float) -> Line:
-    moment, today = output.moment(failure.at) or "", output.moment(now) or ""
+def _failure(failure: Failure) -> Line:
+    moment, today = output.moment(failure.at) or "", output.moment(time.time()) or ""
     at = moment[11:] if moment[:10] == today[:10] else moment[5:16]
     job = f"{failure.queue}/{failure.name} {failure.id}"
-    return Line(failure_key(failure), (at, output.visible(job), str(failure.tries), output.text(failure.error)), "red")
-
-
-def failure_key(failure: Failure) -> str:
-    """Tells it from the others: a job that is run again under its id may fail more than once."""
-    return f"{failure.id} {failure.at}"
+    return Line((at, output.visible(job), str(failure.tries), output.text(failure.error)), "red")
 
 
 # -- numbers as people read them

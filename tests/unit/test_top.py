@@ -81,3 +81,9 @@ def test_numbers_are_short() -> None:
     durations = [duration(seconds) for seconds in (None, 0.04, 59.4, 61, 3599, 3661, 500_000)]
     assert durations == ["", "0.0 s", "59 s", "1:01 m", "59:59 m", "1:01 h", "6 d"]
     assert [size(bytes) for bytes in (0, 45 << 20, 3 << 29)] == ["0 MiB", "45 MiB", "1.5 GiB"]
+
+
+def test_a_job_that_failed_twice_has_two_lines() -> None:
+    told = state()
+    told.failures += [Failure("a", "q", "task", 1e9 - 3, 1, "again", "s.1")]
+    assert len(tables(told)[2].rows) == 2
