@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -50,7 +50,7 @@ class Large(Exception):
 
 class _Packed(msgspec.Struct, array_like=True):
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     order: Literal["C", "F"]
     body: bytearray | Place
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tempotask import arrays
-from tempotask.errors import InvalidPayload
+from tempotask.errors import InvalidOptions, InvalidPayload
 
 to_bytes = msgspec.msgpack.Encoder(enc_hook=arrays.pack).encode
 """The bare encoder, for loops; what it raises is explained by `refusal`, but for `arrays.Large`."""
@@ -22,6 +22,7 @@ def encode(value: object, limit: int, what: str = "data", sender: arrays.Sender 
 
     Raises:
         InvalidPayload: with the path of the part that can't be encoded, or with the size. `what` begins the path.
+        InvalidOptions: $TEMPOTASK_ARRAYS names no folder.
     """
     try:
         try:
@@ -33,6 +34,8 @@ def encode(value: object, limit: int, what: str = "data", sender: arrays.Sender 
                     f"can hold one of {arrays.LARGE:,} bytes or more; save it as a file, and send its name"
                 ) from None
             encoded = sender.encode(value, job)
+    except InvalidOptions:
+        raise
     except UNENCODABLE as error:
         raise refusal(value, error, what) from None
     if len(encoded) > limit:

@@ -150,8 +150,8 @@ class Shelf:
 
     def clear(self) -> None:
         """Removes all that this process has written and is there still."""
-        for base in (SHM, Path(tempfile.gettempdir())):
-            for path in (base / f"tempotask-{os.geteuid()}" / self.folder).glob(f"*-{self._owner}-*"):
+        for root in roots():
+            for path in (root / self.folder).glob(f"*-{self._owner}-*"):
                 with contextlib.suppress(OSError):
                     remove_link(path)
 
@@ -169,8 +169,8 @@ class Shelf:
         name = f"{kind}-{self._owner}-{secrets.token_hex(12)}-{quote(job, safe='@:+=,')}"
         if len(name) > LONGEST_NAME:
             raise InvalidPayload(
-                f"the id of a job with so large an array may have {LONGEST_NAME - len(name) + len(job)} characters at "
-                f"most, and {job[:20]!r}… has {len(job)}; give it a shorter one"
+                "the id of a job with so large an array becomes a part of the name of a file, and "
+                f"{job[:20]!r}… is too long for that; give it a shorter one"
             )
         return name
 
@@ -178,8 +178,13 @@ class Shelf:
 def folder_of(server: str, namespace: str) -> str:
     """What the folder of a namespace is called: like it, and unlike those of the same name on other servers."""
     where = server.replace("//localhost", "//127.0.0.1")
-    mark = hashlib.sha256(f"{where} {namespace}".encode()).hexdigest()[:12]
+    mark = INLINE if server == INLINE else hashlib.sha256(f"{where} {namespace}".encode()).hexdigest()[:12]
     return f"{namespace.replace('/', '_')}-{mark}"
+
+
+def is_inline(folder: str) -> bool:
+    """Whether what lies in a folder belongs to jobs that are in no server."""
+    return folder.endswith(f"-{INLINE}")
 
 
 def read_name(name: str) -> Name | None:
@@ -277,25 +282,29 @@ def _why_missing(place: Place, size: int) -> str:
 
 
 def _path(place: Place) -> Path:
-    """The path of a file in our own folder, and never any other."""
+    """The path of a file in our own folder, and never any other. Raises OSError if that folder is not there."""
     if not _FOLDER.fullmatch(place.folder) or read_name(place.name) is None:
         raise InvalidPayload("the reference to an array is none of ours")
     base = _base(place.room)
     if base is None:
         raise InvalidPayload(f"an array was put into a shared folder on {place.host}; set ${SHARED} here too")
-    return _own_folder(base, place.folder) / place.name
+    root = base / f"tempotask-{os.geteuid()}"
+    for folder in (root, root / place.folder):
+        _check(folder)
+    return root / place.folder / place.name
 
 
-def own_root(base: Path) -> Path:
-    """The folder of this user there.
-
-    Raises OSError if it is not his alone.
-    """
-    return _private(base / f"tempotask-{os.geteuid()}")
+def roots() -> Iterator[Path]:
+    """The folders in which this user's folders are, as far as they are there."""
+    for base in dict.fromkeys([*(base for _, base in rooms()), SHM, Path(tempfile.gettempdir())]):
+        root = base / f"tempotask-{os.geteuid()}"
+        with contextlib.suppress(OSError):
+            _check(root)
+            yield root
 
 
 def _own_folder(base: Path, folder: str) -> Path:
-    return _private(own_root(base) / folder)
+    return _private(_private(base / f"tempotask-{os.geteuid()}") / folder)
 
 
 def _private(folder: Path) -> Path:
@@ -303,10 +312,14 @@ def _private(folder: Path) -> Path:
     else may have made it, or a link to another place."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
+    _check(folder)
+    return folder
+
+
+def _check(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise PermissionError(errno.EPERM, f"{folder} is not a folder of this user alone")
-    return folder
 
 
 def _write(base: Path, folder: str, name: str, data: memoryview) -> None:
@@ -319,7 +332,7 @@ def _write(base: Path, folder: str, name: str, data: memoryview) -> None:
         while written < len(data):
             written += os.write(fd, data[written : written + WRITE])
     except BaseException:
-        path.unlink(missing_ok=True)
+        remove_link(path)
         raise
     finally:
         os.close(fd)

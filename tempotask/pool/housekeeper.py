@@ -5,7 +5,8 @@ In its life a housekeeper
  2. renews its lease, in time, and has lost hosts swept (leases.py);
  3. has schedules fire, and delayed jobs promoted, when they are due;
  4. compares, after an outage and now and then, what the server holds for the workers with what they hold;
- 5. reads the orders that others leave for the supervisor.
+ 5. removes the files that processes of this host have left behind (leftovers.py);
+ 6. reads the orders that others leave for the supervisor.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tempotask.pool import firing
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.deaths import Coroner
 from tempotask.pool.leases import Leases, register
+from tempotask.pool.leftovers import Leftovers
 from tempotask.pool.orders import Cancel, read_cancel
 from tempotask.pool.report import AppReport
 from tempotask.store.records import UNREADABLE
@@ -81,6 +83,7 @@ class Housekeeper:
         self._clerk = clerk
         self._house = house
         self._leases: Leases
+        self._leftovers = Leftovers(clerk.store)
         self._schedules: list[Schedule] = []
         self._others: set[str] = set()
         self._renewed = self._tidied = 0.0
@@ -102,6 +105,7 @@ class Housekeeper:
         """Begins to renew and to compare."""
         self._outages = self._clerk.store.server.outages
         self.renew()
+        self._leftovers.look()
         self._house.after(RECONCILE, self._reconcile)
 
     def take_new_id(self) -> None:
@@ -199,6 +203,7 @@ class Housekeeper:
 
     def _reconcile(self) -> None:
         self._compare()
+        self._leftovers.look()
         self._house.after(RECONCILE, self._reconcile)
 
     def _declare_again(self) -> None:
