@@ -1,5 +1,5 @@
 """The files of the standard library, each 10 ms of work or more: a map against the fastest of GNU parallel, `xargs -P`
-and `Pool.imap_unordered`, each with chunks of several sizes. Starting and ending is in the time of all."""
+and `Pool.imap_unordered`. Starting and ending is in the time of all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from benchmarks.rows import Row, Spread, ratio
 
 SMALLEST = 12_000
 """Bytes of a file from which it takes 10 ms."""
-CHUNKS = ("4", "16")
+CHUNK = "16"
+"""Files that a process of Python is started for, where there is no pool."""
+ROUNDS = 3
+"""At most: each takes minutes."""
 ONE = [sys.executable, "-m", "benchmarks.apps.mapped"]
 POOL = """
 import json, multiprocessing, sys
@@ -27,17 +30,19 @@ with multiprocessing.Pool({workers}) as pool:
 
 
 def files() -> list[str]:
-    """The sources of the standard library that are large enough, without tests that are not to compile."""
-    folder = Path(sysconfig.get_paths()["stdlib"])
-    found = [path for path in folder.rglob("*.py") if not {"site-packages", "dist-packages", "test"} & {*path.parts}]
-    return sorted(str(path) for path in found if path.stat().st_size >= SMALLEST and "lib2to3" not in path.parts)
+    """The sources of the standard library, with its tests, that are large enough."""
+    found = Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")
+    ours = [path for path in found if not {"site-packages", "dist-packages"} & {*path.parts}]
+    return sorted(str(path) for path in ours if path.stat().st_size >= SMALLEST)
 
 
 def rivals() -> dict[str, list[str]]:
     """Their commands, by name."""
-    found = {f"xargs -P, {chunk} a process": ["xargs", "-P", str(WORKERS), "-n", chunk, *ONE] for chunk in CHUNKS}
-    for chunk in CHUNKS:
-        found[f"GNU parallel, {chunk} a process"] = [parallel(), "-j", str(WORKERS), "-n", chunk, *ONE, "{}"]
+    workers = str(WORKERS)
+    found = {
+        f"xargs -P, {CHUNK} a process": ["xargs", "-P", workers, "-n", CHUNK, *ONE],
+        f"GNU parallel, {CHUNK} a process": [parallel(), "-j", workers, "-n", CHUNK, *ONE, "{}"],
+    }
     for chunk in ("1", "4"):
         program = POOL.format(workers=WORKERS, chunk=chunk)
         found[f"Pool.imap_unordered in chunks of {chunk}"] = [sys.executable, "-c", program]
@@ -57,7 +62,9 @@ def measure(bench: Bench) -> list[Row]:
             raise Failed(f"{command[0]} wrote {count(output)} rows for {len(paths)} files")
         return taken
 
-    measured = each_in_turn({name: partial(timed, command) for name, command in commands.items()}, bench.rounds)
+    measured = each_in_turn(
+        {name: partial(timed, command) for name, command in commands.items()}, min(ROUNDS, bench.rounds)
+    )
     spreads = {name: Spread(values, "s") for name, values in measured.items()}
     mine = spreads.pop(ours)
     fastest = min(spreads, key=lambda name: spreads[name].median)

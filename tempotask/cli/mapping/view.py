@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
-import psutil
 
 from tempotask.cli import output
 from tempotask.cli.mapping.tally import Tally, clock, pace
 
 if TYPE_CHECKING:
+    import psutil
     from rich.console import Console, RenderableType
 
 LINE_EVERY, FRAME_EVERY, LOOK_EVERY = 10.0, 0.25, 1.0
@@ -108,6 +108,8 @@ class Workers:
         return self._loads
 
     def _look(self) -> dict[int, float]:
+        import psutil
+
         pid, used = self._supervisor(), dict[int, float]()
         with contextlib.suppress(psutil.Error):
             for process in psutil.Process(pid).children(recursive=True):
@@ -126,6 +128,8 @@ def _is_worker(process: psutil.Process) -> bool:
 
 def _seconds(process: psutil.Process) -> float:
     """The processor's time of a worker, and of what it has started."""
+    import psutil
+
     times = process.cpu_times()
     total = times.user + times.system + getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
     for child in process.children():
