@@ -28,7 +28,8 @@ T = TypeVar("T")
 log = logging.getLogger("tempotask")
 
 SILENCE = 2.0
-"""Seconds without an answer after which those who end do not wait for the server any more."""
+"""Seconds after which those who end do not wait any more for a server that could not be used meanwhile. For one that is
+only slow they do."""
 REFUSED_PAUSE = 0.2
 """Seconds between two tries with a server that refuses us at once."""
 
@@ -43,6 +44,9 @@ class Clerk:
         self._readable, self._writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._ended = False
         self._asking_since: float | None = None
+        self._outages = 0
+        """How many the server had had when it was asked."""
+        self._refused = False
         self._orders_for = ""
         self._thread = threading.Thread(target=self._serve, name="tempotask-clerk", daemon=True)
 
@@ -82,9 +86,9 @@ class Clerk:
 
     @property
     def in_vain(self) -> bool:
-        """Whether the server has not answered for so long that those who end do not wait for it."""
-        since = self._asking_since
-        return since is not None and time.monotonic() - since >= SILENCE
+        """Whether the server can't be used, and has not answered for so long that those who end do not wait for it."""
+        since, away = self._asking_since, self._refused or self.store.server.outages != self._outages
+        return away and since is not None and time.monotonic() - since >= SILENCE
 
     def end(self, patience: float) -> None:
         """Does what was asked and ends, within so many seconds, all done or not; sooner if that is in vain."""
@@ -102,7 +106,7 @@ class Clerk:
     def _serve(self) -> None:
         while not self._ended and (asked := self._asked.get()) is not None:
             call, then = asked
-            self._asking_since = time.monotonic()
+            self._outages, self._asking_since = self.store.server.outages, time.monotonic()
             answer = self._insist(call)
             self._asking_since = None
             self._answer(lambda then=then, answer=answer: then(answer))  # type: ignore[misc]
@@ -115,12 +119,13 @@ class Clerk:
             except (TempoTaskError, redis.RedisError) as error:
                 if not away:
                     log.warning("the server can't be used, and is tried again: %s", error)
-                away = True
+                away = self._refused = True
                 # `patiently` has waited unless the server refuses us, and may go on to do so.
                 time.sleep(REFUSED_PAUSE)
                 continue
             if away:
                 log.info("the server is back")
+                self._refused = False
             return answer
         return None
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -241,9 +242,23 @@ def reap(pid: int, within: float) -> tuple[int, float, int] | None:
         if found:
             unit = 1024 if _LINUX else 1
             return status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit
-        if time.monotonic() >= until:
+        if (left := until - time.monotonic()) <= 0:
             return None
+        _await_end(pid, left)
+
+
+def _await_end(pid: int, within: float) -> None:
+    """Sleeps until a child ends, for so many seconds at most; for a moment where nothing tells of it."""
+    pidfd = open_pidfd(pid)
+    if pidfd < 0:
         time.sleep(0.0005)
+        return
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(within * 1000)
+    finally:
+        os.close(pidfd)
 
 
 def has_terminal() -> bool:

@@ -43,7 +43,9 @@ from tempotask.pool.report import (
 
 _MARK = "TEMPOTASK_NURSERY"  # tells what came from a nursery, after its death, from the supervisor's other children
 _SPARE_FDS = 12
-_GONE_WITHIN = 1.0  # seconds for a process that was told to end, or was killed, to be gone
+_GONE_WITHIN = 5.0
+"""Seconds at most for processes that were told to end, or were killed, to be gone: their ends are waited for as events,
+so that only one that the kernel holds up, for a disk say, is given up."""
 
 
 class WorkerProcess:
@@ -236,10 +238,12 @@ class UnifiedWorkerPool:
         return stopped
 
     def end(self) -> None:
-        """Kill everything, wait until it is gone (within about two seconds), close all descriptors."""
+        """Kill everything, wait until it is gone (not longer than some seconds), close all descriptors."""
         if self._channel is None:
             return
         self._let_go()
+        if self.imported:
+            self.resume_nursery()  # it knows best what belongs to its workers
         if not self.imported or linux.reap(self.pid, _GONE_WITHIN) is None:
             linux.kill([self.pid])  # during an import it hears nothing
             linux.reap(self.pid, _GONE_WITHIN)
@@ -318,9 +322,8 @@ class UnifiedWorkerPool:
         ):
             linux.kill(orphans)
             for pid in orphans:
-                if reaped := linux.reap(pid, 0.0):
+                if reaped := linux.reap(pid, until - time.monotonic()):
                     ends[pid] = ExitStatus.of(reaped)
-            time.sleep(0.0005)
         return ends
 
     def _is_ours(self, pid: int, leaders: set[int]) -> bool:

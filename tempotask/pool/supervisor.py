@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import selectors
 import signal
@@ -74,6 +75,8 @@ class Supervisor:
         self._status = 0
         self._connected = self._begun = False
         self._stopping = self._over = self._told_ready = self._asking = False
+        self._patience_ends = math.inf
+        """When a server that does not answer is not waited for any more (monotonic)."""
         self._failure: TempoTaskError | None = None
         self._report: AppReport
         self._clerk: Clerk
@@ -379,7 +382,8 @@ class Supervisor:
             generation.kill()
         self._generations.end_import()
         self.keep_up()
-        self._wait_for_server(time.monotonic() + LAST_WORDS)
+        self._patience_ends = time.monotonic() + LAST_WORDS
+        self._wait_for_server()
 
     def _grace_is_over(self) -> None:
         if self._generations.live:
@@ -387,13 +391,13 @@ class Supervisor:
         elif not self._over:
             # Nothing was ended by force.
             log.warning("the server does not answer: what it holds for this supervisor goes back after its lease")
-            self._over = True
+            self._over, self._patience_ends = True, time.monotonic()
 
-    def _wait_for_server(self, until: float) -> None:
+    def _wait_for_server(self) -> None:
         """Gives what the workers held back, unless the server does not answer."""
         in_vain = self._connected and self._clerk.in_vain and not self._generations.live
-        self._over = self._over or in_vain or time.monotonic() >= until
-        self.after(QUIET, lambda: self._wait_for_server(until))
+        self._over = self._over or in_vain or time.monotonic() >= self._patience_ends
+        self.after(QUIET, self._wait_for_server)
 
     def _end(self) -> None:
         self._generations.end()
@@ -401,7 +405,7 @@ class Supervisor:
             clerk, supervisor = self._clerk, self._housekeeper.supervisor
             if self._begun:
                 clerk.ask(lambda: clerk.store.leave(supervisor))
-            clerk.end(LAST_WORDS)
+            clerk.end(min(LAST_WORDS, self._patience_ends - time.monotonic()))
             self._selector.unregister(clerk)
             clerk.store.close()
         self._selector.close()

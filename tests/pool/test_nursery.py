@@ -310,6 +310,18 @@ def test_what_a_handler_left_behind_dies_with_its_worker_and_no_other_worker_doe
     assert list(owner.pool.workers.values()) == [other]
 
 
+def test_the_end_of_a_pool_whose_nursery_was_stopped_ends_what_only_that_knows(
+    own: Callable[..., Owner],
+) -> None:
+    owner = own("plain:app")
+    owner.wait_for(Imported)
+    worker = ready(owner, "daemonise hidden")
+    (hidden,) = living(psutil.Process(worker.pid))
+    psutil.Process(owner.pool.pid).suspend()
+    owner.pool.end()
+    assert gone([hidden], within=LONG)
+
+
 def test_what_the_import_started_is_left_alone_until_the_end(own: Callable[..., Owner]) -> None:
     owner = own("helped:app")
     helper = psutil.Process(int(owner.wait_for(Imported).report.namespace))

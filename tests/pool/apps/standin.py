@@ -69,9 +69,11 @@ class StandIn:
         say(spec, "ready")
         re.match(r"(a+)+$", "a" * 40 + "b")
 
-    def daemonise(self, spec: WorkerSpec, block: ControlBlock) -> None:
-        """Leaves a grandchild with a session of its own, whose parents are gone, and waits."""
-        subprocess.run([sys.executable, "-c", DAEMON], stdout=subprocess.PIPE, check=True)
+    def daemonise(self, spec: WorkerSpec, block: ControlBlock, hidden: str = "") -> None:
+        """Leaves a grandchild with a session of its own, whose parents are gone, and waits. It may be hidden: nothing
+        in its environment tells where it comes from."""
+        environment = {} if hidden else None
+        subprocess.run([sys.executable, "-c", DAEMON], stdout=subprocess.PIPE, check=True, env=environment)
         say(spec, "ready")
         time.sleep(600)
 
