@@ -22,6 +22,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -40,6 +41,7 @@ from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, decode_outcome, 
 if TYPE_CHECKING:
     from tempotask.producer import Producer
     from tempotask.store.outcomes import Ending, Wait
+    from tempotask.store.store import Store
     from tempotask.store.stream import Stream
 
 IN_FLIGHT = 8192
@@ -51,8 +53,10 @@ FIRST, THOUSAND = 64, 1000
 """Jobs in a chunk: in the first, so that there is a result soon, and at most."""
 CHUNK_BYTES = 4 * 2**20
 """Bytes after which a chunk is full."""
-PAUSE = 0.005
-"""Seconds after which a little room is filled too."""
+PAUSE, LONGEST_PAUSE = 1e-5, 0.02
+"""Seconds after which room is filled though less than a quarter is free: for each input that may be in flight, and at
+most. Where they are few, each may be what a worker waits for; where they are many, it is better to add many at once:
+workers take a fair part of what waits, so that little would go in many small batches."""
 KEEP = 3600.0
 """Seconds that outcomes are kept at least: a server may be away, and who maps may be slow."""
 
@@ -196,6 +200,7 @@ class Flow:
         self._under_way = False
         self._size = FIRST
         self._sent_at = 0.0
+        self._pause = min(LONGEST_PAUSE, self.in_flight * PAUSE)
         self.read = 0
         """Inputs read so far."""
         self.handed = 0
@@ -204,6 +209,7 @@ class Flow:
         """Ids of those that were handed out last, and count as in flight until more is asked for."""
         self._taken: list[str] = []
         """Ids of those whose outcomes nobody needs any more."""
+        self._forgetting: Future[None] | None = None
         self._held: dict[str, _Held] = {}
         self._chunks: set[_Chunk] = set()
         self._unasked: deque[_Chunk] = deque()
@@ -328,8 +334,7 @@ class Flow:
                 self._stream.close()
 
     def _let_go(self) -> None:
-        self._taken += self._handing
-        self._forget()
+        _forget(self._client.store, self._taken + self._handing, self._forgetting)
         self._answered()
         if self._held:
             self._client.acting.cancel_begun_with(f"{self.ids}-", self.queue)
@@ -345,8 +350,12 @@ class Flow:
             try:
                 self._make_room()
                 self._fill()
-                while not (batch := self._collect()) and self._ask_next():
-                    pass
+                while not (batch := self._collect()) and (chunk := self._next_unasked()) is not None:
+                    self._answered()
+                    self._client.outcomes.ask(chunk.wait)
+                if batch and (chunk := self._next_unasked()) is not None:
+                    # While whoever maps is at work on this batch, the next comes.
+                    self._client.outcomes.ask_soon(chunk.wait)
             except ServerUnavailable:
                 self._away = True
                 raise
@@ -366,11 +375,9 @@ class Flow:
         self._inputs.allow(self.handed + self.in_flight)
 
     def _forget(self) -> None:
-        """Lets go of outcomes: millions of them would fill the server. Tried once: else they go when they expire."""
+        """Lets go of outcomes, in another thread: millions of them would fill the server."""
         taken, self._taken = self._taken, []
-        with contextlib.suppress(*BROKEN):
-            for first in range(0, len(taken), THOUSAND):
-                self._client.store.once("forget", *taken[first : first + THOUSAND])
+        self._forgetting = self._client.submit(_forget, self._client.store, taken, self._forgetting)
 
     def _room(self) -> int:
         room = self.in_flight - (self.read - self.handed) - len(self._handing)
@@ -379,15 +386,28 @@ class Flow:
         return room
 
     def _fill(self) -> None:
-        """Enqueues a chunk, if there is room for one, or a little for some time."""
+        """Enqueues what there is room for, if that is a quarter of all, or a little for some time. At first it is
+        less, so that the first result comes soon."""
         room = self._room()
-        if room <= 0 or self._inputs.ended or (room < self.in_flight // 4 and self._sent_at + PAUSE > time.monotonic()):
+        if room < self.in_flight // 4 and self._sent_at + self._pause > time.monotonic():
             return
-        addition = Addition(self._client.store.new_call())
-        ids = self._make(addition, min(room, self._size))
-        if not ids:
-            return
+        while room > 0 and not self._inputs.ended:
+            most = min(room, self._size)
+            if not self._add(most) or most < THOUSAND:
+                break
+            room = self._room()
         self._size = min(THOUSAND, self._size * 2)
+
+    def _add(self, most: int) -> bool:
+        """Reads and enqueues a chunk, of so many at most; whether there was something."""
+        before, addition = self.read, Addition(self._client.store.new_call())
+        ids = self._make(addition, most)
+        if ids:
+            self._send(addition, ids)
+            self._sent_at = time.monotonic()
+        return self.read > before
+
+    def _send(self, addition: Addition, ids: list[str]) -> None:
         outcomes, chunk = self._client.outcomes, _Chunk(len(ids), self._touched, self._bell.ring)
         chunk.wait = outcomes.begin(ids, chunk.notify, True)
         self._chunks.add(chunk)
@@ -400,7 +420,6 @@ class Flow:
         self._unasked.append(chunk)
         # Whoever maps may come back after hours only.
         outcomes.ask_later(chunk.wait)
-        self._sent_at = time.monotonic()
 
     def _make(self, addition: Addition, most: int) -> list[str]:
         """Reads inputs, and makes jobs of them, whose ids it returns. Those that can't be sent have finished."""
@@ -459,15 +478,13 @@ class Flow:
             self._under_way = False
             self._stream.created()
 
-    def _ask_next(self) -> bool:
-        """Asks for the oldest chunk that has not been asked for; whether there was one."""
+    def _next_unasked(self) -> _Chunk | None:
+        """The oldest chunk for which nobody has asked; of it most has ended."""
         while self._unasked:
             chunk = self._unasked.popleft()
             if chunk.left:
-                self._answered()
-                self._client.outcomes.ask(chunk.wait)
-                return True
-        return False
+                return chunk
+        return None
 
     def _collect(self) -> list[Mapped]:
         """What has ended, and can be handed out."""
@@ -512,7 +529,7 @@ class Flow:
         """How long to wait at most, in seconds, when nothing happens."""
         now, ends = time.monotonic(), [] if end is None else [end]
         if not self._inputs.ended and self._room() > 0:
-            ends.append(self._sent_at + PAUSE)
+            ends.append(self._sent_at + self._pause)
         ends = [one for one in ends if one > now]
         return min(ends) - now if ends else None
 
@@ -528,6 +545,15 @@ def _kept(producer: Producer, queue: str, name: str, options: GivenOptions) -> J
         # Given only where it must be: jobs without options of their own run faster.
         return JobOptions(**{**given.given(), "keep_result": KEEP})
     return given
+
+
+def _forget(store: Store, ids: list[str], before: Future[None] | None) -> None:
+    """Lets go of these outcomes, and has done so with those before. Tried once: else they go when they expire."""
+    for first in range(0, len(ids), THOUSAND):
+        with contextlib.suppress(*BROKEN):
+            store.once("forget", *ids[first : first + THOUSAND])
+    if before is not None:
+        before.result()
 
 
 def _raises(on_error: object) -> bool:
