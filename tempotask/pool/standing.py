@@ -78,6 +78,7 @@ def decode(told: bytes) -> Standing | None:
 
 _Place = tuple[str, str, int]
 """Worker, turn and index of a job that runs."""
+_Seen = tuple[WorkerStanding, _Place | None]
 
 
 class Standings:
@@ -93,7 +94,9 @@ class Standings:
         self._until = 0.0
         self._ticking = self._telling = False
         self._used: dict[str, tuple[float, float]] = {}
-        """When each worker was looked at, and how many seconds of the processor it had used."""
+        """When each worker was measured, and how many seconds of the processor it had used."""
+        self._percents: dict[str, float] = {}
+        """What came of it."""
         self._known: dict[_Place, tuple[str, str, str]] = {}
         """Id, queue and name of the jobs of the last answer: one that runs long is looked up once."""
 
@@ -110,53 +113,78 @@ class Standings:
     def _tick(self) -> None:
         if time.monotonic() >= self._until:
             self._ticking = False
-            self._used, self._known = {}, {}
+            if not self._telling:
+                self._used, self._known = {}, {}
             return
         # During an outage the clerk has other things to say, and this one would be old by then.
         if not self._telling:
             self._telling = True
-            now, looked_at = time.monotonic(), list(self._watches())
-            standings = [self._stand(watch, watch.peek(), now) for watch in looked_at]
-            self._used = {watch.worker.id: self._used[watch.worker.id] for watch in looked_at}
-            self._clerk.ask(lambda: self._tell(standings), self._told)
+            watches = list(self._watches())
+            self._clerk.ask(lambda: self._tell(watches), self._told)
         self._after(EVERY, self._tick)
 
-    def _stand(self, watch: Watch, peek: Look, now: float) -> tuple[WorkerStanding, _Place | None]:
-        worker, words = watch.worker, watch.worker.block.words
-        used, (before, used_before) = linux.cpu_seconds(watch.pid), self._used.get(worker.id, (now, 0.0))
-        self._used[worker.id] = now, used
+    def _told(self, _: None) -> None:
+        self._telling = False
+
+    # -- in the clerk's thread: a job that is short is to be looked up as soon as it is seen
+
+    def _tell(self, watches: list[Watch]) -> None:
+        """Tried once: what can't be told now is told in a second, and is not to be in the way of what must be done, on
+        a server that is full say."""
+        with contextlib.suppress(redis.RedisError, TempoTaskError):
+            store = self._clerk.store
+            self._measure(watches)
+            seen = self._seen(watches)
+            self._look_up(store, seen)
+            # Jobs that had ended by then are not named; but their workers may be at others.
+            nameless = {name for name, (standing, place) in seen.items() if place is not None and standing.id is None}
+            if nameless:
+                seen |= self._seen([watch for watch in watches if watch.worker.id in nameless])
+                self._look_up(store, seen)
+            self._known = {place: self._known[place] for _, place in seen.values() if place in self._known}
+            workers = [standing for standing, _ in seen.values()]
+            answer = Standing(self._supervisor, socket.gethostname(), os.getpid(), workers)
+            key = f"{store.prefix}standing:{self._supervisor}"
+            store.server.client().set(key, msgspec.msgpack.encode(answer), px=int(COUNTS * 1000))
+
+    def _measure(self, watches: list[Watch]) -> None:
+        """How much of a core each has used since it was measured last."""
+        now, before = time.monotonic(), self._used
+        self._used = {watch.worker.id: (now, linux.cpu_seconds(watch.pid)) for watch in watches}
+        self._percents = {
+            name: 100 * (used - before[name][1]) / (now - before[name][0])
+            for name, (_, used) in self._used.items()
+            if name in before and now > before[name][0]
+        }
+
+    def _seen(self, watches: list[Watch]) -> dict[str, _Seen]:
+        """How these workers stand, without those whose block was closed meanwhile: they have died."""
+        seen = {}
+        for watch in watches:
+            with contextlib.suppress(ValueError):
+                seen[watch.worker.id] = self._stand(watch, watch.peek())
+        return seen
+
+    def _stand(self, watch: Watch, peek: Look) -> _Seen:
+        name, words = watch.worker.id, watch.worker.block.words
         state = "ending" if watch.retired else STATES.get(peek.state, "?")
-        percent = 100 * (used - used_before) / (now - before) if now > before else None
-        stood = WorkerStanding(worker.id, watch.pid, state, words[JOBS], percent, linux.resident(watch.pid))
+        memory = linux.resident(watch.pid)
+        stood = WorkerStanding(name, watch.pid, state, words[JOBS], self._percents.get(name), memory)
         if peek.state != BUSY or peek.running is None:
             return stood, None
         stood.number, stood.batch = peek.running + 1, peek.limit
         # What ran before it in its batch took a moment: behind a long job nothing waits.
         stood.seconds = max(0.0, (linux.now_ns() - words[BEGAN]) / 1e9) if words[BEGAN] else None
-        return stood, (worker.id, peek.name, peek.running)
+        return stood, (name, peek.name, peek.running)
 
-    def _tell(self, standings: list[tuple[WorkerStanding, _Place | None]]) -> None:
-        """In the clerk's thread. Tried once: what can't be told now is told in a second, and is not to be in the way of
-        what must be done, on a server that is full say."""
-        with contextlib.suppress(redis.RedisError, TempoTaskError):
-            store = self._clerk.store
-            self._known = self._looked_up(store, [place for _, place in standings if place is not None])
-            for standing, place in standings:
-                if place in self._known:
-                    standing.id, standing.queue, standing.name = self._known[place]
-            answer = Standing(self._supervisor, socket.gethostname(), os.getpid(), [one for one, _ in standings])
-            key = f"{store.prefix}standing:{self._supervisor}"
-            store.server.client().set(key, msgspec.msgpack.encode(answer), px=int(COUNTS * 1000))
-
-    def _looked_up(self, store: Store, places: list[_Place]) -> dict[_Place, tuple[str, str, str]]:
-        known = {place: self._known[place] for place in places if place in self._known}
-        new = [place for place in places if place not in known]
+    def _look_up(self, store: Store, seen: dict[str, _Seen]) -> None:
+        """Puts down which jobs run."""
+        new = [place for _, place in seen.values() if place is not None and place not in self._known]
         commands: list[Command] = [("LINDEX", f"claims:{worker}:{turn}", index) for worker, turn, index in new]
-        for place, record in zip(new, pipe(store, commands), strict=True):
+        for found, record in zip(new, pipe(store, commands), strict=True):
             if record:
                 head = decode_head(record)
-                known[place] = head.id, head.queue, head.name
-        return known
-
-    def _told(self, _: None) -> None:
-        self._telling = False
+                self._known[found] = head.id, head.queue, head.name
+        for standing, place in seen.values():
+            if place in self._known:
+                standing.id, standing.queue, standing.name = self._known[place]

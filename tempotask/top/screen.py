@@ -134,7 +134,7 @@ class Screen:
                 return f"job {id} is cancelled"
             return f"job {id} was not cancelled: it has ended"
 
-        self._asked = (f"cancel job {id} ({worker.queue}/{worker.name})? y: yes, any other key: no", act)
+        self._asked = (f"cancel it (y/n)? job {id} ({worker.queue}/{worker.name})", act)
 
     def _retry(self) -> None:
         failure = self._found("failure")

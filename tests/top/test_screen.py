@@ -81,9 +81,9 @@ def test_cancelling_what_a_worker_runs_asks_once(bench: Bench, opened: Open) -> 
     terminal = opened()
     terminal.wait_for(held.id)
     terminal.type("\tc")
-    terminal.wait_for(f"cancel job {held.id} (q/hold)?")
+    terminal.wait_for(f"cancel it (y/n)? job {held.id} (q/hold)")
     terminal.type("x")
-    terminal.wait_for("nothing is cancelled", without=["cancel job 0"])
+    terminal.wait_for("nothing is cancelled", without=["(y/n)"])
     assert held.status() == "processing"
     terminal.type("cy")
     terminal.wait_for(f"job {held.id} is cancelled")
