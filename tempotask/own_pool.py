@@ -7,12 +7,7 @@ that makes a pool on the same server does, since the name says whose they were.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import secrets
 import sys
-import time
-from collections.abc import Iterator
 from multiprocessing import process, spawn
 from typing import Any
 
@@ -28,22 +23,13 @@ from tempotask.options import Options
 PREFIX = "executor"
 LARGEST_BEGINNING = 100_000
 """Bytes of what goes to workers by their environment; the system takes no more than 128 KiB in one variable."""
-SILENT = 3600.0
-"""Seconds of silence after which a pool of another machine is taken to be gone for good."""
 
 
 def new_namespace() -> str:
-    """`executor-<machine and boot>-<pid>-<when that began>-<Unix seconds>-<number>`, the last three hexadecimal."""
-    from tempotask.pool import linux
+    """One that says whose it is."""
+    from tempotask.pool import namespaces
 
-    pid = os.getpid()
-    return f"{PREFIX}-{_here()}-{pid}-{linux.born_ns(pid):x}-{int(time.time()):x}-{secrets.token_hex(4)}"
-
-
-def _here() -> str:
-    from tempotask.pool.leases import boot_id
-
-    return hashlib.sha256(boot_id().encode()).hexdigest()[:12]
+    return namespaces.new(PREFIX)
 
 
 def main_module() -> dict[str, str]:
@@ -96,54 +82,21 @@ class OwnPool:
         Raises:
             What kept it from starting.
         """
+        from tempotask.pool import namespaces
+
         assert self._launch is not None
         self._launch.ready()
         with contextlib.suppress(redis.RedisError, TempoTaskError):
-            self._clear_what_others_left()
+            namespaces.clear_left_behind(self._client.store, PREFIX)
         status = self._launch.wait()
         return f"was killed by signal {-status}" if status < 0 else f"has ended with status {status}"
 
     def end(self) -> None:
         """Ends the supervisor, and takes away what the namespace holds."""
+        from tempotask.pool import namespaces
+
         if self._launch is None:
             return
         self._launch.stop()
         with contextlib.suppress(redis.RedisError, TempoTaskError):
-            self._clear(self._client.namespace)
-
-    def _redis(self) -> redis.Redis:
-        return self._client.store.server.client()
-
-    def _clear(self, namespace: str) -> None:
-        client = self._redis()
-        while keys := list(client.scan_iter(f"{{{namespace}}}:*", count=10_000)):
-            for start in range(0, len(keys), 1000):
-                client.unlink(*keys[start : start + 1000])
-
-    def _clear_what_others_left(self) -> None:
-        for namespace in self._others():
-            if self._is_left_behind(namespace):
-                self._clear(namespace)
-
-    def _others(self) -> Iterator[str]:
-        for key in self._redis().scan_iter(f"{{{PREFIX}-*}}:format", count=10_000):
-            namespace = key.decode(errors="replace")[1:].partition("}")[0]
-            if namespace != self._client.namespace:
-                yield namespace
-
-    def _is_left_behind(self, namespace: str) -> bool:
-        """Whether its program is gone: one of this machine by its process, another one by its silence."""
-        from tempotask.pool import linux
-
-        try:
-            here, pid, born, made, _ = namespace.removeprefix(f"{PREFIX}-").split("-")
-            if here == _here():
-                return linux.has_ended(int(pid), int(born, 16))
-            heard = [int(made, 16) * 1000.0]
-            now_ms = self._client.store.clock() / 1000
-            leases = self._redis().hvals(f"{{{namespace}}}:leases")
-            heard += [float(lease) for lease in leases if lease != b"swept"]
-        except ValueError:
-            # It is called like ours, and is somebody else's.
-            return False
-        return now_ms - max(heard) > SILENT * 1000
+            namespaces.clear(self._client.store, self._client.namespace)

@@ -7,32 +7,21 @@ Only the server's clock says when a lease has run out.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import time
-from pathlib import Path
 
 import msgspec
 import psutil
 
 from tempotask.pool import linux
 from tempotask.pool.deaths import Coroner
+from tempotask.pool.machine import boot_id
 from tempotask.store.records import Registration, read_registration
 from tempotask.store.store import Renewal, Store
 
 LATE = 0.5
 """The part of a lease time that may lie between two looks: what happened in a longer one was not seen."""
-
-
-def boot_id() -> str:
-    """What tells this boot of this machine from any other, and a container's processes from those of the next: their
-    numbers, and the times at which they were started, mean nothing to each other."""
-    with contextlib.suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        spaces = [f"/proc/self/ns/{name}" for name in ("pid", "time")]
-        return " ".join([boot, *(os.readlink(space) for space in spaces if os.path.lexists(space))])
-    return f"{socket.gethostname()}-{int(psutil.boot_time())}"
 
 
 def is_gone(registration: Registration) -> bool:

@@ -212,6 +212,23 @@ def test_nothing_is_left_on_the_server(maps: Maps, server_url: str) -> None:
         assert held() <= before
 
 
+def test_what_a_killed_map_to_the_standard_output_has_left_goes_with_the_next(maps: Maps, server_url: str) -> None:
+    with redis.Redis.from_url(server_url) as client:
+
+        def held() -> set[bytes]:
+            return {key.partition(b"}")[0] for key in client.scan_iter("{map-*", count=10_000)}
+
+        before = held()
+        started = maps.start("functions:wait")
+        started.give("gate", "a", "b")
+        maps.noted(lambda notes: "+gate" in notes, "nothing was begun")
+        (left,) = held() - before
+        started.kill()
+        assert left in held()
+        assert maps.run("functions:shout", inputs=lines("a"))[0] == 0
+        assert left not in held()
+
+
 def test_two_maps_in_one_folder_do_not_mix(maps: Maps) -> None:
     one, two = maps.start("functions:shout"), maps.start("functions:double")
     one.give("a")

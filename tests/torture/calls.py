@@ -21,8 +21,8 @@ from pool.running import wait_until
 from tempotask import JobHandle, Repeat
 from tempotask.mapping import Flow
 from tempotask.pool import firing
-from tempotask.pool.leases import boot_id
 from tempotask.pool.leases import register as register_supervisor
+from tempotask.pool.machine import boot_id
 from tempotask.store import overview as standings
 from tempotask.store.check import check
 from tempotask.store.connect import Server

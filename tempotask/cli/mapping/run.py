@@ -20,10 +20,11 @@ from tempotask.cli.command import say
 from tempotask.cli.mapping.lines import Lines
 from tempotask.cli.mapping.tally import Tally, clock, pace
 from tempotask.cli.mapping.target import Answered, Target, answered, why_not_written
-from tempotask.cli.mapping.wishes import Wishes
+from tempotask.cli.mapping.wishes import KIND, Wishes
 from tempotask.cli.mapping.work import GRACE, VARIABLE
 from tempotask.errors import TempoTaskError
 from tempotask.launch import Launch
+from tempotask.pool import namespaces
 
 if TYPE_CHECKING:
     from tempotask.cli.mapping.course import Course
@@ -113,7 +114,7 @@ class Command:
             self._files.close()
 
     def _on_server(self, name: str, kept: bool) -> int:
-        from tempotask.cli.mapping import namespace
+        from tempotask.cli.mapping import leftovers
         from tempotask.cli.mapping.settings import options
         from tempotask.manager import QueueManager
 
@@ -122,17 +123,18 @@ class Command:
             store.server.check()
             left = {}
             if self._wishes.resume:
-                left = namespace.left_behind(store)
+                left = leftovers.left_behind(store)
             elif kept:
                 # What a killed command has left, whose output is gone.
-                namespace.erase(store)
+                namespaces.clear(store, name)
             if kept:
                 self._launch.begin()
             try:
                 self._with_pool(manager, left)
             except OSError as error:
                 return self._not_written(error)
-            namespace.erase(store)
+            namespaces.clear(store, name)
+            namespaces.clear_left_behind(store, KIND)
         return self._end()
 
     def _with_pool(self, manager: QueueManager[Any], left: dict[int, tuple[int, str]]) -> None:

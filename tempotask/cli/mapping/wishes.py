@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from dataclasses import dataclass
 
 import click
 
 from tempotask.cli.mapping.work import Work
 from tempotask.durations import duration
+from tempotask.pool import namespaces
+
+KIND = "map"
+"""What the namespaces of maps begin with."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Wishes:
         """The namespace: the map's own, so that it never meets the user's other jobs. Where the output is `kept`, it is
         named after that file, so that the same command finds what a killed one has left in the queue."""
         if not kept or self.output is None:
-            return f"map-{secrets.token_hex(8)}"
+            return namespaces.new(KIND)
         path = os.path.realpath(self.output)
         return f"map-{hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
 

@@ -1,4 +1,4 @@
-"""The namespace of a map: what a killed command has left in it, and how nothing is left at the end."""
+"""What a killed command has left in the namespace of a map."""
 
 from __future__ import annotations
 
@@ -19,14 +19,3 @@ def left_behind(store: Store) -> dict[int, tuple[int, str]]:
                 if first not in found or found[first][0] < count:
                     found[first] = count, id
     return found
-
-
-def erase(store: Store) -> None:
-    """Deletes all keys of the namespace, in bounded steps. Nobody may work in it any more."""
-    client, cursor = store.server.client(), 0
-    while True:
-        cursor, keys = client.scan(cursor, match=f"{store.prefix}*", count=1000)
-        if keys:
-            client.unlink(*keys)
-        if cursor == 0:
-            return

@@ -1,0 +1,71 @@
+"""Namespaces of one program's own, of which nothing is to stay.
+
+Such a namespace is called after the process that made it. A program that is killed can't take its keys away: the next
+one of its kind on the same server does, since the name says whose they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tempotask.pool import linux
+from tempotask.pool.machine import boot_id
+
+if TYPE_CHECKING:
+    from tempotask.store.store import Store
+
+SILENT = 3600.0
+"""Seconds of silence after which a pool of another machine is taken to be gone for good."""
+
+
+def new(kind: str) -> str:
+    """`<kind>-<machine and boot>-<pid>-<when that began>-<Unix seconds>-<number>`, the last three hexadecimal."""
+    pid = os.getpid()
+    return f"{kind}-{_here()}-{pid}-{linux.born_ns(pid):x}-{int(time.time()):x}-{secrets.token_hex(4)}"
+
+
+def clear(store: Store, namespace: str) -> None:
+    """Deletes all keys of a namespace in which nobody works any more."""
+    client = store.server.client()
+    while keys := list(client.scan_iter(f"{{{namespace}}}:*", count=10_000)):
+        for start in range(0, len(keys), 1000):
+            client.unlink(*keys[start : start + 1000])
+
+
+def clear_left_behind(store: Store, kind: str) -> None:
+    """Deletes the namespaces of that kind whose programs are gone."""
+    for namespace in _others(store, kind):
+        if _is_left_behind(store, kind, namespace):
+            clear(store, namespace)
+
+
+def _here() -> str:
+    return hashlib.sha256(boot_id().encode()).hexdigest()[:12]
+
+
+def _others(store: Store, kind: str) -> Iterator[str]:
+    for key in store.server.client().scan_iter(f"{{{kind}-*}}:format", count=10_000):
+        namespace = key.decode(errors="replace")[1:].partition("}")[0]
+        if namespace != store.namespace:
+            yield namespace
+
+
+def _is_left_behind(store: Store, kind: str, namespace: str) -> bool:
+    """Whether its program is gone: one of this machine by its process, another one by its silence."""
+    try:
+        here, pid, born, made, _ = namespace.removeprefix(f"{kind}-").split("-")
+        if here == _here():
+            return linux.has_ended(int(pid), int(born, 16))
+        heard = [int(made, 16) * 1000.0]
+        now_ms = store.clock() / 1000
+        leases = store.server.client().hvals(f"{{{namespace}}}:leases")
+        heard += [float(lease) for lease in leases if lease != b"swept"]
+    except ValueError:
+        # It is called like ours, and is somebody else's.
+        return False
+    return now_ms - max(heard) > SILENT * 1000
