@@ -48,7 +48,7 @@ class WorkerStanding(msgspec.Struct):
     """Of one core, since the answer before; of its process alone, without those that it started."""
     memory_bytes: int
     seconds: float | None = None
-    """How long the job that runs has been running, to a tenth of a second."""
+    """How long the job that runs has been running, to a fraction of a second."""
     number: int | None = None
     """The place of that job in its batch, from 1 on."""
     batch: int | None = None
