@@ -22,6 +22,9 @@ _PAGE = os.sysconf("SC_PAGESIZE")
 _PIDFD_SIGNAL_THREAD = 1
 _PIDFD_SIGNAL_PROCESS_GROUP = 4
 
+#: Seconds for which the end of one process is waited for at a time, where others may come home meanwhile.
+NEXT_LOOK = 0.05
+
 #: Whether a process that has imported user code may be forked here without care.
 CAN_FORK = _LINUX
 

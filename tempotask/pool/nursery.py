@@ -51,7 +51,7 @@ FAILED = 70  # a worker's exit code for an exception that it should not have rai
 NOT_BORN = 71  # and for one that the system could not start (EX_OSERR)
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _masks = threading.local()
-_GONE_WITHIN = 2.0  # seconds for what was killed to go, before the nursery gives up on it
+_GONE_WITHIN = 4.0  # seconds for what was killed to go, before the nursery gives up on it, and its supervisor on both
 
 
 class Nursery:
@@ -269,8 +269,7 @@ class Nursery:
         while (left := linux.children()) and time.monotonic() < until:
             linux.kill(left)
             for pid in left:
-                linux.reap(pid, 0.0)
-            time.sleep(0.001)
+                linux.reap(pid, linux.NEXT_LOOK)  # the others' orphans come home meanwhile
         _flush()
         os._exit(code)
 

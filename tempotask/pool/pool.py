@@ -322,7 +322,7 @@ class UnifiedWorkerPool:
         ):
             linux.kill(orphans)
             for pid in orphans:
-                if reaped := linux.reap(pid, until - time.monotonic()):
+                if reaped := linux.reap(pid, linux.NEXT_LOOK):
                     ends[pid] = ExitStatus.of(reaped)
         return ends
 

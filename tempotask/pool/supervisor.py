@@ -382,7 +382,7 @@ class Supervisor:
             generation.kill()
         self._generations.end_import()
         self.keep_up()
-        self._patience_ends = time.monotonic() + LAST_WORDS
+        self._patience_ends = min(self._patience_ends, time.monotonic() + LAST_WORDS)
         self._wait_for_server()
 
     def _grace_is_over(self) -> None:
