@@ -10,6 +10,7 @@ writes to. The jobs that are given an array see it as it was when they were enqu
 from __future__ import annotations
 
 import ast
+import pickle
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -218,6 +219,45 @@ def shown(code: int, data: memoryview) -> Any:
     if packed is None:
         return Ext(code, bytes(data))
     return f"<array of {packed.dtype[:100]}, shape {packed.shape}>"
+
+
+# -- within pickles
+
+
+def dumps(value: object, sender: Sender, job: str, pickled: Callable[..., bytes] = pickle.dumps) -> bytes:
+    """A value, pickled, with its large arrays in files of the `sender`. `pickled` is called as `pickle.dumps` is."""
+    outside: list[Any] = []
+
+    def stays_inside(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            data = buffer.raw()
+        except BufferError:  # it is not in one piece
+            return True
+        numpy = sys.modules.get("numpy")
+        if numpy is None or data.nbytes < LARGE:
+            return True
+        outside.append(numpy.frombuffer(data, numpy.uint8))
+        return False
+
+    body = pickled(value, protocol=5, buffer_callback=stays_inside)
+    return sender.encode([body, *outside], job)
+
+
+def loads(encoded: bytes, hook: Hook) -> Any:
+    """The reverse of `dumps`; `hook` opens the files (`unpack`, `opener`, `take`). Only for bytes that can be
+    trusted: a pickle can do anything."""
+    body, *outside = msgspec.msgpack.Decoder(ext_hook=hook).decode(encoded)
+    return pickle.loads(body, buffers=outside)
+
+
+def discard(encoded: bytes) -> None:
+    """Removes the files of what was encoded, if they are there still."""
+
+    def remove(code: int, data: memoryview) -> None:
+        if code == CODE and isinstance(place := _decode(data).body, Place):
+            shelf.remove(place)
+
+    msgspec.msgpack.decode(encoded, ext_hook=remove)
 
 
 def is_array_type(type_: Any) -> bool:

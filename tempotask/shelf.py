@@ -43,7 +43,7 @@ SHARED = "TEMPOTASK_ARRAYS"
 """The variable of the environment that names a folder to use instead."""
 SHM = Path("/dev/shm")
 INLINE = "inline"
-"""What stands for the server where there is none."""
+"""What stands for the server where jobs end with the process that wrote their files."""
 LONGEST_NAME = 255
 WRITE = 1 << 30
 """Bytes in one call: Linux takes no more than 2 GiB."""

@@ -99,9 +99,11 @@ def _is_left(store: Store, name: Name, path: Path, ours: bool) -> bool:
     gone = near and linux.has_ended(name.pid, name.born)
     # The time of the last link: the file may be older than this one.
     age = time.time() - path.lstat().st_ctime
-    if name.kind == "kept" or (gone and shelf.is_inline(path.parent.name)):
+    if name.kind == "kept":
         # Who misses it writes another.
         return gone or (not near and age > FORGOTTEN)
+    if gone and shelf.is_inline(path.parent.name):
+        return age >= ON_ITS_WAY
     if not ours:
         return age > FORGOTTEN and (gone or not near)
     return age >= (ON_ITS_WAY if gone else PATIENCE) and not _is_held(store, name, path.name)
