@@ -164,6 +164,24 @@ def test_ordered_output_goes_on_in_order(maps: Maps) -> None:
     assert written(maps) == inputs
 
 
+def test_what_was_finished_out_of_order_is_kept_for_the_command_that_goes_on(maps: Maps) -> None:
+    inputs = ["gate", "a", "b", "gate 2"]
+    started = maps.start("functions:wait", "-o", "out", "--ordered")
+    started.give(*inputs)
+    maps.noted(lambda notes: len(notes) == 4, "not all were begun")
+    wait_until(lambda: answers(maps) == 2, "the short ones were not settled")
+    started.process.send_signal(signal.SIGINT)
+    assert told(started, "stopping: what runs is finished")
+    started.process.send_signal(signal.SIGINT)
+    assert started.end()[0] == 130
+    assert written(maps) == []
+    for gate in ("gate", "gate 2"):
+        (maps.folder / gate).touch()
+    assert maps.run("functions:wait", "-o", "out", "--ordered", "--resume", inputs=lines(*inputs))[0] == 0
+    assert written(maps) == inputs
+    assert Counter(maps.notes())["+a"] == Counter(maps.notes())["+b"] == 1
+
+
 def test_lines_of_json_and_names_that_are_no_text_are_known_again(maps: Maps) -> None:
     given = lines('{"name": "a"}', '{"name":"ü", "size": 2}')
     assert maps.run("functions:name_of", "--jsonl", "-o", "json", inputs=given)[0] == 0

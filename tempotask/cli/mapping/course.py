@@ -105,6 +105,8 @@ class Course:
         self._settle(self._flight.landed())
         self._tally.total = self._lines.total
         self._output.sync()
+        if self._failed is not None:
+            self._failed.sync()
         self._view.tick()
 
     def send(self) -> None:
@@ -126,11 +128,11 @@ class Course:
         if found:
             self._flight.send(found)
 
-    def last(self) -> None:
-        """When the pool has ended: writes what has come until then, and what was held back for the order."""
+    def last(self) -> bool:
+        """When the pool has ended: writes what has come until then. Whether some of it is held back for the order; the
+        server has that, for a command that goes on."""
         self._settle(self._flight.last())
-        for first in sorted(self._held):
-            self._put([self._held.pop(first)])
+        return bool(self._held)
 
     def close(self) -> None:
         """Ends reading and waiting."""

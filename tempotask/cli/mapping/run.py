@@ -104,6 +104,8 @@ class Command:
         environment = {VARIABLE: self._wishes.work.encode()}
         self._launch = Launch(APPLICATION, start, GRACE, output=2, **environment)
         self._files.lines.begin()
+        if not self._wishes.files and sys.stdin.isatty():
+            say("reading lines from the terminal; Ctrl-D ends them")
         try:
             if not kept:
                 # Nothing can be left in there. And what follows takes as long as it takes the pool to start.
@@ -130,15 +132,16 @@ class Command:
             if kept:
                 self._launch.begin()
             try:
-                self._with_pool(manager, left)
+                held = self._with_pool(manager, left)
             except OSError as error:
                 return self._not_written(error)
-            namespaces.clear(store, name)
+            if not (held and kept):
+                namespaces.clear(store, name)
             namespaces.clear_left_behind(store, KIND)
         return self._end()
 
-    def _with_pool(self, manager: QueueManager[Any], left: dict[int, tuple[int, str]]) -> None:
-        """Goes the course, and ends the pool: gently, if nothing goes wrong."""
+    def _with_pool(self, manager: QueueManager[Any], left: dict[int, tuple[int, str]]) -> bool:
+        """Goes the course, and ends the pool: gently, if nothing goes wrong. Whether answers are held back."""
         from tempotask.cli.mapping.view import View, Workers, view_of
 
         wishes, view = self._wishes, View(self._tally)
@@ -148,10 +151,11 @@ class Command:
                 workers = Workers(lambda: self._launch.pid)
                 view = view_of(self._tally, wishes.shell or wishes.function, workers, quiet=wishes.quiet)
                 with contextlib.closing(self._course(manager, view, left)) as course:
-                    self._go(course, view)
+                    held = self._go(course, view)
         finally:
             view.close()
         self._launch.stop(GRACE)
+        return held
 
     def _ready(self) -> None:
         """Waits until the workers are ready. Raises `TempoTaskError` with one line, if they will not be."""
@@ -183,15 +187,17 @@ class Command:
             left_behind=left,
         )
 
-    def _go(self, course: Course, view: View) -> None:
-        """Until all is done, or until somebody wants it to stop and what runs has ended."""
+    def _go(self, course: Course, view: View) -> bool:
+        """Until all is done, or until somebody wants it to stop and what runs has ended. Whether answers are held back
+        then, as the order has it."""
         while not (course.over or self._told):
             course.send()
             course.step()
             if not self._told and (status := self._launch.ended()) is not None:
                 raise TempoTaskError(f"the pool has ended with status {status}; {self._how_to_go_on()}")
         if not self._told:
-            return course.check_end()
+            course.check_end()
+            return False
         view.say("tempotask map: stopping: what runs is finished; Ctrl-C again stops it at once")
         while self._launch.ended() is None:
             course.step()
