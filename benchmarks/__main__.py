@@ -51,6 +51,7 @@ NAMES = (
         "memory_waiting",
         "worker_memory",
         "large_payloads",
+        "arrays",
         "results",
         "results_limit",
         "results_pool",

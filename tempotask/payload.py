@@ -54,7 +54,7 @@ def oversize(size: int, limit: int, what: str = "data") -> InvalidPayload:
 def refusal(value: object, error: Exception, what: str = "data") -> InvalidPayload:
     """The error for a value that msgspec refused with `error`."""
     path, part, error = _culprit(value, what, error, 0)
-    if isinstance(error, InvalidPayload):
+    if isinstance(error, InvalidPayload | InvalidOptions):
         return InvalidPayload(f"{path}: {error}")
     kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
     if isinstance(error, RecursionError):
