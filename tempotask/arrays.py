@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 CODE = 78
 """The type of the extension."""
 LARGE = 256 * 1024
-"""Bytes from which an array goes by a file: writing and mapping one is then quicker than two ways through a socket, and
-a backlog of such jobs would fill the server's memory."""
+"""Bytes from which an array goes by a file. A file is quicker sooner than that, but it stays on its host, and a large
+result is for one reader: what is smaller has no such limits, and costs the server little."""
 PLAIN = (bool, int, float, str, bytes)
 """What a single number or text of numpy becomes."""
 LONGEST_DTYPE = 10_000

@@ -17,7 +17,7 @@ INSIDE = {"design", "internals"}
 PAGES = sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in INSIDE)
 EMBEDDED = {"index", "batches"}
 """Pages for those who have no server; the others are read with one."""
-LEFT_OUT = {"index": 1, "services": 2}
+LEFT_OUT = {"arrays": 1, "index": 1, "services": 2}
 """How many blocks of a page are not run: they install something, or take what a test has not."""
 
 
