@@ -40,6 +40,7 @@ class Gate:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         os.mkfifo(folder / "gate")
+        self._held = -1
 
     def arguments(self, name: str) -> tuple[str, str]:
         """For `errands.hold`."""
@@ -51,13 +52,19 @@ class Gate:
     def open(self) -> None:
         """Lets all through, now and later."""
         self._held = os.open(self.folder / "gate", os.O_RDWR)
-        # Each reader sees the end of what nobody writes any more.
+
+    def close(self) -> None:
+        if self._held < 0:
+            # A test that failed must not leave calls that wait for ever.
+            self.open()
         os.close(self._held)
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    return Gate(tmp_path)
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    gate = Gate(tmp_path)
+    yield gate
+    gate.close()
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -67,7 +67,7 @@ def test_what_workers_cannot_import_is_refused_when_it_is_submitted(executor: Te
 def test_what_cannot_be_sent_fails_its_future_and_names_the_part(executor: TempoExecutor) -> None:
     with pytest.raises(InvalidPayload, match=r"call.arguments\[1\]\['x'\] is of type object"):
         executor.submit(errands.capture, 1, {"x": object()}).result(LONG)
-    with pytest.raises(InvalidPayload, match="of type .*Box"):
+    with pytest.raises(InvalidPayload, match=r"of type .*Box"):
         executor.submit(errands.Box, 1).result(LONG)
 
 
