@@ -14,12 +14,12 @@ LAYERS = (
     ("inline",),
     (
         *("manager", "calls", "client", "declaration", "events", "feeder", "futures", "jobs", "launch", "own_pool"),
-        "producer",
+        *("joblib_backend", "pending", "producer"),
     ),
     ("pool",),
-    ("task", "job", "handle", "mapping", "inputs", "children", "functions", "info", "options", "payload", "pickled", "retry"),
+    ("task", "answers", "job", "handle", "mapping", "inputs", "children", "functions", "info", "options", "payload", "pickled", "retry"),
     ("store",),
-    ("schedule", "names", "durations"),
+    ("schedule", "names", "durations", "arrays", "shelf"),
     ("errors",),
 )
 """From the top. CONTRIBUTING.md says what they are for."""
