@@ -32,7 +32,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -96,6 +96,8 @@ class Shelf:
         self._lock = threading.RLock()
         self._kept: dict[tuple[int, int], Place] = {}
         """By address and size of the bytes."""
+        self._watches: dict[tuple[int, int], weakref.finalize[Any, Any]] = {}
+        """What drops them when the bytes are gone."""
 
     def write(self, kind: Kind, job: str, data: memoryview) -> Place:
         """Writes bytes to a new file.
@@ -135,12 +137,9 @@ class Shelf:
             self._drop(key, self._pid)
             with contextlib.suppress(OSError, TypeError):
                 # Not everything can be watched; then nothing is kept.
-                watch = weakref.finalize(owner, self._drop, key, self._pid)
-                try:
-                    self._kept[key] = self._link(place, "kept", "")
-                    seen.add(self._kept[key])
-                except OSError:
-                    watch.detach()
+                self._watches[key] = weakref.finalize(owner, self._drop, key, self._pid)
+                self._kept[key] = self._link(place, "kept", "")
+                seen.add(self._kept[key])
             return place
 
     def close(self) -> None:
@@ -161,6 +160,8 @@ class Shelf:
         return link
 
     def _drop(self, key: tuple[int, int], pid: int) -> None:
+        if (watch := self._watches.pop(key, None)) is not None:
+            watch.detach()
         # A child that was forked has the array as well, and not the file.
         if (kept := self._kept.pop(key, None)) is not None and pid == os.getpid():
             remove(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,12 +10,13 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pool.running import LONG, Bench, wait_until
 
-from tempotask import InvalidPayload, JobFailed, QueueManager, ResultExpired, WorkerCrashed
+from tempotask import Context, InvalidPayload, Job, JobFailed, QueueManager, ResultExpired, WorkerCrashed
 from tempotask.arrays import LARGE
 
 HERE = Path(__file__).parent
@@ -206,3 +208,28 @@ def test_across_hosts_the_error_says_what_to_do(bench: Bench, monkeypatch: pytes
     start(bench)
     with pytest.raises(JobFailed, match=r"4,194,304 bytes is on other-host.* set \$TEMPOTASK_ARRAYS on both, to a"):
         handle.result(LONG)
+
+
+def test_a_map_takes_and_gives_large_arrays(bench: Bench, ours: Files) -> None:
+    start(bench)
+
+    @bench.manager.task(queue="arrays")
+    def doubled(job: Job[np.ndarray], ctx: Context[Any]) -> np.ndarray:
+        raise AssertionError("workers do it")
+
+    given = (np.full(LARGE, float(n)) for n in range(6))
+    sums = [back.sum() for back in doubled.map(given, ordered=True, in_flight=3)]
+    assert sums == [2.0 * n * LARGE for n in range(6)]
+    wait_until(lambda: not ours(), "files are left")
+
+
+def test_an_async_caller_gets_arrays_too(bench: Bench, ours: Files) -> None:
+    start(bench)
+
+    async def there_and_back() -> np.ndarray:
+        handle = await bench.manager.aenqueue(name="doubled", queue="arrays", data=matrix())
+        found: np.ndarray = await handle.aresult(LONG)
+        return found
+
+    assert np.array_equal(asyncio.run(there_and_back()), matrix() * 2)
+    wait_until(lambda: not ours(), "files are left")

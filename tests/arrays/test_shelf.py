@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,15 @@ def test_an_array_that_has_changed_makes_another_file(made: Shelf, shm: Room) ->
     second = send(made, whole)
     assert len({path.stat().st_ino for path in shm.files()}) == 2
     assert [arrays_of(first)[-1], arrays_of(second)[-1]] == [0, 1]
+
+
+def test_an_array_that_changes_again_and_again_keeps_one_file(made: Shelf, shm: Room) -> None:
+    whole = np.zeros(LARGE)
+    for n in range(5):
+        whole[0] = n
+        send(made, whole)
+    assert len(shm.files("kept")) == 1
+    assert weakref.getweakrefcount(whole) == 1
 
 
 def test_in_one_call_an_array_is_compared_once(made: Shelf, shm: Room, monkeypatch: pytest.MonkeyPatch) -> None:
