@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 import time
 import weakref
@@ -21,7 +22,7 @@ from tempotask.client import Client
 from tempotask.errors import InvalidOptions, NotImportable
 from tempotask.feeder import Feeder
 from tempotask.options import Options, whole
-from tempotask.own_pool import OwnPool, new_namespace
+from tempotask.own_pool import OwnPool, main_module, new_namespace
 from tempotask.pending import CallFuture, Pending, Row, Slot
 
 T = TypeVar("T")
@@ -155,6 +156,7 @@ class TempoExecutor(Executor):
         feeder = self._feeder
         if not calls:
             return
+        self._check()
         if feeder not in _open:
             self._check_start(fn)
             _open.add(feeder)
@@ -168,6 +170,8 @@ class TempoExecutor(Executor):
                 "calls were submitted while a worker imports this file; put what submits them under "
                 'if __name__ == "__main__":'
             )
+        # Now, as a script that has come to its end has no file any more.
+        self._beginning.main, self._beginning.arguments = main_module(), sys.argv[1:]
         while isinstance(fn, partial):
             fn = fn.func
         module = getattr(fn, "__module__", None)
@@ -185,7 +189,6 @@ class TempoExecutor(Executor):
         self, write: Callable[..., bytes], fn: Callable[..., Any], inputs: Iterable[tuple[Any, ...]], row: Row
     ) -> deque[Slot]:
         """Slots for these calls, submitted; of what can't be sent the slot has the error."""
-        self._check()
         slots, sendable = deque[Slot](), list[Slot]()
         for args in inputs:
             try:

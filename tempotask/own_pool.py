@@ -7,7 +7,6 @@ that makes a pool on the same server does, since the name says whose they were.
 from __future__ import annotations
 
 import contextlib
-import sys
 from multiprocessing import process, spawn
 from typing import Any
 
@@ -55,7 +54,6 @@ class OwnPool:
             InvalidPayload: the initializer is too large.
             InvalidOptions: workers can't connect as this program does.
         """
-        beginning.main, beginning.arguments = main_module(), sys.argv[1:]
         if self._allow_pickle:
             beginning.authkey = bytes(process.current_process().authkey)
         told = msgspec.json.encode(beginning).decode()
