@@ -39,6 +39,11 @@ KEEPS_NOTHING = ("--appendonly", "no")
 PATIENCE = 120.0
 """Seconds after which something that should happen at once is taken to have failed."""
 
+LONGEST_DRAIN = 600.0
+"""Likewise, of what takes long."""
+LOOKED_AT = 16
+"""Queues whose lengths are asked for, to tell how much waits in all."""
+
 
 class Failed(Exception):
     """A benchmark could not be carried out, or what it did is wrong."""
@@ -265,19 +270,30 @@ class Project:
     def all_settled(self) -> float:
         """Waits until nothing waits and nothing is claimed; when that was, to some milliseconds.
 
-        A look costs the server some microseconds, and while there is a backlog only its length is asked for.
+        Where both cores work, each look takes something away from what is measured: the next one is made when most of
+        what is left should be done.
         """
-        ring = self.store.ring
-        began = time.monotonic()
-        # Where both cores work, each look takes something away from what is measured.
-        until(
-            "the end of the backlog",
-            lambda: not self.redis.exists(ring),
-            every=lambda: max(0.001, (time.monotonic() - began) / 100),
-            within=600,
-        )
-        until("the last job to be settled", self.store.quiet, every=0.002, within=600)
+        began, most = time.monotonic(), 0.0
+        while left := self._backlog():
+            most, elapsed = max(most, left), time.monotonic() - began
+            if elapsed > LONGEST_DRAIN:
+                raise Failed(f"{left:,.0f} jobs were left after {elapsed:.0f} s")
+            to_go = elapsed * left / (most - left) if most > left else elapsed
+            time.sleep(min(max(0.001, to_go * 0.8), max(0.001, elapsed)))
+        until("the last job to be settled", self.store.quiet, every=0.002, within=LONGEST_DRAIN)
         return time.monotonic()
+
+    def _backlog(self) -> float:
+        """About how many jobs wait: more than none if any do, and exact where there are few queues."""
+        prefix, ring = self.store.prefix, self.store.ring
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.llen(ring)
+            pipe.lrange(ring, 0, LOOKED_AT - 1)
+            queues, names = pipe.execute()
+            for name in names:
+                pipe.llen(f"{prefix}queue:0:{name.decode()}")
+            waiting = sum(pipe.execute()) * queues / max(1, len(names))
+        return max(float(waiting), float(queues))
 
     def drain(self) -> float:
         """Starts a supervisor on what has been enqueued; seconds from its first claim until all is settled."""

@@ -2,9 +2,10 @@
 
     worker ── half a round trip ──► server: one script after the other ── half a round trip ──► worker: runs the batch
 
-The engine's own rules are in it: the size of a batch is `Pace`'s, cut to the fair part of the backlog; a batch that is
-older than `STEAL_AFTER` at one of the supervisor's looks loses what has not started, to the front of the queue; who
-finds nothing is idle until something is handed over. All chance comes from one seed.
+The engine's own rules are in it: the size of a batch is `Pace`'s, cut to the fair part of the backlog; a batch whose
+job the supervisor has seen run for `STEAL_AFTER`, or that is older than `OVERLONG` at one of its looks, loses what has
+not started, to the front of the queue; who finds nothing is idle until something is handed over. All chance comes from
+one seed.
 
 A worker belongs to one server; with several, each holds its part of the queues.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,7 +26,7 @@ from tempotask.pool.batch import BUDGET, Pace
 from tempotask.pool.early import EARLY
 from tempotask.pool.housekeeper import LOOKS_A_LEASE
 from tempotask.pool.supervisor import TICK
-from tempotask.pool.watch import STEAL_AFTER
+from tempotask.pool.watch import OVERLONG, STEAL_AFTER
 from tempotask.store.turns import ROOM
 
 LEASE = 10.0
@@ -274,17 +276,18 @@ class Simulation:
         self._at(began + seconds, self._finish, worker, sum(batch))
 
     def _steal(self, worker: Worker, batch: list[float], began: float) -> list[float]:
-        """What is left to a worker when its supervisor has looked, some time within a tick after the time is over."""
-        look = STEAL_AFTER + self._chance.uniform(0, TICK)
-        gone, kept = 0.0, 0
-        for seconds in batch:
-            if gone > look:
-                break
-            gone += seconds + self.costs.own_job
-            kept += 1
-        if kept < len(batch):
-            self._at(began + look + self._half, self._take_back, worker.server, batch[kept:])
-        return batch[:kept]
+        """What is left to a worker when its supervisor has looked, as it does once a tick."""
+        first = self._chance.uniform(0, TICK)
+        overlong = first + math.ceil((OVERLONG - first) / TICK) * TICK
+        at = 0.0
+        for kept, seconds in enumerate(batch, 1):
+            seen = first + max(0, math.ceil((at - first) / TICK)) * TICK
+            at += seconds + self.costs.own_job
+            look = min(seen + STEAL_AFTER, overlong)
+            if look < at and kept < len(batch):
+                self._at(began + look + self._half, self._take_back, worker.server, batch[kept:])
+                return batch[:kept]
+        return batch
 
     def _tell(self, server: Server, batch: Sequence[float], began: float) -> None:
         """The worker's second thread tells of jobs that it sees at two looks, and settles what was finished before."""

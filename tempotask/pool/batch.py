@@ -55,8 +55,9 @@ NONE, OVERDUE, CANCEL = 0, 1, 2  # what INTERRUPT says
 INTERRUPT_SIGNAL, STOP_SIGNAL = signal.SIGUSR1, signal.SIGUSR2  # the supervisor points to a word that it has written
 STACK_SIGNAL = signal.SIGRTMIN + 11 if sys.platform == "linux" else signal.SIGURG  # see stacks.py
 
-BUDGET = 0.03
-"""Seconds of work that a batch should be: long enough to make the round trip cheap, short enough to be fair."""
+BUDGET = 0.1
+"""Seconds of work that a batch should be: a turn costs the server and its worker some tenths of a millisecond, for
+their memory is cold by then. What a batch has finished is settled at its end, and runs again if its host is lost."""
 LARGEST = 1000
 """The largest batch: larger ones gain nothing any more."""
 

@@ -44,7 +44,9 @@ from tempotask.pool.pool import WorkerProcess
 from tempotask.store.records import Record
 
 STEAL_AFTER = 0.05
-"""Seconds after which a batch that has not ended is shrunk: it was to take 0.03."""
+"""Seconds after which a job that still runs costs its worker what stands behind it."""
+OVERLONG = 0.2
+"""Seconds after which a batch that has not ended is shrunk, whatever runs: it was to take 0.1."""
 RESIGNAL_AFTER = 0.02
 """Seconds after which a signal is sent again: one that comes just before a system call, or just before a stopped one
 goes on, does not wake it."""
@@ -92,8 +94,9 @@ class Watch:
         """Whether its place is another one's already: see recycling.py."""
         self.last_weighed_state = STARTING
         self._give_back = give_back
-        self._turn = ""
-        self._since = worker.born_at
+        self._turn, self._job = "", -1
+        """The batch that it had at the last look, and the index that it had come to."""
+        self._turn_since = self._job_since = worker.born_at
         self._cancels: list[Cancel] = []
         self._cancels_since = self._obeyed = self._stealing_until = 0.0
         self._sentence: Sentence | None = None
@@ -130,7 +133,9 @@ class Watch:
         if not self.ready_at and peek.state != STARTING:
             self.ready_at = now
         if peek.name != self._turn:
-            self._turn, self._since = peek.name, now
+            self._turn, self._turn_since, self._job = peek.name, now, -1
+        if peek.started != self._job:
+            self._job, self._job_since = peek.started, now
         if self.retired and peek.state == STARTING:
             self._end_start()
         elif self.retired and peek.state in (IDLE, SPENT) and now - self._told >= RESIGNAL_AFTER:
@@ -145,8 +150,14 @@ class Watch:
             return
         elif peek.deadline_index == peek.started and now * 1e9 >= peek.deadline_ns:
             self._time_is_over()
-        elif peek.unstarted and (now - self._since > STEAL_AFTER or now < self._stealing_until):
+        elif peek.unstarted and self._is_late(now):
             self._steal()
+
+    def _is_late(self, now: float) -> bool:
+        """Whether what has not started had better be run by others."""
+        if now - self._job_since > STEAL_AFTER or now - self._turn_since > OVERLONG:
+            return True
+        return now < self._stealing_until
 
     def next_deadline(self) -> float | None:
         """When the next tick must not be missed (monotonic)."""
@@ -351,11 +362,11 @@ class Watch:
             # It may also end of itself when it is cancelled; and by our signal, where a handler had reset that.
             done = sentence if sentence.cause is Cause.CANCEL or signal == INTERRUPT_SIGNAL else None
         if done is not None:
-            return Death(self.worker.id, done.cause, done.turn, done.index, self._since, done.how or how, done.job)
+            return Death(self.worker.id, done.cause, done.turn, done.index, self._turn_since, done.how or how, done.job)
         stopped = self._killed or (self.retired and look.running is None) or self._died_of_a_message(signal)
         cause = Cause.STOP if stopped else Cause.BEREFT if bereft else Cause.CRASH
         ended = range(self.worker.block.words[SETTLED], max(0, min(look.started, look.limit)))
-        return Death(self.worker.id, cause, look.name, look.running, self._since, how, ended=ended)
+        return Death(self.worker.id, cause, look.name, look.running, self._turn_since, how, ended=ended)
 
     def _died_of_a_message(self, signal: int | None) -> bool:
         """Whether what the supervisor had to say killed it: a handler, not the one that runs, had reset the signal."""

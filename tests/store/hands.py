@@ -127,6 +127,10 @@ class Workers(Stage):
     def start(self, worker: Worker) -> None:
         worker.started += 1
         worker.running = True
+        held = self.model.workers.get(worker.name)
+        if held is not None and held.claims[worker.started : worker.started + 1] == [b""]:
+            # Cancelled, and its worker has not heard yet: what comes of it is refused, and the job may be tried again.
+            return
         encoded = encode(worker.records[worker.started])
         earlier = self.starts.get(encoded)
         assert earlier is None or earlier in self.dead, "a try is started once, unless its worker died"

@@ -35,16 +35,24 @@ for _, name in ipairs(call('ZREVRANGE', P .. 'buckets', 0, -1)) do
     missing = left
   end
 end
-if client ~= '' then
-  for i = 2, #ARGV do
-    if answers[i - 1] == '' then
-      local others = call('HGET', P .. 'waiters', ARGV[i])
-      if not others then
-        call('HSET', P .. 'waiters', ARGV[i], client)
-      elseif not string.find(' ' .. others .. ' ', ' ' .. client .. ' ', 1, true) then
-        call('HSET', P .. 'waiters', ARGV[i], others .. ' ' .. client)
-      end
+
+-- Notes that this client waits for these ids, beside others who do.
+local function wait_for(ids)
+  local noted = {}
+  for j, others in ipairs(call('HMGET', P .. 'waiters', unpack(ids))) do
+    if not others then
+      others = client
+    elseif not string.find(' ' .. others .. ' ', ' ' .. client .. ' ', 1, true) then
+      others = others .. ' ' .. client
     end
+    noted[#noted + 1], noted[#noted + 2] = ids[j], others
   end
+  call('HSET', P .. 'waiters', unpack(noted))
 end
+
+local unknown = {}
+for i = 2, #ARGV do
+  if answers[i - 1] == '' then unknown[#unknown + 1] = ARGV[i] end
+end
+if client ~= '' and #unknown > 0 then wait_for(unknown) end
 return { 0, unpack(answers) }

@@ -1,31 +1,41 @@
 -- What the scripts share that end jobs: who waits for them, history. Included behind `outcomes`.
 
--- Tells those who wait for a job how it ended. A large outcome is left to be asked for.
-local function tell(id, outcome)
-  local clients = call('HGET', P .. 'waiters', id)
-  if not clients then return false end
-  call('HDEL', P .. 'waiters', id)
-  for client in string.gmatch(clients, '%S+') do
+-- Tells those who wait for jobs, given as id, outcome, id, outcome, how they ended. A large outcome is left to be asked
+-- for. Returns those that somebody waited for, likewise.
+local function tell(list)
+  local told, news = {}, {}
+  for first = 0, #list - 1, 2 * CHUNK do
+    local ids, ended = {}, {}
+    for i = first + 1, math.min(first + 2 * CHUNK, #list), 2 do ids[#ids + 1] = list[i] end
+    for j, clients in ipairs(call('HMGET', P .. 'waiters', unpack(ids))) do
+      if clients then
+        local id, outcome = ids[j], list[first + 2 * j]
+        ended[#ended + 1] = id
+        told[#told + 1], told[#told + 2] = id, outcome
+        -- One element, so that a client that is cut off between two does not take the one for the other.
+        local line = id .. ' ' .. (#outcome <= 4096 and outcome or '')
+        for client in string.gmatch(clients, '%S+') do
+          news[client] = news[client] or {}
+          table.insert(news[client], line)
+        end
+      end
+    end
+    if #ended > 0 then call('HDEL', P .. 'waiters', unpack(ended)) end
+  end
+  for client, lines in pairs(news) do
     local key = P .. 'waits:' .. client
-    -- One element, so that a client that is cut off between two does not take the one for the other.
-    call('RPUSH', key, id .. ' ' .. (#outcome <= 4096 and outcome or ''))
+    for first = 1, #lines, CHUNK do
+      call('RPUSH', key, unpack(lines, first, math.min(first + CHUNK - 1, #lines)))
+    end
     call('PEXPIRE', key, NOTICE_MS)
   end
-  return true
+  return told
 end
 
 -- Ends jobs, given as id, outcome, id, outcome: tells who waits, keeps the outcomes, lets go of
 -- the ids that users gave, and of what the jobs said while they ran.
 local function end_jobs(list, keep, now, most, most_bytes)
-  local told = {}
-  if call('EXISTS', P .. 'waiters') == 1 then
-    for i = 1, #list, 2 do
-      if tell(list[i], list[i + 1]) then
-        told[#told + 1] = list[i]
-        told[#told + 1] = list[i + 1]
-      end
-    end
-  end
+  local told = call('EXISTS', P .. 'waiters') == 1 and tell(list) or {}
   for _, hash in ipairs({ 'ids', 'live' }) do
     if call('EXISTS', P .. hash) == 1 then
       for i = 1, #list, 2 do call('HDEL', P .. hash, list[i]) end
