@@ -128,27 +128,35 @@ class AwaitedInputs(ReadInputs):
     def __init__(self, inputs: AsyncIterable[Any], wake: Wake) -> None:
         super().__init__((), wake)
         self._awaited = inputs
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    def attach(self) -> None:
+        """They are read in the event loop that runs here."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
 
     def allow(self, number: int) -> None:
         """So many may be read in all from now on."""
         self._allowed = number
-        with contextlib.suppress(RuntimeError):  # a loop that is closed reads nothing more
-            self._loop.call_soon_threadsafe(self._go_on)
+        self._call_soon()
 
     def close(self) -> None:
         """Nothing more is read; what is awaited right now is cancelled."""
         self._closed = True
         self._there.clear()
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._go_on)
+        self._call_soon()
+
+    def _call_soon(self) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # a loop that is closed reads nothing more
+                self._loop.call_soon_threadsafe(self._go_on)
 
     def _go_on(self) -> None:
         self._room.set()
         if self._task is None and not self._closed:
-            self._task = self._loop.create_task(self._await())
+            self._task = asyncio.get_running_loop().create_task(self._await())
         elif self._task is not None and self._closed:
             self._task.cancel()
 

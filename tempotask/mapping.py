@@ -26,42 +26,37 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, Raw
 
-from tempotask import payload
+from tempotask.bell import Bell
 from tempotask.durations import patience
 from tempotask.errors import InvalidOptions, ServerUnavailable, TempoTaskError
-from tempotask.inputs import Wake, inputs_of
-from tempotask.names import check_id
-from tempotask.options import GivenOptions, JobOptions, whole
-from tempotask.store.addition import Addition, NewJob
+from tempotask.inputs import AwaitedInputs, Wake, inputs_of
+from tempotask.intake import Held, Intake
+from tempotask.options import GivenOptions, whole
 from tempotask.store.outcomes import BROKEN
-from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, decode_outcome, encode
+from tempotask.store.records import decode_outcome
 
 if TYPE_CHECKING:
     from tempotask.producer import Producer
-    from tempotask.store.outcomes import Ending, Wait
+    from tempotask.store.outcomes import Ending, Outcomes
     from tempotask.store.store import Store
-    from tempotask.store.stream import Stream
 
 IN_FLIGHT = 8192
 """Inputs in flight, unless somebody says otherwise. Workers take what fills 30 ms, so at 100,000 jobs a second 3,000
 are in their hands; as many may wait for them, and some results for whoever maps. It needs a few MiB."""
 IN_FLIGHT_BYTES = 64 * 2**20
 """Bytes of inputs and results in flight, unless somebody says how many there are to be: they may be large."""
+FEW = 16
+"""Inputs in flight, however large they are."""
 FIRST, THOUSAND = 64, 1000
 """Jobs in a chunk: in the first, so that there is a result soon, and at most."""
-CHUNK_BYTES = 4 * 2**20
-"""Bytes after which a chunk is full."""
 PAUSE, LONGEST_PAUSE = 1e-5, 0.02
 """Seconds after which room is filled though less than a quarter is free: for each input that may be in flight, and at
 most. Where they are few, each may be what a worker waits for; where they are many, it is better to add many at once:
 workers take a fair part of what waits, so that little would go in many small batches."""
-KEEP = 3600.0
-"""Seconds that outcomes are kept at least: a server may be away, and who maps may be slow."""
 
 
-class Mapped(msgspec.Struct, frozen=True, gc=False):
+class Mapped(msgspec.Struct, frozen=True):
     """An input, and what became of it."""
 
     index: int
@@ -74,73 +69,20 @@ class Mapped(msgspec.Struct, frozen=True, gc=False):
     """Why there is no result."""
 
 
-class _Held(msgspec.Struct, frozen=True, gc=False):
-    """An input in flight."""
-
-    order: int
-    """Of how many it was read behind."""
-    index: int
-    id: str
-    input: Any
-    size: int
-    """Bytes, encoded."""
-
-
-class _Chunk:
-    """Jobs that were added by one call, and the waiting for them. It is small: `Outcomes` may hold it for a minute."""
+class _Waiting:
+    """The waiting for the jobs of a chunk. It is small: `Outcomes` may hold it for a minute."""
 
     __slots__ = ("_touched", "_wake", "left", "wait")
 
-    def __init__(self, jobs: int, touched: deque[_Chunk], wake: Wake) -> None:
-        self.left = jobs
+    def __init__(self, outcomes: Outcomes, ids: list[str], touched: deque[_Waiting], wake: Wake) -> None:
+        self.left = len(ids)
         """How many have not ended."""
-        self.wait: Wait
-        self._touched = touched
-        self._wake = wake
+        self._touched, self._wake = touched, wake
+        self.wait = outcomes.begin(ids, self._notify, True)
 
-    def notify(self) -> None:
-        """Some of its jobs have ended."""
+    def _notify(self) -> None:
         self._touched.append(self)
         self._wake()
-
-
-class _Bell:
-    """Wakes who waits in a thread, or in an event loop. Ringing twice is cheap."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self._rung = False
-        self._in_loop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-
-    def ring(self) -> None:
-        if self._rung:
-            return
-        self._rung = True
-        self._event.set()
-        if self._in_loop is not None:
-            loop, event = self._in_loop
-            with contextlib.suppress(RuntimeError):  # a loop that was closed
-                loop.call_soon_threadsafe(event.set)
-
-    def clear(self) -> None:
-        """What rings from now on is heard; look at what there is behind this."""
-        self._event.clear()
-        if self._in_loop is not None:
-            self._in_loop[1].clear()
-        # Behind the others: who rings between has changed something before, which is looked at next.
-        self._rung = False
-
-    def wait(self, seconds: float | None) -> None:
-        self._event.wait(seconds)
-
-    async def await_(self, seconds: float | None) -> None:
-        if self._in_loop is None:
-            self._in_loop = asyncio.get_running_loop(), asyncio.Event()
-            if self._rung:
-                return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._in_loop[1].wait()
 
 
 _open: weakref.WeakSet[Flow] = weakref.WeakSet()
@@ -184,45 +126,37 @@ class Flow:
         """Whether bytes count too."""
         if not isinstance(ordered, bool):
             raise InvalidOptions(f"ordered={ordered!r}: give True or False")
-        self._producer, self._client = producer, producer._client
-        self.queue, self.name = queue, name
         self._ordered = ordered
-        self._kind = producer._kind(queue, name, _kept(producer, queue, name, options))
-        self._given = ids is not None
-        if ids is not None:
-            check_id(ids)
-            check_id(f"{ids}-{10**15}")
-        self.ids = ids or ""
-        self._bell = _Bell()
+        self._client, self._queue = producer._client, queue
+        self._bell = Bell()
         self._inputs = inputs_of(inputs, self._bell.ring, numbered=numbered)
+        self._intake = Intake(producer, queue, name, self._inputs, options, ids)
         self._lock = threading.RLock()
-        self._stream: Stream | None = None
-        self._under_way = False
         self._size = FIRST
+        """Of the next chunk."""
         self._sent_at = 0.0
         self._pause = min(LONGEST_PAUSE, self.in_flight * PAUSE)
-        self.read = 0
-        """Inputs read so far."""
         self.handed = 0
-        """Of them, those whose results were handed out."""
+        """Inputs whose results were handed out so far."""
         self._handing: list[str] = []
         """Ids of those that were handed out last, and count as in flight until more is asked for."""
         self._taken: list[str] = []
         """Ids of those whose outcomes nobody needs any more."""
         self._forgetting: Future[None] | None = None
-        self._held: dict[str, _Held] = {}
-        self._chunks: set[_Chunk] = set()
-        self._unasked: deque[_Chunk] = deque()
-        self._touched: deque[_Chunk] = deque()
-        self._finished: dict[int, tuple[_Held, Ending]] = {}
-        """By order, as they came."""
+        self._held: dict[str, Held] = {}
+        """Inputs in flight that have not ended, by the ids of their jobs."""
+        self._finished: dict[int, tuple[Held, Ending]] = {}
+        """Those that have, by order, as they came."""
+        self._waiting: set[_Waiting] = set()
+        self._unasked: deque[_Waiting] = deque()
+        self._touched: deque[_Waiting] = deque()
         self._bytes = 0
         """Of inputs in flight, and of results that are here."""
         self._mean = 0.0
-        """Bytes of an input and its result."""
+        """Bytes of an input and its result, lately."""
         self._away = False
         """Whether the server could not be reached."""
-        self._closed = False
+        self._begun = self._closed = False
         self._pid = os.getpid()
 
     # -- going through it
@@ -248,13 +182,15 @@ class Flow:
         """`some`, to be awaited."""
         seconds = patience(timeout)
         end = None if seconds is None else time.monotonic() + seconds
+        if isinstance(self._inputs, AwaitedInputs):
+            self._inputs.attach()
         while True:
             self._bell.clear()
             if (batch := await self._client.apart(self._step)) or self.over:
                 return batch
             if end is not None and time.monotonic() >= end:
                 return []
-            await self._bell.await_(self._patience(end))
+            await self._bell.awaited(self._patience(end))
 
     def each(self) -> Generator[Mapped, None, None]:
         """All of them, as they end; closes the flow at the end, however it comes."""
@@ -277,31 +213,32 @@ class Flow:
         """Their results; `on_error`: "raise" the first error, or "yield" errors in the place of results.
 
         Raises:
-            InvalidOptions: another `on_error`.
+            InvalidOptions: another `on_error`, or async inputs.
         """
-        raises = _raises(on_error)
-
-        def results() -> Generator[Any, None, None]:
-            with contextlib.closing(self.each()) as each:
-                for one in each:
-                    if one.error is not None and raises:
-                        raise one.error
-                    yield one.result if one.error is None else one.error
-
-        return results()
+        if isinstance(self._inputs, AwaitedInputs):
+            raise InvalidOptions("the inputs are async; go through them with amap, in an async for")
+        return self._told(raises=_raises(on_error))
 
     def aresults(self, on_error: str) -> AsyncGenerator[Any, None]:
         """`results`, for `async for`."""
-        raises = _raises(on_error)
+        return self._atold(raises=_raises(on_error))
 
-        async def results() -> AsyncGenerator[Any, None]:
-            async with contextlib.aclosing(self.aeach()) as each:
-                async for one in each:
-                    if one.error is not None and raises:
-                        raise one.error
-                    yield one.result if one.error is None else one.error
+    # Both close what they go through, which the end of a generator alone does not.
 
-        return results()
+    def _told(self, *, raises: bool) -> Generator[Any, None, None]:
+        with contextlib.closing(self.each()) as each:
+            for one in each:
+                yield _result(one, raises=raises)
+
+    async def _atold(self, *, raises: bool) -> AsyncGenerator[Any, None]:
+        async with contextlib.aclosing(self.aeach()) as each:
+            async for one in each:
+                yield _result(one, raises=raises)
+
+    @property
+    def read(self) -> int:
+        """Inputs read so far."""
+        return self._intake.read
 
     @property
     def over(self) -> bool:
@@ -322,22 +259,20 @@ class Flow:
             self._closed = True
             _open.discard(self)
             self._inputs.close()
-            chunks, self._chunks = self._chunks, set()
-            for chunk in chunks:
-                self._client.outcomes.end(chunk.wait)
+            for waiting in self._waiting:
+                self._client.outcomes.end(waiting.wait)
             with contextlib.suppress(TempoTaskError):
-                if not self._away:
+                if self._begun and not self._away:
                     self._let_go()
-            self._held.clear()
-            self._finished.clear()
-            if self._stream is not None:
-                self._stream.close()
+            self._intake.close()
+            for held in (self._waiting, self._held, self._finished):
+                held.clear()
 
     def _let_go(self) -> None:
         _forget(self._client.store, self._taken + self._handing, self._forgetting)
-        self._answered()
+        self._intake.answered()
         if self._held:
-            self._client.acting.cancel_begun_with(f"{self.ids}-", self.queue)
+            self._client.acting.cancel_begun_with(f"{self._intake.ids}-", self._queue)
 
     # -- step by step
 
@@ -345,26 +280,22 @@ class Flow:
         with self._lock:
             if self._closed:
                 return []
-            if self._stream is None:
-                self._begin()
+            if not self._begun:
+                self._begun = True
+                _open.add(self)
             try:
                 self._make_room()
                 self._fill()
-                while not (batch := self._collect()) and (chunk := self._next_unasked()) is not None:
-                    self._answered()
-                    self._client.outcomes.ask(chunk.wait)
-                if batch and (chunk := self._next_unasked()) is not None:
+                while not (batch := self._collect()) and (waiting := self._next_unasked()) is not None:
+                    self._intake.answered()
+                    self._client.outcomes.ask(waiting.wait)
+                if batch and (waiting := self._next_unasked()) is not None:
                     # While whoever maps is at work on this batch, the next comes.
-                    self._client.outcomes.ask_soon(chunk.wait)
+                    self._client.outcomes.ask_soon(waiting.wait)
             except ServerUnavailable:
                 self._away = True
                 raise
             return batch
-
-    def _begin(self) -> None:
-        _open.add(self)
-        self._stream = self._client.stream()
-        self.ids = self.ids or self._client.store.new_call()
 
     def _make_room(self) -> None:
         """What was handed out last has been taken."""
@@ -380,9 +311,12 @@ class Flow:
         self._forgetting = self._client.submit(_forget, self._client.store, taken, self._forgetting)
 
     def _room(self) -> int:
-        room = self.in_flight - (self.read - self.handed) - len(self._handing)
-        if self._bounded and self._mean > 0:
-            room = min(room, int((IN_FLIGHT_BYTES - self._bytes) / self._mean))
+        """How many inputs more may be in flight."""
+        held = self.read - self.handed + len(self._handing)
+        room = self.in_flight - held
+        mean = max(self._mean, self._bytes / max(held, 1))
+        if self._bounded and mean > 0:
+            room = min(room, max(FEW - held, int((IN_FLIGHT_BYTES - self._bytes) / mean)))
         return room
 
     def _fill(self) -> None:
@@ -400,104 +334,42 @@ class Flow:
 
     def _add(self, most: int) -> bool:
         """Reads and enqueues a chunk, of so many at most; whether there was something."""
-        before, addition = self.read, Addition(self._client.store.new_call())
-        ids = self._make(addition, most)
-        if ids:
-            self._send(addition, ids)
+        chunk, outcomes = self._intake.take(most), self._client.outcomes
+        for one, ending in chunk.ended:
+            self._bytes += one.size
+            self._end(one, ending)
+        if chunk.held:
+            self._held |= chunk.held
+            self._bytes += sum([one.size for one in chunk.held.values()])
+            waiting = _Waiting(outcomes, list(chunk.held), self._touched, self._bell.ring)
+            self._waiting.add(waiting)
+            self._intake.send(chunk)
             self._sent_at = time.monotonic()
-        return self.read > before
+            self._unasked.append(waiting)
+            # Whoever maps may come back after hours only.
+            outcomes.ask_later(waiting.wait)
+        return bool(chunk.held or chunk.ended)
 
-    def _send(self, addition: Addition, ids: list[str]) -> None:
-        outcomes, chunk = self._client.outcomes, _Chunk(len(ids), self._touched, self._bell.ring)
-        chunk.wait = outcomes.begin(ids, chunk.notify, True)
-        self._chunks.add(chunk)
-        self._answered()
-        assert self._stream is not None
-        self._under_way = True
-        self._stream.send(addition)
-        if self._given:
-            self._client.reruns += 1
-        self._unasked.append(chunk)
-        # Whoever maps may come back after hours only.
-        outcomes.ask_later(chunk.wait)
-
-    def _make(self, addition: Addition, most: int) -> list[str]:
-        """Reads inputs, and makes jobs of them, whose ids it returns. Those that can't be sent have finished."""
-        kind, now, prefix = self._kind, self._client.store.now(), f"{self.ids}-"
-        queue, name, priority, run = self.queue, self.name, kind.priority, kind.run
-        due = kind.due if kind.delay is None else now + kind.delay
-        plain = not self._given and (due is None or due <= now)
-        largest, group, first = self._producer._largest, None, self._bytes
-        jobs, ids = list[NewJob](), list[str]()
-        for index, data in self._inputs.some(most):
-            id, order = f"{prefix}{index}", self.read
-            self.read = order + 1
-            try:
-                encoded = payload.to_bytes(data)
-                if len(encoded) > largest:
-                    raise payload.oversize(len(encoded), largest)
-            except payload.UNENCODABLE as error:
-                wrong = error if isinstance(error, TempoTaskError) else payload.refusal(data, error)
-                refused = type(wrong)(f"input {index}: {wrong}")
-                self._finished[order] = _Held(order, index, id, data, 0), refused
-                continue
-            size = len(encoded)
-            raw = NIL if encoded == b"\xc0" else Raw(encoded)
-            record = Record("", id, queue, priority, name, now, 0, raw, run)
-            self._held[id] = _Held(order, index, id, data, size)
-            ids.append(id)
-            self._bytes += size
-            if plain and size <= OUTSIDE_BYTES:
-                if group is None:
-                    group = addition.group(queue, priority)
-                group.append(encode(record))
-                addition.number += 1
-            else:
-                jobs.append(NewJob(record, due, self._given, size > OUTSIDE_BYTES))
-            if self._bytes - first > CHUNK_BYTES:
-                break
-        for job in jobs if not self._given else self._unknown(jobs):
-            addition.add(job)
-        return ids if not self._given else [id for id in ids if id in self._held]
-
-    def _unknown(self, jobs: list[NewJob]) -> list[NewJob]:
-        """Those of which nobody knows how they ended. The others were added by a flow before, which did not live to
-        hand them out; what it cancelled is to run."""
-        unknown = []
-        endings = self._client.store.outcomes_of([job.record.id for job in jobs])
-        for job, ending in zip(jobs, endings, strict=True):
-            if ending is None or decode_outcome(ending).status == "cancelled":
-                unknown.append(job)
-            else:
-                self._end(self._held.pop(job.record.id), ending)
-        return unknown
-
-    def _answered(self) -> None:
-        """Reads what the server said of the last chunk."""
-        if self._under_way and self._stream is not None:
-            self._under_way = False
-            self._stream.created()
-
-    def _next_unasked(self) -> _Chunk | None:
+    def _next_unasked(self) -> _Waiting | None:
         """The oldest chunk for which nobody has asked; of it most has ended."""
         while self._unasked:
-            chunk = self._unasked.popleft()
-            if chunk.left:
-                return chunk
+            waiting = self._unasked.popleft()
+            if waiting.left:
+                return waiting
         return None
 
     def _collect(self) -> list[Mapped]:
         """What has ended, and can be handed out."""
         finished = self._finished
         while self._touched:
-            chunk = self._touched.popleft()
-            arrived = chunk.wait.take()
+            waiting = self._touched.popleft()
+            arrived = waiting.wait.take()
             for id, ending in arrived.items():
                 self._end(self._held.pop(id), ending)
-            chunk.left -= len(arrived)
-            if chunk.left == 0 and chunk in self._chunks:
-                self._chunks.discard(chunk)
-                self._client.outcomes.end(chunk.wait)
+            waiting.left -= len(arrived)
+            if waiting.left == 0 and waiting in self._waiting:
+                self._waiting.discard(waiting)
+                self._client.outcomes.end(waiting.wait)
         batch: list[Mapped] = []
         most = max(1, min(self.in_flight // 4, THOUSAND))
         while finished and len(batch) < most:
@@ -509,13 +381,14 @@ class Flow:
         self._handing = [one.id for one in batch]
         return batch
 
-    def _end(self, one: _Held, ending: Ending) -> None:
+    def _end(self, one: Held, ending: Ending) -> None:
         self._finished[one.order] = one, ending
         if isinstance(ending, bytes):
             self._bytes += len(ending)
-            self._mean += (one.size + len(ending) - self._mean) / 64
+            size = one.size + len(ending)
+            self._mean += (size - self._mean) / 64 if self._mean else size
 
-    def _mapped(self, one: _Held, ending: Ending) -> Mapped:
+    def _mapped(self, one: Held, ending: Ending) -> Mapped:
         self._bytes -= one.size
         if not isinstance(ending, bytes):
             return Mapped(one.index, one.id, one.input, None, ending)
@@ -534,19 +407,6 @@ class Flow:
         return min(ends) - now if ends else None
 
 
-def _kept(producer: Producer, queue: str, name: str, options: GivenOptions) -> JobOptions:
-    """The options of the jobs. Their outcomes are kept for a while, whatever their task says."""
-    given = JobOptions.of(options)
-    for field in ("id", "repeat"):
-        if getattr(given, field) is not UNSET:
-            raise InvalidOptions(f"a map takes no option {field!r}: its jobs have ids of their own, and run once")
-    task = producer._tasks.get((queue, name))
-    if given.keep_result is UNSET and (task is None or float(task.run.keep_result or 0) < KEEP):
-        # Given only where it must be: jobs without options of their own run faster.
-        return JobOptions(**{**given.given(), "keep_result": KEEP})
-    return given
-
-
 def _forget(store: Store, ids: list[str], before: Future[None] | None) -> None:
     """Lets go of these outcomes, and has done so with those before. Tried once: else they go when they expire."""
     for first in range(0, len(ids), THOUSAND):
@@ -554,6 +414,14 @@ def _forget(store: Store, ids: list[str], before: Future[None] | None) -> None:
             store.once("forget", *ids[first : first + THOUSAND])
     if before is not None:
         before.result()
+
+
+def _result(one: Mapped, *, raises: bool) -> Any:
+    if one.error is None:
+        return one.result
+    if raises:
+        raise one.error
+    return one.error
 
 
 def _raises(on_error: object) -> bool:

@@ -7,7 +7,7 @@ import gc
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -276,9 +276,14 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "on_error": (lambda: echo.map([], on_error="ignore"), 'on_error=\'ignore\': give "raise" or "yield"'),  # type: ignore[call-overload]
     "ordered": (lambda: echo.map([], ordered=1), "ordered=1: give True or False"),  # type: ignore[call-overload]
     "inputs": (lambda: echo.map(5), "map takes an iterable of inputs, and 5 is none"),  # type: ignore[call-overload]
+    "async": (lambda: echo.map(_never()), "the inputs are async; go through them with amap"),  # type: ignore[call-overload]
     "amap": (lambda: echo.amap([], in_flight=0), "in_flight=0: give a whole number of at least 1"),
     "unregistered": (lambda: Task(name="n", queue="q", handler=_handler).map([]), "register_job(task) comes first"),
 }
+
+
+async def _never() -> AsyncIterator[int]:
+    yield 1
 
 
 def _handler(job: Job[int], ctx: object) -> int:

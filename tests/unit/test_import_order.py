@@ -17,7 +17,10 @@ LAYERS = (
         *("joblib_backend", "pending", "producer"),
     ),
     ("pool",),
-    ("task", "answers", "job", "handle", "mapping", "inputs", "children", "functions", "info", "options", "payload", "pickled", "retry"),
+    (
+        *("task", "answers", "bell", "job", "handle", "mapping", "inputs", "intake", "children", "functions", "info"),
+        *("options", "payload", "pickled", "retry"),
+    ),
     ("store",),
     ("schedule", "names", "durations", "arrays", "shelf"),
     ("errors",),
