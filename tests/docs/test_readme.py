@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -14,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tempotask import JobOptions, Options, QueueManager
-from tempotask.cli.main import cli
+from tempotask import JobOptions, Options
 from tempotask.cli.supervise import command as supervisor_command
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def test_the_first_application_works_as_it_is_typed(
     folder: Path, environment: dict[str, str], supervisor: subprocess.Popen[bytes]
 ) -> None:
     assert re.fullmatch(r"\d\d% of app.py is left\n", run("python ask.py", folder, environment))
-    assert re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\]\nTrue True\n\[\]\n", run("python lines.py", folder, environment))
+    assert re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\]\n\d+\.\d+\nTrue True\n\[\]\n", run("python lines.py", folder, environment))
     lines = run("python batch.py", folder, environment).splitlines()
     assert len(lines) == 102
     assert any(line.startswith("mine ") for line in lines)
@@ -97,6 +97,18 @@ def test_the_first_application_works_as_it_is_typed(
 
     supervisor.send_signal(signal.SIGTERM)
     assert supervisor.wait(100) == 0
+
+
+def test_the_one_line_works_as_it_is_typed_and_goes_on_when_it_is_typed_again(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    (line,) = [block for block in blocks("sh") if block.startswith("find ")]
+    for _ in range(2):
+        typed = ["bash", "-c", f"set -o pipefail; {line}"]
+        subprocess.run(typed, cwd=folder, env=environment, stdin=subprocess.DEVNULL, check=True, timeout=100)
+        rows = [json.loads(row) for row in (folder / "counts.jsonl").read_text().splitlines()]
+        assert sorted(row["input"] for row in rows) == sorted(f"./{file.name}" for file in folder.glob("*.py"))
+        assert all(row["result"] == len((folder / row["input"]).read_text().split()) for row in rows)
 
 
 def test_the_program_that_runs_its_own_pool_works_as_it_is_typed(folder: Path, environment: dict[str, str]) -> None:
@@ -117,12 +129,6 @@ def test_every_option_of_the_supervisor_is_named() -> None:
     visible = [option for option in supervisor_command.params if not getattr(option, "hidden", True)]
     for option in visible:
         assert any(word.split()[0] == option.opts[0] for word in words(section("Commands"))), option.opts[0]
-
-
-def test_nothing_that_is_built_is_listed_as_not_built_yet() -> None:
-    listed = words(section("Not built yet"))
-    built = {*cli.commands, *(field.name for field in (*fields(JobOptions), *fields(Options))), *dir(QueueManager)}
-    assert not listed & built
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
