@@ -239,9 +239,18 @@ local function look_at_ring()
   return names, sizes, used, queues, backlog
 end
 
+-- One part after the other.
+local function joined(parts)
+  local batch, number = {}, 0
+  for _, part in ipairs(parts) do
+    for j = 1, #part do batch[number + j] = part[j] end
+    number = number + #part
+  end
+  return batch
+end
+
 -- One of each part, then the second of each, and so on.
 local function interleaved(parts)
-  if #parts == 1 then return parts[1] end
   local batch, number, longest = {}, 0, 0
   for _, part in ipairs(parts) do longest = math.max(longest, #part) end
   for j = 1, longest do
@@ -295,7 +304,8 @@ local function claim(worker, turn, want, room)
   if cursor then call('LPUSH', ring, cursor) end
   if total == 0 then return {}, payloads, more end
 
-  local batch = interleaved(parts)
+  -- Where not all queues can be in a batch, it makes no difference who of those that are comes first in it.
+  local batch = #parts == 1 and parts[1] or queues > #names and joined(parts) or interleaved(parts)
   call('RPUSH', P .. 'claims:' .. worker .. ':' .. turn, unpack(batch))
   call('HSET', P .. 'worker:' .. worker, 'open', turn, 'holes', 0)
   return batch, payloads, more
