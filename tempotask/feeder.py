@@ -36,7 +36,7 @@ from tempotask.producer import SUFFIXES, THOUSAND
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.lists import Filter
 from tempotask.store.outcomes import Ending, Wait
-from tempotask.store.records import OUTSIDE_BYTES, Record
+from tempotask.store.records import OUTSIDE_BYTES, Record, encode
 
 LEAST, MOST = 4, 16_384
 """Calls at the server: for each worker at first, and in all at most."""
@@ -203,14 +203,22 @@ class Feeder:
         store = self._client.store
         call, now, task = store.new_call(), store.now(), self._task
         addition, sent = Addition(call), dict[str, Pending]()
+        group = addition.group(QUEUE, "0")
         for pending in batch:
             id = call + SUFFIXES[len(sent)]
-            if (body := pending.send_as(id)) is not None:
-                record = Record("", id, QUEUE, "0", task, now, 0, Raw(body))
-                addition.add(NewJob(record, large=len(body) > OUTSIDE_BYTES))
-                sent[id] = pending
+            if (body := pending.send_as(id)) is None:
+                continue
+            record = Record("", id, QUEUE, "0", task, now, 0, Raw(body))
+            if len(body) <= OUTSIDE_BYTES:
+                group.append(encode(record))
+            else:
+                addition.number = len(sent)
+                addition.add(NewJob(record, large=True))
+                group = addition.group(QUEUE, "0")
+            sent[id] = pending
         if not sent:
             return
+        addition.number = len(sent)
         with self._news:
             self._unsettled += len(sent)
         self._sent.update(sent)

@@ -113,6 +113,11 @@ def test_map_gives_results_in_order_of_the_inputs(executor: TempoExecutor, pickl
         assert list(each.map(abs, [])) == []
 
 
+def test_large_and_small_calls_go_together(executor: TempoExecutor) -> None:
+    texts = ["x" * size for size in (1, 100_000, 2, 3_000_000, 3) * 3]
+    assert list(executor.map(errands.same, texts)) == texts
+
+
 def test_map_with_a_buffersize_takes_inputs_as_results_are_taken(executor: TempoExecutor) -> None:
     taken = []
 
