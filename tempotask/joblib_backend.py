@@ -26,11 +26,11 @@ from joblib._parallel_backends import (  # type: ignore[import-untyped]
 )
 
 from tempotask import arrays
-from tempotask.answers import VARIABLE
 from tempotask.arrays import Sender
 from tempotask.errors import InvalidOptions, TempoTaskError
 from tempotask.futures import TempoExecutor
-from tempotask.pending import CallFuture
+from tempotask.futures.answers import VARIABLE
+from tempotask.futures.pending import CallFuture
 from tempotask.pool import linux
 from tempotask.shelf import INLINE, Shelf
 

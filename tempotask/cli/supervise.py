@@ -10,10 +10,11 @@ import click
 import msgspec
 from setproctitle import setproctitle
 
-from tempotask import names, pickled
+from tempotask import names
 from tempotask.cli import log_format, mistakes
 from tempotask.durations import duration
 from tempotask.errors import TempoTaskError
+from tempotask.futures import pickled
 
 
 class _Start(msgspec.Struct):

@@ -79,7 +79,8 @@ def test_the_first_application_works_as_it_is_typed(
     folder: Path, environment: dict[str, str], supervisor: subprocess.Popen[bytes]
 ) -> None:
     assert re.fullmatch(r"\d\d% of app.py is left\n", run("python ask.py", folder, environment))
-    assert re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\]\n\d+\.\d+\nTrue True\n\[\]\n", run("python lines.py", folder, environment))
+    printed = run("python lines.py", folder, environment)
+    assert re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\]\n\d+\.\d+\nTrue True\n\[\]\n", printed)
     lines = run("python batch.py", folder, environment).splitlines()
     assert len(lines) == 102
     assert any(line.startswith("mine ") for line in lines)

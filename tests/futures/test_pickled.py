@@ -12,8 +12,9 @@ from futures import errands
 from futures.conftest import TESTS
 from pool.running import LONG, Bench
 
-from tempotask import InvalidOptions, InvalidPayload, JobFailed, JobHandle, pickled
-from tempotask.answers import APPLICATION, PICKLED, PLAIN, QUEUE, Call, purpose_of_answer, purpose_of_call
+from tempotask import InvalidOptions, InvalidPayload, JobFailed, JobHandle
+from tempotask.futures import pickled
+from tempotask.futures.answers import APPLICATION, PICKLED, PLAIN, QUEUE, Call, purpose_of_answer, purpose_of_call
 
 KEY = "a key of sixteen characters, and some"
 ENVIRONMENT = {pickled.KEY: KEY, "PYTHONPATH": str(TESTS)}

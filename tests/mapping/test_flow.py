@@ -21,12 +21,12 @@ from pool.running import Bench
 from servers import OwnServer
 
 from tempotask import InvalidName, InvalidOptions, JobFailed, WorkerCrashed
-from tempotask.mapping import THOUSAND, Flow, Mapped
+from tempotask.mapping.flow import THOUSAND, Flow, Mapped
 
 TAKEN_UP = """
 import os, signal, sys
 from mapping.app import tempotask
-from tempotask.mapping import Flow
+from tempotask.mapping.flow import Flow
 
 ledger, done = sys.argv[1], open(sys.argv[2], "a")
 answered = {int(line) for line in open(sys.argv[2])}
@@ -105,7 +105,7 @@ def test_a_batch_is_a_quarter_of_those_in_flight_at_most() -> None:
 
 
 def test_results_that_are_large_bound_how_many_are_in_flight(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempotask.mapping.IN_FLIGHT_BYTES", 2**20)
+    monkeypatch.setattr("tempotask.mapping.flow.IN_FLIGHT_BYTES", 2**20)
     going = flow(b"x" * 10_000 for _ in itertools.repeat(None, 2000))
     furthest = 0
     while batch := going.some():

@@ -16,7 +16,7 @@ from mapping.app import echo, even, fleeting, fragile, half, held, note, tempota
 from mapping.conftest import Gate, Stats, wait_until_nothing_waits
 
 from tempotask import InvalidOptions, InvalidPayload, Job, JobFailed, QueueManager, Task, WorkerCrashed
-from tempotask.mapping import IN_FLIGHT
+from tempotask.mapping.flow import IN_FLIGHT
 
 SOURCES: dict[str, Callable[[int], Iterable[int]]] = {
     "a list": lambda number: list(range(number)),

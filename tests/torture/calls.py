@@ -19,7 +19,7 @@ import msgspec
 from pool.running import wait_until
 
 from tempotask import JobHandle, Repeat
-from tempotask.mapping import Flow
+from tempotask.mapping.flow import Flow
 from tempotask.pool import firing
 from tempotask.pool.leases import register as register_supervisor
 from tempotask.pool.machine import boot_id

@@ -12,15 +12,9 @@ ROOT = Path(tempotask.__file__).parent
 LAYERS = (
     ("cli", "top", "pytest_plugin"),
     ("inline",),
-    (
-        *("manager", "calls", "client", "declaration", "events", "feeder", "futures", "jobs", "launch", "own_pool"),
-        *("joblib_backend", "pending", "producer"),
-    ),
+    (*("manager", "client", "declaration", "events", "futures", "joblib_backend", "jobs", "launch", "producer"),),
     ("pool",),
-    (
-        *("task", "answers", "bell", "job", "handle", "mapping", "inputs", "intake", "children", "functions", "info"),
-        *("options", "payload", "pickled", "retry"),
-    ),
+    (*("task", "job", "handle", "mapping", "children", "info", "options", "payload", "retry"),),
     ("store",),
     ("schedule", "names", "durations", "arrays", "shelf"),
     ("errors",),

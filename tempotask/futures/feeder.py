@@ -27,11 +27,11 @@ from functools import partial
 
 from msgspec import Raw
 
-from tempotask.answers import QUEUE, Beginning, Reader
 from tempotask.client import Client
 from tempotask.errors import TempoTaskError
-from tempotask.own_pool import OwnPool
-from tempotask.pending import Pending
+from tempotask.futures.answers import QUEUE, Beginning, Reader
+from tempotask.futures.own_pool import OwnPool
+from tempotask.futures.pending import Pending
 from tempotask.producer import SUFFIXES, THOUSAND
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.lists import Filter

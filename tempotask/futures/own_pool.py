@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 import redis
 
-from tempotask import launch, pickled
-from tempotask.answers import APPLICATION, VARIABLE, Beginning
+from tempotask import launch
 from tempotask.client import Client
 from tempotask.errors import InvalidPayload, TempoTaskError
+from tempotask.futures import pickled
+from tempotask.futures.answers import APPLICATION, VARIABLE, Beginning
 from tempotask.options import Options
 
 PREFIX = "executor"

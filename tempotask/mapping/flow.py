@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tempotask.bell import Bell
 from tempotask.durations import patience
 from tempotask.errors import InvalidOptions, ServerUnavailable, TempoTaskError
-from tempotask.inputs import AwaitedInputs, Wake, inputs_of
-from tempotask.intake import Held, Intake
+from tempotask.mapping.bell import Bell
+from tempotask.mapping.inputs import AwaitedInputs, Wake, inputs_of
+from tempotask.mapping.intake import Held, Intake
 from tempotask.options import GivenOptions, whole
 from tempotask.store.outcomes import BROKEN
 from tempotask.store.records import decode_outcome
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from tempotask.store.store import Store
 
 IN_FLIGHT = 8192
-"""Inputs in flight, unless somebody says otherwise. Workers take what fills 30 ms, so at 100,000 jobs a second 3,000
-are in their hands; as many may wait for them, and some results for whoever maps. It needs a few MiB."""
+"""Inputs in flight, unless somebody says otherwise. A worker takes what fills 100 ms, and 1,000 at most; as many may
+wait for it, and some results for whoever maps. It needs a few MiB."""
 IN_FLIGHT_BYTES = 64 * 2**20
 """Bytes of inputs and results in flight, unless somebody says how many there are to be: they may be large."""
 FEW = 16

@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 
 import redis
 
-from tempotask import pickled
-from tempotask.answers import LARGEST, PICKLED, PLAIN, Beginning, Reader, Writer
 from tempotask.client import Client
 from tempotask.errors import InvalidOptions, NotImportable
-from tempotask.feeder import Feeder
+from tempotask.futures import pickled
+from tempotask.futures.answers import LARGEST, PICKLED, PLAIN, Beginning, Reader, Writer
+from tempotask.futures.feeder import Feeder
+from tempotask.futures.own_pool import OwnPool, main_module, new_namespace
+from tempotask.futures.pending import CallFuture, Pending, Row, Slot
 from tempotask.options import Options, whole
-from tempotask.own_pool import OwnPool, main_module, new_namespace
-from tempotask.pending import CallFuture, Pending, Row, Slot
 
 T = TypeVar("T")
 

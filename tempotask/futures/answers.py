@@ -11,14 +11,14 @@ import msgspec
 
 from tempotask import arrays, payload
 from tempotask.errors import InvalidPayload, JobCancelled, JobFailed, JobTimeout, TempoTaskError, WorkerCrashed
-from tempotask.functions import in_a_row, named
-from tempotask.pickled import Signer
+from tempotask.futures.functions import in_a_row, named
+from tempotask.futures.pickled import Signer
 from tempotask.store.outcomes import Ending
 from tempotask.store.records import UNREADABLE, Failure, decode_outcome
 
 VARIABLE = "TEMPOTASK_CALLS"
 """The variable in which workers find their `Beginning`, as JSON."""
-APPLICATION = "tempotask.calls:tempotask"
+APPLICATION = "tempotask.futures.calls:tempotask"
 QUEUE, PLAIN, PICKLED = "calls", "call", "pickled"
 """The queue of all calls, and the two tasks."""
 LARGEST = 256 * 2**20

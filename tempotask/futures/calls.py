@@ -21,8 +21,10 @@ from typing import Any
 
 import msgspec
 
-from tempotask import payload, pickled
-from tempotask.answers import (
+from tempotask import payload
+from tempotask.errors import InvalidPayload
+from tempotask.futures import pickled
+from tempotask.futures.answers import (
     LARGEST,
     PICKLED,
     PLAIN,
@@ -35,8 +37,7 @@ from tempotask.answers import (
     purpose_of_answer,
     purpose_of_call,
 )
-from tempotask.errors import InvalidPayload
-from tempotask.functions import found, in_a_row
+from tempotask.futures.functions import found, in_a_row
 from tempotask.job import Context, Job
 from tempotask.manager import QueueManager
 from tempotask.options import JobOptions

@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw
 
 from tempotask import arrays, payload
 from tempotask.errors import InvalidOptions, TempoTaskError
-from tempotask.inputs import Inputs
+from tempotask.mapping.inputs import Inputs
 from tempotask.names import check_id
 from tempotask.options import GivenOptions, JobOptions
 from tempotask.store.addition import Addition, NewJob
