@@ -27,6 +27,8 @@ from tempotask.cli.command import options
     click.option("--timeout", type=float, metavar="S", help="Seconds that a try may take."),
     click.option("--quiet", is_flag=True, help="Say nothing of how it goes."),
     click.option("--db", metavar="URL", help="The server. Else $TEMPOTASK_DB, else the embedded one of this folder."),
+    click.option("--namespace", default="", metavar="NS", help="What the name of its own namespace begins with."),
+    click.option("--json", "as_json", is_flag=True, help="What it says beside the rows is JSON too, an object a line."),
 )
 def map_(function: str | None, files: tuple[str, ...], shell: str | None, **given: Any) -> int:
     """Calls FUNCTION (module:function, or script.py:function) with each line of FILES, or of the standard input.

@@ -26,6 +26,11 @@ def print_json(value: Any) -> None:
     _write(line.decode())
 
 
+def tell(value: Any) -> None:
+    """One line of JSON beside what was asked for, on the standard error."""
+    click.echo(msgspec.json.encode(value), err=True)
+
+
 def _simple(value: Any) -> Any:
     """The same with keys of text only."""
     if isinstance(value, msgspec.Struct):

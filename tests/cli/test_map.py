@@ -135,6 +135,27 @@ def test_what_fails_is_told_with_its_reason_and_the_rest_is_done(maps: Maps) -> 
     assert 'tempotask map: input 1 "bad": LookupError: no such thing\n' in err
 
 
+def test_with_json_what_is_told_beside_the_rows_is_an_object_a_line(maps: Maps) -> None:
+    status, out, err = maps.run("functions:fail", "--json", inputs=lines("a", "bad", "b"))
+    assert (status, len(rows_of(out))) == (1, 2)
+    failed, *_, end = map(json.loads, err.splitlines())
+    assert (failed["index"], failed["input"], failed["error"]) == (1, "bad", "LookupError: no such thing")
+    assert (end["done"], end["failed"], end["before"], end["total"]) == (2, 1, 0, 3)
+    assert end["seconds"] > 0
+
+
+def test_its_namespace_begins_with_the_one_that_is_given(maps: Maps) -> None:
+    started = maps.start("functions:shout", "--namespace", "nightly")
+    started.give("a")
+    assert started.row()["result"] == "A"
+    with redis.Redis.from_url(maps.environment["TEMPOTASK_DB"]) as server:
+        assert list(server.scan_iter("{nightly-map-*}:*"))
+        assert started.end()[0] == 0
+        assert not list(server.scan_iter("{nightly-map-*}:*"))
+    status, _, err = maps.run("functions:shout", "--namespace", "night ly")
+    assert (status, err.count("\n")) == (2, 1)
+
+
 def test_a_line_that_does_not_fit_and_a_result_that_is_no_json_fail_alone(maps: Maps) -> None:
     status, out, err = maps.run("functions:double", inputs=lines("1", "x"))
     assert (status, len(rows_of(out))) == (1, 1)

@@ -112,7 +112,7 @@ COMMANDS = {
 }
 OF_A_MAP = (
     "--shell -o --output --failed --resume --ordered --bare --jsonl -0 --null -j --concurrency --in-flight"
-    " --attempts --timeout --quiet --db"
+    " --attempts --timeout --quiet --db --namespace --json"
 )
 OF_EVERY_COMMAND = "--db --namespace --json"
 OF_THE_SUPERVISOR = "--db --namespace --concurrency --drain --lease --grace --log-format --pin --nice"

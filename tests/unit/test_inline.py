@@ -494,9 +494,7 @@ def test_how_far_a_job_said_it_was_is_kept(tempotask: QueueManager[App]) -> None
 # -- acting
 
 
-def test_a_job_that_has_ended_can_be_run_again_and_not_cancelled(
-    tempotask: QueueManager[App], seen: list[Any]
-) -> None:
+def test_a_job_that_has_ended_can_be_run_again_and_not_cancelled(tempotask: QueueManager[App], seen: list[Any]) -> None:
     handle = register(tempotask, "note", note).enqueue(1)
     assert tempotask.cancel_job_by_id(handle.id) is False
     assert tempotask.pause_job_by_id(handle.id) is False

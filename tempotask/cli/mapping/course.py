@@ -255,7 +255,7 @@ class Course:
                 self._failed.write(failures)
             else:
                 for failure in failures:
-                    self._view.say(f"tempotask map: {_short(failure)}")
+                    self._view.failed(failure)
 
     def _pieces(self, one: Span, ending: Ending) -> list[tuple[int, Pieces]]:
         """What is to be written for a span; what it did not get to goes on the backlog."""
@@ -339,21 +339,3 @@ class Course:
             rows.failure_row(index, rows.input_of(line, jsonl=self._work.jsonl), failure)
             for index, line in enumerate(one.lines, one.first)
         ]
-
-
-class _Failed(msgspec.Struct):
-    """A row of the failed ones, as far as people want to see it."""
-
-    index: int
-    input: msgspec.Raw
-    error: str
-
-
-def _short(row: bytes) -> str:
-    """A failed input in one line."""
-    try:
-        told = msgspec.json.decode(row, type=_Failed)
-    except (msgspec.DecodeError, UnicodeError):
-        return row.decode(errors="replace").strip()
-    shown = bytes(told.input).decode(errors="replace")
-    return f"input {told.index} {shown if len(shown) <= 80 else shown[:60] + '…'}: {' '.join(told.error.split())}"

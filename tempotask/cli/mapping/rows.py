@@ -72,3 +72,21 @@ def failure_row(index: int, shown: bytes, failure: Failure, more: dict[str, Any]
     if failure.traceback:
         told["traceback"] = failure.traceback
     return b'{"index":%d,"input":%b,%b\n' % (index, shown, encode(told)[1:])
+
+
+class FailedRow(msgspec.Struct):
+    """A row of the failed ones, as far as people want to see it."""
+
+    index: int
+    input: msgspec.Raw
+    error: str
+
+
+def short(row: bytes) -> str:
+    """A failed input in one line."""
+    try:
+        told = msgspec.json.decode(row, type=FailedRow)
+    except (msgspec.DecodeError, UnicodeError):
+        return row.decode(errors="replace").strip()
+    shown = bytes(told.input).decode(errors="replace")
+    return f"input {told.index} {shown if len(shown) <= 80 else shown[:60] + '…'}: {' '.join(told.error.split())}"

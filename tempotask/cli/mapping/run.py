@@ -20,8 +20,9 @@ from tempotask.cli.command import say
 from tempotask.cli.mapping.lines import Lines
 from tempotask.cli.mapping.tally import Tally, clock, pace
 from tempotask.cli.mapping.target import Answered, Target, answered, why_not_written
-from tempotask.cli.mapping.wishes import KIND, Wishes
+from tempotask.cli.mapping.wishes import Wishes
 from tempotask.cli.mapping.work import GRACE, VARIABLE
+from tempotask.cli.output import tell
 from tempotask.errors import TempoTaskError
 from tempotask.launch import Launch
 from tempotask.pool import namespaces
@@ -99,7 +100,7 @@ class Command:
             TempoTaskError: the server or the pool can't be had, or the inputs are others than those of the output.
         """
         kept = self._wishes.output is not None and self._files.output.regular
-        name = self._wishes.namespace(kept=kept)
+        name = self._wishes.own_namespace(kept=kept)
         start = {"db": self._wishes.db, "namespace": name, "concurrency": self._wishes.concurrency, "quiet": True}
         environment = {VARIABLE: self._wishes.work.encode()}
         self._launch = Launch(APPLICATION, start, GRACE, output=2, **environment)
@@ -137,7 +138,7 @@ class Command:
                 return self._not_written(error)
             if not (held and kept):
                 namespaces.clear(store, name)
-            namespaces.clear_left_behind(store, KIND)
+            namespaces.clear_left_behind(store, self._wishes.kind)
         return self._end()
 
     def _with_pool(self, manager: QueueManager[Any], left: dict[int, tuple[int, str]]) -> bool:
@@ -149,7 +150,8 @@ class Command:
             with self._signals():
                 self._ready()
                 workers = Workers(lambda: self._launch.pid)
-                view = view_of(self._tally, wishes.shell or wishes.function, workers, quiet=wishes.quiet)
+                name = wishes.shell or wishes.function
+                view = view_of(self._tally, name, workers, quiet=wishes.quiet, as_json=wishes.as_json)
                 with contextlib.closing(self._course(manager, view, left)) as course:
                     held = self._go(course, view)
         finally:
@@ -220,6 +222,9 @@ class Command:
 
     def _end(self) -> int:
         tally, quiet = self._tally, self._wishes.quiet
+        if self._wishes.as_json:
+            tell(tally.state())
+            return INTERRUPTED if self._told else FAILED if tally.failed else 0
         failed = f", {tally.failed:,} failed" if tally.failed else ""
         if self._told:
             say(f"tempotask map: interrupted: {tally.done:,} done{failed}; {self._how_to_go_on()}")

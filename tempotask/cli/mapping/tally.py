@@ -48,6 +48,18 @@ class Tally:
             return None
         return max(0.0, self.total - self.before - self.done - self.failed) / self.pace
 
+    def state(self) -> dict[str, float | None]:
+        """All of it, for programs."""
+        return {
+            "done": self.done,
+            "failed": self.failed,
+            "before": self.before,
+            "total": self.total,
+            "seconds": self.seconds,
+            "per_second": self.pace,
+            "seconds_left": self.left,
+        }
+
     @property
     def part(self) -> float | None:
         """How much of all is done, from 0 to 1."""

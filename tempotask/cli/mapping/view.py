@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from tempotask.cli import output
+from tempotask.cli.mapping.rows import short
 from tempotask.cli.mapping.tally import Tally, clock, pace
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ class View:
         """A line that stays."""
         click.echo(output.visible(line), err=True)
 
+    def failed(self, row: bytes) -> None:
+        """Tells of a failed input."""
+        self.say(f"tempotask map: {short(row)}")
+
     def close(self) -> None:
         """Shows nothing any more."""
 
@@ -58,6 +64,26 @@ class Lines(View):
 
     def show(self) -> None:
         self.say(f"tempotask map: {told(self.tally)}")
+
+
+class Objects(View):
+    """Nothing but JSON, an object a line: how far it is from time to time, what failed, what must be said."""
+
+    every = LINE_EVERY
+
+    def __init__(self, tally: Tally, *, quiet: bool) -> None:
+        super().__init__(tally)
+        self._quiet = quiet
+
+    def show(self) -> None:
+        if not self._quiet:
+            output.tell(self.tally.state())
+
+    def say(self, line: str) -> None:
+        output.tell({"said": line})
+
+    def failed(self, row: bytes) -> None:
+        output.tell(msgspec.Raw(row.strip()))
 
 
 class Live(View):
@@ -139,8 +165,10 @@ def _seconds(process: psutil.Process) -> float:
     return float(total)
 
 
-def view_of(tally: Tally, name: str, workers: Workers, *, quiet: bool) -> View:
+def view_of(tally: Tally, name: str, workers: Workers, *, quiet: bool, as_json: bool) -> View:
     """The view that suits whoever looks."""
+    if as_json:
+        return Objects(tally, quiet=quiet)
     if quiet or sys.stderr is None:
         return View(tally)
     return Live(tally, name, workers) if sys.stderr.isatty() else Lines(tally)

@@ -10,10 +10,11 @@ import click
 
 from tempotask.cli.mapping.work import Work
 from tempotask.durations import duration
+from tempotask.names import check_name
 from tempotask.pool import namespaces
 
-KIND = "map"
-"""What the namespaces of maps begin with."""
+LONGEST = 100
+"""Characters of a namespace that is given: more follow it in the name of the map's own."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Wishes:
     timeout: float | None
     quiet: bool
     db: str | None
+    namespace: str
+    as_json: bool
 
     def check(self) -> None:
         """Raises `click.UsageError` for what makes no sense together, and `InvalidOptions` for what is no time."""
@@ -51,19 +54,28 @@ class Wishes:
             raise click.UsageError("rows and failed inputs would go to the same file; give another name to one of them")
         if self.timeout is not None:
             duration("--timeout", self.timeout, zero=False)
+        if self.namespace:
+            check_name("namespace", self.namespace)
+            if len(self.namespace) > LONGEST:
+                raise click.UsageError(f"--namespace takes at most {LONGEST} characters here, as more follow them")
 
     @property
     def work(self) -> Work:
         """What workers do with each input."""
         return Work(self.function, self.shell, self.jsonl, self.bare, self.attempts, self.timeout)
 
-    def namespace(self, *, kept: bool) -> str:
+    @property
+    def kind(self) -> str:
+        """What the namespaces of such maps begin with."""
+        return f"{self.namespace}-map" if self.namespace else "map"
+
+    def own_namespace(self, *, kept: bool) -> str:
         """The namespace: the map's own, so that it never meets the user's other jobs. Where the output is `kept`, it is
         named after that file, so that the same command finds what a killed one has left in the queue."""
         if not kept or self.output is None:
-            return namespaces.new(KIND)
+            return namespaces.new(self.kind)
         path = os.path.realpath(self.output)
-        return f"map-{hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
+        return f"{self.kind}-{hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
 
     @property
     def workers(self) -> int:
