@@ -20,25 +20,24 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tempotask.durations import patience
 from tempotask.errors import InvalidOptions, ServerUnavailable, TempoTaskError
 from tempotask.mapping.bell import Bell
-from tempotask.mapping.inputs import AwaitedInputs, Wake, inputs_of
+from tempotask.mapping.inputs import AwaitedInputs, inputs_of
 from tempotask.mapping.intake import Held, Intake
-from tempotask.options import GivenOptions, whole
+from tempotask.mapping.waits import Waits
+from tempotask.options import whole
 from tempotask.store.outcomes import BROKEN
 from tempotask.store.records import decode_outcome
 
 if TYPE_CHECKING:
     from tempotask.producer import Producer
-    from tempotask.store.outcomes import Ending, Outcomes
+    from tempotask.store.outcomes import Ending
     from tempotask.store.store import Store
 
 IN_FLIGHT = 8192
@@ -57,32 +56,13 @@ workers take a fair part of what waits, so that little would go in many small ba
 
 
 class Mapped(msgspec.Struct, frozen=True):
-    """An input, and what became of it."""
+    """What became of an input."""
 
-    index: int
-    """Its number, from 0."""
     id: str
     """Its job's."""
-    input: Any
     result: Any
     error: TempoTaskError | None
     """Why there is no result."""
-
-
-class _Waiting:
-    """The waiting for the jobs of a chunk. It is small: `Outcomes` may hold it for a minute."""
-
-    __slots__ = ("_touched", "_wake", "left", "wait")
-
-    def __init__(self, outcomes: Outcomes, ids: list[str], touched: deque[_Waiting], wake: Wake) -> None:
-        self.left = len(ids)
-        """How many have not ended."""
-        self._touched, self._wake = touched, wake
-        self.wait = outcomes.begin(ids, self._notify, True)
-
-    def _notify(self) -> None:
-        self._touched.append(self)
-        self._wake()
 
 
 _open: weakref.WeakSet[Flow] = weakref.WeakSet()
@@ -99,10 +79,6 @@ class Flow:
     event loop, everything else in a thread of its own, since reading may take time.
     `in_flight`: inputs in flight at most. If left out, `IN_FLIGHT` of them, fewer if they or their results are large.
     `ordered`: hands out in the order of the inputs.
-    `options`: of each job; without `id` and `repeat`.
-    `ids`: what the jobs' ids begin with; `-` and the index follow. Given ones are those of a flow that may be taken up
-    again: what a flow before added under such an id, and nobody has been handed, is not added again.
-    `numbered`: inputs are pairs of index and input; else indices count from 0.
 
     Raises:
         InvalidOptions, InvalidName: what makes no sense.
@@ -117,9 +93,6 @@ class Flow:
         *,
         in_flight: int | None = None,
         ordered: bool = False,
-        options: GivenOptions = None,
-        ids: str | None = None,
-        numbered: bool = False,
     ) -> None:
         self.in_flight = IN_FLIGHT if in_flight is None else whole(1)("in_flight", in_flight)
         self._bounded = in_flight is None
@@ -129,8 +102,9 @@ class Flow:
         self._ordered = ordered
         self._client, self._queue = producer._client, queue
         self._bell = Bell()
-        self._inputs = inputs_of(inputs, self._bell.ring, numbered=numbered)
-        self._intake = Intake(producer, queue, name, self._inputs, options, ids)
+        self._inputs = inputs_of(inputs, self._bell.ring)
+        self._intake = Intake(producer, queue, name, self._inputs)
+        self._waits = Waits(self._client, self._bell.ring)
         self._lock = threading.RLock()
         self._size = FIRST
         """Of the next chunk."""
@@ -146,10 +120,7 @@ class Flow:
         self._held: dict[str, Held] = {}
         """Inputs in flight that have not ended, by the ids of their jobs."""
         self._finished: dict[int, tuple[Held, Ending]] = {}
-        """Those that have, by order, as they came."""
-        self._waiting: set[_Waiting] = set()
-        self._unasked: deque[_Waiting] = deque()
-        self._touched: deque[_Waiting] = deque()
+        """Those that have, by index, as they came."""
         self._bytes = 0
         """Of inputs in flight, and of results that are here."""
         self._mean = 0.0
@@ -161,36 +132,28 @@ class Flow:
 
     # -- going through it
 
-    def some(self, timeout: float | None = None) -> list[Mapped]:
+    def some(self) -> list[Mapped]:
         """The next that have ended, one at least: at most a quarter of those in flight, so that workers have something
-        to do meanwhile. An empty list when there are no more (`over`), or after `timeout` seconds.
+        to do meanwhile. An empty list when there are no more.
 
         Raises:
             What reading an input raises; ServerUnavailable, ServerFull: the server does not take it. `close` follows.
         """
-        seconds = patience(timeout)
-        end = None if seconds is None else time.monotonic() + seconds
         while True:
             self._bell.clear()
             if (batch := self._step()) or self.over:
                 return batch
-            if end is not None and time.monotonic() >= end:
-                return []
-            self._bell.wait(self._patience(end))
+            self._bell.wait(self._patience())
 
-    async def asome(self, timeout: float | None = None) -> list[Mapped]:
+    async def asome(self) -> list[Mapped]:
         """`some`, to be awaited."""
-        seconds = patience(timeout)
-        end = None if seconds is None else time.monotonic() + seconds
         if isinstance(self._inputs, AwaitedInputs):
             self._inputs.attach()
         while True:
             self._bell.clear()
             if (batch := await self._client.apart(self._step)) or self.over:
                 return batch
-            if end is not None and time.monotonic() >= end:
-                return []
-            await self._bell.awaited(self._patience(end))
+            await self._bell.awaited(self._patience())
 
     def each(self) -> Generator[Mapped, None, None]:
         """All of them, as they end; closes the flow at the end, however it comes."""
@@ -259,14 +222,13 @@ class Flow:
             self._closed = True
             _open.discard(self)
             self._inputs.close()
-            for waiting in self._waiting:
-                self._client.outcomes.end(waiting.wait)
+            self._waits.close()
             with contextlib.suppress(TempoTaskError):
                 if self._begun and not self._away:
                     self._let_go()
             self._intake.close()
-            for held in (self._waiting, self._held, self._finished):
-                held.clear()
+            self._held.clear()
+            self._finished.clear()
 
     def _let_go(self) -> None:
         _forget(self._client.store, self._taken + self._handing, self._forgetting)
@@ -286,12 +248,12 @@ class Flow:
             try:
                 self._make_room()
                 self._fill()
-                while not (batch := self._collect()) and (waiting := self._next_unasked()) is not None:
+                while not (batch := self._collect()) and (wait := self._waits.oldest()) is not None:
                     self._intake.answered()
-                    self._client.outcomes.ask(waiting.wait)
-                if batch and (waiting := self._next_unasked()) is not None:
+                    self._client.outcomes.ask(wait)
+                if batch and (wait := self._waits.oldest()) is not None:
                     # While whoever maps is at work on this batch, the next comes.
-                    self._client.outcomes.ask_soon(waiting.wait)
+                    self._client.outcomes.ask_soon(wait)
             except ServerUnavailable:
                 self._away = True
                 raise
@@ -334,55 +296,36 @@ class Flow:
 
     def _add(self, most: int) -> bool:
         """Reads and enqueues a chunk, of so many at most; whether there was something."""
-        chunk, outcomes = self._intake.take(most), self._client.outcomes
-        for one, ending in chunk.ended:
-            self._bytes += one.size
-            self._end(one, ending)
+        chunk = self._intake.take(most)
+        for one, why in chunk.refused:
+            self._end(one, why)
         if chunk.held:
             self._held |= chunk.held
             self._bytes += sum([one.size for one in chunk.held.values()])
-            waiting = _Waiting(outcomes, list(chunk.held), self._touched, self._bell.ring)
-            self._waiting.add(waiting)
+            waiting = self._waits.begin(list(chunk.held))
             self._intake.send(chunk)
             self._sent_at = time.monotonic()
-            self._unasked.append(waiting)
-            # Whoever maps may come back after hours only.
-            outcomes.ask_later(waiting.wait)
-        return bool(chunk.held or chunk.ended)
-
-    def _next_unasked(self) -> _Waiting | None:
-        """The oldest chunk for which nobody has asked; of it most has ended."""
-        while self._unasked:
-            waiting = self._unasked.popleft()
-            if waiting.left:
-                return waiting
-        return None
+            self._waits.added(waiting)
+        return bool(chunk.held or chunk.refused)
 
     def _collect(self) -> list[Mapped]:
         """What has ended, and can be handed out."""
         finished = self._finished
-        while self._touched:
-            waiting = self._touched.popleft()
-            arrived = waiting.wait.take()
-            for id, ending in arrived.items():
-                self._end(self._held.pop(id), ending)
-            waiting.left -= len(arrived)
-            if waiting.left == 0 and waiting in self._waiting:
-                self._waiting.discard(waiting)
-                self._client.outcomes.end(waiting.wait)
+        for id, ending in self._waits.arrived():
+            self._end(self._held.pop(id), ending)
         batch: list[Mapped] = []
         most = max(1, min(self.in_flight // 4, THOUSAND))
         while finished and len(batch) < most:
-            order = self.handed if self._ordered else next(iter(finished))
-            if order not in finished:
+            index = self.handed if self._ordered else next(iter(finished))
+            if index not in finished:
                 break
-            batch.append(self._mapped(*finished.pop(order)))
+            batch.append(self._mapped(*finished.pop(index)))
             self.handed += 1
         self._handing = [one.id for one in batch]
         return batch
 
     def _end(self, one: Held, ending: Ending) -> None:
-        self._finished[one.order] = one, ending
+        self._finished[one.index] = one, ending
         if isinstance(ending, bytes):
             self._bytes += len(ending)
             size = one.size + len(ending)
@@ -391,20 +334,17 @@ class Flow:
     def _mapped(self, one: Held, ending: Ending) -> Mapped:
         self._bytes -= one.size
         if not isinstance(ending, bytes):
-            return Mapped(one.index, one.id, one.input, None, ending)
+            return Mapped(one.id, None, ending)
         self._bytes -= len(ending)
         try:
-            return Mapped(one.index, one.id, one.input, self._client.value(one.id, decode_outcome(ending)), None)
+            return Mapped(one.id, self._client.value(one.id, decode_outcome(ending)), None)
         except TempoTaskError as error:
-            return Mapped(one.index, one.id, one.input, None, error)
+            return Mapped(one.id, None, error)
 
-    def _patience(self, end: float | None) -> float | None:
+    def _patience(self) -> float | None:
         """How long to wait at most, in seconds, when nothing happens."""
-        now, ends = time.monotonic(), [] if end is None else [end]
-        if not self._inputs.ended and self._room() > 0:
-            ends.append(self._sent_at + self._pause)
-        ends = [one for one in ends if one > now]
-        return min(ends) - now if ends else None
+        pause = self._sent_at + self._pause - time.monotonic()
+        return pause if pause > 0 and not self._inputs.ended and self._room() > 0 else None
 
 
 def _forget(store: Store, ids: list[str], before: Future[None] | None) -> None:

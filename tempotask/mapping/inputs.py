@@ -176,34 +176,14 @@ class AwaitedInputs(ReadInputs):
             self._wake()
 
 
-def inputs_of(given: object, wake: Wake, *, numbered: bool = False) -> Inputs:
-    """The inputs with their numbers, from 0; `numbered`: those of `given` are pairs of number and input already.
+def inputs_of(given: object, wake: Wake) -> Inputs:
+    """The inputs, read as it suits them.
 
     Raises:
         InvalidOptions: nothing that can be gone through.
     """
     if isinstance(given, AsyncIterable):
-        return AwaitedInputs(given if numbered else _aenumerate(given), wake)
+        return AwaitedInputs(given, wake)
     if not isinstance(given, Iterable):
         raise InvalidOptions(f"map takes an iterable of inputs, and {short(given)} is none; give a list or a generator")
-    # Calling `enumerate` asks for the iterator, which a thread of its own is to do.
-    if isinstance(given, Collection):
-        return Inputs(given if numbered else enumerate(given))
-    return ReadInputs(_Enumerated(given) if not numbered else given, wake)
-
-
-class _Enumerated:
-    """`enumerate`, begun when it is gone through."""
-
-    def __init__(self, inputs: Iterable[Any]) -> None:
-        self._inputs = inputs
-
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        return iter(enumerate(self._inputs))
-
-
-async def _aenumerate(inputs: AsyncIterable[Any]) -> Any:
-    number = 0
-    async for one in inputs:
-        yield number, one
-        number += 1
+    return Inputs(given) if isinstance(given, Collection) else ReadInputs(given, wake)

@@ -184,7 +184,7 @@ def forget(book: Book) -> None:
     for _ in range(5):
         inputs = [book.chore() for _ in range(20)]
         for one in Flow(book.world.manager._producer, "a", "short", inputs, in_flight=4).each():
-            book.right(one.error, None, f"input {one.index}")
+            book.right(one.error, None, f"job {one.id}")
             book.ends[one.id] = 1
     for handle in kept:
         book.right(handle.result(timeout=60).split("/")[0], handle.id, f"result of {handle.id}")
