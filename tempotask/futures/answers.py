@@ -167,13 +167,13 @@ class Reader:
         if raised.pickled is not None and self._signer is not None:
             error = self._loaded(id, raised.pickled)
             if isinstance(error, BaseException):
-                error.__cause__ = _remote(failure.traceback)
+                _because(error, _remote(failure.traceback))
                 return error
         text = JobFailed(id, failure.type, failure.message, failure.traceback)
         again = _like(raised)
         if again is None:
             return text
-        again.__cause__ = text
+        _because(again, text)
         return again
 
 
@@ -184,6 +184,11 @@ def _remote(traceback: str) -> BaseException:
     remote: Any = process._RemoteTraceback
     shown: BaseException = remote(f'\n"""\n{traceback}"""')
     return shown
+
+
+def _because(error: BaseException, cause: BaseException) -> None:
+    # Past what the type does when it is written to: a frozen dataclass refuses.
+    BaseException.__setattr__(error, "__cause__", cause)
 
 
 def _like(raised: Raised) -> BaseException | None:
@@ -197,8 +202,8 @@ def _like(raised: Raised) -> BaseException | None:
         return None
     try:
         error: BaseException = kind(*msgspec.msgpack.decode(raised.arguments))
-    except Exception:
-        # Made of other arguments than those that it keeps.
+    except BaseException:
+        # Made of other arguments than those that it keeps, or it ends programs: not a thread of ours.
         return None
     return error
 

@@ -147,9 +147,10 @@ def _raised(error: BaseException) -> Raised:
     kind = type(error)
     if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
         # Without our own frame, which called.
-        error.__traceback__ = error.__traceback__.tb_next
+        error.with_traceback(error.__traceback__.tb_next)
     arguments = None
-    with contextlib.suppress(*payload.UNENCODABLE):
+    # They may be anything: a large array, or a property that raises.
+    with contextlib.suppress(Exception):
         encoded = payload.to_bytes(error.args)
         arguments = encoded if len(encoded) <= PLAIN_ARGUMENTS else None
     return Raised(kind.__module__, kind.__qualname__, describe(error), arguments)

@@ -21,7 +21,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from functools import partial
 
@@ -61,7 +61,9 @@ class Feeder:
         self._reader = reader
         self._task = task
         self._pid = os.getpid()
-        self._news = threading.Condition(threading.Lock())
+        # One that a thread may take twice: a signal's handler may submit, and the collector let go of an executor,
+        # anywhere in a thread that holds it.
+        self._news = threading.Condition(threading.RLock())
         self._gathered: deque[Pending] = deque()
         self._sent: dict[str, Pending] = {}
         self._unsettled = 0
@@ -74,6 +76,8 @@ class Feeder:
         self._under_way: _Sending | None = None
         self._stream = client.stream()
         self._thread: threading.Thread | None = None
+        self._telling: set[int] = set()
+        """Threads that tell futures what came of them, and what else the end needs."""
         self._watcher = threading.Thread(target=self._watch, name="tempotask watch", daemon=True)
 
     @property
@@ -106,8 +110,10 @@ class Feeder:
             self._gathered.extend(calls)
             if self._thread is None:
                 thread = threading.Thread(target=self._run, args=(beginning,), name="tempotask feeder", daemon=True)
-                thread.start()
-                self._thread = thread
+                # A signal's handler may have been here meanwhile.
+                if self._thread is None:
+                    self._thread = thread
+                    thread.start()
             elif self._asleep:
                 self._news.notify_all()
 
@@ -148,28 +154,42 @@ class Feeder:
             call.drop(None)
 
     def join(self) -> None:
-        """Waits until all has ended."""
+        """Waits until all has ended, but not in what futures call back."""
         thread = self._thread
-        if thread is not None and self.of_this_process and thread is not threading.current_thread():
+        # Who is called back by a thread that the end needs can't wait for the end.
+        if thread is not None and self.of_this_process and threading.get_ident() not in self._telling:
             thread.join()
 
     # -- the thread
 
     def _run(self, beginning: Beginning) -> None:
+        with self._needed():
+            try:
+                self._pool.begin(beginning)
+                self._watcher.start()
+                while self._feed():
+                    pass
+                if self._withdrawing and self._unsettled:
+                    with contextlib.suppress(TempoTaskError):
+                        self._client.acting.cancel_all(Filter(QUEUE, "waiting"))
+                with self._news:
+                    self._news.wait_for(lambda: not self._unsettled or self._broken is not None)
+            except BaseException as error:
+                self._break(error)
+            finally:
+                self._end()
+
+    @contextlib.contextmanager
+    def _needed(self) -> Iterator[None]:
+        """While it lasts, the end of all needs this thread."""
+        me = threading.get_ident()
+        before = me in self._telling
+        self._telling.add(me)
         try:
-            self._pool.begin(beginning)
-            self._watcher.start()
-            while self._feed():
-                pass
-            if self._withdrawing and self._unsettled:
-                with contextlib.suppress(TempoTaskError):
-                    self._client.acting.cancel_all(Filter(QUEUE, "waiting"))
-            with self._news:
-                self._news.wait_for(lambda: not self._unsettled or self._broken is not None)
-        except BaseException as error:
-            self._break(error)
+            yield
         finally:
-            self._end()
+            if not before:
+                self._telling.discard(me)
 
     def _feed(self) -> bool:
         """Sends what is to be sent now, or reads the answer to what was. Holds nothing when it returns: what has ended
@@ -246,10 +266,12 @@ class Feeder:
 
     def _arrived(self, sending: _Sending) -> None:
         endings = sending.wait.take()
-        for id, ending in endings.items():
-            self._settle(id, ending)
-        if endings:
-            self._count(len(endings))
+        if not endings:
+            return
+        with self._needed():
+            for id, ending in endings.items():
+                self._settle(id, ending)
+        self._count(len(endings))
 
     def _settle(self, id: str, ending: Ending) -> None:
         pending = self._sent.pop(id, None)
@@ -280,8 +302,9 @@ class Feeder:
             why: BaseException = TempoTaskError(f"the supervisor of the pool {self._pool.wait()}")
         except BaseException as error:
             why = error
-        if not self._ending():
-            self._break(why)
+        with self._needed():
+            if not self._ending():
+                self._break(why)
 
     def _ending(self) -> bool:
         return self._closing and not self._unsettled and not self._gathered

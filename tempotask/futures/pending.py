@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, InvalidStateError
-from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, PENDING, RUNNING
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, LOGGER, PENDING, RUNNING
 from typing import Any, Protocol
 
 from tempotask.errors import JobCancelled
@@ -51,7 +51,7 @@ class CallFuture(Future[Any]):
                 self._state = CANCELLED
                 self._condition.notify_all()
         if not id:
-            self._call_back()
+            self._invoke_callbacks()
         elif self._withdraw(id):
             self._withdrawn()
         else:
@@ -98,10 +98,17 @@ class CallFuture(Future[Any]):
             for waiter in self._waiters:
                 waiter.add_cancelled(self)
             self._condition.notify_all()
-        self._call_back()
+        self._invoke_callbacks()
 
-    def _call_back(self) -> None:
-        self._invoke_callbacks()  # type: ignore[attr-defined]
+    def _invoke_callbacks(self) -> None:
+        # As a `Future` does, but whatever they raise: what is raised in a thread of ours would end others' calls.
+        for callback in self._done_callbacks:  # type: ignore[attr-defined]
+            try:
+                callback(self)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                    raise
+                LOGGER.exception("exception calling callback for %r", self)
 
 
 class Row:
@@ -109,7 +116,8 @@ class Row:
 
     def __init__(self, withdraw: Withdraw) -> None:
         self.withdraw = withdraw
-        self.news = threading.Condition(threading.Lock())
+        # One that a thread may take twice: the collector may let go of the map itself wherever memory is asked for.
+        self.news = threading.Condition(threading.RLock())
         self.awaited: Slot | None = None
 
 

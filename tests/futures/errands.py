@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -20,6 +21,30 @@ class Odd(Exception):
 
 class Plain(Exception):
     """An error of a module's own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """An error that nobody may write to."""
+
+    code: int
+
+
+class Ending(Exception):
+    """An error that ends a program which makes it again."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid)
+        if pid != os.getpid():
+            raise SystemExit(3)
+
+
+class Hidden(Exception):
+    """An error that does not say what it was made of."""
+
+    @property
+    def args(self) -> Any:  # type: ignore[override]
+        raise OSError("nobody knows")
 
 
 class Box:
@@ -68,6 +93,18 @@ def fail(kind: str = "plain") -> None:
     if kind == "builtin":
         raise KeyError("no such", 7)
     raise Plain("so", 1)
+
+
+def fail_oddly(kind: str) -> None:
+    if kind == "frozen":
+        raise Frozen(3)
+    if kind == "hidden":
+        raise Hidden("it")
+    if kind == "large":
+        import numpy
+
+        raise ValueError(numpy.ones(100_000))
+    raise Ending(os.getpid())
 
 
 def fail_at(number: int, bad: int) -> int:

@@ -98,11 +98,56 @@ def test_an_executor_that_is_let_go_of_does_what_it_was_given_and_ends(server_ur
     assert feeder._client.namespace not in namespaces(server_url)
 
 
+def test_a_shutdown_when_the_supervisor_has_died_waits_for_nobody_in_a_callback(
+    alone: TempoExecutor, gate: Gate
+) -> None:
+    future, over = alone.submit(errands.hold, *gate.arguments("a")), threading.Event()
+    future.add_done_callback(lambda _: (alone.shutdown(), over.set()))
+    gate.wait_for("a")
+    launched = alone._feeder._pool._launch
+    assert launched is not None
+    launched.signal(signal.SIGKILL)
+    assert over.wait(LONG)
+    assert isinstance(future.exception(0), BrokenExecutor)
+    alone.shutdown()
+    assert alone._feeder.ended
+
+
 def test_many_executors_live_side_by_side(server_url: str) -> None:
     with contextlib.ExitStack() as stack:
         executors = [stack.enter_context(TempoExecutor(1, db=server_url)) for _ in range(3)]
         futures = [executor.submit(errands.add, number, 1) for number, executor in enumerate(executors)]
         assert [future.result(LONG) for future in futures] == [1, 2, 3]
+
+
+def test_a_shutdown_in_a_callback_does_not_wait_for_itself(alone: TempoExecutor, gate: Gate) -> None:
+    future, over = alone.submit(errands.hold, *gate.arguments("a")), threading.Event()
+    future.add_done_callback(lambda _: (alone.shutdown(), over.set()))
+    gate.wait_for("a")
+    gate.open()
+    assert over.wait(LONG)
+    alone.shutdown()
+    assert alone._feeder.ended
+
+
+def test_a_handler_of_a_signal_may_submit_while_its_thread_submits(run: Run) -> None:
+    done = run("""
+import signal
+from tempotask.futures import TempoExecutor
+
+if __name__ == "__main__":
+    with TempoExecutor(1) as executor:
+        assert executor.submit(abs, -1).result() == 1
+        more = []
+        signal.signal(signal.SIGALRM, lambda *_: more.append(executor.submit(abs, -2)))
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0005)
+        futures = []
+        while len(more) < 1000 or len(futures) < 1000:
+            futures.append(executor.submit(abs, -1))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print({future.result() for future in futures}, {future.result() for future in more})
+""")
+    assert done.stdout == "{1} {2}\n", done.stderr
 
 
 # -- deaths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, as_completed, wait
@@ -226,3 +227,31 @@ def test_bars_of_tqdm_show_the_progress_of_a_map(server_url: str) -> None:
         partial(TempoExecutor, db=server_url), errands.same, range(20), max_workers=1, disable=True, chunksize=3
     )
     assert found == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("hidden", "futures.errands.Hidden: it"), ("large", "ValueError: "), ("ending", "futures.errands.Ending: ")],
+)
+def test_the_oddest_errors_come_as_text(executor: TempoExecutor, kind: str, text: str) -> None:
+    with pytest.raises(JobFailed, match=text) as caught:
+        executor.submit(errands.fail_oddly, kind).result(LONG)
+    assert "in fail_oddly" in caught.value.traceback
+    assert executor.submit(abs, -1).result(LONG) == 1
+
+
+def test_an_error_that_nobody_may_write_to_comes_as_itself(executor: TempoExecutor, pickling: TempoExecutor) -> None:
+    for each in (executor, pickling):
+        with pytest.raises(errands.Frozen) as caught:
+            each.submit(errands.fail_oddly, "frozen").result(LONG)
+        assert caught.value.__cause__ is not None
+
+
+def test_what_a_callback_raises_ends_no_thread_of_ours(executor: TempoExecutor, gate: Gate) -> None:
+    future, called = executor.submit(errands.hold, *gate.arguments("a")), threading.Event()
+    future.add_done_callback(lambda _: sys.exit(3))
+    future.add_done_callback(lambda _: called.set())
+    gate.open()
+    assert future.result(LONG) == "a"
+    assert called.wait(LONG)
+    assert executor.submit(abs, -1).result(LONG) == 1
