@@ -127,10 +127,7 @@ class Outcomes:
                     alone.append(id)
             # The next check may be a minute away, and would hold them until then.
             wait.ids = ()
-        if alone and not self._closed:
-            # When the interpreter ends no thread takes it any more; the server forgets who waits when the job ends.
-            with contextlib.suppress(RuntimeError):
-                self._submit(self._unwait, alone)
+        self._unwait_soon(alone)
 
     def ask(self, wait: Wait) -> None:
         """Asks the server for all that this wait misses, in the calling thread.
@@ -187,6 +184,12 @@ class Outcomes:
                     self._store.notify([f"waits:{self._client}"], "")
             listener.join(timeout=2 * FIRST_PAUSE)
 
+    def _unwait_soon(self, ids: list[str]) -> None:
+        if ids and not self._closed:
+            # When the interpreter ends no thread takes it any more; the server forgets who waits when the job ends.
+            with contextlib.suppress(RuntimeError):
+                self._submit(self._unwait, ids)
+
     def _unwait(self, ids: list[str]) -> None:
         with self._lock:
             ids = [id for id in ids if id not in self._waiting]
@@ -208,6 +211,9 @@ class Outcomes:
         while chunk := list(itertools.islice(ids, CHUNK)):
             endings = self._store.ask(self._client, chunk)
             self._deliver((id, ending) for id, ending in zip(chunk, endings, strict=True) if ending is not None)
+            unknown = (id for id, ending in zip(chunk, endings, strict=True) if ending is None)
+            # Told while we asked, and maybe let go of before: of its end the server would never tell again.
+            self._unwait_soon([id for id in unknown if id not in self._waiting])
 
     def _ask_all(self) -> None:
         with self._lock:

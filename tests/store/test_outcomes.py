@@ -601,3 +601,16 @@ def test_a_producer_that_has_the_task_gets_results_of_its_type(
         misfits.result(timeout=LONG)
     with QueueManager.init(server_url, namespace=namespace) as other:
         assert other.handle(fits.id).result(timeout=LONG) == {"width": 5}
+
+
+def test_who_asks_late_for_what_was_told_and_let_go_of_does_not_wait_for_ever(
+    manager: QueueManager[Any], hand: Hand
+) -> None:
+    """As a listener does that asks for everything again after an outage, while others are told and let go."""
+    handle = manager.enqueue(name="job", queue="q")
+    hand.finish(1, done)
+    assert handle.result(timeout=LONG) == f"result of {handle.id}"
+    store = manager._client.store
+    assert store.once("forget", handle.id) is not None
+    manager._client.outcomes._ask([handle.id])
+    until(lambda: not store.read("HLEN", "waiters"))
