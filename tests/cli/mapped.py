@@ -105,6 +105,25 @@ def note(line: str) -> str:
     os.close(file)
     return line
 
+def shape(value) -> str:
+    return type(value).__name__
+
+def large(line: str) -> str:
+    """A result of so many bytes."""
+    return "x" * int(line)
+
+def patient(line: str) -> str:
+    """The first one waits until no others are begun any more; all are of 100 kB."""
+    note(line)
+    if line == "first":
+        seen, since = 0, time.monotonic()
+        while time.monotonic() - since < 2:
+            time.sleep(0.05)
+            if (now := len(Path("notes").read_text().splitlines())) > seen:
+                seen, since = now, time.monotonic()
+        Path("seen").write_text(str(seen))
+    return "x" * 100_000
+
 def two(first, second):
     return first
 

@@ -339,7 +339,41 @@ def test_a_server_out_of_reach_ends_it_with_one_line(maps: Maps) -> None:
 def test_an_input_that_is_too_large_fails_alone(maps: Maps) -> None:
     status, out, err = maps.run("functions:raw", inputs=b"a\n" + b"x" * (9 * 2**20) + b"\nb\n")
     assert (status, [row["index"] for row in rows_of(out)]) == (1, [0, 2])
-    assert "at most 8,387,584 are taken" in err
+    assert "at most 8,388,608 are taken" in err
+
+
+def test_large_results_of_quick_inputs_come_all(maps: Maps) -> None:
+    sizes = [3] * 300 + [300_000] * 120
+    status, _, err = maps.run("functions:large", "-o", "out", inputs=lines(*sizes))
+    assert status == 0, err
+    assert [len(row["result"]) for row in sorted(maps.rows("out"), key=lambda row: row["index"])] == sizes
+
+
+def test_a_result_that_is_too_large_fails_alone(maps: Maps) -> None:
+    sizes = [*range(300), 9 * 2**20, *range(300)]
+    status, out, err = maps.run("functions:large", inputs=lines(*sizes))
+    assert (status, [row["index"] for row in rows_of(out)]) == (1, [*range(300), *range(301, 601)])
+    assert "at most 8,388,608 are taken; write it to a file" in err
+
+
+def test_rows_that_are_held_back_for_the_order_hold_back_inputs_too(maps: Maps) -> None:
+    status, _, err = maps.run("functions:patient", "--ordered", "-o", "out", inputs=lines("first", *range(3000)))
+    assert status == 0, err
+    assert [row["index"] for row in maps.rows("out")] == [*range(3001)]
+    assert int((maps.folder / "seen").read_text()) < 1500
+
+
+def test_json_of_several_lines_stands_in_one_row(maps: Maps) -> None:
+    command, inputs = ("functions:shape", "--jsonl", "-0", "-o", "out"), '{"a":\n [1,\n2]}\0\n3\0'
+    status, _, err = maps.run(*command, inputs=inputs)
+    assert (status, err.count("\n")) == (0, 1)
+    rows = sorted((maps.folder / "out").read_text().splitlines())
+    assert rows == ['{"index":0,"input":{"a":[1,2]},"result":"dict"}', '{"index":1,"input":3,"result":"int"}']
+    (maps.folder / "out").write_text(rows[0] + "\n")
+    status, _, err = maps.run(
+        "functions:shape", "--jsonl", "-0", "-o", "out", "--resume", inputs='{"a":\n [1,\n2]}\0\n3'
+    )
+    assert (status, sorted((maps.folder / "out").read_text().splitlines())) == (0, rows), err
 
 
 def test_lines_that_turn_out_to_take_long_do_not_wait_behind_each_other(maps: Maps) -> None:

@@ -66,6 +66,18 @@ def test_what_was_finished_and_not_written_is_taken_from_the_server(maps: Maps) 
     assert sorted(maps.notes()) == ["+a", "+b", "+c", "+gate"]
 
 
+def test_what_came_of_a_bare_map_is_no_row_of_one_that_is_not(maps: Maps) -> None:
+    started = maps.start("functions:wait", "-o", "out", "--bare")
+    started.give("gate")
+    maps.noted(lambda notes: "+gate" in notes, "it was not begun")
+    os.kill(started.process.pid, signal.SIGSTOP)
+    (maps.folder / "gate").touch()
+    wait_until(lambda: answers(maps) == 1, "it did not end")
+    started.kill()
+    status, _, err = maps.run("functions:wait", "-o", "out", "--resume", inputs=lines("gate"))
+    assert (status, written(maps)) == (0, ["gate"]), err
+
+
 def answers(maps: Maps) -> int:
     """How many answers the server holds for the map to `out`."""
     import hashlib

@@ -12,17 +12,19 @@ import msgspec
 
 from tempotask.cli.mapping import rows
 from tempotask.cli.mapping.function import Function
-from tempotask.cli.mapping.settings import CRASHES, options
+from tempotask.cli.mapping.settings import CRASHES, LARGEST, options
 from tempotask.cli.mapping.shell import Command, ExitStatus
-from tempotask.cli.mapping.span import CUT, Answer
+from tempotask.cli.mapping.span import CUT, HEAVIEST, Answer
 from tempotask.cli.mapping.work import QUEUE, VARIABLE, Work
-from tempotask.errors import JobTimeout
+from tempotask.errors import InvalidPayload, JobTimeout
 from tempotask.job import Context, Job
 from tempotask.manager import QueueManager
 from tempotask.pool.failure import describe
 from tempotask.store.records import Failure
 
 OURS = "tempotask.cli.mapping."
+SHORT = 1000
+"""Characters of a reason of which all would be too much."""
 Inputs = tuple[int, list[bytes]]
 """The first index, and the inputs from there on."""
 
@@ -39,27 +41,30 @@ class Answering:
         self.is_async = self._kind.is_async
 
     async def answer(self, job: Job[Inputs]) -> Answer:
-        """Goes from input to input, until the end or until it has taken long."""
+        """Goes from input to input, until the end, until it has taken long, or until the answer is large."""
         kind, clock, (first, lines) = self._kind, time.monotonic, job.data
         answer, began, me = Answer(0.0, [], {}), clock(), os.getpid()
-        until = began + CUT
+        until, size = began + CUT, 0
         for index, line in enumerate(lines, first):
             try:
                 value: Any = kind.begin(index, line)
                 if self.is_async:
                     value = await value
-                row = kind.row(index, line, value)
+                row = _small(kind.row(index, line, value))
             except (JobTimeout, asyncio.CancelledError):
                 raise
             except BaseException as error:
                 # Another try, or a child that the function forked and that came out of it: for others to handle.
                 if job.attempt < self._work.attempts or os.getpid() != me:
                     raise
-                row, answer.failures[index - first] = b"", self._failure(index, line, error)
+                row, failure = b"", self._failure(index, line, error)
+                answer.failures[index - first] = failure
+                size += len(failure)
             if os.getpid() != me:
                 os._exit(0)
             answer.rows.append(row)
-            if clock() > until:
+            size += len(row)
+            if clock() > until or size > HEAVIEST:
                 break
         answer.seconds = clock() - began
         return answer
@@ -75,7 +80,18 @@ class Answering:
                 frames = frames.tb_next
             failure = describe(error.with_traceback(frames))
         shown = rows.input_of(line, jsonl=self._work.jsonl)
-        return rows.failure_row(index, shown, failure, more)
+        row = rows.failure_row(index, shown, failure, more)
+        if len(row) > LARGEST:
+            return rows.failure_row(index, shown, Failure(failure.type, failure.message[:SHORT]))
+        return row
+
+
+def _small(row: bytes) -> bytes:
+    if len(row) > LARGEST:
+        raise InvalidPayload(
+            f"its row is {len(row):,} bytes, and at most {LARGEST:,} are taken; write it to a file, and return its name"
+        )
+    return row
 
 
 def application(work: Work) -> QueueManager[None]:

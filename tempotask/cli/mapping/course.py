@@ -19,6 +19,7 @@ import msgspec
 from tempotask.cli.mapping import rows
 from tempotask.cli.mapping.flight import Flight
 from tempotask.cli.mapping.lines import Lines
+from tempotask.cli.mapping.settings import LARGEST
 from tempotask.cli.mapping.span import HEAVIEST, LONGEST, SPAN, Answer, Span, span
 from tempotask.cli.mapping.target import Answered, Target
 from tempotask.cli.mapping.view import View
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 TICK = 0.1
 """Seconds after which it is looked whether somebody wants it to stop."""
-LARGEST = 8 * 1024 * 1024 - 1024
-"""Bytes of an input at most."""
+HELD = 32 * 2**20
+"""Bytes of rows that are held back for the order, after which no more inputs are taken."""
 LOSSES = 3
 """As often may the server lose what came of a span."""
 
@@ -48,6 +49,11 @@ class Pieces(NamedTuple):
     number: int
     rows: list[bytes]
     failures: list[bytes]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.rows)) + sum(map(len, self.failures))
 
 
 class Course:
@@ -82,8 +88,11 @@ class Course:
         self._written = 0
         """All inputs before this one are written, if they are to be in order."""
         self._held: dict[int, Pieces] = {}
+        self._held_bytes = 0
         self._mean: float | None = None
         """Seconds of an input."""
+        self._weight = 1.0
+        """Bytes of its row."""
         self._answered = answered
         self._left = left_behind or {}
 
@@ -158,7 +167,8 @@ class Course:
         while lines.ready():
             at = lines.taken
             if self._ordered:
-                room = min(room, self._written + self._in_flight - at)
+                # What the order waits for is on its way, for else nothing would be held back.
+                room = 0 if self._held_bytes > HELD else min(room, self._written + self._in_flight - at)
             if room <= 0:
                 return None
             if (left := self._left.get(at)) is not None:
@@ -180,7 +190,7 @@ class Course:
         """How many inputs the next span is to have."""
         if self._mean is None or self._work.one_by_one:
             return 1
-        most = min(LONGEST, room, self._share, max(1, int(SPAN / max(self._mean, 1e-9))))
+        most = max(1, int(min(LONGEST, room, self._share, SPAN / max(self._mean, 1e-9), HEAVIEST / self._weight)))
         if self._answered is None:
             return most
         size = 1
@@ -229,19 +239,24 @@ class Course:
             self._put([piece for _, piece in pieces])
             return
         for first, piece in pieces:
-            self._held[first] = piece
+            self._hold(first, piece)
         self._put(self._in_order())
+
+    def _hold(self, first: int, piece: Pieces) -> None:
+        self._held[first] = piece
+        self._held_bytes += piece.size
 
     def _in_order(self) -> list[Pieces]:
         found = []
         while (piece := self._held.pop(self._written, None)) is not None:
             self._written += piece.number
+            self._held_bytes -= piece.size
             found.append(piece)
         return found
 
     def _emit(self, first: int, piece: Pieces) -> None:
         if self._ordered:
-            self._held[first] = piece
+            self._hold(first, piece)
             self._put(self._in_order())
         else:
             self._put([piece])
@@ -279,6 +294,7 @@ class Course:
             raise InvalidOptions("a worker answered a span with nothing")
         pace = answer.seconds / ran
         self._mean = pace if self._mean is None else self._mean + (pace - self._mean) * 0.2
+        self._weight += (sum(map(len, answer.rows)) / ran - self._weight) * 0.2
         if one.left_behind:
             return self._answer_again(one, answer)
         if ran < len(one.lines):

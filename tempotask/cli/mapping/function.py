@@ -51,7 +51,7 @@ class Function:
         """The row of a result. Raises `InvalidPayload` for one that can't be JSON."""
         if self._bare:
             return rows.encode(value) + b"\n"
-        return rows.row(index, Raw(line.strip()) if self._jsonl else rows.text_of(line), value)
+        return rows.row(index, Raw(rows.on_one_line(line)) if self._jsonl else rows.text_of(line), value)
 
     def more(self, error: BaseException) -> dict[str, Any]:
         """What a failure has to tell beside its text."""

@@ -52,8 +52,13 @@ def input_of(line: bytes, *, jsonl: bool) -> bytes:
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             pass
         else:
-            return line.strip()
+            return on_one_line(line)
     return encode(text_of(line))
+
+
+def on_one_line(line: bytes) -> bytes:
+    """JSON without what may stand around it and, between NULs, also within."""
+    return msgspec.json.format(line, indent=-1) if b"\n" in line else line.strip()
 
 
 def row(index: int, text: Any, value: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tempotask.cli.mapping.span import HEAVIEST
 from tempotask.cli.mapping.work import GRACE
 from tempotask.options import Options
 
@@ -9,8 +10,16 @@ RESULTS, RESULTS_BYTES = 20_000, 64 * 1024 * 1024
 """What the server keeps of answers: far more than are on their way, and little for a server."""
 CRASHES = 3
 """So many processes may a single input cost."""
+LARGEST = 8 * 2**20
+"""Bytes of an input, and of a row, at most."""
 
 
 def options() -> Options:
-    """History is of no use here: the output is the truth."""
-    return Options(max_jobs_per_status=0, max_results=RESULTS, max_results_bytes=RESULTS_BYTES, grace=GRACE)
+    """History is of no use here: the output is the truth. A span is its inputs, its answer its rows, and a little."""
+    return Options(
+        max_jobs_per_status=0,
+        max_results=RESULTS,
+        max_results_bytes=RESULTS_BYTES,
+        max_payload_bytes=LARGEST + 2 * HEAVIEST,
+        grace=GRACE,
+    )

@@ -1,8 +1,8 @@
 """A span: inputs that follow each other and travel as one job, and what a worker answers.
 
 Jobs cost tens of microseconds, and inputs may take less. So as many go into one job as are expected to fill `SPAN`
-seconds. A worker that has been at a span for longer than `CUT` answers what it has, and the rest comes back: inputs
-that take long are jobs of their own soon.
+seconds. A worker that has been at a span for longer than `CUT` answers what it has, and so does one whose rows are
+`HEAVIEST`; the rest comes back: inputs that take long, or make large rows, are jobs of their own soon.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SPAN, CUT = 0.005, 0.02
 LONGEST = 256
 """Inputs in one span at most."""
 HEAVIEST = 256 * 1024
-"""Bytes of its inputs at most, if they are several."""
+"""Bytes of its inputs at most, and of the rows before the last one, if they are several."""
 
 
 class Span(msgspec.Struct, gc=False):

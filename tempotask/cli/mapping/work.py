@@ -32,8 +32,9 @@ class Work(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """The name of its task. Jobs that an earlier command left behind run only if they are of the same work."""
         spelt = re.sub(r"[^A-Za-z0-9._\-:/]", "_", self.function)[-150:] or "shell"
-        kind = hashlib.blake2b(f"{self.shell}\0{self.jsonl}".encode(errors="surrogateescape"), digest_size=4)
-        return f"{spelt}/{kind.hexdigest()}" if self.shell or self.jsonl else spelt
+        told = f"{self.shell}\0{self.jsonl}\0{self.bare}".encode(errors="surrogateescape")
+        kind = hashlib.blake2b(told, digest_size=4)
+        return f"{spelt}/{kind.hexdigest()}" if self.shell or self.jsonl or self.bare else spelt
 
     @property
     def one_by_one(self) -> bool:
