@@ -36,10 +36,6 @@ class Span(msgspec.Struct, gc=False):
         """What is left when so many of its inputs are answered."""
         return span(self.first + done, self.lines[done:], work)
 
-    def singles(self, work: str) -> list[Span]:
-        """Its inputs one by one."""
-        return [span(self.first + offset, [line], work) for offset, line in enumerate(self.lines)]
-
 
 class Answer(msgspec.Struct, array_like=True):
     """What became of the inputs of a span, of the first ones at least."""

@@ -93,7 +93,6 @@ class Answered:
     def __init__(self) -> None:
         self._sums = array("I")
         """By index; 0 for those that are not answered."""
-        self.number = 0
         self.beyond = 0
         """The first index behind all of them."""
 
@@ -111,7 +110,6 @@ class Answered:
         if self._sums[index]:
             return False
         self._sums[index] = _checksum(shown)
-        self.number += 1
         self.beyond = max(self.beyond, index + 1)
         return True
 
