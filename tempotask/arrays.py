@@ -90,6 +90,8 @@ class Sender:
         """What has been compared in this call: nobody changes an array in the middle of it."""
         self.used = False
         """Whether there were any."""
+        self.places: list[Place] = []
+        """The files that were written for what was encoded."""
 
     def encode(self, value: object, job: str) -> bytes:
         """`value` as MessagePack, for the job of this id; nothing is left behind if it can't be."""
@@ -101,7 +103,9 @@ class Sender:
             return places[-1]
 
         try:
-            return msgspec.msgpack.Encoder(enc_hook=lambda part: _packed(part, put)).encode(value)
+            encoded = msgspec.msgpack.Encoder(enc_hook=lambda part: _packed(part, put)).encode(value)
+            self.places += places
+            return encoded
         except BaseException:
             for place in places:
                 shelf.remove(place)

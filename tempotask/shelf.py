@@ -261,6 +261,14 @@ def remove(place: Place) -> None:
         remove_link(_path(place))
 
 
+def clear_folder(folder: str) -> None:
+    """Removes all files of one folder, in which nobody works any more."""
+    for root in roots():
+        for path in (root / folder).glob("*"):
+            with contextlib.suppress(OSError):
+                remove_link(path)
+
+
 def remove_link(path: Path) -> None:
     """Removes a link, and the folders that are empty then. Raises OSError if it can't."""
     path.unlink(missing_ok=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from tempotask import arrays, payload
+from tempotask.arrays import Sender
 from tempotask.errors import InvalidPayload, JobCancelled, JobFailed, JobTimeout, TempoTaskError, WorkerCrashed
 from tempotask.futures.functions import in_a_row, named
 from tempotask.futures.pickled import Signer
+from tempotask.shelf import Place, Shelf, remove
 from tempotask.store.outcomes import Ending
 from tempotask.store.records import UNREADABLE, Failure, decode_outcome
 
@@ -21,6 +22,8 @@ VARIABLE = "TEMPOTASK_CALLS"
 APPLICATION = "tempotask.futures.calls:tempotask"
 QUEUE, PLAIN, PICKLED = "calls", "call", "pickled"
 """The queue of all calls, and the two tasks."""
+FILE = "call"
+"""What stands for the id of a job in the names of files: a call gets its id when it is sent."""
 LARGEST = 256 * 2**20
 """Bytes of a call, and of an answer."""
 
@@ -76,6 +79,24 @@ class Answer(msgspec.Struct, array_like=True):
     raised: Raised | None = None
 
 
+class Written(NamedTuple):
+    """A call as it is sent."""
+
+    call: bytes
+    files: Sequence[Place]
+    """Of its large arrays; they are to be removed when it has ended."""
+
+
+def let_go(files: Iterable[Place]) -> None:
+    """Removes the files of a call that has ended."""
+    for file in files:
+        remove(file)
+
+
+NOTHING = Written(b"", ())
+"""For a call that can't be sent."""
+
+
 def purpose_of_call(namespace: str) -> str:
     """What the signature of a call covers besides it."""
     return f"call {namespace}"
@@ -87,11 +108,13 @@ def purpose_of_answer(id: str) -> str:
 
 
 class Writer:
-    """Encodes calls, in the program that makes them. Raises `NotImportable` for a function that workers can't import,
-    `InvalidPayload` for what is no plain data, and when calls are pickled what pickling raises."""
+    """Encodes calls, in the program that makes them, and puts their large arrays on a shelf. Raises `NotImportable` for
+    a function that workers can't import, `InvalidPayload` for what is no plain data, and when calls are pickled what
+    pickling raises."""
 
-    def __init__(self, signer: Signer, namespace: str, *, pickles: bool) -> None:
+    def __init__(self, signer: Signer, namespace: str, find_shelf: Callable[[], Shelf], *, pickles: bool) -> None:
         self._signer = signer
+        self._find_shelf = find_shelf
         self._purpose = purpose_of_call(namespace)
         self._pickles = pickles
         self._last: tuple[object, str, bytes] = (None, "", b"")
@@ -99,7 +122,7 @@ class Writer:
 
     def call(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any] | None = None
-    ) -> bytes:
+    ) -> Written:
         """One call."""
         keywords = keywords or {}
         if self._pickles:
@@ -112,19 +135,33 @@ class Writer:
                 arguments, keywords = (*first, *arguments), {**fixed, **keywords}
             else:
                 self._last = function, name, signature
-        return payload.encode(Call(name, signature, arguments, keywords), LARGEST, "call")
+        return self._plain(Call(name, signature, arguments, keywords))
 
-    def row(self, function: Callable[..., Any], chunk: Iterable[tuple[Any, ...]]) -> bytes:
+    def row(self, function: Callable[..., Any], chunk: Iterable[tuple[Any, ...]]) -> Written:
         """Several calls of a function as one, whose value is the list of their values."""
         if self._pickles:
             return self._pickled(in_a_row, (function, chunk), {})
         name, first, fixed = named(function)
         signature = self._signer.signature(name.encode(), self._purpose)
         calls = [(*first, *arguments) for arguments in chunk]
-        return payload.encode(Call(name, signature, calls, fixed, True), LARGEST, "call")
+        return self._plain(Call(name, signature, calls, fixed, True))
 
-    def _pickled(self, *call: object) -> bytes:
-        return payload.encode(self._signer.dumps(call, self._purpose), LARGEST, "call")
+    def _plain(self, call: Call) -> Written:
+        return self._written(lambda sender: payload.encode(call, LARGEST, "call", sender, FILE))
+
+    def _pickled(self, *call: object) -> Written:
+        def encoded(sender: Sender) -> bytes:
+            return payload.encode(self._signer.dumps(call, self._purpose, sender, FILE), LARGEST, "call")
+
+        return self._written(encoded)
+
+    def _written(self, encoded: Callable[[Sender], bytes]) -> Written:
+        sender = Sender(self._find_shelf)
+        try:
+            return Written(encoded(sender), sender.places)
+        except BaseException:
+            let_go(sender.places)
+            raise
 
 
 class Reader:
@@ -156,7 +193,7 @@ class Reader:
         assert self._signer is not None
         body = self._signer.body(signed, purpose_of_answer(id)) if isinstance(signed, bytes) else b""
         try:
-            return pickle.loads(body)
+            return arrays.loads(body, arrays.take)
         except BaseException as error:
             # Also SystemExit: it is what somebody's pickle does, and not the end of a thread of ours.
             raise InvalidPayload(f"the result can't be unpickled: {type(error).__name__}: {error}") from error

@@ -21,7 +21,8 @@ from typing import Any
 
 import msgspec
 
-from tempotask import payload
+from tempotask import arrays, payload
+from tempotask.arrays import Sender
 from tempotask.errors import InvalidPayload
 from tempotask.futures import pickled
 from tempotask.futures.answers import (
@@ -42,6 +43,7 @@ from tempotask.job import Context, Job
 from tempotask.manager import QueueManager
 from tempotask.options import JobOptions
 from tempotask.pool.failure import describe
+from tempotask.shelf import Shelf
 
 PLAIN_ARGUMENTS = 64 * 1024
 """Bytes of an exception's arguments, at most: with more it arrives as text."""
@@ -54,7 +56,8 @@ Made = tuple[Callable[..., Any], list[Any], dict[str, Any]]
 class Callee:
     """A worker's side of calls: checks, calls, answers. One is made in each worker, as its context."""
 
-    def __init__(self, beginning: Beginning, namespace: str) -> None:
+    def __init__(self, beginning: Beginning, namespace: str, find_shelf: Callable[[], Shelf]) -> None:
+        self._find_shelf = find_shelf
         self._signer = pickled.Signer(pickled.given_key())
         self._purpose = purpose_of_call(namespace)
         self._pid = os.getpid()
@@ -72,7 +75,7 @@ class Callee:
                     self._signer.body(msgspec.msgpack.decode(beginning.initializer), self._purpose)
                 )
             else:
-                call = msgspec.msgpack.decode(beginning.initializer, type=Call)
+                call = msgspec.msgpack.decode(beginning.initializer, type=Call, ext_hook=arrays.unpack)
                 function, arguments, keywords = found(call.name), [*call.arguments], {**call.keywords}
             function(*arguments, **keywords)
         except BaseException as error:
@@ -122,22 +125,22 @@ class Callee:
         purpose = purpose_of_answer(id)
         try:
             function, arguments, keywords = _unpickled(body)
-            return Answer(self._signer.dumps(function(*arguments, **keywords), purpose))
+            value = function(*arguments, **keywords)
+            return Answer(self._signer.dumps(value, purpose, Sender(self._find_shelf, "result"), id))
         except BaseException as error:
             if os.getpid() != self._pid:
                 raise
             raised = _raised(error)
             with contextlib.suppress(Exception):
-                whole = pickle.dumps(error, pickled.PROTOCOL)
                 # Many an exception can be pickled, and can't be made again of that.
-                pickle.loads(whole)
-                raised.pickled = self._signer.sign(whole, purpose)
+                pickle.loads(pickle.dumps(error))
+                raised.pickled = self._signer.dumps(error, purpose, Sender(self._find_shelf, "result"), id)
             return Answer(None, raised)
 
 
 def _unpickled(body: bytes) -> Made:
     try:
-        function, arguments, keywords = pickle.loads(body)
+        function, arguments, keywords = arrays.loads(body, arrays.unpack)
     except BaseException as error:
         raise InvalidPayload(f"a worker can't unpickle the call: {type(error).__name__}: {error}") from error
     return function, arguments, keywords
@@ -194,7 +197,7 @@ def _application() -> QueueManager[Callee]:
     _import_for_all(beginning)
 
     def callee() -> Callee:
-        return Callee(beginning, manager.namespace)
+        return Callee(beginning, manager.namespace, lambda: manager._client.shelf)
 
     manager: QueueManager[Callee] = QueueManager.init(
         ctx=callee, options={"max_payload_bytes": LARGEST, "max_jobs_per_status": 0}

@@ -19,11 +19,13 @@ import redis
 from tempotask.client import Client
 from tempotask.errors import InvalidOptions, NotImportable
 from tempotask.futures import pickled
-from tempotask.futures.answers import LARGEST, PICKLED, PLAIN, Beginning, Reader, Writer
+from tempotask.futures.answers import LARGEST, NOTHING, PICKLED, PLAIN, Beginning, Reader, Writer, Written
 from tempotask.futures.feeder import Feeder
 from tempotask.futures.own_pool import OwnPool, main_module, new_namespace
 from tempotask.futures.pending import CallFuture, Pending, Row, Slot
 from tempotask.options import Options, whole
+from tempotask.pool import linux
+from tempotask.shelf import INLINE, Shelf
 
 T = TypeVar("T")
 
@@ -70,10 +72,12 @@ class TempoExecutor(Executor):
         if db is not None and (why := client.server.why_not_handed_over):
             raise InvalidOptions(f"workers can't connect as this program: {why}; give a URL")
         signer = pickled.Signer(key)
-        self._writer = Writer(signer, namespace, pickles=pickle)
+        # Where files stay until their process is gone: calls may wait here for long, and no server knows of them.
+        shelf = Shelf(INLINE, namespace, linux.born_ns(os.getpid()))
+        self._writer = Writer(signer, namespace, lambda: shelf, pickles=pickle)
         self._beginning = Beginning(initializer_is_pickled=pickle)
         if initializer is not None and not _is_a_lock_of_bars(initializer):
-            self._beginning.initializer = self._writer.call(initializer, tuple(initargs), {})
+            self._beginning.initializer = self._writer.call(initializer, tuple(initargs), {}).call
         pool = OwnPool(client, workers, key, allow_pickle=pickle)
         self._feeder = Feeder(client, pool, Reader(signer if pickle else None), PICKLED if pickle else PLAIN, workers)
         # Whoever lets go of an executor without a word has what it was given done, and its pool ended.
@@ -99,7 +103,7 @@ class TempoExecutor(Executor):
             raise
         except Exception as error:
             # As others of these executors tell it, who find it later.
-            future = CallFuture(b"", self._feeder.withdraw)
+            future = CallFuture(NOTHING, self._feeder.withdraw)
             future.set_exception(error)
         else:
             self._take([future], fn)
@@ -129,7 +133,7 @@ class TempoExecutor(Executor):
             raise ValueError("buffersize must be None or > 0")
         end = None if timeout is None else timeout + time.monotonic()
         inputs: Iterator[Any] = zip(*iterables, strict=False)
-        write: Callable[..., bytes] = self._writer.call
+        write: Callable[..., Written] = self._writer.call
         if chunksize > 1:
             inputs, write = _chunks(inputs, chunksize), self._writer.row
         row = Row(self._feeder.withdraw)
@@ -186,7 +190,7 @@ class TempoExecutor(Executor):
         self._feeder.check()
 
     def _slots(
-        self, write: Callable[..., bytes], fn: Callable[..., Any], inputs: Iterable[tuple[Any, ...]], row: Row
+        self, write: Callable[..., Written], fn: Callable[..., Any], inputs: Iterable[tuple[Any, ...]], row: Row
     ) -> deque[Slot]:
         """Slots for these calls, submitted; of what can't be sent the slot has the error."""
         slots, sendable = deque[Slot](), list[Slot]()
@@ -197,7 +201,7 @@ class TempoExecutor(Executor):
             except NotImportable:
                 raise
             except Exception as error:
-                slots.append(slot := Slot(row, b""))
+                slots.append(slot := Slot(row, NOTHING))
                 slot.end(None, error)
         self._take(sendable, fn)
         return slots

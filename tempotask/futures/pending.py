@@ -10,6 +10,7 @@ from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, LOGGER, 
 from typing import Any, Protocol
 
 from tempotask.errors import JobCancelled
+from tempotask.futures.answers import Written, let_go
 
 Withdraw = Callable[[str], bool]
 """Asks the server to take a call back: whether it did, before a worker had it."""
@@ -34,11 +35,13 @@ class Pending(Protocol):
 class CallFuture(Future[Any]):
     """The future of a call. It is `running` once `cancel` was refused: before, nobody has asked the server."""
 
-    def __init__(self, call: bytes, withdraw: Withdraw) -> None:
+    def __init__(self, written: Written, withdraw: Withdraw) -> None:
         super().__init__()
-        self._call = call
+        self._call = written.call
         self._withdraw = withdraw
         self._id = ""
+        if written.files:
+            self.add_done_callback(lambda _: let_go(written.files))
 
     def cancel(self) -> bool:
         """Whether it will not run: at once if it has not been sent, else the server is asked. One that a worker has
@@ -124,11 +127,11 @@ class Row:
 class Slot:
     """A call of a `map`: as a future that only the map itself can see, and made in a tenth of the time."""
 
-    __slots__ = ("_call", "_error", "_id", "_row", "_value", "done")
+    __slots__ = ("_call", "_error", "_files", "_id", "_row", "_value", "done")
 
-    def __init__(self, row: Row, call: bytes) -> None:
+    def __init__(self, row: Row, written: Written) -> None:
         self._row = row
-        self._call = call
+        self._call, self._files = written
         self._id = ""
         self.done = False
         self._value: Any = None
@@ -160,6 +163,7 @@ class Slot:
             id = self._id
             if not id:
                 self._error, self.done = CancelledError(), True
+                let_go(self._files)
                 self._row.news.notify_all()
                 return True
         if not self._row.withdraw(id):
@@ -182,6 +186,7 @@ class Slot:
             return
         self._value, self._error = value, CancelledError() if isinstance(error, JobCancelled) else error
         self.done = True
+        let_go(self._files)
         row = self._row
         if row.awaited is self:
             with row.news:

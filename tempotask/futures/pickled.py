@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hmac
 import os
-import pickle
 import secrets
-from typing import Any
 
+from tempotask import arrays
+from tempotask.arrays import Sender
 from tempotask.errors import InvalidOptions, InvalidPayload
 
 KEY = "TEMPOTASK_PICKLE_KEY"
@@ -21,7 +21,6 @@ ALLOWED = "TEMPOTASK_ALLOW_PICKLE"
 """The variable by which a supervisor tells its workers that they may load pickles."""
 SHORTEST = 16
 """Characters of a key, at least."""
-PROTOCOL = 5
 _SIZE = 32
 
 
@@ -97,10 +96,6 @@ class Signer:
         made.update(body)
         return made.digest()
 
-    def dumps(self, value: object, purpose: str) -> bytes:
-        """A value, pickled and signed. Raises what its pickling raises."""
-        return self.sign(pickle.dumps(value, PROTOCOL), purpose)
-
-    def loads(self, signed: bytes, purpose: str) -> Any:
-        """The reverse of `dumps`. Raises `InvalidPayload` before anything is loaded, else what unpickling raises."""
-        return pickle.loads(self.body(signed, purpose))
+    def dumps(self, value: object, purpose: str, sender: Sender, job: str) -> bytes:
+        """A value, pickled (as `arrays.dumps` does) and signed. Raises what its pickling raises."""
+        return self.sign(arrays.dumps(value, sender, job), purpose)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tempotask import shelf
 from tempotask.pool import linux
 from tempotask.pool.machine import boot_id
 
@@ -30,7 +31,9 @@ def new(kind: str) -> str:
 
 
 def clear(store: Store, namespace: str) -> None:
-    """Deletes all keys of a namespace in which nobody works any more."""
+    """Deletes all keys of a namespace in which nobody works any more, and the files of arrays on this host."""
+    for server in (store.server.place, shelf.INLINE):
+        shelf.clear_folder(shelf.folder_of(server, namespace))
     client = store.server.client()
     while keys := list(client.scan_iter(f"{{{namespace}}}:*", count=10_000)):
         for start in range(0, len(keys), 1000):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +11,11 @@ from futures import errands
 from futures.conftest import TESTS
 from pool.running import LONG, Bench
 
-from tempotask import InvalidOptions, InvalidPayload, JobFailed, JobHandle
+from tempotask import InvalidOptions, InvalidPayload, JobFailed, JobHandle, arrays
+from tempotask.arrays import Sender
 from tempotask.futures import pickled
 from tempotask.futures.answers import APPLICATION, PICKLED, PLAIN, QUEUE, Call, purpose_of_answer, purpose_of_call
+from tempotask.shelf import Shelf
 
 KEY = "a key of sixteen characters, and some"
 ENVIRONMENT = {pickled.KEY: KEY, "PYTHONPATH": str(TESTS)}
@@ -43,6 +44,14 @@ def open_bench(bench: Bench) -> Iterator[Bench]:
     supervisor.stop()
 
 
+def no_shelf() -> Shelf:
+    raise AssertionError("there is no large array in it")
+
+
+def pickled_call(call: object) -> bytes:
+    return arrays.dumps(call, Sender(no_shelf), "")
+
+
 def trap(path: Path) -> tuple[object, ...]:
     return errands.same, (errands.Trap(str(path)),), {}
 
@@ -52,7 +61,7 @@ def test_a_supervisor_refuses_pickles_unless_it_was_told_to_take_them(
 ) -> None:
     supervisor = bench.begin(app=APPLICATION, workers=1, environment=ENVIRONMENT, folder=bench.folder)
     supervisor.wait_for("ready: ")
-    handle = send(bench, signer.dumps(trap(touched), purpose_of_call(bench.namespace)))
+    handle = send(bench, signer.sign(pickled_call(trap(touched)), purpose_of_call(bench.namespace)))
     with pytest.raises(JobFailed, match="--allow-pickle") as told:
         handle.result(LONG)
     assert told.value.type == "InvalidPayload"
@@ -64,7 +73,7 @@ def test_a_pickle_without_a_good_signature_is_never_loaded(
     open_bench: Bench, signer: pickled.Signer, touched: Path
 ) -> None:
     purpose = purpose_of_call(open_bench.namespace)
-    body = pickle.dumps(trap(touched))
+    body = pickled_call(trap(touched))
     bad = {
         "of another key": pickled.Signer(KEY + "!").sign(body, purpose),
         "for another namespace": signer.sign(body, purpose_of_call("other")),
@@ -83,12 +92,13 @@ def test_a_pickle_without_a_good_signature_is_never_loaded(
 def test_a_pickle_that_the_key_has_signed_is_loaded_and_its_result_is_signed(
     open_bench: Bench, signer: pickled.Signer, touched: Path
 ) -> None:
-    handle = send(open_bench, signer.dumps((errands.touch, (str(touched),), {}), purpose_of_call(open_bench.namespace)))
+    call = pickled_call((errands.touch, (str(touched),), {}))
+    handle = send(open_bench, signer.sign(call, purpose_of_call(open_bench.namespace)))
     signed, *_ = handle.result(LONG)  # type: ignore[misc]
     assert touched.read_text() == "."
-    assert signer.loads(signed, purpose_of_answer(handle.id)) is None
+    assert arrays.loads(signer.body(signed, purpose_of_answer(handle.id)), arrays.take) is None
     with pytest.raises(InvalidPayload, match="bad signature"):
-        signer.loads(signed, purpose_of_answer("another"))
+        signer.body(signed, purpose_of_answer("another"))
 
 
 def test_a_plain_call_whose_name_was_not_signed_is_not_made(
