@@ -13,8 +13,9 @@ import pytest
 from cli.mapped import Maps, Started, lines
 from pool.running import wait_until
 
+from tempotask.cli.mapping.answered import answered
 from tempotask.cli.mapping.span import LONGEST
-from tempotask.cli.mapping.target import Target, answered
+from tempotask.cli.mapping.target import Target
 
 
 def written(maps: Maps, name: str = "out") -> list[str]:

@@ -13,7 +13,7 @@ import msgspec
 from tempotask.cli.mapping import rows
 from tempotask.cli.mapping.function import Function
 from tempotask.cli.mapping.settings import CRASHES, LARGEST, options
-from tempotask.cli.mapping.shell import Command, ExitStatus
+from tempotask.cli.mapping.shell import ExitStatus, ShellCommand
 from tempotask.cli.mapping.span import CUT, HEAVIEST, Answer
 from tempotask.cli.mapping.work import QUEUE, VARIABLE, Work
 from tempotask.errors import InvalidPayload, JobTimeout
@@ -35,7 +35,7 @@ class Answering:
     def __init__(self, work: Work) -> None:
         self._work = work
         if work.shell:
-            self._kind: Function | Command = Command(work.shell, bare=work.bare)
+            self._kind: Function | ShellCommand = ShellCommand(work.shell, bare=work.bare)
         else:
             self._kind = Function(work.function, jsonl=work.jsonl, bare=work.bare)
         self.is_async = self._kind.is_async

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from tempotask.cli.mapping import rows
+from tempotask.cli.mapping.answered import Answered
 from tempotask.cli.mapping.flight import Flight
 from tempotask.cli.mapping.lines import Lines
 from tempotask.cli.mapping.settings import LARGEST
 from tempotask.cli.mapping.span import HEAVIEST, LONGEST, SPAN, Answer, Span, span
-from tempotask.cli.mapping.target import Answered, Target
+from tempotask.cli.mapping.target import Target
 from tempotask.cli.mapping.view import View
 from tempotask.cli.mapping.work import Work
 from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired, TempoTaskError

@@ -6,20 +6,16 @@ What takes long to import is imported while the pool starts.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from tempotask.cli.command import say
-from tempotask.cli.mapping.lines import Lines
+from tempotask.cli.mapping.files import Files
 from tempotask.cli.mapping.tally import Tally, clock, pace
-from tempotask.cli.mapping.target import Answered, Target, answered, why_not_written
+from tempotask.cli.mapping.target import why_not_written
 from tempotask.cli.mapping.wishes import Wishes
 from tempotask.cli.mapping.work import GRACE, VARIABLE
 from tempotask.cli.output import tell
@@ -41,45 +37,6 @@ SOON = 1.0
 """Seconds for what runs, when nobody wants it any more."""
 FAILED, BAD, INTERRUPTED = 1, 2, 130
 """Exit status."""
-
-
-class Files:
-    """What is read and written. Raises `click.UsageError` for what can't be."""
-
-    def __init__(self, wishes: Wishes) -> None:
-        self.ready = threading.Event()
-        self.lines = Lines(wishes.files, b"\0" if wishes.null else b"\n", self.ready.set)
-        self.output = Target(os.dup(sys.stdout.fileno())) if wishes.output is None else Target.open(wishes.output)
-        self.failed = None if wishes.failed is None else Target.open(wishes.failed)
-        self.answered: Answered | None = None
-        targets = [target for target in (self.output, self.failed) if target is not None and target.regular]
-        for target in targets:
-            if target.identity in self.lines.identities:
-                raise click.UsageError(f"{target.name} is read and written; give another name to one of them")
-        if wishes.resume:
-            self._go_on()
-        else:
-            self._begin(wishes)
-
-    def _begin(self, wishes: Wishes) -> None:
-        named = [target for target in (self.output if wishes.output else None, self.failed) if target is not None]
-        for target in named:
-            if target.regular and not target.empty:
-                raise click.UsageError(f"{target.name} is not empty: --resume goes on with it, or remove it")
-
-    def _go_on(self) -> None:
-        if not self.output.regular:
-            raise click.UsageError(f"--resume goes on with a file, and {self.output.name} is none")
-        self.answered = answered(self.output)
-        if self.failed is not None and self.failed.regular:
-            # What is in it is tried again.
-            self.failed.cut()
-
-    def close(self) -> None:
-        """Puts on the disk what was written."""
-        for target in (self.output, self.failed):
-            if target is not None:
-                target.close()
 
 
 class Command:
@@ -117,7 +74,7 @@ class Command:
             self._files.close()
 
     def _on_server(self, name: str, kept: bool) -> int:
-        from tempotask.cli.mapping import leftovers
+        from tempotask.cli.mapping.left_behind import left_behind
         from tempotask.cli.mapping.settings import options
         from tempotask.manager import QueueManager
 
@@ -126,7 +83,7 @@ class Command:
             store.server.check()
             left = {}
             if self._wishes.resume:
-                left = leftovers.left_behind(store)
+                left = left_behind(store)
             elif kept:
                 # What a killed command has left, whose output is gone.
                 namespaces.clear(store, name)

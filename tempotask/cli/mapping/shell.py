@@ -26,7 +26,7 @@ class ExitStatus(Exception):
         self.told = {"exit": status, "stdout": out, "stderr": err}
 
 
-class Command:
+class ShellCommand:
     """Runs a command for an input, and writes the row of what it printed."""
 
     is_async = False

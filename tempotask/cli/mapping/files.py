@@ -1,0 +1,53 @@
+"""The files of a map: what it reads, and what it writes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import click
+
+from tempotask.cli.mapping.answered import Answered, answered
+from tempotask.cli.mapping.lines import Lines
+from tempotask.cli.mapping.target import Target
+from tempotask.cli.mapping.wishes import Wishes
+
+
+class Files:
+    """Opens them. Raises `click.UsageError` for what can't be."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        self.ready = threading.Event()
+        self.lines = Lines(wishes.files, b"\0" if wishes.null else b"\n", self.ready.set)
+        self.output = Target(os.dup(sys.stdout.fileno())) if wishes.output is None else Target.open(wishes.output)
+        self.failed = None if wishes.failed is None else Target.open(wishes.failed)
+        self.answered: Answered | None = None
+        targets = [target for target in (self.output, self.failed) if target is not None and target.regular]
+        for target in targets:
+            if target.identity in self.lines.identities:
+                raise click.UsageError(f"{target.name} is read and written; give another name to one of them")
+        if wishes.resume:
+            self._go_on()
+        else:
+            self._begin(wishes)
+
+    def _begin(self, wishes: Wishes) -> None:
+        named = [target for target in (self.output if wishes.output else None, self.failed) if target is not None]
+        for target in named:
+            if target.regular and not target.empty:
+                raise click.UsageError(f"{target.name} is not empty: --resume goes on with it, or remove it")
+
+    def _go_on(self) -> None:
+        if not self.output.regular:
+            raise click.UsageError(f"--resume goes on with a file, and {self.output.name} is none")
+        self.answered = answered(self.output)
+        if self.failed is not None and self.failed.regular:
+            # What is in it is tried again.
+            self.failed.cut()
+
+    def close(self) -> None:
+        """Puts on the disk what was written."""
+        for target in (self.output, self.failed):
+            if target is not None:
+                target.close()
