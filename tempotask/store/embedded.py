@@ -110,10 +110,10 @@ class EmbeddedServer:
             finally:
                 os.close(lock)
             answer = _ping(self._path)
-            if answer.startswith(b"+PONG"):
-                return None
-            if answer:
-                end = time.monotonic() + WAIT  # it loads its data, for as long as that takes
+            if answer.startswith(b"-LOADING"):
+                end = time.monotonic() + WAIT  # for as long as that takes
+            elif answer:
+                return None  # it runs, though it may have something to say first: that its disk is full, a script slow
             elif time.monotonic() > end:
                 raise ServerUnavailable(
                     f"the embedded server in {self.home} has not answered for {WAIT:.0f} s: "

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from pool.running import wait_until
 from servers import wait_until_written
 
 from tempotask.errors import ServerUnavailable
@@ -338,6 +339,28 @@ def test_a_server_on_the_path_serves_where_the_package_is_missing(
     server = EmbeddedServer.open(home)
     assert client(server).ping()
     server.close()
+
+
+def test_who_calls_while_its_disk_takes_nothing_is_told_so_in_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPOTASK_HOME", str(home))
+    with contextlib.closing(EmbeddedServer.open(home)) as server, client(server) as talk:
+        (home / "dump.rdb").mkdir()  # where it would save its data
+        talk.config_set("save", "3600 1")
+        talk.bgsave()
+        wait_until(lambda: talk.info("persistence")["rdb_last_bgsave_status"] == "err", "saving fails")
+        told: list[str] = []
+
+        def call() -> None:
+            with contextlib.closing(Server(None, connect_timeout=0.2)) as newcomer:
+                try:
+                    newcomer.patiently(lambda: newcomer.client().set("a", "b"))
+                except ServerUnavailable as error:
+                    told.append(str(error))
+
+        caller = threading.Thread(target=call, daemon=True)
+        caller.start()
+        caller.join(LIMIT)
+        assert "MISCONF" in "".join(told)
 
 
 def test_closing_twice_does_nothing(home: Path) -> None:
