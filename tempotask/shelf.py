@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import hashlib
 import mmap
 import os
@@ -37,6 +36,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from tempotask import machine
 from tempotask.errors import InvalidOptions, InvalidPayload
 
 SHARED = "TEMPOTASK_ARRAYS"
@@ -63,7 +63,7 @@ class Place(msgspec.Struct, array_like=True, frozen=True):
     folder: str
     name: str
     machine: str
-    """Which boot of which machine wrote it: `machine`."""
+    """Which boot of which machine wrote it: `machine.mark`."""
     host: str
     """What that machine is called, for people."""
 
@@ -92,7 +92,7 @@ class Shelf:
     def __init__(self, server: str, namespace: str, born: int) -> None:
         self.folder = folder_of(server, namespace)
         self._pid = os.getpid()
-        self._owner = f"{machine()}.{self._pid}.{born}"
+        self._owner = f"{machine.mark()}.{self._pid}.{born}"
         self._lock = threading.RLock()
         self._kept: dict[tuple[int, int], Place] = {}
         """By address and size of the bytes."""
@@ -107,7 +107,7 @@ class Shelf:
         """
         name, last = self._name(kind, job), OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         for room, base in rooms():
-            place = Place(room, self.folder, name, machine(), socket.gethostname())
+            place = Place(room, self.folder, name, machine.mark(), socket.gethostname())
             try:
                 _write(base, self.folder, name, data)
             except OSError as error:
@@ -220,17 +220,6 @@ def _base(room: Room) -> Path | None:
     return SHM if room == "shm" else Path(tempfile.gettempdir())
 
 
-@functools.cache
-def machine() -> str:
-    """What tells this boot of this machine, and this container, from any other."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-        space = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        boot, space = socket.gethostname(), ""
-    return hashlib.sha256(f"{boot} {space}".encode()).hexdigest()[:12]
-
-
 def map_file(place: Place, size: int) -> mmap.mmap:
     """The bytes of a file, which this process may change for itself: others never see it.
 
@@ -279,7 +268,7 @@ def remove_link(path: Path) -> None:
 
 def _why_missing(place: Place, size: int) -> str:
     array = f"the array of {size:,} bytes"
-    if place.machine == machine() or place.room == "shared":
+    if place.machine == machine.mark() or place.room == "shared":
         where = f"${SHARED} or $TMPDIR differ between these processes"
         return f"{array} is not there any more: it goes when its job ends, or {where}; enqueue the job again"
     if place.host == socket.gethostname():

@@ -14,9 +14,9 @@ import time
 import msgspec
 import psutil
 
+from tempotask.machine import boot_id
 from tempotask.pool import linux
 from tempotask.pool.deaths import Coroner
-from tempotask.pool.machine import boot_id
 from tempotask.store.records import Registration, read_registration
 from tempotask.store.store import Renewal, Store
 

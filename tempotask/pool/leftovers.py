@@ -19,7 +19,7 @@ from pathlib import Path
 
 import redis
 
-from tempotask import shelf
+from tempotask import machine, shelf
 from tempotask.errors import TempoTaskError
 from tempotask.pool import linux
 from tempotask.shelf import Name
@@ -95,7 +95,7 @@ def _files() -> Iterator[Path]:
 
 def _is_left(store: Store, name: Name, path: Path, ours: bool) -> bool:
     """Whether nobody will come for a file. Raises `FileNotFoundError` if it is gone."""
-    near = name.machine == shelf.machine()
+    near = name.machine == machine.mark()
     gone = near and linux.has_ended(name.pid, name.born)
     # The time of the last link: the file may be older than this one.
     age = time.time() - path.lstat().st_ctime

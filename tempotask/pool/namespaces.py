@@ -6,16 +6,14 @@ one of its kind on the same server does, since the name says whose they were.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tempotask import shelf
+from tempotask import machine, shelf
 from tempotask.pool import linux
-from tempotask.pool.machine import boot_id
 
 if TYPE_CHECKING:
     from tempotask.store.store import Store
@@ -27,7 +25,7 @@ SILENT = 3600.0
 def new(kind: str) -> str:
     """`<kind>-<machine and boot>-<pid>-<when that began>-<Unix seconds>-<number>`, the last three hexadecimal."""
     pid = os.getpid()
-    return f"{kind}-{_here()}-{pid}-{linux.born_ns(pid):x}-{int(time.time()):x}-{secrets.token_hex(4)}"
+    return f"{kind}-{machine.mark()}-{pid}-{linux.born_ns(pid):x}-{int(time.time()):x}-{secrets.token_hex(4)}"
 
 
 def clear(store: Store, namespace: str) -> None:
@@ -47,10 +45,6 @@ def clear_left_behind(store: Store, kind: str) -> None:
             clear(store, namespace)
 
 
-def _here() -> str:
-    return hashlib.sha256(boot_id().encode()).hexdigest()[:12]
-
-
 def _others(store: Store, kind: str) -> Iterator[str]:
     for key in store.server.client().scan_iter(f"{{{kind}-*}}:format", count=10_000):
         namespace = key.decode(errors="replace")[1:].partition("}")[0]
@@ -62,7 +56,7 @@ def _is_left_behind(store: Store, kind: str, namespace: str) -> bool:
     """Whether its program is gone: one of this machine by its process, another one by its silence."""
     try:
         here, pid, born, made, _ = namespace.removeprefix(f"{kind}-").split("-")
-        if here == _here():
+        if here == machine.mark():
             return linux.has_ended(int(pid), int(born, 16))
         heard = [int(made, 16) * 1000.0]
         now_ms = store.clock() / 1000

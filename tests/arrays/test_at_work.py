@@ -191,7 +191,7 @@ def test_hosts_may_share_a_folder(bench: Bench, tmp_path: Path, ours: Files, mon
     shared.mkdir()
     monkeypatch.setenv("TEMPOTASK_ARRAYS", str(shared))
     # As on another host: only the folder is the same.
-    monkeypatch.setattr("tempotask.shelf.machine", lambda: "0" * 12)
+    monkeypatch.setattr("tempotask.machine.mark", lambda: "0" * 12)
     start(bench)
     handle = bench.manager.enqueue(name="doubled", queue="arrays", data=matrix())
     assert list(shared.rglob("data-*"))
@@ -201,7 +201,7 @@ def test_hosts_may_share_a_folder(bench: Bench, tmp_path: Path, ours: Files, mon
 
 
 def test_across_hosts_the_error_says_what_to_do(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempotask.shelf.machine", lambda: "0" * 12)
+    monkeypatch.setattr("tempotask.machine.mark", lambda: "0" * 12)
     monkeypatch.setattr("socket.gethostname", lambda: "other-host")
     monkeypatch.setattr("tempotask.shelf.SHM", bench.folder)
     handle = bench.manager.enqueue(name="doubled", queue="arrays", data=matrix())

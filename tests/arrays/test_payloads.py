@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from arrays.room import Room
 
-from tempotask import Context, InvalidPayload, Job, JobFailed, QueueManager, ResultExpired, arrays, payload, shelf
+from tempotask import Context, InvalidPayload, Job, JobFailed, QueueManager, ResultExpired, arrays, machine, payload
 from tempotask.arrays import CODE, LARGE, Sender
 from tempotask.shelf import Place, Shelf
 
@@ -138,7 +138,7 @@ def test_a_reference_opens_nothing_but_files_of_ours(shm: Room) -> None:
     secret.write_bytes(bytes(LARGE))
     own = payload.encode(np.zeros(LARGE // 8), LARGE, "data", sender(), "job")
     (file,) = shm.files("data")
-    there = Place("shm", file.parent.name, file.name, shelf.machine(), "here")
+    there = Place("shm", file.parent.name, file.name, machine.mark(), "here")
     assert back(own).nbytes == LARGE
     link = file.with_name(file.name.replace("-job", "-link"))
     link.symlink_to(secret)

@@ -19,10 +19,10 @@ import msgspec
 from pool.running import wait_until
 
 from tempotask import JobHandle, Repeat
+from tempotask.machine import boot_id
 from tempotask.mapping.flow import Flow
 from tempotask.pool import firing
 from tempotask.pool.leases import register as register_supervisor
-from tempotask.pool.machine import boot_id
 from tempotask.store import overview as standings
 from tempotask.store.check import check
 from tempotask.store.connect import Server

@@ -16,7 +16,7 @@ LAYERS = (
     ("pool",),
     (*("task", "job", "handle", "mapping", "children", "info", "options", "payload", "retry"),),
     ("store",),
-    ("schedule", "names", "durations", "arrays", "shelf"),
+    ("schedule", "names", "durations", "arrays", "shelf", "machine"),
     ("errors",),
 )
 """From the top. CONTRIBUTING.md says what they are for."""

@@ -1,8 +1,10 @@
-"""Which machine this is."""
+"""Which boot of which machine this is."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
 import socket
 from pathlib import Path
@@ -18,3 +20,9 @@ def boot_id() -> str:
     import psutil
 
     return f"{socket.gethostname()}-{int(psutil.boot_time())}"
+
+
+@functools.cache
+def mark() -> str:
+    """`boot_id` as twelve hexadecimal digits, for names."""
+    return hashlib.sha256(boot_id().encode()).hexdigest()[:12]
