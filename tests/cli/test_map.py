@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
+import termios
+from array import array
 from pathlib import Path
 
 import pytest
 import redis
 from cli.mapped import Maps, lines, rows_of
-from pool.running import wait_until
+from pool.running import LONG, wait_until
 
 from tempotask.cli.mapping.lines import AHEAD_BYTES
 
@@ -339,7 +342,42 @@ def test_a_server_out_of_reach_ends_it_with_one_line(maps: Maps) -> None:
 def test_an_input_that_is_too_large_fails_alone(maps: Maps) -> None:
     status, out, err = maps.run("functions:raw", inputs=b"a\n" + b"x" * (9 * 2**20) + b"\nb\n")
     assert (status, [row["index"] for row in rows_of(out)]) == (1, [0, 2])
-    assert "at most 8,388,608 are taken" in err
+    assert "at most 8,388,608 bytes are taken" in err
+
+
+def test_an_input_that_has_no_end_takes_no_memory_for_ever(maps: Maps) -> None:
+    started = maps.start("functions:raw", "-o", "out")
+    for _ in range(200):
+        started.inputs.write(b"x" * 2**20)
+    started.inputs.write(b"\nb\n")
+    started.inputs.flush()
+    wait_until(lambda: maps.rows("out"), "what is behind it was not answered")
+    peak = next(
+        line for line in Path(f"/proc/{started.process.pid}/status").read_text().splitlines() if "VmHWM" in line
+    )
+    status, _, err = started.end()
+    assert (status, [row["index"] for row in maps.rows("out")]) == (1, [1]), err
+    assert int(told.partition("VmHWM:")[2].split()[0]) < 150 * 1024
+
+
+def test_an_output_that_does_not_block_gets_all_rows(maps: Maps) -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    started = maps.start("functions:large", stdout=write)
+    os.close(write)
+    started.give(*["50000"] * 20)
+    wait_until(lambda: full(read), "the pipe was not filled")
+    started.inputs.close()
+    with open(read, "rb") as output:
+        assert len(output.read().splitlines()) == 20
+    assert started.process.wait(LONG) == 0
+
+
+def full(pipe: int) -> bool:
+    """Whether a pipe holds about as much as it can."""
+    there = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, there)
+    return there[0] > 60_000
 
 
 def test_large_results_of_quick_inputs_come_all(maps: Maps) -> None:

@@ -12,10 +12,10 @@ import msgspec
 
 from tempotask.cli.mapping import rows
 from tempotask.cli.mapping.function import Function
-from tempotask.cli.mapping.settings import CRASHES, LARGEST, options
+from tempotask.cli.mapping.settings import CRASHES, options
 from tempotask.cli.mapping.shell import ExitStatus, ShellCommand
 from tempotask.cli.mapping.span import CUT, HEAVIEST, Answer
-from tempotask.cli.mapping.work import QUEUE, VARIABLE, Work
+from tempotask.cli.mapping.work import LARGEST, QUEUE, VARIABLE, Work
 from tempotask.errors import InvalidPayload, JobTimeout
 from tempotask.job import Context, Job
 from tempotask.manager import QueueManager

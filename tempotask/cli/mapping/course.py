@@ -20,11 +20,10 @@ from tempotask.cli.mapping import rows
 from tempotask.cli.mapping.answered import Answered
 from tempotask.cli.mapping.flight import Flight
 from tempotask.cli.mapping.lines import Lines
-from tempotask.cli.mapping.settings import LARGEST
 from tempotask.cli.mapping.span import HEAVIEST, LONGEST, SPAN, Answer, Span, span
 from tempotask.cli.mapping.target import Target
 from tempotask.cli.mapping.view import View
-from tempotask.cli.mapping.work import Work
+from tempotask.cli.mapping.work import LARGEST, Work
 from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired, TempoTaskError
 from tempotask.store.records import Failure, decode_outcome
 
@@ -183,7 +182,7 @@ class Course:
                 one = span(at, lines.take(self._size(at, room), HEAVIEST), self._work.name)
                 if len(one.lines[0]) <= LARGEST:
                     return one
-                why = f"it is {len(one.lines[0]):,} bytes, and at most {LARGEST:,} are taken; give the name of a file"
+                why = f"of an input at most {LARGEST:,} bytes are taken; give the name of a file"
                 self._fail(one, Failure("InvalidPayload", why))
         return None
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from tempotask.cli.mapping.work import LARGEST
+
 BLOCK = 64 * 1024
 """Bytes that are read at once."""
 AHEAD, AHEAD_BYTES = 8192, 4 * 1024 * 1024
@@ -107,7 +109,7 @@ class Lines:
         self._notify()
 
     def _go_through(self, file: int) -> None:
-        parts: list[bytes] = []
+        parts, size = list[bytes](), 0
         with contextlib.closing(os.fdopen(file, "rb", buffering=0)) as source:
             while (block := source.read(BLOCK)) and not self._closed:
                 self._read += len(block)
@@ -115,8 +117,12 @@ class Lines:
                 if whole:
                     whole[0] = b"".join((*parts, whole[0]))
                     parts.clear()
+                    size = 0
                     self._put(whole)
-                parts.append(rest)
+                if size <= LARGEST:
+                    # What is longer is taken by nobody, and may have no end.
+                    parts.append(rest)
+                    size += len(rest)
         if last := b"".join(parts):
             self._put([last])
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from tempotask.cli.mapping.span import HEAVIEST
-from tempotask.cli.mapping.work import GRACE
+from tempotask.cli.mapping.work import GRACE, LARGEST
 from tempotask.options import Options
 
 RESULTS, RESULTS_BYTES = 20_000, 64 * 1024 * 1024
 """What the server keeps of answers: far more than are on their way, and little for a server."""
 CRASHES = 3
 """So many processes may a single input cost."""
-LARGEST = 8 * 2**20
-"""Bytes of an input, and of a row, at most."""
 
 
 def options() -> Options:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import stat
 import time
 from collections.abc import Iterable
@@ -50,7 +51,11 @@ class Target:
         """Writes whole rows, all in one call as a rule. Raises `OSError`."""
         left = memoryview(b"".join(parts))
         while left:
-            left = left[os.write(self._file, left) :]
+            try:
+                left = left[os.write(self._file, left) :]
+            except BlockingIOError:
+                # Somebody who has the other end made it so.
+                select.select([], [self._file], [])
             self._dirty = True
 
     def sync(self, *, now: bool = False) -> None:

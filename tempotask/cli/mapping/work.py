@@ -12,6 +12,8 @@ VARIABLE = "TEMPOTASK_MAP"
 QUEUE = "map"
 GRACE = 30.0
 """Seconds that a stop waits for inputs that are being worked on."""
+LARGEST = 8 * 2**20
+"""Bytes of an input, and of a row, at most."""
 
 
 class Work(msgspec.Struct, frozen=True):
