@@ -21,7 +21,6 @@ from pool.running import LONG, wait_until
 
 from tempotask import InvalidPayload, NotImportable, WorkerCrashed
 from tempotask.futures import TempoExecutor
-from tempotask.futures.answers import APPLICATION
 
 
 def namespaces(url: str) -> set[str]:
@@ -167,8 +166,9 @@ def test_a_dead_worker_fails_the_call_that_it_made_and_no_other(alone: TempoExec
 def test_a_dead_supervisor_breaks_the_executor_and_all_its_futures(alone: TempoExecutor, gate: Gate) -> None:
     held = alone.submit(errands.hold, *gate.arguments("a"))
     gate.wait_for("a")
-    (supervisor,) = (child for child in psutil.Process().children() if APPLICATION in " ".join(child.cmdline()))
-    supervisor.kill()
+    launched = alone._feeder._pool._launch
+    assert launched is not None
+    launched.signal(signal.SIGKILL)
     with pytest.raises(BrokenExecutor, match="signal 9"):
         held.result(LONG)
     with pytest.raises(BrokenExecutor):
