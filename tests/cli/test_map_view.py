@@ -16,7 +16,7 @@ from cli.mapped import Maps, lines
 from pool.running import LONG
 
 from tempotask.cli.mapping.tally import Tally, clock, pace
-from tempotask.cli.mapping.view import Lines, told
+from tempotask.cli.mapping.view import PlainLines, told
 
 
 def test_a_terminal_shows_done_failed_pace_time_left_and_how_busy_each_worker_is(maps: Maps) -> None:
@@ -56,7 +56,7 @@ def work(line: str) -> str:
 
 def test_where_there_is_no_terminal_a_line_comes_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     tally = Tally()
-    view = Lines(tally)
+    view = PlainLines(tally)
     assert view.every == 10.0
     view.tick()
     assert capsys.readouterr().err == ""

@@ -57,7 +57,7 @@ class View:
         """Shows nothing any more."""
 
 
-class Lines(View):
+class PlainLines(View):
     """A plain line from time to time."""
 
     every = LINE_EVERY
@@ -171,7 +171,7 @@ def view_of(tally: Tally, name: str, workers: Workers, *, quiet: bool, as_json: 
         return Objects(tally, quiet=quiet)
     if quiet or sys.stderr is None:
         return View(tally)
-    return Live(tally, name, workers) if sys.stderr.isatty() else Lines(tally)
+    return Live(tally, name, workers) if sys.stderr.isatty() else PlainLines(tally)
 
 
 def told(tally: Tally) -> str:
