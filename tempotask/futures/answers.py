@@ -147,6 +147,12 @@ class Writer:
         return self._plain(Call(name, signature, calls, fixed, True))
 
     def _plain(self, call: Call) -> Written:
+        # As a rule there is neither a large array in it nor anything wrong with it.
+        try:
+            if len(encoded := payload.to_bytes(call)) <= LARGEST:
+                return Written(encoded, ())
+        except (arrays.Large, *payload.UNENCODABLE):
+            pass  # it is sent, or explained, below
         return self._written(lambda sender: payload.encode(call, LARGEST, "call", sender, FILE))
 
     def _pickled(self, *call: object) -> Written:
