@@ -8,12 +8,14 @@ import os
 import select
 import termios
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 from cli.mapped import Maps, lines, rows_of
 from pool.running import LONG, wait_until
+from servers import OwnServer
 
 from tempotask.cli.mapping.lines import AHEAD_BYTES
 
@@ -339,6 +341,23 @@ def test_a_server_out_of_reach_ends_it_with_one_line(maps: Maps) -> None:
     assert "none.sock" in err
 
 
+def test_a_server_that_refuses_on_the_way_is_what_the_one_line_is_about(
+    tmp_path: Path, start_server: Callable[..., OwnServer]
+) -> None:
+    server = start_server()
+    maps = Maps(tmp_path, {"TEMPOTASK_DB": server.url})
+    started = maps.start("functions:shout", "-o", "out")
+    started.give("a")
+    wait_until(lambda: (maps.folder / "out").exists() and maps.rows("out"), "no row came")
+    with redis.Redis.from_url(server.url) as client:
+        client.execute_command("ACL SETUSER default -evalsha -eval")
+    started.give("b")
+    status, _, err = started.end()
+    assert status == 2
+    assert "our user may not do all that is needed" in err
+    assert "can't be written" not in err
+
+
 def test_an_input_that_is_too_large_fails_alone(maps: Maps) -> None:
     status, out, err = maps.run("functions:raw", inputs=b"a\n" + b"x" * (9 * 2**20) + b"\nb\n")
     assert (status, [row["index"] for row in rows_of(out)]) == (1, [0, 2])
@@ -352,9 +371,7 @@ def test_an_input_that_has_no_end_takes_no_memory_for_ever(maps: Maps) -> None:
     started.inputs.write(b"\nb\n")
     started.inputs.flush()
     wait_until(lambda: maps.rows("out"), "what is behind it was not answered")
-    peak = next(
-        line for line in Path(f"/proc/{started.process.pid}/status").read_text().splitlines() if "VmHWM" in line
-    )
+    told = Path(f"/proc/{started.process.pid}/status").read_text()
     status, _, err = started.end()
     assert (status, [row["index"] for row in maps.rows("out")]) == (1, [1]), err
     assert int(told.partition("VmHWM:")[2].split()[0]) < 150 * 1024
