@@ -91,6 +91,8 @@ class Command:
                 self._launch.begin()
             try:
                 held = self._with_pool(manager, left)
+            except TempoTaskError:
+                raise  # of the server: some are an OSError, too
             except OSError as error:
                 return self._not_written(error)
             if not (held and kept):
