@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command, and exits."""
     try:
         if sys.stdout is None:
-            raise click.UsageError("the standard output is closed; send it to /dev/null if nobody is to read it")
+            context = click.Context(cli, info_name="tempotask")
+            raise click.UsageError("the standard output is closed; send it to /dev/null if nobody reads it", context)
         given = sys.argv[1:] if arguments is None else list(arguments)
         if arguments is None and any("://" in argument for argument in given):
             retitle(given)

@@ -275,7 +275,7 @@ def typed(line: str, server_url: str, namespace: str) -> subprocess.CompletedPro
         ("check <> >/dev/full", "the output can't be written: No space left on device"),
         ("server --json <> >/dev/full", "the output can't be written: No space left on device"),
         ("enqueue q n --id a <> >/dev/full", "the output can't be written: No space left on device"),
-        ("enqueue q n --id b <> >&-", "the standard output is closed"),
+        ("enqueue q n --id b <> >&-", "tempotask: the standard output is closed"),
         ("enqueue q n --id c --data @- <> <&-", "--data @-: it is closed; give @FILE"),
     ],
 )

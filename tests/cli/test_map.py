@@ -147,6 +147,7 @@ def test_with_json_what_is_told_beside_the_rows_is_an_object_a_line(maps: Maps) 
     assert (failed["index"], failed["input"], failed["error"]) == (1, "bad", "LookupError: no such thing")
     assert (end["done"], end["failed"], end["before"], end["total"]) == (2, 1, 0, 3)
     assert end["seconds"] > 0
+    assert 0 < end["per_second"] <= 3 / end["seconds"]
 
 
 def test_its_namespace_begins_with_the_one_that_is_given(maps: Maps) -> None:

@@ -182,7 +182,7 @@ class Command:
     def _end(self) -> int:
         tally, quiet = self._tally, self._wishes.quiet
         if self._wishes.as_json:
-            tell(tally.state())
+            tell({**tally.state(), "per_second": tally.average})
             return INTERRUPTED if self._told else FAILED if tally.failed else 0
         failed = f", {tally.failed:,} failed" if tally.failed else ""
         if self._told:
@@ -191,8 +191,8 @@ class Command:
         if not quiet:
             before = f"{tally.before:,} were answered before, " if tally.before else ""
             where = f" (see {self._wishes.failed})" if tally.failed and self._wishes.failed else ""
-            rate = pace((tally.done + tally.failed) / max(tally.seconds, 1e-3))
-            say(f"tempotask map: {before}{tally.done:,} done{failed}{where} in {clock(tally.seconds)}, {rate}")
+            took = f"{clock(tally.seconds)}, {pace(tally.average)}"
+            say(f"tempotask map: {before}{tally.done:,} done{failed}{where} in {took}")
         return FAILED if tally.failed else 0
 
     def _how_to_go_on(self) -> str:

@@ -42,6 +42,11 @@ class Tally:
         return (last - first) / (ended - began) if ended > began else 0.0
 
     @property
+    def average(self) -> float:
+        """Inputs a second, from the beginning."""
+        return (self.done + self.failed) / max(self.seconds, 1e-3)
+
+    @property
     def left(self) -> float | None:
         """Seconds that the rest will take; None where nobody can know."""
         if self.total is None or self.pace <= 0:
