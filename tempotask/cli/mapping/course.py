@@ -190,7 +190,8 @@ class Course:
         """How many inputs the next span is to have."""
         if self._mean is None or self._work.one_by_one:
             return 1
-        most = max(1, int(min(LONGEST, room, self._share, SPAN / max(self._mean, 1e-9), HEAVIEST / self._weight)))
+        fit = min(SPAN / max(self._mean, 1e-9), HEAVIEST / max(self._weight, 1.0))
+        most = max(1, min(LONGEST, room, self._share, int(fit)))
         if self._answered is None:
             return most
         size = 1
