@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -43,6 +44,9 @@ from tempotask.pool.report import (
 
 _MARK = "TEMPOTASK_NURSERY"  # tells what came from a nursery, after its death, from the supervisor's other children
 _SPARE_FDS = 12
+_MOST_UNBORN = 32
+"""Workers that the nursery is asked for at a time. If more were asked for than a socket holds, each side could wait for
+the other to read; and the kernel limits how many descriptors are on their way."""
 _GONE_WITHIN = 5.0
 """Seconds at most for processes that were told to end, or were killed, to be gone: their ends are waited for as events,
 so that only one that the kernel holds up, for a disk say, is given up."""
@@ -159,6 +163,9 @@ class UnifiedWorkerPool:
         self._environment = os.environ if environment is None else environment
         self._mark = uuid.uuid4().hex
         self._channel: Channel | None = None
+        self._unasked: deque[WorkerProcess] = deque()
+        self._unborn = 0
+        """How many the nursery was asked for that are not born yet."""
         self._pidfd = -1
         self._selector: selectors.BaseSelector | None = None
 
@@ -227,8 +234,15 @@ class UnifiedWorkerPool:
             worker.close()
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self.workers[worker.id] = worker
-        fds = [worker.block.fd] if spec.wake_fd < 0 else [worker.block.fd, spec.wake_fd]
-        self._send(Fork(spec), fds)
+        self._unasked.append(worker)
+        self._ask()
+
+    def _ask(self) -> None:
+        while self._unasked and self._unborn < _MOST_UNBORN:
+            worker = self._unasked.popleft()
+            self._unborn += 1
+            spec, block = worker.spec, worker.block.fd
+            self._send(Fork(spec), [block] if spec.wake_fd < 0 else [block, spec.wake_fd])
 
     def resume_nursery(self) -> bool:
         """Have the nursery go on if somebody has stopped it; says whether it was stopped."""
@@ -262,17 +276,26 @@ class UnifiedWorkerPool:
         # of attributes keeps up to 4,096 of them.
         if isinstance(message, WorkerBorn):
             worker = self.workers[message.worker]
+            self._answered()
             worker.pid, worker.pidfd = message.pid, fds[0] if fds else -1
             worker.born_at = time.monotonic()
             if self._selector is not None and worker.pidfd >= 0:
                 self._selector.register(worker, selectors.EVENT_READ, self)
             return Born(worker)
         if isinstance(message, WorkerDied):
-            return self._died(self.workers[message.worker], message.status)
+            worker = self.workers[message.worker]
+            if not worker.pid:
+                self._answered()
+            return self._died(worker, message.status)
         if isinstance(message, Imported | ImportFailed | Warned):
             self.imported |= isinstance(message, Imported)
             return message
         raise AssertionError(f"a nursery does not send {message}")
+
+    def _answered(self) -> None:
+        """The nursery has borne one, or could not."""
+        self._unborn -= 1
+        self._ask()
 
     def _died(self, worker: WorkerProcess, status: ExitStatus, *, bereft: bool = False) -> Died:
         self._forget(worker)
@@ -289,6 +312,7 @@ class UnifiedWorkerPool:
     def _let_go(self) -> None:
         """Close what leads to the nursery, which thereby learns that it is to end."""
         assert self._channel is not None
+        self._unasked.clear()
         for worker in self.workers.values():
             self._forget(worker)
         self._forget(self._channel)

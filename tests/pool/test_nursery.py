@@ -9,6 +9,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,6 +99,15 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Owner]]:
         owner.close()
 
 
+MANY = 450
+"""Workers: more than a socket has room to ask for and to answer."""
+
+
+def ask_for_many(owner: Owner) -> None:
+    for number in range(MANY):
+        owner.pool.ask_for(WorkerSpec(f"w{number}", "s1", "redis://h/1", "ns", b"leave 0", owner.wake_fd))
+
+
 def ready(owner: Owner, mode: str) -> WorkerProcess:
     worker = owner.ask(mode)
     assert owner.answer() == "ready"
@@ -139,6 +149,17 @@ def test_a_script_is_imported_again_under_the_name_that_its_guard_does_not_let_i
     assert owner.wait_for(Imported).report.namespace == "__mp_main__"
     owner.ask("tell")
     assert json.loads(owner.answer())["main"] == "__mp_main__"
+
+
+def test_hundreds_of_workers_may_be_asked_for_at_once(own: Callable[..., Owner]) -> None:
+    owner = own("plain:app")
+    owner.wait_for(Imported)
+    asked = threading.Thread(target=ask_for_many, args=(owner,), daemon=True)
+    asked.start()
+    asked.join(LONG)
+    assert not asked.is_alive(), "each side waits for the other to read"
+    ended = [owner.wait_for(Died) for _ in range(MANY)]
+    assert {event.status.code for event in ended} == {0}
 
 
 def test_what_the_import_prints_goes_to_standard_error(own: Callable[..., Owner], capfd: pytest.CaptureFixture) -> None:
