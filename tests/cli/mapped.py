@@ -105,6 +105,12 @@ def note(line: str) -> str:
     os.close(file)
     return line
 
+def noted_or_held(line: str) -> str:
+    note(line)
+    while line == "gate" and not os.path.exists("gate"):
+        time.sleep(0.01)
+    return line
+
 def shape(value) -> str:
     return type(value).__name__
 

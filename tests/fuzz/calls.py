@@ -143,6 +143,7 @@ def _look(store: Store) -> None:
     store.run("snapshot", "part", "queue:0:other", "0", 10)
     store.run("snapshot", "sizes", "ring", "due")
     store.run("snapshot", "ring", "q")
+    store.run("overview", 5, "q", "", "other", "")
 
 
 def _act(store: Store) -> None:

@@ -21,7 +21,7 @@ from tempotask.store.connect import Server
 from tempotask.store.store import Store
 
 NAMESPACE = "t-fuzz-commands"
-LONG = ("events", "run-here", "stacks", "top")
+LONG = ("events", "map", "run-here", "stacks", "top")
 """Commands that go on until they are told to end, run what they are given, or wait for answers."""
 
 
