@@ -71,7 +71,7 @@ QUICK = (
     *("efficiency", "idle_latency", "append_only", "memory_waiting", "results", "results_limit", "results_pool"),
     "executor",
 )
-"""Those for which, small and with all peers installed, two minutes are enough."""
+"""Those for which, small and with all peers installed, three minutes are enough."""
 KNOWN = tuple(dict.fromkeys((*PEERS, *POOLS, *RIVALS)))
 WHEN_ASKED = ("profile",)
 """Those that are held against nothing."""

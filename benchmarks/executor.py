@@ -7,10 +7,8 @@ server is that of all benchmarks, which keeps nothing on the disk.
 
 from __future__ import annotations
 
-import time
-
-from benchmarks.harness import WORKERS, Bench, Failed, in_turns
-from benchmarks.results_pool import executor, same
+from benchmarks.harness import WORKERS, Bench, in_turns
+from benchmarks.results_pool import executor, mapped
 from benchmarks.rows import Row, ratio
 from tempotask.futures import TempoExecutor
 
@@ -18,13 +16,7 @@ from tempotask.futures import TempoExecutor
 def ours(bench: Bench, count: int, *, pickle: bool) -> float:
     """Calls a second."""
     with TempoExecutor(WORKERS, db=bench.url, pickle=pickle) as workers:
-        list(workers.map(same, range(WORKERS)))
-        began = time.monotonic()
-        found = list(workers.map(same, range(count), chunksize=1))
-        seconds = time.monotonic() - began
-    if found != list(range(count)):
-        raise Failed("the executor's results are wrong")
-    return count / seconds
+        return mapped(workers, count)
 
 
 def measure(bench: Bench) -> list[Row]:
