@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -30,7 +30,7 @@ from tempotask.cli.command import options
     click.option("--namespace", default="", metavar="NS", help="What the name of its own namespace begins with."),
     click.option("--json", "as_json", is_flag=True, help="What it says beside the rows is JSON too, an object a line."),
 )
-def map_(function: str | None, files: tuple[str, ...], shell: str | None, **given: Any) -> int:
+def map_(function: str | None, files: tuple[str, ...], shell: str | None, **given: Any) -> NoReturn:
     """Calls FUNCTION (module:function, or script.py:function) with each line of FILES, or of the standard input.
 
     Writes a row of JSON for each: {"index": 17, "input": "…", "result": …}. With --shell it runs a command for each,
@@ -38,6 +38,7 @@ def map_(function: str | None, files: tuple[str, ...], shell: str | None, **give
 
     Exit status: 0 all done, 1 some failed, 2 bad use, 130 interrupted.
     """
+    from tempotask.cli.leaving import leave
     from tempotask.cli.mapping.run import Command
     from tempotask.cli.mapping.wishes import Wishes
 
@@ -45,4 +46,4 @@ def map_(function: str | None, files: tuple[str, ...], shell: str | None, **give
         files, function = (function, *files), None
     wishes = Wishes(function=function or "", shell=shell or "", files=files, **given)
     wishes.check()
-    return Command(wishes).run()
+    leave(Command(wishes).run())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -12,6 +13,7 @@ from setproctitle import setproctitle
 
 from tempotask import names
 from tempotask.cli import log_format, mistakes
+from tempotask.cli.leaving import leave
 from tempotask.durations import duration
 from tempotask.errors import TempoTaskError
 from tempotask.futures import pickled
@@ -49,8 +51,8 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
     """
     # Before anything that takes long: the command line may hold a password.
     setproctitle(f"tempotask: supervisor {application}")
+    from tempotask.pool.pool import UnifiedWorkerPool
     from tempotask.pool.settings import Settings
-    from tempotask.pool.supervisor import Supervisor
 
     start = msgspec.json.decode(os.environ.pop("TEMPOTASK_START", "{}"), type=_Start)
     log_format.set_up(options.pop("log_format"), quiet=start.quiet)
@@ -71,7 +73,14 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
         settings.ready = lambda: _report(report_fd, {"ready": True})
     try:
         pickled.allow(allow_pickle)
-        sys.exit(Supervisor(settings).run())
+        settings.places.check()
+        pool = UnifiedWorkerPool(application)
+        with contextlib.suppress(OSError):
+            # It imports the application while we import the rest. What was refused is tried again, and told of then.
+            pool.start()
+        from tempotask.pool.supervisor import Supervisor
+
+        leave(Supervisor(settings, pool).run())
     except TempoTaskError as error:
         if report_fd is not None:
             _report(report_fd, {"error": str(error), "kind": type(error).__name__})

@@ -53,10 +53,13 @@ class Owner(Protocol):
 
 
 class Generations:
-    """All generations of one supervisor, the newest last; see the module's page."""
+    """All generations of one supervisor, the newest last; see the module's page. `first`: the pool of the first one."""
 
-    def __init__(self, application: str, selector: selectors.BaseSelector, owner: Owner, places: Places) -> None:
-        self._application = application
+    def __init__(
+        self, first: UnifiedWorkerPool, selector: selectors.BaseSelector, owner: Owner, places: Places
+    ) -> None:
+        self._application = first.application
+        self._first: UnifiedWorkerPool | None = first
         self._selector = selector
         self._owner = owner
         self._places = places
@@ -89,7 +92,7 @@ class Generations:
         """Has a nursery import the application, unless one does."""
         if self._importing is not None:
             return
-        pool = UnifiedWorkerPool(self._application)
+        pool, self._first = self._first or UnifiedWorkerPool(self._application), None
         try:
             pool.start()
         except OSError as error:

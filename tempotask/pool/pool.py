@@ -170,7 +170,10 @@ class UnifiedWorkerPool:
         self._selector: selectors.BaseSelector | None = None
 
     def start(self) -> None:
-        """Start the nursery and have it import the application. Raises `OSError` when the system refuses."""
+        """Start the nursery and have it import the application, unless that is done. Raises `OSError` when the system
+        refuses."""
+        if self._channel is not None:
+            return
         ours, theirs = socket.socketpair()
         with theirs:
             try:

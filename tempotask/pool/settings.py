@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tempotask.pool.places import Places
+
 
 @dataclass
 class Settings:
@@ -27,3 +29,8 @@ class Settings:
     """Called when every worker is ready for the first time."""
     watched_fd: int | None = None
     """A pipe whose end means that whoever started us is gone."""
+
+    @property
+    def places(self) -> Places:
+        """Where the workers run."""
+        return Places(self.pin, self.nice)

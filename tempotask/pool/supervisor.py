@@ -33,7 +33,6 @@ from tempotask.pool.generations import Generations
 from tempotask.pool.housekeeper import Holdings, Housekeeper
 from tempotask.pool.linux import become_subreaper, has_terminal, refusal
 from tempotask.pool.orders import Cancel
-from tempotask.pool.places import Places
 from tempotask.pool.pool import UnifiedWorkerPool
 from tempotask.pool.report import AppReport
 from tempotask.pool.settings import Settings
@@ -59,9 +58,12 @@ LAST_WORDS = 5.0
 
 
 class Supervisor:
-    """One supervisor process; see the module's page. `run` returns the exit status."""
+    """One supervisor process; see the module's page. `run` returns the exit status.
 
-    def __init__(self, settings: Settings) -> None:
+    `pool` is of the application as it is first imported, and may have begun to.
+    """
+
+    def __init__(self, settings: Settings, pool: UnifiedWorkerPool) -> None:
         self._settings = settings
         self._selector = selectors.DefaultSelector()
         self._alarm, self._alarm_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -69,8 +71,7 @@ class Supervisor:
         self._signals: list[int] = []
         self._terminal = has_terminal()
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self._places = Places(settings.pin, settings.nice)
-        self._generations = Generations(settings.application, self._selector, self, self._places)
+        self._generations = Generations(pool, self._selector, self, settings.places)
         self._options = Options()
         self._status = 0
         self._connected = self._begun = False
@@ -90,11 +91,9 @@ class Supervisor:
         """Supervises until stopped. Returns 0 when all ended gently, 1 when by force.
 
         Raises:
-            InvalidOptions: workers can't be kept on cores here, or not run at that niceness.
             NotImportable: the application can't be imported, or lacks tasks that it should declare.
             ServerUnavailable: the server can't be used.
         """
-        self._places.check()
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
         # Held back while this was imported, or by whoever started us. No child or thread may be there that keeps it so.
@@ -248,7 +247,7 @@ class Supervisor:
         if policy != "noeviction":
             log.warning("the server's maxmemory-policy is %s: set noeviction, or it may throw jobs away", policy)
         workers = self._concurrency(report)
-        if warning := cores.warning(workers) or self._places.shared(workers):
+        if warning := cores.warning(workers) or self._settings.places.shared(workers):
             log.warning(warning)
         store = self._clerk.store
         log.info(
