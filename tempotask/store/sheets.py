@@ -9,13 +9,18 @@ outcome, and behind that the outcomes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
+
+import msgspec
 
 from tempotask.store.records import encode
 from tempotask.store.script import Argument
 
 _HEAD = struct.Struct(">II")
+MARK = b"\0"
+"""What a sheet begins with, and no id."""
+_decode = msgspec.msgpack.Decoder(tuple[list[str], list[int]]).decode
 
 
 def sheet(endings: Sequence[Argument]) -> bytes:
@@ -30,3 +35,13 @@ def head(stored: bytes) -> tuple[int, int]:
     no sheet."""
     number, size = _HEAD.unpack_from(stored) if len(stored) >= _HEAD.size else (0, 0)
     return number, size
+
+
+def opened(stored: bytes) -> Iterator[tuple[str, bytes]]:
+    """Id and encoded outcome of each job of a sheet. Raises `ValueError` for what is no sheet."""
+    _, size = head(stored)
+    at = len(stored) - size
+    ids, lengths = _decode(b"\x92" + stored[_HEAD.size : at])
+    for id, length in zip(ids, lengths, strict=True):
+        yield id, stored[at : at + length]
+        at += length

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import redis
 
 from tempotask.errors import NotDurable, ServerUnavailable
-from tempotask.store import keys, rights
+from tempotask.store import keys, rights, sheets
 from tempotask.store.addition import Addition, NewJob, named
 from tempotask.store.connect import OTHERWISE, Server
 from tempotask.store.durability import Durability, DurableWire, Kind
@@ -131,7 +131,7 @@ class Store:
 
     def _new_wire(self, *, durable: bool) -> Wire:
         place = (self.server, self.namespace, self.server.connect_timeout / 2)
-        return DurableWire(*place, self.durability) if durable and self.durability else Wire(*place)
+        return DurableWire(*place, self.durability) if durable and self.durability else Wire(*place, awake=True)
 
     def change(self, name: str, *arguments: Argument) -> Any:
         """Runs a script for a user that acts once however often the call is sent: if a reply is lost, the second
@@ -320,8 +320,7 @@ class Store:
             return []
         connection.send_packed_command(packed("LPOP", key, 1000))  # type: ignore[no-untyped-call]
         parts = [first[1], *(connection.read_response(disable_decoding=True) or [])]
-        split = (part.partition(b" ") for part in parts)
-        return [(id.decode(errors="replace"), outcome) for id, _, outcome in split]
+        return [pair for part in parts for pair in _told(part)]
 
     def unwait(self, client: str, ids: Sequence[str]) -> None:
         """The client does not wait for these jobs any longer."""
@@ -337,6 +336,18 @@ class Store:
         """Lets go of the server's connections."""
         self._drop_wires()
         self.server.close()
+
+
+def _told(part: bytes) -> Iterable[tuple[str, bytes]]:
+    """What a client is told of jobs that ended (endings.lua), as ids and outcomes."""
+    if part.startswith(sheets.MARK):
+        try:
+            return list(sheets.opened(part))
+        except ValueError:
+            # Of somebody else's making. What was to be told is asked for after a while.
+            return []
+    id, _, outcome = part.partition(b" ")
+    return [(id.decode(errors="replace"), outcome)]
 
 
 class Renewal(NamedTuple):

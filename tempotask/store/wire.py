@@ -16,6 +16,7 @@ from redis.exceptions import NoScriptError
 from tempotask.store import keys
 from tempotask.store.connect import Server, may_pass
 from tempotask.store.script import SCRIPTS, Argument, packed
+from tempotask.store.spin import Spin
 
 
 class Lost(Exception):
@@ -34,16 +35,19 @@ def file_of(fd: int) -> tuple[int, int]:
 class Wire:
     """One connection to the server of a store. Opened by the first call, and again by the first after it broke.
 
-    `patience` is how many seconds an answer may take, when the call itself does not wait.
+    `patience` is how many seconds an answer may take, when the call itself does not wait. Who asks one thing after the
+    other, and waits for each answer, may wait `awake` at first (spin.py).
     """
 
-    def __init__(self, server: Server, namespace: str, patience: float) -> None:
+    def __init__(self, server: Server, namespace: str, patience: float, *, awake: bool = False) -> None:
         self._server = server
         self._ring = keys.ring(namespace)
         self._prefix = keys.prefix(namespace)
         self._patience = patience
         self._connection: AbstractConnection | None = None
         self._file = (0, 0)
+        self._awake = awake
+        self._spin: Spin | None = None
 
     def run(self, name: str, *arguments: Argument) -> Any:
         """Runs a script once. Raises `Lost`; other errors of the server pass through."""
@@ -98,7 +102,8 @@ class Wire:
 
     def _open(self) -> AbstractConnection:
         connection = self._connect()
-        self._file = file_of(_descriptor(connection))
+        descriptor = _descriptor(connection)
+        self._file, self._spin = file_of(descriptor), Spin(descriptor) if self._awake else None
         return connection
 
     def _let_go_of_strange(self) -> None:
@@ -122,6 +127,8 @@ class Wire:
             sent = [part for command in commands for part in packed(*command)]
             self._connection.send_packed_command(sent, check_health=False)  # type: ignore[no-untyped-call]
             if not waits:
+                if self._spin is not None:
+                    self._spin.wait()
                 return [self._connection.read_response(disable_decoding=True) for _ in commands]
             return [self._read_late(self._connection, waits) for _ in commands]
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:

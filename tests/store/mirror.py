@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from model import Held
 from operated import Operated, state_of
-from seen import Seen, opened
+from seen import Seen, news, opened
 
 from tempotask.store.events import Entry
 from tempotask.store.pages import decode_page, keys_of
@@ -93,7 +93,7 @@ class Mirror(Operated):
         assert dict(outcomes) == self.outcomes
         assert {id: names.decode().split() for id, names in seen.get("waiters", {}).items()} == self.waiters
         waits = {client: sorted(told) for client, told in self.waits.items() if told}
-        assert {client: sorted(told) for client, told in seen.under("waits:")} == waits
+        assert {client: sorted(news(told)) for client, told in seen.under("waits:")} == waits
         self.compare_tokens(int(seen.get("tokens", 0)))
         assert int(seen.get("refused", 0)) == self.refused
         self.compare_history(seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -61,3 +61,12 @@ def opened(sheet: bytes) -> Iterator[tuple[str, bytes]]:
     for id, length in zip(ids, lengths, strict=True):
         yield id, sheet[at : at + length]
         at += length
+
+
+def news(told: Sequence[bytes]) -> Iterator[bytes]:
+    """What a client was told, job by job: some of it comes in sheets."""
+    for part in told:
+        if part.startswith(b"\0"):
+            yield from (b"%s %s" % (id.encode(), outcome) for id, outcome in opened(part))
+        else:
+            yield part

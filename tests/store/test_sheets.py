@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import redis
 from play import Results, act, completed, enqueue, failed, hire, results_of, turn
 
 from tempotask.store import look
@@ -30,11 +32,11 @@ def new_ids(count: int) -> list[str]:
     return [f"j{next(numbers)}" for _ in range(count)]
 
 
-def run(store: Store, worker: str, ids: list[str], how: Any = completed, want: int = 1000) -> None:
-    """These jobs, run by the worker."""
+def run(store: Store, worker: str, ids: list[str], how: Any = completed, want: int = 1000, before: int = 0) -> None:
+    """These jobs, and those that waited before, run by the worker."""
     for first in range(0, len(ids), 1000):
         enqueue(store, *ids[first : first + 1000])
-    ended, left = Results(), len(ids)
+    ended, left = Results(), before + len(ids)
     while left:
         batch = turn(store, worker, next(numbers), want, ended).batch
         assert batch
@@ -68,14 +70,64 @@ def test_what_nobody_has_asked_for_is_kept_in_one_piece_and_told_to_who_asks(sto
     assert store.read("HMGET", "results", "n") == [b"100"]
 
 
-def test_the_outcomes_of_jobs_that_somebody_waits_for_are_told_and_not_kept_in_sheets(
+def told(store: Store, client: str) -> list[tuple[str, bytes]]:
+    """What a client was told, in the order of the telling."""
+    connection = store.server.connection(timeout=10.0)
+    found: list[tuple[str, bytes]] = []
+    while some := store.told(client, cast(redis.Connection, connection), 0.01):
+        found += some
+    connection.disconnect()  # type: ignore[no-untyped-call]
+    return found
+
+
+def test_who_waits_for_all_jobs_of_a_turn_is_told_in_one_piece_and_may_ask_all_the_same(
     store: Store, worker: str
 ) -> None:
     ids = new_ids(10)
     assert store.ask("c", ids) == [None] * 10
     run(store, worker, ids)
-    assert in_sheets(store) == 0
-    assert len(store.read("LRANGE", "waits:c", 0, -1)) == 10
+    assert store.read("LLEN", "waits:c") < 10
+    assert store.read("EXISTS", "waiters") == 0
+    news = told(store, "c")
+    assert sorted(id for id, _ in news) == sorted(ids)
+    assert [outcome for _, outcome in news] == store.outcomes_of([id for id, _ in news])
+
+
+def test_what_is_told_in_one_piece_is_kept_for_a_while_even_if_it_is_not_to_be_kept(store: Store, worker: str) -> None:
+    ids = new_ids(10)
+    store.ask("c", ids)
+    run(store, worker, ids, functools.partial(completed, keep=0))
+    assert len(told(store, "c")) == 10
+    assert None not in store.outcomes_of(ids)
+
+
+@pytest.mark.parametrize("others", ["some_by_nobody", "some_by_others", "one_by_two"])
+def test_where_not_one_client_waits_for_all_each_is_told_of_its_jobs_alone(
+    store: Store, worker: str, others: str
+) -> None:
+    ids = new_ids(10)
+    store.ask("c", ids[:5])
+    theirs: list[str] = {"some_by_nobody": [], "some_by_others": ids[5:], "one_by_two": ids[4:]}[others]
+    if theirs:
+        store.ask("d", theirs)
+    run(store, worker, ids)
+    assert sorted(id for id, _ in told(store, "c")) == sorted(ids[:5])
+    assert sorted(id for id, _ in told(store, "d")) == sorted(theirs)
+    assert store.read("EXISTS", "waiters") == 0
+
+
+def test_a_job_with_an_id_of_its_user_is_told_with_others_and_its_id_is_free_again(store: Store, worker: str) -> None:
+    enqueue(store, "mine", given_id=True)
+    store.ask("c", ["mine"])
+    run(store, worker, ids := new_ids(3), before=1)
+    assert [id for id, _ in told(store, "c")] == ["mine"]
+    assert store.read("EXISTS", "ids") == 0
+    assert None not in store.outcomes_of(["mine", *ids])
+
+
+def test_what_is_no_sheet_tells_nobody_anything(store: Store, worker: str) -> None:
+    store.notify(["waits:c"], b"\0\0\0\5\0\0\0\5\xff\xff\xff")
+    assert told(store, "c") == []
 
 
 def test_waiting_for_one_job_does_not_spread_the_outcomes_of_others(store: Store, worker: str) -> None:

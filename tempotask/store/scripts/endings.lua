@@ -32,6 +32,14 @@ local function tell(list)
   return told
 end
 
+-- The same for the client that waits for all jobs of a sheet, which it gets as it is: to take it apart is for the client.
+local function tell_sheet(client, sheet, ids)
+  local key = P .. 'waits:' .. client
+  call('HDEL', P .. 'waiters', unpack(ids))
+  call('RPUSH', key, sheet)
+  call('PEXPIRE', key, NOTICE_MS)
+end
+
 -- Ends jobs, given as id, outcome, id, outcome: tells who waits, keeps the outcomes, lets go of
 -- the ids that users gave, and of what the jobs said while they ran.
 local function end_jobs(list, keep, now, most, most_bytes)

@@ -103,25 +103,39 @@ local function open_sheet(sheet)
   return list
 end
 
--- Where the ends of some jobs have to be noted one by one: somebody waits for them, their users gave them ids, they
--- have told something while they ran.
-local NOTED = { 'waiters', 'ids', 'live' }
-
--- Whether a sheet can be kept as it is: nobody has just asked for outcomes, and no end in it has to be noted by itself.
-local function may_stay(sheet)
-  if call('EXISTS', P .. 'asked', P .. 'waiters', P .. 'ids', P .. 'live') == 0 then return true end
-  local ids = read_sheet(sheet)
-  if not ids or #ids == 0 or call('EXISTS', P .. 'asked') == 1 then return false end
-  for _, hash in ipairs(NOTED) do
-    if call('EXISTS', P .. hash) == 1 then
-      -- Where one has to be, all have to be as a rule.
-      if call('HEXISTS', P .. hash, ids[1]) == 1 then return false end
-      for _, found in ipairs(call('HMGET', P .. hash, unpack(ids))) do
-        if found then return false end
-      end
-    end
+-- Which of these jobs stand in a hash: its values, or nil where none does.
+local function those_in(hash, ids)
+  if call('EXISTS', P .. hash) == 0 then return nil end
+  local values = call('HMGET', P .. hash, unpack(ids))
+  for _, value in ipairs(values) do
+    if value then return values end
   end
-  return true
+  return nil
+end
+
+-- The client that waits for all of these jobs, if only one does.
+local function only_waiter(waiting)
+  local client = waiting[1]
+  if not client or string.find(client, ' ', 1, true) then return nil end
+  for _, other in ipairs(waiting) do
+    if other ~= client then return nil end
+  end
+  return client
+end
+
+-- How the ends in a sheet are noted: 'kept' in one piece; 'told' in one piece to the client that waits for all of them,
+-- which comes second, the ids third; or 'single', one by one, where users gave the ids, where jobs have told something
+-- while they ran, where several wait, or where somebody has just asked for others.
+local function manner(sheet)
+  if call('EXISTS', P .. 'asked', P .. 'waiters', P .. 'ids', P .. 'live') == 0 then return 'kept' end
+  local ids = read_sheet(sheet)
+  if not ids or #ids == 0 or those_in('ids', ids) or those_in('live', ids) then return 'single' end
+  local waiting = those_in('waiters', ids)
+  local client = waiting and only_waiter(waiting)
+  -- Who was told hardly asks.
+  if client and #ids > 1 and #sheet <= LARGEST_TOLD then return 'told', client, ids end
+  if waiting or call('EXISTS', P .. 'asked') == 1 then return 'single' end
+  return 'kept'
 end
 
 -- Keeps the outcomes of jobs in one piece.

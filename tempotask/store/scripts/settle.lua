@@ -1,7 +1,8 @@
 -- What `turn` and `give_back` share: how jobs ended. Included behind all that they include besides.
 
--- The outcomes of sheets that must be spread at once, by their arguments' numbers: id, outcome, id, outcome ...
-local opened = {}
+-- By their arguments' numbers: the outcomes of sheets that must be spread at once, as id, outcome, id, outcome ...; and
+-- for sheets that are told as they are, who waits for them and their ids.
+local opened, told_to = {}, {}
 
 -- Refuses what `settle` could not read to its end, which begins at that argument.
 local function insist_on_settlement(first)
@@ -15,7 +16,9 @@ local function insist_on_settlement(first)
     whole((take()))
     local sheet, after = take()
     if not is_sheet(sheet) then refuse('no sheet of outcomes') end
-    if not may_stay(sheet) then opened[after - 1] = open_sheet(sheet) or refuse('no sheet of outcomes') end
+    local way, client, ids = manner(sheet)
+    if way == 'told' then told_to[after - 1] = { client, ids } end
+    if way == 'single' then opened[after - 1] = open_sheet(sheet) or refuse('no sheet of outcomes') end
   end
   for _ = 1, whole((take())) do
     -- A try that was to begin some time ago begins now.
@@ -43,9 +46,13 @@ end
 local function settle(take, now, most, most_bytes)
   for _ = 1, tonumber((take())) do
     local keep, sheet, after = tonumber((take())), take()
-    local list = opened[after - 1]
+    local list, waits = opened[after - 1], told_to[after - 1]
+    if waits then tell_sheet(waits[1], sheet, waits[2]) end
     if list then
       end_jobs(list, keep, now, most, most_bytes)
+    elseif waits and keep == 0 then
+      -- Kept for who was just told: the push may be lost on its way.
+      keep_sheet(sheet, NOTICE_MS, now, most, most_bytes)
     elseif keep > 0 then
       keep_sheet(sheet, keep, now, most, most_bytes)
     end

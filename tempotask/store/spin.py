@@ -1,0 +1,44 @@
+"""Waiting for an answer without falling asleep.
+
+Where a process sleeps and nobody else is there, its core falls asleep too, and to wake both takes several times as long
+as the server needs for an answer. So for a moment the answer is looked for again and again, and in between whoever
+else wants the core may have it. Where answers take longer, over a network say, that is left off, and tried again later.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+MOMENT = 0.0001
+"""Seconds for which an answer is looked for: a few times what it takes on the same host."""
+PATIENCE = 8
+"""Answers in a row that did not come within it, after which it is left off."""
+BREAK = 500
+"""Calls for which it is left off."""
+
+
+class Spin:
+    """For the answers on one descriptor, one after the other."""
+
+    def __init__(self, descriptor: int) -> None:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        self._look = poll.poll
+        self._left = PATIENCE
+        """Tries until it is left off; while it is, calls until it is tried again, below zero."""
+
+    def wait(self) -> None:
+        """Returns when there is something to read, or when it is better to sleep until there is."""
+        if self._left < 0:
+            self._left += 1
+            return
+        look, others_turn, clock = self._look, os.sched_yield, time.monotonic
+        until = clock() + MOMENT
+        while not look(0):
+            if clock() > until:
+                self._left = self._left - 1 if self._left else -BREAK
+                return
+            others_turn()
+        self._left = PATIENCE
