@@ -23,7 +23,6 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from types import FrameType
 
 from tempotask.errors import NotImportable, TempoTaskError
 from tempotask.options import Options
@@ -31,11 +30,12 @@ from tempotask.pool import cores
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.generations import Generations
 from tempotask.pool.housekeeper import Holdings, Housekeeper
-from tempotask.pool.linux import become_subreaper, has_terminal, refusal
+from tempotask.pool.linux import become_subreaper, refusal
 from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import UnifiedWorkerPool
 from tempotask.pool.report import AppReport
 from tempotask.pool.settings import Settings
+from tempotask.pool.signals import Signals, drained
 from tempotask.pool.stacks import Stacks
 from tempotask.pool.standing import Standings
 from tempotask.pool.watch import Watch
@@ -44,7 +44,6 @@ from tempotask.store.store import Limits, Store
 
 log = logging.getLogger("tempotask")
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TICK = 0.025
 """Seconds between two looks at busy workers."""
 FAILED_STARTS = 5
@@ -66,10 +65,8 @@ class Supervisor:
     def __init__(self, settings: Settings, pool: UnifiedWorkerPool) -> None:
         self._settings = settings
         self._selector = selectors.DefaultSelector()
-        self._alarm, self._alarm_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake, self._wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._signals: list[int] = []
-        self._terminal = has_terminal()
+        self._signals = Signals()
         self._timers: list[tuple[float, Callable[[], None]]] = []
         self._generations = Generations(pool, self._selector, self, settings.places)
         self._options = Options()
@@ -94,12 +91,9 @@ class Supervisor:
             NotImportable: the application can't be imported, or lacks tasks that it should declare.
             ServerUnavailable: the server can't be used.
         """
-        for number in SIGNALS:
-            signal.signal(number, self._on_signal)
-        # Held back while this was imported, or by whoever started us. No child or thread may be there that keeps it so.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        self._selector.register(self._alarm, selectors.EVENT_READ, self._act_on_signals)
-        self._selector.register(self._wake, selectors.EVENT_READ, lambda: _empty(self._wake))
+        self._signals.listen()
+        self._selector.register(self._signals, selectors.EVENT_READ, self._act_on_signals)
+        self._selector.register(self._wake, selectors.EVENT_READ, lambda: drained(self._wake))
         if self._settings.watched_fd is not None:
             self._selector.register(self._settings.watched_fd, selectors.EVENT_READ, self._starter_spoke)
         try:
@@ -114,9 +108,7 @@ class Supervisor:
                 self._tick()
         finally:
             self._end()
-            for number in SIGNALS:
-                # One that comes while the interpreter ends would change the exit status.
-                signal.signal(number, signal.SIG_IGN)
+            self._signals.ignore()
         if self._failure is not None:
             raise self._failure
         return self._status
@@ -143,17 +135,10 @@ class Supervisor:
 
     # -- signals
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # The loop acts: a signal can come anywhere.
-        self._signals.append(number)
-        with contextlib.suppress(OSError):
-            os.write(self._alarm_end, b"\0")
-
     def _act_on_signals(self) -> None:
-        _empty(self._alarm)
-        while self._signals:
-            if self._signals.pop(0) == signal.SIGHUP:
-                if self._terminal and not has_terminal():
+        for number in self._signals.take():
+            if number == signal.SIGHUP:
+                if self._signals.terminal_was_closed:
                     self._stop("the terminal was closed: what runs is finished, what has not started is given back")
                 else:
                     self._generations.reload()
@@ -412,9 +397,3 @@ class Supervisor:
 
 def _workers(count: int) -> str:
     return "1 worker" if count == 1 else f"{count} workers"
-
-
-def _empty(fd: int) -> None:
-    with contextlib.suppress(BlockingIOError):
-        while os.read(fd, 4096):
-            pass
