@@ -72,7 +72,7 @@ class Course:
         spans: int,
         in_flight: int,
         ordered: bool,
-        answered: Answered | None = None,
+        answered: Answered,
         left_behind: dict[int, tuple[int, str]] | None = None,
     ) -> None:
         """`spans`, `in_flight`: spans, and inputs, on their way at most. `answered`: by the output, when the course
@@ -150,7 +150,7 @@ class Course:
 
     def check_end(self) -> None:
         """At the end. Raises `Changed` when the output answers more inputs than there are."""
-        beyond = self._answered.beyond if self._answered is not None else 0
+        beyond = self._answered.beyond
         if self._lines.error:
             raise TempoTaskError(self._lines.error)
         if beyond > self._lines.taken:
@@ -176,7 +176,7 @@ class Course:
                     return None
                 if (one := self._taken_up(at, *left)) is not None:
                     return one
-            elif self._answered is not None and at in self._answered:
+            elif at in self._answered:
                 self._pass(at, lines.take(1, HEAVIEST))
             else:
                 one = span(at, lines.take(self._size(at, room), HEAVIEST), self._work.name)
@@ -192,7 +192,7 @@ class Course:
             return 1
         fit = min(SPAN / max(self._mean, 1e-9), HEAVIEST / max(self._weight, 1.0))
         most = max(1, min(LONGEST, room, self._share, int(fit)))
-        if self._answered is None:
+        if at >= self._answered.beyond and not self._left:
             return most
         size = 1
         while size < most and at + size not in self._answered and at + size not in self._left:
@@ -205,13 +205,12 @@ class Course:
         lines = self._lines.peek(count)
         if len(lines) < count or span(at, lines, self._work.name).id != id:
             return None
-        here = self._answered if self._answered is not None else Answered()
-        missing = [index for index in range(at, at + count) if index not in here]
+        missing = [index for index in range(at, at + count) if index not in self._answered]
         if not missing:
             return None
         self._lines.take(count, sum(map(len, lines)))
         for index, line in enumerate(lines, at):
-            if index in here:
+            if index in self._answered:
                 self._check_same(index, line)
         return Span(at, lines, id, left_behind=True)
 
@@ -223,7 +222,7 @@ class Course:
 
     def _check_same(self, index: int, line: bytes) -> None:
         shown = rows.input_of(line, jsonl=self._work.jsonl)
-        if self._answered is not None and not self._answered.same(index, shown):
+        if not self._answered.same(index, shown):
             now = shown.decode(errors="replace")
             raise Changed(
                 f"input {index} is {now if len(now) <= 80 else now[:60] + '…'} now, and another one in "
@@ -307,10 +306,10 @@ class Course:
 
     def _answer_again(self, one: Span, answer: Answer) -> list[tuple[int, Pieces]]:
         """Of a span that was left behind: what the output does not answer. What failed then is tried again."""
-        here, pieces = self._answered if self._answered is not None else Answered(), []
+        pieces = []
         for offset, row in enumerate(answer.rows):
             index = one.first + offset
-            if index in here:
+            if index in self._answered:
                 self._tally.before += 1
                 pieces.append((index, Pieces(1, [], [])))
             elif offset in answer.failures:
@@ -325,7 +324,7 @@ class Course:
         """Spans of what is left of one behind so many inputs, without those that the output answers."""
         found, run, first = list[Span](), list[bytes](), one.first + done
         for index, line in enumerate(one.lines[done:], first):
-            passed = self._answered is not None and index in self._answered
+            passed = index in self._answered
             if run and (passed or one_by_one):
                 found.append(span(index - len(run), run, self._work.name))
                 run = []

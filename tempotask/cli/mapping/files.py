@@ -22,7 +22,7 @@ class Files:
         self.lines = Lines(wishes.files, b"\0" if wishes.null else b"\n", self.ready.set)
         self.output = Target(os.dup(sys.stdout.fileno())) if wishes.output is None else Target.open(wishes.output)
         self.failed = None if wishes.failed is None else Target.open(wishes.failed)
-        self.answered: Answered | None = None
+        self.answered = Answered()
         targets = [target for target in (self.output, self.failed) if target is not None and target.regular]
         for target in targets:
             if target.identity in self.lines.identities:
