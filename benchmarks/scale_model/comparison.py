@@ -54,7 +54,12 @@ class Case:
 
     @property
     def error(self) -> float:
+        """Of the jobs a second, and so of the efficiency."""
         return abs(self.predicted.rate / self.rate.median - 1)
+
+    @property
+    def load_error(self) -> float:
+        return abs(self.predicted.load * 100 / self.load.median - 1)
 
     def __str__(self) -> str:
         return f"{_hosts(self.hosts)}, {self.kind} {seconds(self.mean)}, +{seconds(self.latency)}"

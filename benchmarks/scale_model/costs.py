@@ -19,6 +19,8 @@ class Costs:
     wake: float = 0.0
     """Of the server's thread: what a script costs more when nothing was to do for `PAUSE` before it; so much less when
     that was shorter."""
+    idle: float = 0.0
+    """Of the server's thread, a second: what it does when nobody wants anything."""
     own_turn: float = 0.0
     """Of the worker: what a turn takes besides the server's time and the round trip."""
     own_job: float = 0.0

@@ -89,6 +89,13 @@ def _sample(bench: Bench, project: Project, size: int, turns: int, pause: float)
     return Sample(script["usec"] / script["calls"] / 1e6, server, statistics.median(took) - server, core)
 
 
+def idle(bench: Bench, seconds: float = 2.0) -> float:
+    """Of a second, what the server's process uses when nobody wants anything."""
+    used = server_seconds(bench)
+    time.sleep(seconds)
+    return (server_seconds(bench) - used) / seconds
+
+
 def say(bench: Bench, times: int) -> float:
     """Seconds of the server's thread to be told of a job that takes long."""
     with bench.project("noop") as project:
@@ -157,6 +164,7 @@ def measured(bench: Bench, turns: int = 300) -> tuple[Costs, list[Sample], list[
         turn=turn,
         job=job,
         wake=wake,
+        idle=idle(bench),
         own_turn=max(0.0, worker - trip),
         own_job=own_job,
         round_trip=trip,

@@ -182,7 +182,7 @@ class Simulation:
     def _prediction(self, began: float, ended: float, busy: float) -> Prediction:
         seconds = ended - began
         cores = self.setup.workers * seconds
-        load = min(1.0, busy / seconds / self.setup.servers)
+        load = min(1.0, self.costs.idle + busy / seconds / self.setup.servers)
         return Prediction(self._settled / seconds, self._worked / cores, load, seconds, self._given_back)
 
     def _workers(self, servers: Sequence[Server]) -> list[Worker]:
