@@ -1,13 +1,12 @@
 """Waiting for an answer without falling asleep.
 
 Where a process sleeps and nobody else is there, its core falls asleep too, and to wake both takes several times as long
-as the server needs for an answer. So for a moment the answer is looked for again and again, and in between whoever
-else wants the core may have it. Where answers take longer, over a network say, that is left off, and tried again later.
+as the server needs for an answer. So for a moment the answer is looked for again and again. Other threads of the process
+go on meanwhile. Where answers take longer, over a network say, that is left off, and tried again later.
 """
 
 from __future__ import annotations
 
-import os
 import select
 import time
 
@@ -34,11 +33,10 @@ class Spin:
         if self._left < 0:
             self._left += 1
             return
-        look, others_turn, clock = self._look, os.sched_yield, time.monotonic
+        look, clock = self._look, time.monotonic
         until = clock() + MOMENT
         while not look(0):
             if clock() > until:
                 self._left = self._left - 1 if self._left else -BREAK
                 return
-            others_turn()
         self._left = PATIENCE
