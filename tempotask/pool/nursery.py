@@ -30,7 +30,7 @@ from types import FrameType
 import msgspec
 from setproctitle import setproctitle
 
-from tempotask.pool import application, linux, threads
+from tempotask.pool import allocator, application, linux, threads
 from tempotask.pool.batch import ControlBlock
 from tempotask.pool.channel import Channel
 from tempotask.pool.report import (
@@ -288,6 +288,7 @@ def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         setproctitle(f"tempotask: worker {spec.worker}")
         spec.place.take()
+        allocator.keep_freed_memory(os.environ)
         block = ControlBlock.attach(block_fd)
         write_on_signal(block)
         manager = prepare()

@@ -1,8 +1,8 @@
 """Waiting for an answer without falling asleep.
 
 Where a process sleeps and nobody else is there, its core falls asleep too, and to wake both takes several times as long
-as the server needs for an answer. So for a moment the answer is looked for again and again. Other threads of the process
-go on meanwhile. Where answers take longer, over a network say, that is left off, and tried again later.
+as the server needs for an answer. So for a moment the answer is looked for again and again. Other threads of the
+process go on meanwhile. Where answers take longer, over a network say, that is left off, and tried again later.
 """
 
 from __future__ import annotations
