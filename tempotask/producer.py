@@ -137,7 +137,7 @@ class Producer:
                 made += len(following)
                 handles += _told(under_way, stream.created())
                 under_way = following
-                stream.send(addition)
+                stream.send(addition, last=len(thousand) < THOUSAND)
                 if addition.singles:
                     self._client.reruns += 1
             handles += _told(under_way, stream.created())

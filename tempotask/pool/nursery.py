@@ -45,7 +45,7 @@ from tempotask.pool.report import (
     WorkerDied,
     WorkerSpec,
 )
-from tempotask.pool.stacks import write_on_signal
+from tempotask.pool.whereabouts import write_on_signal
 
 FAILED = 70  # a worker's exit code for an exception that it should not have raised (EX_SOFTWARE)
 NOT_BORN = 71  # and for one that the system could not start (EX_OSERR)

@@ -4,31 +4,28 @@
            ▲                         ▲                             │ faulthandler, in the signal handler itself
            └───── pushed, by host ───┴── the block's file, behind its page ◄──┘
 
-The worker writes to the file of its control block, which both hold, behind the page that both have mapped. Only the
-main thread's stack: it is the one that runs jobs, and it stands still meanwhile, while other threads' frames may change
-under whoever reads them. Of an `async def` handler that shows the event loop, so the worker's second thread is then
-asked where it awaits (`AWAITS`).
+The worker's side is in whereabouts.py. It writes to the file of its control block, which both hold, behind the page
+that both have mapped. Only the main thread's stack: it is the one that runs jobs, and it stands still meanwhile, while
+other threads' frames may change under whoever reads them. Of an `async def` handler that shows the event loop, so the
+worker's second thread is then asked where it awaits (`AWAITS`).
 
 Python's own waits go on after the signal. A `sleep` or `select` of a C library is cut short by it, as by any signal.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import faulthandler
 import mmap
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import redis
 
-from tempotask.pool.batch import AWAITS, BUSY, IDLE, SPENT, STACK_SIGNAL, STACKS, STARTING, ControlBlock
+from tempotask.pool.batch import AWAITS, BUSY, IDLE, SPENT, STACK_SIGNAL, STACKS, STARTING
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.watch import Watch
 from tempotask.store.records import Record, decode_record
@@ -41,8 +38,6 @@ QUIET = 3
 """After so many looks that found nothing new, a stack is taken to be written: there is no mark at its end."""
 IN_LOOP = " in _run_in_loop"
 """What stands in the stack of a worker that runs an `async def` handler."""
-MOST_TASKS, MOST_FRAMES = 20, 50
-"""Bounds of what is told of one handler: tasks that it has started, calls of each."""
 
 
 class Stack(msgspec.Struct):
@@ -67,48 +62,6 @@ class Answer(msgspec.Struct):
     host: str
     pid: int
     workers: list[Stack]
-
-
-def write_on_signal(block: ControlBlock) -> None:
-    """In a worker: from now on its stack can be asked for."""
-    with contextlib.suppress(OSError, ValueError, RuntimeError):
-        faulthandler.register(STACK_SIGNAL, file=block.fd, all_threads=False)
-        block.words[STACKS] = 1
-
-
-def write_awaits(block: ControlBlock, task: asyncio.Task[Any] | None) -> None:
-    """In a worker's second thread, which was asked: where the handler that runs as this task awaits, the innermost call
-    first, and then the tasks that it has started."""
-    try:
-        # All of it changes under us.
-        with contextlib.suppress(Exception):
-            lines = [] if task is None else list(_awaits(task))
-            os.write(block.fd, "".join(f"{line}\n" for line in lines).encode(errors="replace"))
-    finally:
-        block.words[AWAITS] = 0
-
-
-def _awaits(task: asyncio.Task[Any]) -> Iterator[str]:
-    # The outermost frame is ours.
-    yield from _calls(getattr(task.get_coro(), "cr_await", None))
-    others = sorted(asyncio.all_tasks(task.get_loop()) - {task}, key=lambda other: other.get_name())
-    for other in others[:MOST_TASKS]:
-        yield f"  of its task {other.get_name()}:"
-        yield from _calls(other.get_coro())
-    if len(others) > MOST_TASKS:
-        yield f"  and {len(others) - MOST_TASKS} tasks more"
-
-
-def _calls(awaited: object) -> list[str]:
-    """From a coroutine to what that awaits, and so on, as far as there are frames; the innermost first."""
-    lines: list[str] = []
-    while awaited is not None and len(lines) < MOST_FRAMES:
-        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
-        if frame is None:
-            break
-        lines.append(f'  File "{frame.f_code.co_filename}", line {frame.f_lineno} in {frame.f_code.co_name}')
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-    return lines[::-1]
 
 
 @dataclass

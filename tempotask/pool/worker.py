@@ -53,8 +53,8 @@ from tempotask.pool.run import Hand, Told
 from tempotask.pool.runner import Runner
 from tempotask.pool.saying import Said
 from tempotask.pool.settling import Settling
-from tempotask.pool.stacks import write_awaits
 from tempotask.pool.voice import speak_for
+from tempotask.pool.whereabouts import write_awaits
 from tempotask.store.records import encode
 from tempotask.store.said import Live
 from tempotask.store.turns import ROOM, Results, Turns

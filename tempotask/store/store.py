@@ -314,12 +314,11 @@ class Store:
         Returns nothing when the time is over; raises redis' `ConnectionError` and `TimeoutError`.
         """
         key = f"{self.prefix}waits:{client}"
-        connection.send_packed_command(packed("BLPOP", key, timeout))  # type: ignore[no-untyped-call]
-        first = connection.read_response(disable_decoding=True)
-        if not first:
-            return []
-        connection.send_packed_command(packed("LPOP", key, 1000))  # type: ignore[no-untyped-call]
-        parts = [first[1], *(connection.read_response(disable_decoding=True) or [])]
+        # Together: the server comes to the second as soon as the first has waited.
+        both = packed("BLPOP", key, timeout) + packed("LPOP", key, 1000)
+        connection.send_packed_command(both)  # type: ignore[no-untyped-call]
+        first, others = (connection.read_response(disable_decoding=True) for _ in range(2))
+        parts = [*(first or [])[1:], *(others or [])]
         return [pair for part in parts for pair in _told(part)]
 
     def unwait(self, client: str, ids: Sequence[str]) -> None:

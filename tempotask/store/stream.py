@@ -22,9 +22,12 @@ class Stream:
         self._connection: AbstractConnection | None = None
         self._under_way: Addition | None = None
 
-    def send(self, addition: Addition) -> None:
-        """Sends a call. Nothing may be under way."""
+    def send(self, addition: Addition, *, last: bool = False) -> None:
+        """Sends a call. Nothing may be under way. A first one that is the `last` is left to the store, which has a
+        connection."""
         self._under_way = addition
+        if last and self._connection is None:
+            return
         try:
             if self._connection is None:
                 self._store.ask_rights()
@@ -79,7 +82,7 @@ class DirectStream(Stream):
         super().__init__(store)
         self._created: list[bool] = []
 
-    def send(self, addition: Addition) -> None:
+    def send(self, addition: Addition, *, last: bool = False) -> None:
         """Makes the call."""
         self._created = self._store.add(addition)
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TICK = 0.1
 """Seconds after which it is looked whether somebody wants it to stop."""
+ENOUGH = 0.75
+"""Of the spans that may be on their way, at which no more are sent."""
 HELD = 32 * 2**20
 """Bytes of rows that are held back for the order, after which no more inputs are taken."""
 LOSSES = 3
@@ -119,12 +121,14 @@ class Course:
         self._view.tick()
 
     def send(self) -> None:
-        """Sends what there is room for.
+        """Sends what there is room for, if that is worth a call: each takes something away from the workers.
 
         Raises:
             Changed: the inputs are not those that the output answers.
             ServerUnavailable, ServerFull: the server takes nothing.
         """
+        if len(self._flight) > self._spans * ENOUGH:
+            return
         found: list[Span] = []
         inputs = 0
         while len(self._flight) + len(found) < self._spans:
