@@ -28,7 +28,7 @@ from benchmarks.harness import PATIENCE, ROOT, Bench, Failed, each_in_turn
 from benchmarks.peers.environment import NotInstalled, run
 from benchmarks.real.kinds import KINDS, Grain, Kind
 from benchmarks.real.rivals import ENVIRONMENT, ONE_THREAD, RIVALS, Rival, add
-from benchmarks.rows import Row, Spread, told
+from benchmarks.rows import Row, Spread, at_most, told
 
 OURS = "ours"
 AT_MOST, AIM = 1.03, 1.00
@@ -172,5 +172,5 @@ def measure(bench: Bench) -> list[Row]:
             bench.missing.append(f"{kind.library or kind.name}: {error}")
     if ratios:
         what = f"real work, geometric mean of {len(ratios)} kinds and grains: our wall / that of the fastest pool"
-        rows.append(Row(what, Spread(ratios), statistics.geometric_mean(ratios), AT_MOST, AIM, False))
+        rows.append(at_most(what, Spread([statistics.geometric_mean(ratios)]), AT_MOST, AIM))
     return rows
