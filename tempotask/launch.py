@@ -94,7 +94,7 @@ class Launch:
         if report is None and self._told and status in (0, 1):
             return  # told to stop before it was ready: no error, and nothing to wait for
         if report is None:
-            raise TempoTaskError(f"the pool was not ready when it ended, with status {status}; see its log above")
+            raise TempoTaskError(f"the pool {how_ended(status)} before it was ready; see its log above")
         kind = getattr(errors, report.kind, None)
         raise (kind if isinstance(kind, type) and issubclass(kind, TempoTaskError) else TempoTaskError)(report.error)
 
@@ -163,6 +163,11 @@ class Launch:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def how_ended(status: int) -> str:
+    """How a supervisor with that exit status has ended, in words; as `Popen` tells it, negative for a signal."""
+    return f"was killed by signal {-status}" if status < 0 else f"has ended with status {status}"
 
 
 def _environment(start: Mapping[str, Any]) -> dict[str, str]:

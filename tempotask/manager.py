@@ -264,7 +264,7 @@ class QueueManager(Jobs, Generic[A]):
         pause = FIRST_LOOK
         while not await self._client.apart(functools.partial(self._client.store.quiet, delayed=delayed)):
             if self._launch is not None and (status := self._launch.ended()) is not None:
-                raise TempoTaskError(f"the pool has ended with status {status}, and jobs are left; see its log above")
+                raise TempoTaskError(f"the pool {launch.how_ended(status)}, and jobs are left; see its log above")
             await asyncio.sleep(pause)
             pause = min(LONGEST_LOOK, pause * 1.5)
 
@@ -289,7 +289,7 @@ class QueueManager(Jobs, Generic[A]):
             self._launch = None
             started.stop()
         if status not in (0, 1):
-            raise TempoTaskError(f"the pool has ended with status {status}; see its log above")
+            raise TempoTaskError(f"the pool {launch.how_ended(status)}; see its log above")
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -87,8 +87,7 @@ class OwnPool:
         self._launch.ready()
         with contextlib.suppress(redis.RedisError, TempoTaskError):
             namespaces.clear_left_behind(self._client.store, PREFIX)
-        status = self._launch.wait()
-        return f"was killed by signal {-status}" if status < 0 else f"has ended with status {status}"
+        return launch.how_ended(self._launch.wait())
 
     def end(self) -> None:
         """Ends the supervisor, and takes away what the namespace holds."""

@@ -20,7 +20,7 @@ from tempotask.cli.mapping.wishes import Wishes
 from tempotask.cli.mapping.work import GRACE, VARIABLE
 from tempotask.cli.output import tell
 from tempotask.errors import TempoTaskError
-from tempotask.launch import Launch
+from tempotask.launch import Launch, how_ended
 from tempotask.pool import namespaces
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Command:
             course.send()
             course.step()
             if not self._told and (status := self._launch.ended()) is not None:
-                raise TempoTaskError(f"the pool has ended with status {status}; {self._how_to_go_on()}")
+                raise TempoTaskError(f"the pool {how_ended(status)}; {self._how_to_go_on()}")
         if not self._told:
             course.check_end()
             return False
