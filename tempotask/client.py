@@ -32,10 +32,11 @@ from tempotask.store import lists, look
 from tempotask.store.acting import Acting
 from tempotask.store.connect import Server, resolve
 from tempotask.store.lists import Filter
-from tempotask.store.outcomes import Ending, Outcomes
+from tempotask.store.outcomes import Outcomes
 from tempotask.store.records import FINISHED, UNREADABLE, Outcome, Status, decode_outcome
 from tempotask.store.store import Limits, Store
 from tempotask.store.stream import Stream
+from tempotask.store.wait import Ending
 
 if TYPE_CHECKING:
     from tempotask.task import Task

@@ -20,8 +20,9 @@ from tempotask.store.records import decode_outcome
 if TYPE_CHECKING:
     from tempotask.client import Client
     from tempotask.info import JobInfo, LogEntry
-    from tempotask.store.outcomes import Ending, Outcomes, Wait
+    from tempotask.store.outcomes import Outcomes
     from tempotask.store.records import Status
+    from tempotask.store.wait import Ending, Wait
 
 R = TypeVar("R")
 

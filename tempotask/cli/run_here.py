@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -102,7 +101,7 @@ def _declared(store: Store, record: Record) -> str:
     task = (record.queue, record.name)
     for told in store.registrations().values():
         one = read_registration(told)
-        if one is not None and task in one.tasks and one.application and Path(one.folder).is_dir():
+        if one is not None and task in one.tasks and one.application and os.path.isdir(one.folder):
             os.chdir(one.folder)
             return one.application
     where = f"no supervisor of this machine declares {record.queue}/{record.name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
@@ -52,7 +52,7 @@ def ask(store: Store, supervisors: list[str], patience: float = ANSWERS_WITHIN) 
     from tempotask.pool.stacks import Answer
     from tempotask.store.records import UNREADABLE
 
-    key = f"stacks:{secrets.token_hex(8)}"
+    key = f"stacks:{os.urandom(8).hex()}"
     client = store.server.client()
     store.notify([f"orders:{supervisor}" for supervisor in supervisors], f"stacks {key}")
     answers, until = list[Answer](), time.monotonic() + patience

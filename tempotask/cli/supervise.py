@@ -16,7 +16,7 @@ from tempotask.cli import log_format, mistakes
 from tempotask.cli.leaving import leave
 from tempotask.durations import duration
 from tempotask.errors import TempoTaskError
-from tempotask.futures import pickled
+from tempotask.futures import permission
 
 
 class _Start(msgspec.Struct):
@@ -72,7 +72,7 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
         settings.watched_fd = sys.stdin.fileno()
         settings.ready = lambda: _report(report_fd, {"ready": True})
     try:
-        pickled.allow(allow_pickle)
+        permission.allow(allow_pickle)
         settings.places.check()
         pool = UnifiedWorkerPool(application)
         with contextlib.suppress(OSError):

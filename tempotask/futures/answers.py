@@ -14,8 +14,8 @@ from tempotask.errors import InvalidPayload, JobCancelled, JobFailed, JobTimeout
 from tempotask.futures.functions import in_a_row, named
 from tempotask.futures.pickled import Signer
 from tempotask.shelf import Place, Shelf, remove
-from tempotask.store.outcomes import Ending
 from tempotask.store.records import UNREADABLE, Failure, decode_outcome
+from tempotask.store.wait import Ending
 
 VARIABLE = "TEMPOTASK_CALLS"
 """The variable in which workers find their `Beginning`, as JSON."""

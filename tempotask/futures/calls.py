@@ -24,7 +24,7 @@ import msgspec
 from tempotask import arrays, payload
 from tempotask.arrays import Sender
 from tempotask.errors import InvalidPayload
-from tempotask.futures import pickled
+from tempotask.futures import permission, pickled
 from tempotask.futures.answers import (
     LARGEST,
     PICKLED,
@@ -58,7 +58,7 @@ class Callee:
 
     def __init__(self, beginning: Beginning, namespace: str, find_shelf: Callable[[], Shelf]) -> None:
         self._find_shelf = find_shelf
-        self._signer = pickled.Signer(pickled.given_key())
+        self._signer = pickled.Signer(permission.given_key())
         self._purpose = purpose_of_call(namespace)
         self._pid = os.getpid()
         self._unfit: Answer | None = None
@@ -114,10 +114,10 @@ class Callee:
         Raises:
             InvalidPayload: they may not, or it was not signed with our key.
         """
-        if not pickled.allowed():
+        if not permission.allowed():
             raise InvalidPayload(
                 "pickled calls are refused here: start the supervisor with --allow-pickle, and with the key of the "
-                f"program that sends them in ${pickled.KEY}"
+                f"program that sends them in ${permission.KEY}"
             )
         body = self._signer.body(signed, self._purpose)
         if self._unfit is not None:

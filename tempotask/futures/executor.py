@@ -18,7 +18,7 @@ import redis
 
 from tempotask.client import Client
 from tempotask.errors import InvalidOptions, NotImportable
-from tempotask.futures import pickled
+from tempotask.futures import permission, pickled
 from tempotask.futures.answers import LARGEST, NOTHING, PICKLED, PLAIN, Beginning, Reader, Writer, Written
 from tempotask.futures.feeder import Feeder
 from tempotask.futures.own_pool import OwnPool, main_module, new_namespace
@@ -66,7 +66,7 @@ class TempoExecutor(Executor):
         workers = (os.cpu_count() or 1) if max_workers is None else whole(1, 4096)("max_workers", max_workers)
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        key = pickled.given_key() or pickled.new_key()
+        key = permission.given_key() or permission.new_key()
         namespace = new_namespace()
         client = Client(db, namespace, Options(max_payload_bytes=LARGEST), {})
         if db is not None and (why := client.server.why_not_handed_over):

@@ -35,8 +35,8 @@ from tempotask.futures.pending import Pending
 from tempotask.producer import SUFFIXES, THOUSAND
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.lists import Filter
-from tempotask.store.outcomes import Ending, Wait
 from tempotask.store.records import OUTSIDE_BYTES, Record, encode
+from tempotask.store.wait import Ending, Wait
 
 LEAST, MOST = 4, 16_384
 """Calls at the server: for each worker at first, and in all at most."""

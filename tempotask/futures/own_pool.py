@@ -16,7 +16,7 @@ import redis
 from tempotask import launch
 from tempotask.client import Client
 from tempotask.errors import InvalidPayload, TempoTaskError
-from tempotask.futures import pickled
+from tempotask.futures import permission
 from tempotask.futures.answers import APPLICATION, VARIABLE, Beginning
 from tempotask.options import Options
 
@@ -71,7 +71,7 @@ class OwnPool:
             "allow_pickle": self._allow_pickle,
             "quiet": True,
         }
-        environment = {VARIABLE: told, pickled.KEY: self._key}
+        environment = {VARIABLE: told, permission.KEY: self._key}
         self._launch = launch.Launch(APPLICATION, start, Options().grace, None, **environment)
         self._launch.begin()
 

@@ -16,8 +16,9 @@ from tempotask.pool import linux
 from tempotask.shelf import INLINE, Shelf
 from tempotask.store.lists import Filter, QueueJobs
 from tempotask.store.look import STATUSES, Found
-from tempotask.store.outcomes import Outcomes, Wait
+from tempotask.store.outcomes import Outcomes
 from tempotask.store.stream import DirectStream
+from tempotask.store.wait import Wait
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager

@@ -37,8 +37,8 @@ from tempotask.store.records import decode_outcome
 
 if TYPE_CHECKING:
     from tempotask.producer import Producer
-    from tempotask.store.outcomes import Ending
     from tempotask.store.store import Store
+    from tempotask.store.wait import Ending
 
 IN_FLIGHT = 8192
 """Inputs in flight, unless somebody says otherwise. A worker takes what fills 100 ms, and 1,000 at most; as many may

@@ -10,7 +10,8 @@ from tempotask.mapping.inputs import Wake
 
 if TYPE_CHECKING:
     from tempotask.client import Client
-    from tempotask.store.outcomes import Ending, Outcomes, Wait
+    from tempotask.store.outcomes import Outcomes
+    from tempotask.store.wait import Ending, Wait
 
 
 class Waiting:

@@ -63,7 +63,6 @@ class Nursery:
         self._folder = os.getcwd()  # the import may leave it
         self._manager: application.Manager | None = None
         self._spawns = False
-        self._frozen = False
         self._workers: dict[int, str] = {}
         self._spared: set[int] = set()  # processes that the import started: they belong to nobody's job
         self._alarm, self._alarm_end = socket.socketpair()
@@ -136,6 +135,9 @@ class Nursery:
         self._channel.send(Imported(report))
         if report.threads or not linux.CAN_FORK:
             self._start_afresh()
+        # While the supervisor makes ready. What the import made is never visited again, so its pages stay shared.
+        gc.collect()
+        gc.freeze()
         self._spared = linux.children()
 
     def _warn_of_threads(self, threads: list[str]) -> None:
@@ -185,10 +187,6 @@ class Nursery:
                 os.close(pidfd)
 
     def _fork(self, spec: WorkerSpec, block_fd: int) -> int:
-        if not self._frozen:
-            gc.collect()
-            gc.freeze()  # what the import made is never visited again, so its pages stay shared
-            self._frozen = True
         nursery = os.getpid()
         pid = os.fork()
         if pid == 0:

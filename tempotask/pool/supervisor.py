@@ -44,7 +44,7 @@ from tempotask.store.store import Limits, Store
 
 log = logging.getLogger("tempotask")
 
-TICK = 0.025
+TICK = 0.05
 """Seconds between two looks at busy workers."""
 FAILED_STARTS = 5
 """Workers in a row that could not be started or died of it, before all were ready, after which it gives up."""

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Sequence
 
 from tempotask.durations import patience
-from tempotask.store.outcomes import ANSWER, Ending, Outcomes, Wait
+from tempotask.store.outcomes import ANSWER, Outcomes
+from tempotask.store.wait import Ending, Wait
 
 
 def in_order(

@@ -27,18 +27,16 @@ from redis.connection import AbstractConnection
 from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired, ServerUnavailable, TempoTaskError
 from tempotask.store import look
 from tempotask.store.records import FINISHED
+from tempotask.store.wait import FIRST_PAUSE, Ending, Wait
 
 if TYPE_CHECKING:
     from tempotask.store.connect import Server
     from tempotask.store.store import Store
 
-Ending = bytes | TempoTaskError
-"""An encoded `Outcome`, or why there will be none."""
-
 CHUNK = 1000
 """Ids in one question."""
-FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
-"""Seconds of silence after which a wait is asked for again: at first, and at last."""
+LONGEST_PAUSE = 60.0
+"""The most seconds of silence after which a wait is asked for again."""
 ANSWER = 1.0
 """Seconds that even those who do not wait for a job give the server to answer."""
 LINGER = 10.0
@@ -46,30 +44,6 @@ LINGER = 10.0
 LIVING = 3
 """So many jobs that are found alive end the search for lost ones, until the next pause: looking for one is dear."""
 BROKEN = (redis.RedisError, OSError, ServerUnavailable)
-
-
-class Wait:
-    """Somebody's waiting for some jobs. `notify` is called, from any thread, when something has arrived."""
-
-    __slots__ = ("_arrived", "_lock", "asked", "ended", "ids", "known", "notify", "pause")
-
-    def __init__(self, ids: Sequence[str], notify: Callable[[], object], known: bool, lock: threading.Lock) -> None:
-        self._lock = lock
-        self.ids = ids
-        self.notify = notify
-        self.known = known
-        """Whether this process saw these jobs being added."""
-        self.asked: Callable[[], object] | None = None
-        """Called when the server has been asked by `ask_soon`."""
-        self.pause = FIRST_PAUSE
-        self.ended = False
-        self._arrived: dict[str, Ending] = {}
-
-    def take(self) -> dict[str, Ending]:
-        """What has arrived since the last look."""
-        with self._lock:
-            arrived, self._arrived = self._arrived, {}
-        return arrived
 
 
 class Outcomes:
@@ -98,6 +72,8 @@ class Outcomes:
         self._listener: threading.Thread | None = None
         self._listening = False
         """Whether the listener blocks at the server, or is about to."""
+        self._leisure = 0.0
+        """Seconds that the listener rests after it has heard something."""
         self._closed = False
 
     def begin(self, ids: Sequence[str], notify: Callable[[], object], known: bool) -> Wait:
@@ -167,6 +143,14 @@ class Outcomes:
     def ask_later(self, wait: Wait) -> None:
         """Has the listener ask, after a pause, for what this wait still misses by then."""
         self._check_later(wait)
+
+    def take_time(self, seconds: float) -> None:
+        """Lets the listener rest for so long after it has heard something: what comes meanwhile is heard in one go. For
+        a process whose every wait has time; 0.0 ends the rest at once."""
+        if seconds != self._leisure:
+            with self._wanted:
+                self._leisure = seconds
+                self._wanted.notify_all()
 
     def close(self) -> None:
         """Ends the listener, and every wait with `ServerUnavailable`."""
@@ -323,6 +307,9 @@ class Outcomes:
         # What is too large to be pushed is only announced. Who asks for a job that nobody waits for would wait for it.
         self._ask([id for id, ending in told if id in self._waiting and not ending])
         self._check()
+        if told and self._leisure:
+            with self._wanted:
+                self._wanted.wait_for(lambda: self._closed or not self._leisure, timeout=self._leisure)
 
     def _is_wanted(self) -> bool:
         """Waits until somebody waits; false when nobody did for a while, and then the listener must end."""

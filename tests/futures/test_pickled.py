@@ -13,12 +13,12 @@ from pool.running import LONG, Bench
 
 from tempotask import InvalidOptions, InvalidPayload, JobFailed, JobHandle, arrays
 from tempotask.arrays import Sender
-from tempotask.futures import pickled
+from tempotask.futures import permission, pickled
 from tempotask.futures.answers import APPLICATION, PICKLED, PLAIN, QUEUE, Call, purpose_of_answer, purpose_of_call
 from tempotask.shelf import Shelf
 
 KEY = "a key of sixteen characters, and some"
-ENVIRONMENT = {pickled.KEY: KEY, "PYTHONPATH": str(TESTS)}
+ENVIRONMENT = {permission.KEY: KEY, "PYTHONPATH": str(TESTS)}
 
 
 @pytest.fixture
@@ -121,13 +121,13 @@ def test_a_plain_call_whose_name_was_not_signed_is_not_made(
 def test_a_supervisor_needs_a_key_to_take_pickles(bench: Bench) -> None:
     for key, why in (("", "needs the key"), ("short", "at least 16")):
         supervisor = bench.begin(
-            "--allow-pickle", app=APPLICATION, workers=1, environment={pickled.KEY: key}, folder=bench.folder
+            "--allow-pickle", app=APPLICATION, workers=1, environment={permission.KEY: key}, folder=bench.folder
         )
         assert supervisor.end() == 2
         assert any(why in line for line in supervisor.lines)
 
 
 def test_a_key_that_is_too_short_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, pickled.KEY, "short")
+    monkeypatch.setitem(os.environ, permission.KEY, "short")
     with pytest.raises(InvalidOptions, match="at least 16"):
-        pickled.given_key()
+        permission.given_key()

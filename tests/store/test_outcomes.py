@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import signal
 import subprocess
 import threading
@@ -72,6 +73,11 @@ class Hand:
         reply = self._turn(0, batch.turn, 0, len(batch.records), 0, *settlement.arguments())
         assert reply[0] == b"settled", reply
 
+    def finish_one_by_one(self, jobs: int) -> None:
+        """Each in a turn of its own."""
+        for _ in range(jobs):
+            self.settle(self.claim(1), done)
+
     def finish(self, jobs: int, end: Callable[[str], Outcome], keep: int = KEEP) -> None:
         while jobs > 0:
             batch = self.claim()
@@ -118,7 +124,7 @@ def test_a_result_that_is_there_is_had_at_once(manager: QueueManager[Any], hand:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody asks twice in this test: what is not told stays unknown."""
-    monkeypatch.setattr("tempotask.store.outcomes.FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr("tempotask.store.wait.FIRST_PAUSE", 1000.0)
 
 
 @pytest.mark.usefixtures("patient")
@@ -129,6 +135,22 @@ def test_who_waits_is_told(manager: QueueManager[Any], hand: Hand) -> None:
     timer.start()
     assert handle.result(timeout=LONG) == f"result of {handle.id}"
     timer.join()
+
+
+@pytest.mark.usefixtures("patient")
+def test_who_has_time_is_told_of_many_ends_in_one_go(manager: QueueManager[Any], hand: Hand) -> None:
+    outcomes = manager._client.outcomes
+    ids = [manager.enqueue(name="job", queue="q").id for _ in range(5)]
+    told = queue.SimpleQueue[list[str]]()
+    wait = outcomes.begin(ids, lambda: told.put(sorted(wait.take())), known=True)
+    outcomes.ask(wait)
+    outcomes.take_time(LONG)
+    hand.finish_one_by_one(1)
+    assert told.get(timeout=LONG) == ids[:1]
+    hand.finish_one_by_one(4)
+    assert told.empty()
+    outcomes.take_time(0.0)
+    assert told.get(timeout=LONG) == ids[1:]
 
 
 def test_results_come_in_order_while_jobs_end(manager: QueueManager[Any], hand: Hand) -> None:

@@ -29,12 +29,16 @@ from tempotask.store.records import Failure, decode_outcome
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
-    from tempotask.store.outcomes import Ending
+    from tempotask.store.wait import Ending
 
 TICK = 0.1
 """Seconds after which it is looked whether somebody wants it to stop."""
-ENOUGH = 0.75
+SPANS = 16
+"""Spans on their way for each worker: enough to fill its batches, and little to be done again after a kill."""
+ENOUGH = 0.5
 """Of the spans that may be on their way, at which no more are sent."""
+LEISURE = 0.2
+"""Seconds at most after which it is heard what has been answered, while workers have enough to do."""
 HELD = 32 * 2**20
 """Bytes of rows that are held back for the order, after which no more inputs are taken."""
 LOSSES = 3
@@ -71,18 +75,18 @@ class Course:
         output: Target,
         failed: Target | None,
         view: View,
-        spans: int,
+        workers: int,
         in_flight: int,
         ordered: bool,
         answered: Answered,
         left_behind: dict[int, tuple[int, str]] | None = None,
     ) -> None:
-        """`spans`, `in_flight`: spans, and inputs, on their way at most. `answered`: by the output, when the course
+        """`in_flight`: inputs on their way at most. `answered`: by the output, when the course
         goes on with one; `left_behind`: spans by their first index."""
         self._work, self._lines, self._ready, self._view = work, lines, ready, view
         self._output, self._failed = output, failed
-        self._spans, self._in_flight = spans, in_flight
-        self._share = max(1, in_flight // spans)
+        self._workers, self._spans, self._in_flight = workers, SPANS * workers, in_flight
+        self._share = max(1, in_flight // self._spans)
         self._tally = view.tally
         self._flight = Flight(manager, work, ready.set)
         self._backlog: deque[Span] = deque()
@@ -127,8 +131,11 @@ class Course:
             Changed: the inputs are not those that the output answers.
             ServerUnavailable, ServerFull: the server takes nothing.
         """
-        if len(self._flight) > self._spans * ENOUGH:
-            return
+        if len(self._flight) <= self._spans * ENOUGH:
+            self._send()
+        self._flight.take_time(self._leisure())
+
+    def _send(self) -> None:
         found: list[Span] = []
         inputs = 0
         while len(self._flight) + len(found) < self._spans:
@@ -140,6 +147,14 @@ class Course:
             inputs += len(one.lines)
         if found:
             self._flight.send(found)
+
+    def _leisure(self) -> float:
+        """Seconds until there is room for what is worth a call. At the end there is none to wait for."""
+        spare = len(self._flight) - self._spans * ENOUGH
+        if spare <= 0 or self._mean is None or (self._lines.ended and not self._backlog):
+            return 0.0
+        work = self._mean * self._flight.inputs / self._workers
+        return min(LEISURE, work * spare / len(self._flight))
 
     def last(self) -> bool:
         """When the pool has ended: writes what has come until then. Whether some of it is held back for the order; the

@@ -12,7 +12,7 @@ from typing import Any
 from tempotask.cli.mapping.span import Span
 from tempotask.cli.mapping.work import QUEUE, Work
 from tempotask.manager import QueueManager
-from tempotask.store.outcomes import Ending, Wait
+from tempotask.store.wait import Ending, Wait
 
 
 class Flight:
@@ -40,6 +40,10 @@ class Flight:
         self._manager.enqueue_many(self._job(one) for one in spans if not one.left_behind)
         self._await([one for one in spans if not one.left_behind], known=True)
         self._await([one for one in spans if one.left_behind], known=False)
+
+    def take_time(self, seconds: float) -> None:
+        """For how long nobody need hear what has been answered."""
+        self._client.outcomes.take_time(seconds)
 
     def landed(self) -> list[tuple[Span, Ending]]:
         """What has come since the last look."""

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tempotask.manager import QueueManager
 
 APPLICATION = "tempotask.cli.mapping.application:tempotask"
-SPANS = 16
-"""Spans on their way for each worker: enough to fill its batches, and little to be done again after a kill."""
 INPUTS = 4096
 """Inputs on their way for each worker at most, unless somebody says otherwise."""
 SOON = 1.0
@@ -141,7 +139,7 @@ class Command:
             output=files.output,
             failed=files.failed,
             view=view,
-            spans=SPANS * wishes.workers,
+            workers=wishes.workers,
             in_flight=wishes.in_flight or INPUTS * wishes.workers,
             ordered=wishes.ordered,
             answered=files.answered,

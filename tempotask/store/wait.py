@@ -1,0 +1,38 @@
+"""Wait: that somebody waits for some jobs, and what has arrived for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from tempotask.errors import TempoTaskError
+
+Ending = bytes | TempoTaskError
+"""An encoded `Outcome`, or why there will be none."""
+
+FIRST_PAUSE = 2.0
+"""Seconds of silence after which it is asked for again, at first."""
+
+
+class Wait:
+    """Somebody's waiting for some jobs. `notify` is called, from any thread, when something has arrived."""
+
+    __slots__ = ("_arrived", "_lock", "asked", "ended", "ids", "known", "notify", "pause")
+
+    def __init__(self, ids: Sequence[str], notify: Callable[[], object], known: bool, lock: threading.Lock) -> None:
+        self._lock = lock
+        self.ids = ids
+        self.notify = notify
+        self.known = known
+        """Whether this process saw these jobs being added."""
+        self.asked: Callable[[], object] | None = None
+        """Called when the server has been asked by `ask_soon`."""
+        self.pause = FIRST_PAUSE
+        self.ended = False
+        self._arrived: dict[str, Ending] = {}
+
+    def take(self) -> dict[str, Ending]:
+        """What has arrived since the last look."""
+        with self._lock:
+            arrived, self._arrived = self._arrived, {}
+        return arrived
