@@ -17,7 +17,7 @@ from benchmarks.harness import Bench
 from benchmarks.rows import Row, Spread, at_most, told
 from benchmarks.scale_model.answers import answers
 from benchmarks.scale_model.comparison import Case, compare
-from benchmarks.scale_model.costs import Costs
+from benchmarks.scale_model.costs import PAUSE, Costs
 from benchmarks.scale_model.measurement import SIZES, Sample, measured
 from benchmarks.scale_model.sheet import Sheet
 
@@ -26,12 +26,12 @@ def costs_sheet(costs: Costs, busy: Sequence[Sample], rested: Sequence[Sample]) 
     """What the model is fed, beside what it was taken from."""
     sheet = Sheet(
         "Microseconds of a turn, by jobs in its batch: measured / as the model has it",
-        ["jobs", "script (commandstats)", "server", "server after a pause", "worker and wire"],
+        ["jobs", "script (commandstats)", "server", f"server after {1000 * PAUSE:.0f} ms", "worker and wire"],
     )
     for size, one, other in zip(SIZES, busy, rested, strict=True):
         server = costs.turn + costs.job * size
         worker = costs.own_turn + costs.round_trip + costs.own_job * size
-        pairs = ((one.server, server), (other.server, server + costs.wake), (other.worker, worker))
+        pairs = ((one.server, server), (other.server, server + costs.cold.after(PAUSE)), (other.worker, worker))
         shown = [f"{1e6 * measured:,.0f} / {1e6 * modelled:,.0f}" for measured, modelled in pairs]
         sheet.rows.append([f"{size:,}", f"{1e6 * one.script:,.0f}", *shown])
     return sheet

@@ -36,7 +36,7 @@ def steady(costs: Costs, setup: Setup, duration: float, most: int = MODELLED) ->
         costs,
         turn=costs.turn * times,
         job=costs.job * times,
-        wake=costs.wake * times,
+        cold=costs.cold.thinned(times),
         say=costs.say * times,
         renewal=costs.renewal * times,
         lease=costs.lease * times**2,

@@ -74,7 +74,7 @@ class Field:
 
     def __init__(self, bench: Bench, costs: Costs, real: Hosts, link: Link) -> None:
         self._real, self._rounds = real, bench.size(3, 1)
-        self._seconds = 0.6 if bench.quick else 1.2
+        self._seconds = 0.6 if bench.quick else 2.4
         with redis.Redis.from_url(link.url) as client:
             trip = ping(client)
         # What the link takes of a core, there and back.

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 
 PAUSE = 0.002
 """Seconds with nothing to do, as after a job: caches are cold and everybody sleeps."""
+
+
+@dataclass(frozen=True)
+class Cold:
+    """What a script costs more when the server had nothing to do before it. It grows with the gap: memory gets cold,
+    and cores slow."""
+
+    gaps: tuple[float, ...] = (0.0,)
+    """Seconds, ascending, from 0.0 on."""
+    seconds: tuple[float, ...] = (0.0,)
+    """Of the server's thread, after each of these; between two of them it lies on a straight line."""
+
+    def after(self, gap: float) -> float:
+        """What it costs more after so many seconds."""
+        at = bisect.bisect_right(self.gaps, gap)
+        if at == len(self.gaps):
+            return self.seconds[-1]
+        (x, next_x), (y, next_y) = self.gaps[at - 1 : at + 1], self.seconds[at - 1 : at + 1]
+        return y + (next_y - y) * (gap - x) / (next_x - x)
+
+    def thinned(self, times: float) -> Cold:
+        """For a script that stands for so many."""
+        return Cold(tuple(gap * times for gap in self.gaps), tuple(each * times for each in self.seconds))
 
 
 @dataclass(frozen=True)
@@ -16,9 +40,7 @@ class Costs:
     """Of the server's thread: a turn with a batch."""
     job: float = 0.0
     """Of the server's thread: each job of that batch, claimed and settled."""
-    wake: float = 0.0
-    """Of the server's thread: what a script costs more when nothing was to do for `PAUSE` before it; so much less when
-    that was shorter."""
+    cold: Cold = Cold()
     idle: float = 0.0
     """Of the server's thread, a second: what it does when nobody wants anything."""
     own_turn: float = 0.0

@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.harness import WORKERS, Bench, Failed, Project, until
 from benchmarks.scale_model.link import Link
 from benchmarks.scale_model.measurement import server_seconds
+from tempotask.pool.watch import STEALING
 
 CLONE_NEWNET = 0x40000000
 LOOK = 0.004
@@ -74,6 +75,8 @@ class Hosts:
         # What it costs to add them is nobody's turn.
         store.pause_queue("work")
         self._project.producer.enqueue_many({"name": "nap", "queue": "work", "data": seconds} for seconds in jobs)
+        # So long supervisors that hear of a pause take back whatever is claimed: it would be of these jobs.
+        time.sleep(2 * STEALING + latency)
         used = server_seconds(self._bench)
         supervised, linked = sum(map(_core_seconds, self._pids)), _core_seconds(self._link.pid)
         began = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import statistics
 import time
 from collections.abc import Sequence
@@ -12,13 +13,19 @@ from typing import Any
 from benchmarks import drain
 from benchmarks.harness import Bench, Failed, Project
 from benchmarks.profile import worker_of
-from benchmarks.scale_model.costs import PAUSE, Costs
+from benchmarks.scale_model.costs import PAUSE, Cold, Costs
 from tempotask.pool.leases import register
 from tempotask.store.records import encode
 from tempotask.store.said import Live
 
 SIZES = (1, 10, 50, 200, 1000)
 """Jobs of a batch at which turns are measured."""
+SMALL = SIZES[:3]
+"""Those at which it shows what a pause costs: with large ones it is lost among the jobs."""
+GAPS = (PAUSE, 0.006, 0.012, 0.025, 0.05, 0.1)
+"""Seconds between two turns, at which that is measured."""
+WATCHED = 1.5
+"""Seconds of turns after each of them, about."""
 NAP = 0.003
 
 
@@ -54,10 +61,10 @@ def server_seconds(bench: Bench) -> float:
     return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
-def samples(bench: Bench, most: int, pause: float) -> list[Sample]:
+def samples(bench: Bench, most: int, pause: float, sizes: Sequence[int] = SIZES) -> list[Sample]:
     """Turns of each size, `most` of them or fewer where they are large, with so many seconds between two."""
     found = []
-    for size in SIZES:
+    for size in sizes:
         with bench.project("noop") as project:
             found.append(_sample(bench, project, size, min(most, 40_000 // size), pause))
     return found
@@ -87,6 +94,16 @@ def _sample(bench: Bench, project: Project, size: int, turns: int, pause: float)
     script = stats["cmdstat_evalsha"]
     # The median: a turn that met the world at work says nothing of turns.
     return Sample(script["usec"] / script["calls"] / 1e6, server, statistics.median(took) - server, core)
+
+
+def cold(bench: Bench, busy: Sequence[Sample], most: int) -> Cold:
+    """What pauses between turns cost; `busy` are turns of each size without one."""
+    more = [0.0]
+    for gap in GAPS:
+        rested = samples(bench, min(most, int(WATCHED / gap)), gap, SMALL)
+        more.append(statistics.mean(late.server - soon.server for late, soon in zip(rested, busy, strict=False)))
+    # A longer gap leaves nothing warmer.
+    return Cold((0.0, *GAPS), tuple(itertools.accumulate(more, max)))
 
 
 def idle(bench: Bench, seconds: float = 2.0) -> float:
@@ -157,13 +174,11 @@ def measured(bench: Bench, turns: int = 300) -> tuple[Costs, list[Sample], list[
     turn, job = line([(size, each.server) for size, each in zip(SIZES, busy, strict=True)])
     worker, own_job = line([(size, each.worker) for size, each in zip(SIZES, rested, strict=True)])
     core, _ = line([(size, each.core) for size, each in zip(SIZES, rested, strict=True)])
-    # Of small batches: with large ones it is lost among the jobs.
-    wake = max(0.0, statistics.mean(rested[at].server - busy[at].server for at in range(3)))
     alone, each_lease = renewal(bench, bench.size(1000, 200))
     costs = Costs(
         turn=turn,
         job=job,
-        wake=wake,
+        cold=cold(bench, busy, turns),
         idle=idle(bench),
         own_turn=max(0.0, worker - trip),
         own_job=own_job,

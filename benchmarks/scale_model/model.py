@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.scale_model.costs import PAUSE, Costs
+from benchmarks.scale_model.costs import Costs
 from benchmarks.scale_model.durations import Durations
 from tempotask.pool.batch import BUDGET, Pace
 from tempotask.pool.early import EARLY
@@ -206,7 +206,7 @@ class Simulation:
 
     def _serve(self, server: Server, seconds: float) -> float:
         """Takes its place in line; when the reply goes out."""
-        seconds += self.costs.wake * min(1.0, max(0.0, self._now - server.free) / PAUSE)
+        seconds += self.costs.cold.after(max(0.0, self._now - server.free))
         start = self._cores.start(max(self._now, server.free), seconds)
         server.free = start + seconds
         server.busy += seconds

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scale_model.answers import enough, steady
-from benchmarks.scale_model.costs import Costs
+from benchmarks.scale_model.costs import Cold, Costs
 from benchmarks.scale_model.durations import KINDS, Durations
 from benchmarks.scale_model.link import Link
 from benchmarks.scale_model.measurement import line
@@ -60,7 +60,8 @@ def test_a_server_that_is_asked_for_more_than_it_can_do_serves_one_turn_after_th
 
 
 def test_a_server_that_has_slept_takes_longer() -> None:
-    costs = Costs(turn=0.001, wake=0.0005)
+    costs = Costs(turn=0.001, cold=Cold((0.0, 0.01, 0.02), (0.0, 0.0003, 0.0005)))
+    assert [costs.cold.after(gap) for gap in (0.0, 0.005, 0.015, 1.0)] == pytest.approx([0.0, 15e-5, 4e-4, 5e-4])
     # Two jobs a turn, of which none takes so long that its worker tells of it.
     assert endless(Setup(), costs, 0.04).load == pytest.approx(0.0015 / (0.08 + 0.0015), rel=0.03)
     # One that has no time to sleep does not.
