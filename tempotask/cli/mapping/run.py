@@ -169,6 +169,8 @@ class Command:
         def tell(number: int, frame: FrameType | None) -> None:
             self._told += 1
             self._launch.tell()
+            if self._told > 1:
+                self._files.output.give_up()
 
         before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -201,8 +203,11 @@ class Command:
         return "the same command with --resume goes on"
 
     def _not_written(self, error: OSError) -> int:
-        """The exit status when nothing can be written any more: whoever reads has read enough, or the disk is full."""
+        """The exit status when nothing can be written any more: whoever reads has read enough, or reads nothing and the
+        user has waited enough, or the disk is full."""
         if isinstance(error, BrokenPipeError):
             return 0
+        if isinstance(error, InterruptedError):
+            return self._end()
         say(f"tempotask: {why_not_written(error)}; {self._how_to_go_on()}")
         return BAD

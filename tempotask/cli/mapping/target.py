@@ -30,6 +30,7 @@ class Target:
         self.empty = state.st_size == 0
         self._synced = time.monotonic()
         self._dirty = False
+        self._writing = False
 
     @classmethod
     def open(cls, name: str) -> Target:
@@ -50,6 +51,7 @@ class Target:
     def write(self, parts: Iterable[bytes]) -> None:
         """Writes whole rows, all in one call as a rule. Raises `OSError`."""
         left = memoryview(b"".join(parts))
+        self._writing = True
         while left:
             try:
                 left = left[os.write(self._file, left) :]
@@ -57,6 +59,12 @@ class Target:
                 # Somebody who has the other end made it so.
                 select.select([], [self._file], [])
             self._dirty = True
+        self._writing = False
+
+    def give_up(self) -> None:
+        """Ends a write that waits for its reader: it raises `InterruptedError`. To be called by a signal handler."""
+        if self._writing and not self.regular:
+            raise InterruptedError(errno.EINTR, "nobody reads it")
 
     def sync(self, *, now: bool = False) -> None:
         """Has what was written put on the disk, from time to time or `now`: a power cut takes nothing before it."""

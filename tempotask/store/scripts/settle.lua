@@ -50,11 +50,10 @@ local function settle(take, now, most, most_bytes)
     if waits then tell_sheet(waits[1], sheet, waits[2]) end
     if list then
       end_jobs(list, keep, now, most, most_bytes)
-    elseif waits and keep == 0 then
-      -- Kept for who was just told: the push may be lost on its way.
-      keep_sheet(sheet, NOTICE_MS, now, most, most_bytes)
-    elseif keep > 0 then
-      keep_sheet(sheet, keep, now, most, most_bytes)
+    else
+      -- For who was just told it is kept in any case: the push may be lost on its way.
+      local kept = waits and keep == 0 and NOTICE_MS or keep
+      if kept > 0 then keep_sheet(sheet, kept, now, most, most_bytes) end
     end
   end
   local waiting, again = false, {}
