@@ -4,26 +4,26 @@ Asked of the pools that are named as peers: pool, executor, joblib, and GNU para
 All have two processes, do the same jobs by the same functions in one environment, and must come to the same results.
 Each way is a driver, a process that has been started beforehand and has done all jobs once, so starting processes and
 importing libraries is counted for nobody; but GNU parallel starts its processes for each chunk, and that is its way.
+Each round has drivers of its own: how a process lies in memory makes some percent, and stays as it is.
 The time is that from when the first job is handed out, for us enqueued, until the last result is there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from benchmarks.harness import PATIENCE, ROOT, Bench, Failed, each_in_turn
+from benchmarks.harness import PATIENCE, ROOT, Bench, Failed
 from benchmarks.peers.environment import NotInstalled, run
-from benchmarks.real.kinds import KINDS, Grain, Kind
+from benchmarks.real.kinds import KINDS, Kind
 from benchmarks.real.rivals import ENVIRONMENT, ONE_THREAD, RIVALS, Rival, add
 from benchmarks.rows import Row, Spread, told
 
@@ -97,31 +97,41 @@ def best(driver: Driver, rival: Rival, jobs: Path, count: int) -> int:
     return min(rival.chunks(count), key=lambda chunk: driver.run(jobs, chunk).seconds)
 
 
-def measured(
-    bench: Bench, drivers: Mapping[str, Driver], rivals: Mapping[str, Rival], jobs: Path, count: int
-) -> tuple[dict[str, list[Run]], dict[str, int]]:
-    """The runs of each way, in turns, and the sizes of chunks."""
-    first = [driver.run(jobs, rivals[way].chunks(count)[-1] if way in rivals else 1) for way, driver in drivers.items()]
-    chunks = {way: best(drivers[way], rival, jobs, count) for way, rival in rivals.items() if rival.chunked}
-    runs = each_in_turn(
-        {way: functools.partial(driver.run, jobs, chunks.get(way, 1)) for way, driver in drivers.items()},
-        bench.rounds,
-    )
-    if len({run.digest for some in (first, *runs.values()) for run in some}) != 1:
-        raise Failed(f"not all ways came to the same results: {dict(zip(drivers, first, strict=True))}")
-    return runs, chunks
+@dataclass
+class Series:
+    """The runs of each way with the jobs of a grain, a run a round."""
+
+    jobs: Path
+    """The file of them."""
+    count: int
+    runs: dict[str, list[Run]]
+    chunks: dict[str, int] = field(default_factory=dict)
+    """The sizes with which the rivals are fastest, found in the first round."""
+    digests: set[str] = field(default_factory=set)
+
+    def add_round(self, drivers: Mapping[str, Driver], rivals: Mapping[str, Rival]) -> None:
+        """Has each way do all jobs, for the first time in these processes, and then once more, to be measured."""
+        for way, driver in drivers.items():
+            chunk = self.chunks.get(way) or (rivals[way].chunks(self.count)[-1] if way in rivals else 1)
+            self.digests.add(driver.run(self.jobs, chunk).digest)
+        if not self.chunks:
+            self.chunks = {way: best(drivers[way], rival, self.jobs, self.count) for way, rival in rivals.items()}
+        for way, driver in drivers.items():
+            run = driver.run(self.jobs, self.chunks.get(way, 1))
+            self.digests.add(run.digest)
+            self.runs[way].append(run)
 
 
-def rows_of(
-    what: str, rivals: Mapping[str, Rival], runs: Mapping[str, list[Run]], chunks: Mapping[str, int]
-) -> list[Row]:
-    seconds = {way: Spread([run.seconds for run in some], "s") for way, some in runs.items()}
-    cpu = {way: Spread([run.cpu for run in some], "s") for way, some in runs.items()}
+def rows_of(what: str, rivals: Mapping[str, Rival], series: Series) -> list[Row]:
+    if len(series.digests) != 1:
+        raise Failed(f"not all ways came to the same results: {what}")
+    seconds = {way: Spread([run.seconds for run in runs], "s") for way, runs in series.runs.items()}
+    cpu = {way: Spread([run.cpu for run in runs], "s") for way, runs in series.runs.items()}
     pools = [way for way, rival in rivals.items() if rival.in_memory]
     fastest = min(pools, key=lambda way: seconds[way].median) if pools else None
     rows = []
     for way in rivals:
-        name = f"{way} in chunks of {chunks[way]}" if way in chunks else way
+        name = f"{way} in chunks of {series.chunks[way]}" if rivals[way].chunked else way
         mine, others = seconds[OURS], seconds[way]
         if way == fastest:
             wall = f"{what}, our wall / that of the fastest pool: {name}"
@@ -138,20 +148,23 @@ def of_kind(bench: Bench, kind: Kind, rivals: Mapping[str, Rival]) -> list[Row]:
     folder.mkdir(parents=True)
     make = [ENVIRONMENT.python, "-m", "benchmarks.real.make", kind.name, str(folder), str(part)]
     run(make, ROOT, {**os.environ, **ONE_THREAD})
-
-    def of_grain(number: int, grain: Grain) -> list[Row]:
-        count = grain.count // part
-        runs, chunks = measured(bench, drivers, rivals, folder / f"{number}.json", count)
-        return rows_of(f"{kind.what} {count:,} {grain.what}{library}", rivals, runs, chunks)
-
-    with contextlib.ExitStack() as stack:
-        drivers = {way: stack.enter_context(Driver(bench, way, kind, folder)) for way in (OURS, *rivals)}
-        for driver in drivers.values():
-            driver.ready()
-        rows = [row for number, grain in enumerate(kind.grains) for row in of_grain(number, grain)]
+    ways = (OURS, *rivals)
+    grains = {
+        f"{kind.what} {grain.count // part:,} {grain.what}{library}": Series(
+            folder / f"{number}.json", grain.count // part, {way: [] for way in ways}
+        )
+        for number, grain in enumerate(kind.grains)
+    }
+    for _ in range(bench.rounds):
+        with contextlib.ExitStack() as stack:
+            drivers = {way: stack.enter_context(Driver(bench, way, kind, folder)) for way in ways}
+            for driver in drivers.values():
+                driver.ready()
+            for series in grains.values():
+                series.add_round(drivers, rivals)
+        bench.empty()
     shutil.rmtree(folder)
-    bench.empty()
-    return rows
+    return [row for what, series in grains.items() for row in rows_of(what, rivals, series)]
 
 
 def measure(bench: Bench) -> list[Row]:
