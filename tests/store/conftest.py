@@ -1,4 +1,4 @@
-"""What says more of an assertion that fails; who waits for outcomes, and a worker played by hand."""
+"""What says more of an assertion that fails; a manager, a worker played by hand, and what holds afterwards."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import pytest
 from store.by_hand import Hand
 
 from tempotask import QueueManager
+from tempotask.store.check import check
+from tempotask.store.store import Store
 
 pytest.register_assert_rewrite(
     *("model", "operated", "mirror", "seen", "play", "rules", "worker"),
     *("stage", "producers", "hands", "supervisors", "operators", "machine"),
+    "store.scheduled",
 )
 
 
@@ -31,3 +34,10 @@ def hand(manager: QueueManager[Any]) -> Hand:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody asks twice in this test: what is not told stays unknown."""
     monkeypatch.setattr("tempotask.store.wait.FIRST_PAUSE", 1000.0)
+
+
+@pytest.fixture
+def sound(store: Store) -> Iterator[None]:
+    """Afterwards the invariants hold."""
+    yield
+    assert check(store) == []
