@@ -1,4 +1,4 @@
-"""What says more of an assertion that fails; a manager, a worker played by hand, and what holds afterwards."""
+"""What says more of an assertion that fails; a manager, who acts, a worker by hand, and what holds afterwards."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pytest
 from store.by_hand import Hand
 
 from tempotask import QueueManager
+from tempotask.store.acting import Acting
 from tempotask.store.check import check
 from tempotask.store.store import Store
 
 pytest.register_assert_rewrite(
     *("model", "operated", "mirror", "seen", "play", "rules", "worker"),
     *("stage", "producers", "hands", "supervisors", "operators", "machine"),
-    "store.scheduled",
+    *("store.scheduled", "store.acted"),
 )
 
 
@@ -40,4 +41,11 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def sound(store: Store) -> Iterator[None]:
     """Afterwards the invariants hold."""
     yield
+    assert check(store) == []
+
+
+@pytest.fixture
+def acting(store: Store) -> Iterator[Acting]:
+    """What acts on the jobs of the test's store; afterwards the invariants hold."""
+    yield Acting(store, 200)
     assert check(store) == []
