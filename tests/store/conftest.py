@@ -16,7 +16,7 @@ from tempotask.store.store import Store
 pytest.register_assert_rewrite(
     *("model", "operated", "mirror", "seen", "play", "rules", "worker"),
     *("stage", "producers", "hands", "supervisors", "operators", "machine"),
-    *("store.scheduled", "store.acted"),
+    *("store.scheduled", "store.acted", "store.finished"),
 )
 
 
