@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import select
-import termios
-from array import array
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 from cli.mapped import Maps, lines, rows_of
-from pool.running import LONG, wait_until
-from servers import OwnServer
-
-from tempotask.cli.mapping.lines import AHEAD_BYTES
+from pool.running import wait_until
 
 
 def test_each_line_is_answered_by_a_row(maps: Maps) -> None:
@@ -208,25 +200,6 @@ def test_what_functions_print_is_not_among_the_rows(maps: Maps) -> None:
     assert "written" in err
 
 
-def test_no_more_is_read_than_there_is_room_for(maps: Maps) -> None:
-    started = maps.start("functions:wait", "--in-flight", "4")
-    os.set_blocking(started.inputs.fileno(), False)
-    part, given = memoryview(b"gate" + b"\n" + b"x" * 60_000 + b"\n"), 0
-
-    def full() -> bool:
-        nonlocal given
-        while select.select([], [started.inputs], [], 0.5)[1]:
-            given += os.write(started.inputs.fileno(), part)
-        return True
-
-    maps.noted(lambda notes: True, "never")
-    assert full()
-    assert given < AHEAD_BYTES + 2 * 2**20
-    (maps.folder / "gate").touch()
-    os.set_blocking(started.inputs.fileno(), True)
-    assert started.end()[0] == 0
-
-
 def test_nothing_is_left_on_the_server(maps: Maps, server_url: str) -> None:
     with redis.Redis.from_url(server_url) as client:
 
@@ -277,146 +250,6 @@ def test_who_reads_the_output_may_leave(maps: Maps) -> None:
     assert started.process.stderr.read() == b""
     started.process.stderr.close()
     started.inputs.close()
-
-
-@pytest.mark.parametrize(
-    ("function", "answer"),
-    [
-        ("functions", '"functions" names no function'),
-        ("functionz:shout", "did you mean functions?"),
-        ("functions:shut", "did you mean shout?"),
-        ("functions:number", "is of type int and can't be called"),
-        ("functions:two", "takes (first, second); give a function that takes one input"),
-        ("functions:numbers", "is a generator"),
-        ("functions:name_of", "takes Row, which a line of text can't be; give lines of JSON, and --jsonl"),
-        ("nowhere.py:f", 'no file "nowhere.py"'),
-    ],
-)
-def test_a_function_that_cannot_be_had_ends_it_with_one_line(maps: Maps, function: str, answer: str) -> None:
-    status, out, err = maps.run(function, "-o", "out", inputs=lines("a"))
-    assert (status, out) == (2, "")
-    assert answer in err
-    assert err.startswith("tempotask: ")
-    assert err.count("\n") == 1
-
-
-def test_a_module_that_fails_at_import_brings_its_traceback(maps: Maps) -> None:
-    (maps.folder / "broken.py").write_text("def f(line):\n    pass\n\nx = 1 / 0\n")
-    status, _, err = maps.run("broken:f", inputs=lines("a"))
-    assert status == 2
-    assert "x = 1 / 0" in err
-    assert "ZeroDivisionError" in err.splitlines()[-1]
-
-
-@pytest.mark.parametrize(
-    ("typed", "answer"),
-    [
-        ([], "there is no function"),
-        (["functions:shout", "--resume"], "-o FILE"),
-        (["functions:shout", "--resume", "--bare", "-o", "out"], "leave one out"),
-        (["functions:shout", "nowhere"], "nowhere can't be read: No such file"),
-        (["functions:shout", "."], ". is a folder"),
-        (["functions:shout", "-o", "no/where"], "no/where can't be written"),
-        (["functions:shout", "-o", "functions.py"], "functions.py is not empty: --resume goes on with it"),
-        (["functions:shout", "--failed", "functions.py"], "functions.py is not empty"),
-        (["functions:shout", "-o", "out", "--failed", "./out"], "same file"),
-        (["functions:shout", "empty", "-o", "empty"], "empty is read and written"),
-        (["functions:shout", "--in-flight", "0"], "0 is not in the range"),
-        (["functions:shout", "--timeout", "nan"], "--timeout=nan"),
-        (["--shell", " "], "there is no function"),
-        (["--shell", "cat", "--jsonl"], "--jsonl is for functions"),
-        (["functions:shout", "--order"], "did you mean --ordered?"),
-    ],
-)
-def test_bad_use_ends_with_2_and_says_what_to_type(maps: Maps, typed: list[str], answer: str) -> None:
-    (maps.folder / "empty").touch()
-    status, out, err = maps.run(*typed, inputs=lines("a"))
-    assert (status, out) == (2, "")
-    assert answer in err
-    assert err.count("\n") <= 2
-
-
-def test_a_server_out_of_reach_ends_it_with_one_line(maps: Maps) -> None:
-    status, _, err = maps.run("functions:shout", "--db", f"unix://{maps.folder}/none.sock", inputs=lines("a"))
-    assert (status, err.count("\n")) == (2, 1)
-    assert "none.sock" in err
-
-
-def test_a_server_that_refuses_on_the_way_is_what_the_one_line_is_about(
-    tmp_path: Path, start_server: Callable[..., OwnServer]
-) -> None:
-    server = start_server()
-    maps = Maps(tmp_path, {"TEMPOTASK_DB": server.url})
-    started = maps.start("functions:shout", "-o", "out")
-    started.give("a")
-    wait_until(lambda: (maps.folder / "out").exists() and maps.rows("out"), "no row came")
-    with redis.Redis.from_url(server.url) as client:
-        client.execute_command("ACL SETUSER default -evalsha -eval")
-    started.give("b")
-    status, _, err = started.end()
-    assert status == 2
-    assert "our user may not do all that is needed" in err
-    assert "can't be written" not in err
-
-
-def test_an_input_that_is_too_large_fails_alone(maps: Maps) -> None:
-    status, out, err = maps.run("functions:raw", inputs=b"a\n" + b"x" * (9 * 2**20) + b"\nb\n")
-    assert (status, [row["index"] for row in rows_of(out)]) == (1, [0, 2])
-    assert "at most 8,388,608 bytes are taken" in err
-
-
-def test_an_input_that_has_no_end_takes_no_memory_for_ever(maps: Maps) -> None:
-    started = maps.start("functions:raw", "-o", "out")
-    for _ in range(200):
-        started.inputs.write(b"x" * 2**20)
-    started.inputs.write(b"\nb\n")
-    started.inputs.flush()
-    wait_until(lambda: maps.rows("out"), "what is behind it was not answered")
-    told = Path(f"/proc/{started.process.pid}/status").read_text()
-    status, _, err = started.end()
-    assert (status, [row["index"] for row in maps.rows("out")]) == (1, [1]), err
-    assert int(told.partition("VmHWM:")[2].split()[0]) < 150 * 1024
-
-
-def test_an_output_that_does_not_block_gets_all_rows(maps: Maps) -> None:
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-    started = maps.start("functions:large", stdout=write)
-    os.close(write)
-    started.give(*["50000"] * 20)
-    wait_until(lambda: full(read), "the pipe was not filled")
-    started.inputs.close()
-    with open(read, "rb") as output:
-        assert len(output.read().splitlines()) == 20
-    assert started.process.wait(LONG) == 0
-
-
-def full(pipe: int) -> bool:
-    """Whether a pipe holds about as much as it can."""
-    there = array("i", [0])
-    fcntl.ioctl(pipe, termios.FIONREAD, there)
-    return there[0] > 60_000
-
-
-def test_large_results_of_quick_inputs_come_all(maps: Maps) -> None:
-    sizes = [3] * 300 + [300_000] * 120
-    status, _, err = maps.run("functions:large", "-o", "out", inputs=lines(*sizes))
-    assert status == 0, err
-    assert [len(row["result"]) for row in sorted(maps.rows("out"), key=lambda row: row["index"])] == sizes
-
-
-def test_a_result_that_is_too_large_fails_alone(maps: Maps) -> None:
-    sizes = [*range(300), 9 * 2**20, *range(300)]
-    status, out, err = maps.run("functions:large", inputs=lines(*sizes))
-    assert (status, [row["index"] for row in rows_of(out)]) == (1, [*range(300), *range(301, 601)])
-    assert "at most 8,388,608 are taken; write it to a file" in err
-
-
-def test_rows_that_are_held_back_for_the_order_hold_back_inputs_too(maps: Maps) -> None:
-    status, _, err = maps.run("functions:patient", "--ordered", "-o", "out", inputs=lines("first", *range(3000)))
-    assert status == 0, err
-    assert [row["index"] for row in maps.rows("out")] == [*range(3001)]
-    assert int((maps.folder / "seen").read_text()) < 1500
 
 
 def test_json_of_several_lines_stands_in_one_row(maps: Maps) -> None:
