@@ -1,13 +1,14 @@
-"""A worker whose supervisor is the test."""
+"""A worker whose supervisor is the test, and owners of pools."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from pool.owner import APPS, Owner
 from pool.running import LONG
 from pool.watched import Watched
 
@@ -28,3 +29,18 @@ def watched() -> Iterator[Watched]:
         os.killpg(made.process.pid, signal.SIGKILL)
     made.process.communicate()
     made.worker.close()
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Owner]]:
+    """Makes owners, in the folder of the applications."""
+    monkeypatch.chdir(APPS)
+    owners: list[Owner] = []
+
+    def make(application: str, environment: dict[str, str] | None = None) -> Owner:
+        owners.append(Owner(application, environment))
+        return owners[-1]
+
+    yield make
+    for owner in owners:
+        owner.close()
