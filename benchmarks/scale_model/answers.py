@@ -11,10 +11,11 @@ from benchmarks.scale_model.costs import Costs
 from benchmarks.scale_model.durations import Durations
 from benchmarks.scale_model.model import Prediction, Setup, Simulation
 from benchmarks.scale_model.sheet import Sheet
+from tempotask.pool.batch import BUDGET
 
 EFFICIENT = 0.9
 """A server is enough when cores do nothing but jobs for so much of their time."""
-LONE = 0.0105
+LONE = 1.05 * BUDGET / 2
 """Seconds of a job that is just too long for a batch of two: of all short jobs these need the most turns."""
 SHORTEST, STEPS = 1e-6, 5
 MODELLED = 4096

@@ -75,7 +75,7 @@ class Hosts:
         # What it costs to add them is nobody's turn.
         store.pause_queue("work")
         self._project.producer.enqueue_many({"name": "nap", "queue": "work", "data": seconds} for seconds in jobs)
-        # So long supervisors that hear of a pause take back whatever is claimed: it would be of these jobs.
+        # Supervisors that hear of a pause take back whatever is claimed for a while (watch.py): not these jobs.
         time.sleep(2 * STEALING + latency)
         used = server_seconds(self._bench)
         supervised, linked = sum(map(_core_seconds, self._pids)), _core_seconds(self._link.pid)

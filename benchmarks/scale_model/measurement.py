@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import statistics
 import time
 from collections.abc import Sequence
@@ -22,8 +21,8 @@ SIZES = (1, 10, 50, 200, 1000)
 """Jobs of a batch at which turns are measured."""
 SMALL = SIZES[:3]
 """Those at which it shows what a pause costs: with large ones it is lost among the jobs."""
-GAPS = (PAUSE, 0.006, 0.012, 0.025, 0.05, 0.1)
-"""Seconds between two turns, at which that is measured."""
+GAPS = (0.006, 0.012, 0.025, 0.05, 0.1)
+"""Seconds between two turns, at which that is measured, beside `PAUSE`."""
 WATCHED = 1.5
 """Seconds of turns after each of them, about."""
 NAP = 0.003
@@ -96,14 +95,16 @@ def _sample(bench: Bench, project: Project, size: int, turns: int, pause: float)
     return Sample(script["usec"] / script["calls"] / 1e6, server, statistics.median(took) - server, core)
 
 
-def cold(bench: Bench, busy: Sequence[Sample], most: int) -> Cold:
-    """What pauses between turns cost; `busy` are turns of each size without one."""
+def cold(bench: Bench, busy: Sequence[Sample], rested: Sequence[Sample], most: int, idling: float) -> Cold:
+    """What pauses between turns cost, beside what the server does then by itself, `idling` seconds a second. `busy` are
+    turns of each size without one, `rested` after `PAUSE`."""
     more = [0.0]
-    for gap in GAPS:
-        rested = samples(bench, min(most, int(WATCHED / gap)), gap, SMALL)
-        more.append(statistics.mean(late.server - soon.server for late, soon in zip(rested, busy, strict=False)))
-    # A longer gap leaves nothing warmer.
-    return Cold((0.0, *GAPS), tuple(itertools.accumulate(more, max)))
+    for gap in (PAUSE, *GAPS):
+        late = rested if gap == PAUSE else samples(bench, min(most, int(WATCHED / gap)), gap, SMALL)
+        dearer = statistics.mean(late[at].server - busy[at].server for at in range(len(SMALL)))
+        # A longer gap leaves nothing warmer.
+        more.append(max(more[-1], dearer - idling * gap))
+    return Cold((0.0, PAUSE, *GAPS), tuple(more))
 
 
 def idle(bench: Bench, seconds: float = 2.0) -> float:
@@ -174,12 +175,13 @@ def measured(bench: Bench, turns: int = 300) -> tuple[Costs, list[Sample], list[
     turn, job = line([(size, each.server) for size, each in zip(SIZES, busy, strict=True)])
     worker, own_job = line([(size, each.worker) for size, each in zip(SIZES, rested, strict=True)])
     core, _ = line([(size, each.core) for size, each in zip(SIZES, rested, strict=True)])
+    idling = idle(bench)
     alone, each_lease = renewal(bench, bench.size(1000, 200))
     costs = Costs(
         turn=turn,
         job=job,
-        cold=cold(bench, busy, turns),
-        idle=idle(bench),
+        cold=cold(bench, busy, rested, turns, idling),
+        idle=idling,
         own_turn=max(0.0, worker - trip),
         own_job=own_job,
         round_trip=trip,

@@ -72,7 +72,7 @@ class Outcomes:
         self._listener: threading.Thread | None = None
         self._listening = False
         """Whether the listener blocks at the server, or is about to."""
-        self._leisure = 0.0
+        self._rest = 0.0
         """Seconds that the listener rests after it has heard something."""
         self._closed = False
 
@@ -144,12 +144,12 @@ class Outcomes:
         """Has the listener ask, after a pause, for what this wait still misses by then."""
         self._check_later(wait)
 
-    def take_time(self, seconds: float) -> None:
-        """Lets the listener rest for so long after it has heard something: what comes meanwhile is heard in one go. For
-        a process whose every wait has time; 0.0 ends the rest at once."""
-        if seconds != self._leisure:
-            with self._wanted:
-                self._leisure = seconds
+    def rest(self, seconds: float) -> None:
+        """Lets the listener rest for so long, each time when it has heard something: what comes meanwhile is heard in
+        one go. For a process whose every wait has time. 0.0: no more, which ends a rest at once."""
+        with self._wanted:
+            self._rest = seconds
+            if not seconds:
                 self._wanted.notify_all()
 
     def close(self) -> None:
@@ -229,7 +229,7 @@ class Outcomes:
             pop = self._waiting.pop
             for id, ending in endings:
                 for wait in pop(id, ()):
-                    wait._arrived[id] = ending
+                    wait.add(id, ending)
                     touched[wait] = None
         for wait in touched:
             try:
@@ -307,9 +307,9 @@ class Outcomes:
         # What is too large to be pushed is only announced. Who asks for a job that nobody waits for would wait for it.
         self._ask([id for id, ending in told if id in self._waiting and not ending])
         self._check()
-        if told and self._leisure:
+        if told:
             with self._wanted:
-                self._wanted.wait_for(lambda: self._closed or not self._leisure, timeout=self._leisure)
+                self._wanted.wait_for(lambda: self._closed or not self._rest, timeout=self._rest)
 
     def _is_wanted(self) -> bool:
         """Waits until somebody waits; false when nobody did for a while, and then the listener must end."""
@@ -350,7 +350,7 @@ class Outcomes:
         random.shuffle(missing)
         alive = 0
         for id in missing:
-            if self._is_lost(id):
+            if self._seek(id):
                 why = self._why_lost(id, wait.known)
                 self._deliver([(id, why)])
                 self._unwait([id])
@@ -359,7 +359,8 @@ class Outcomes:
             if alive == LIVING:
                 return
 
-    def _is_lost(self, id: str) -> bool:
+    def _seek(self, id: str) -> bool:
+        """Looks for a job that stays silent, and delivers how it ended. Whether it is nowhere."""
         found = self._find(id)
         if found is not None and found.schedule is not None:
             self._deliver([(id, InvalidOptions(f"{id} is a schedule, and has no result; ask for those of its jobs"))])

@@ -31,6 +31,10 @@ class Wait:
         self.ended = False
         self._arrived: dict[str, Ending] = {}
 
+    def add(self, id: str, ending: Ending) -> None:
+        """Something has arrived. To be called with the lock, and `notify` after it."""
+        self._arrived[id] = ending
+
     def take(self) -> dict[str, Ending]:
         """What has arrived since the last look."""
         with self._lock:

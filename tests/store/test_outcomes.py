@@ -52,12 +52,12 @@ def test_who_has_time_is_told_of_many_ends_in_one_go(manager: QueueManager[Any],
     told = queue.SimpleQueue[list[str]]()
     wait = outcomes.begin(ids, lambda: told.put(sorted(wait.take())), known=True)
     outcomes.ask(wait)
-    outcomes.take_time(LONG)
+    outcomes.rest(LONG)
     hand.finish_one_by_one(1)
     assert told.get(timeout=LONG) == ids[:1]
     hand.finish_one_by_one(4)
     assert told.empty()
-    outcomes.take_time(0.0)
+    outcomes.rest(0.0)
     assert told.get(timeout=LONG) == ids[1:]
 
 

@@ -128,13 +128,27 @@ def test_a_second_server_doubles_what_an_overloaded_one_does_and_does_nothing_fo
 
 
 def test_more_cores_need_longer_jobs_and_two_servers_shorter_ones() -> None:
-    durations = [enough(HERE, Setup(cores)) for cores in (2, 100, 1000)]
+    durations = [enough(HERE, Setup(cores)) for cores in (2, 100, 2000)]
     assert durations == sorted(durations)
     # Alone on its server a worker needs no more than nine times what a job costs besides itself.
     assert durations[0] < 0.001
-    # All turns of 1,000 cores must find a place in the server's time.
-    assert durations[-1] == pytest.approx(0.9 * 1000 * 64e-6, rel=0.1)
-    assert enough(HERE, Setup(1000, servers=2)) == pytest.approx(durations[-1] / 2, rel=0.1)
+    # All turns of 2,000 cores must find a place in the server's time.
+    assert durations[-1] == pytest.approx(0.9 * 2000 * 64e-6, rel=0.1)
+    assert enough(HERE, Setup(2000, servers=2)) == pytest.approx(durations[-1] / 2, rel=0.1)
+
+
+@pytest.mark.parametrize("cores", [2, 100, 500, 2000])
+def test_jobs_that_are_long_enough_keep_the_cores_busy_and_those_that_are_not_do_not(cores: int) -> None:
+    duration = enough(HERE, Setup(cores))
+    assert steady(HERE, Setup(cores), duration).efficiency >= 0.9
+    assert steady(HERE, Setup(cores), 0.8 * duration).efficiency < 0.9
+    # Also where a batch holds one job only.
+    assert all(steady(HERE, Setup(cores), max(duration, longer)).efficiency >= 0.9 for longer in (0.02, 0.053, 0.2))
+
+
+def test_a_script_that_stands_for_several_takes_what_they_do_after_as_much_time_each() -> None:
+    cold = Cold((0.0, 0.01), (0.0, 0.0004))
+    assert cold.thinned(4).after(0.02) == pytest.approx(4 * cold.after(0.005))
 
 
 def test_each_host_renews_its_lease_and_hears_of_all_others() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,11 +20,12 @@ from tempotask.cli.mapping import rows
 from tempotask.cli.mapping.answered import Answered
 from tempotask.cli.mapping.flight import Flight
 from tempotask.cli.mapping.lines import Lines
+from tempotask.cli.mapping.order import Order, Pieces
 from tempotask.cli.mapping.span import HEAVIEST, LONGEST, SPAN, Answer, Span, span
 from tempotask.cli.mapping.target import Target
 from tempotask.cli.mapping.view import View
 from tempotask.cli.mapping.work import LARGEST, Work
-from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired, TempoTaskError
+from tempotask.errors import JobNotFound, ResultExpired, TempoTaskError
 from tempotask.store.records import Failure, decode_outcome
 
 if TYPE_CHECKING:
@@ -36,30 +37,15 @@ TICK = 0.1
 SPANS = 16
 """Spans on their way for each worker: enough to fill its batches, and little to be done again after a kill."""
 ENOUGH = 0.5
-"""Of the spans that may be on their way, at which no more are sent."""
-LEISURE = 0.2
+"""Of the spans that may be on their way: while there are more, none are sent."""
+LONGEST_REST = 0.2
 """Seconds at most after which it is heard what has been answered, while workers have enough to do."""
-HELD = 32 * 2**20
-"""Bytes of rows that are held back for the order, after which no more inputs are taken."""
 LOSSES = 3
 """As often may the server lose what came of a span."""
 
 
 class Changed(TempoTaskError):
     """The inputs are not those that the output answers."""
-
-
-class Pieces(NamedTuple):
-    """What is written for some inputs."""
-
-    number: int
-    rows: list[bytes]
-    failures: list[bytes]
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return sum(map(len, self.rows)) + sum(map(len, self.failures))
 
 
 class Course:
@@ -90,11 +76,7 @@ class Course:
         self._tally = view.tally
         self._flight = Flight(manager, work, ready.set)
         self._backlog: deque[Span] = deque()
-        self._ordered = ordered
-        self._written = 0
-        """All inputs before this one are written, if they are to be in order."""
-        self._held: dict[int, Pieces] = {}
-        self._held_bytes = 0
+        self._order = Order() if ordered else None
         self._mean: float | None = None
         """Seconds of an input."""
         self._weight = 1.0
@@ -133,7 +115,7 @@ class Course:
         """
         if len(self._flight) <= self._spans * ENOUGH:
             self._send()
-        self._flight.take_time(self._leisure())
+        self._flight.rest(self._rest())
 
     def _send(self) -> None:
         found: list[Span] = []
@@ -148,19 +130,19 @@ class Course:
         if found:
             self._flight.send(found)
 
-    def _leisure(self) -> float:
+    def _rest(self) -> float:
         """Seconds until there is room for what is worth a call. At the end there is none to wait for."""
         spare = len(self._flight) - self._spans * ENOUGH
         if spare <= 0 or self._mean is None or (self._lines.ended and not self._backlog):
             return 0.0
         work = self._mean * self._flight.inputs / self._workers
-        return min(LEISURE, work * spare / len(self._flight))
+        return min(LONGEST_REST, work * spare / len(self._flight))
 
     def last(self) -> bool:
         """When the pool has ended: writes what has come until then. Whether some of it is held back for the order; the
         server has that, for a command that goes on."""
         self._settle(self._flight.last())
-        return bool(self._held)
+        return bool(self._order)
 
     def close(self) -> None:
         """Ends reading and waiting."""
@@ -185,9 +167,9 @@ class Course:
         lines = self._lines
         while lines.ready():
             at = lines.taken
-            if self._ordered:
+            if (order := self._order) is not None:
                 # What the order waits for is on its way, for else nothing would be held back.
-                room = 0 if self._held_bytes > HELD else min(room, self._written + self._in_flight - at)
+                room = 0 if order.full else min(room, order.written + self._in_flight - at)
             if room <= 0:
                 return None
             if (left := self._left.get(at)) is not None:
@@ -237,7 +219,7 @@ class Course:
         """Passes an input that is answered."""
         self._check_same(at, lines[0])
         self._tally.before += 1
-        self._emit(at, Pieces(1, [], []))
+        self._emit([(at, Pieces(1, [], []))])
 
     def _check_same(self, index: int, line: bytes) -> None:
         shown = rows.input_of(line, jsonl=self._work.jsonl)
@@ -251,34 +233,16 @@ class Course:
     # -- answers to rows
 
     def _settle(self, landed: list[tuple[Span, Ending]]) -> None:
-        pieces: list[tuple[int, Pieces]] = []
-        for one, ending in landed:
-            pieces += self._pieces(one, ending)
-        if not self._ordered:
+        self._emit([piece for one, ending in landed for piece in self._pieces(one, ending)])
+
+    def _emit(self, pieces: list[tuple[int, Pieces]]) -> None:
+        """Writes pieces, by their first index, when it is their turn."""
+        if self._order is None:
             self._put([piece for _, piece in pieces])
             return
         for first, piece in pieces:
-            self._hold(first, piece)
-        self._put(self._in_order())
-
-    def _hold(self, first: int, piece: Pieces) -> None:
-        self._held[first] = piece
-        self._held_bytes += piece.size
-
-    def _in_order(self) -> list[Pieces]:
-        found = []
-        while (piece := self._held.pop(self._written, None)) is not None:
-            self._written += piece.number
-            self._held_bytes -= piece.size
-            found.append(piece)
-        return found
-
-    def _emit(self, first: int, piece: Pieces) -> None:
-        if self._ordered:
-            self._hold(first, piece)
-            self._put(self._in_order())
-        else:
-            self._put([piece])
+            self._order.hold(first, piece)
+        self._put(self._order.take())
 
     def _put(self, pieces: list[Pieces]) -> None:
         """Writes rows, all in one go."""
@@ -310,7 +274,7 @@ class Course:
     def _answer(self, one: Span, answer: Answer) -> list[tuple[int, Pieces]]:
         ran = len(answer.rows)
         if ran == 0:
-            raise InvalidOptions("a worker answered a span with nothing")
+            raise TempoTaskError("a worker has answered no input of those that it was given: it is of another version")
         pace = answer.seconds / ran
         self._mean = pace if self._mean is None else self._mean + (pace - self._mean) * 0.2
         self._weight += (sum(map(len, answer.rows)) / ran - self._weight) * 0.2
@@ -349,7 +313,7 @@ class Course:
                 run = []
             if passed:
                 self._tally.before += 1
-                self._emit(index, Pieces(1, [], []))
+                self._emit([(index, Pieces(1, [], []))])
             else:
                 run.append(line)
         if run:
@@ -366,7 +330,7 @@ class Course:
         return []
 
     def _fail(self, one: Span, failure: Failure) -> None:
-        self._emit(one.first, Pieces(len(one.lines), [], self._failures(one, failure)))
+        self._emit([(one.first, Pieces(len(one.lines), [], self._failures(one, failure)))])
 
     def _failures(self, one: Span, failure: Failure) -> list[bytes]:
         self._tally.failed += len(one.lines)

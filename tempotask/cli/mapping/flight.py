@@ -41,9 +41,9 @@ class Flight:
         self._await([one for one in spans if not one.left_behind], known=True)
         self._await([one for one in spans if one.left_behind], known=False)
 
-    def take_time(self, seconds: float) -> None:
+    def rest(self, seconds: float) -> None:
         """For how long nobody need hear what has been answered."""
-        self._client.outcomes.take_time(seconds)
+        self._client.outcomes.rest(seconds)
 
     def landed(self) -> list[tuple[Span, Ending]]:
         """What has come since the last look."""
