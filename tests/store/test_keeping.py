@@ -191,6 +191,31 @@ def test_an_expired_outcome_is_not_told_and_its_bucket_goes_when_a_supervisor_ti
     assert store.read("HMGET", "results", "n", "b") == [b"0", b"0"]
 
 
+def test_a_bucket_whose_outcomes_were_all_let_go_of_goes_when_its_time_is_over(store: Store) -> None:
+    hire(store, "w")
+    settle(store, "w", 1, "a", keep=1)
+    # Asked for, it is no longer in one piece with others.
+    store.outcomes_of(["a"])
+    assert store.run("forget", "a") == 1
+    end = time.monotonic() + 60
+    while store.read("ZCARD", "buckets") and time.monotonic() < end:
+        assert store.renew("s", 10, tidy=True)
+    assert not [name for name in names(store) if name.startswith(("outcomes:", "buckets"))]
+    assert store.read("HMGET", "results", "n", "b") == [b"0", b"0"]
+
+
+def test_a_bucket_whose_outcomes_were_all_let_go_of_makes_room_for_others(store: Store) -> None:
+    store.limits = Limits(results=50)
+    hire(store, "w")
+    settle(store, "w", 1, "first", keep=100 * HOUR)
+    assert store.outcomes_of(["first"]) != [None]
+    assert store.run("forget", "first") == 1
+    for i in range(20):
+        settle(store, "w", 100 * (i + 1), *(f"{i}-{j}" for j in range(10)))
+    assert int(store.read("HGET", "results", "n")) <= 50
+    assert store.outcomes_of(["19-0"]) != [None]
+
+
 def test_long_lived_outcomes_do_not_keep_expired_ones(store: Store) -> None:
     hire(store, "w")
     for i in range(12):

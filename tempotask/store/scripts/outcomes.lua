@@ -22,8 +22,9 @@ end
 local function drop_bucket(name)
   local results = P .. 'results'
   local held = call('HMGET', results, 'n:' .. name, 'b:' .. name)
-  call('HINCRBY', results, 'n', -(held[1] or 0))
-  call('HINCRBY', results, 'b', -(held[2] or 0))
+  -- Not with a minus sign alone: that of no outcomes would be "-0", which Redis takes for no number.
+  call('HINCRBY', results, 'n', 0 - (held[1] or 0))
+  call('HINCRBY', results, 'b', 0 - (held[2] or 0))
   local open = 'open:' .. string.match(name, '^%d+')
   if call('HGET', results, open) == name then call('HDEL', results, open) end
   call('HDEL', results, 'n:' .. name, 'b:' .. name)
