@@ -43,6 +43,8 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
     """The ending that `wait` or `as_completed` saw, for the next who wants the result: the server may forget it."""
     _reruns: int = 0
     """The client's `reruns` by then."""
+    _told: bool = False
+    """Whether its outcome was told once."""
 
     def status(self) -> Status:
         """Where the job is now.
@@ -76,7 +78,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         """
         ending = self._fresh()
         if ending is None:
-            (ending,) = in_order(self._client.outcomes, [self.id], timeout, self._known)
+            (ending,) = in_order(self._client.outcomes, [self.id], timeout, self._known, again=self._told)
         return self._value(ending)
 
     def cancel(self) -> bool:
@@ -104,7 +106,8 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         """`result`, to be awaited."""
         ending = self._fresh()
         if ending is None:
-            (ending,) = [one async for one in ain_order(self._client.outcomes, [self.id], timeout, self._known)]
+            outcomes, ids = self._client.outcomes, [self.id]
+            (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=self._told)]
         return self._value(ending)
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -136,6 +139,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             ending = seen
         if not isinstance(ending, bytes):
             raise ending
+        self._told = True
         outcome = decode_outcome(ending)
         self.queue, self.name = outcome.queue, outcome.name
         value: R = self._client.value(self.id, outcome)

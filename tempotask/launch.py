@@ -91,7 +91,7 @@ class Launch:
         if report is not None and report.ready:
             return
         status = self.stop()
-        if report is None and self._told and status in (0, 1):
+        if report is None and self._told and status in (0, 1, -signal.SIGTERM):
             return  # told to stop before it was ready: no error, and nothing to wait for
         if report is None:
             raise TempoTaskError(f"the pool {how_ended(status)} before it was ready; see its log above")

@@ -15,11 +15,12 @@ from tempotask.store.wait import Ending, Wait
 
 
 def in_order(
-    outcomes: Outcomes, ids: Sequence[str], timeout: float | None, known: bool
+    outcomes: Outcomes, ids: Sequence[str], timeout: float | None, known: bool, *, again: bool = False
 ) -> Generator[Ending, None, None]:
     """The endings of these jobs, in their order, each as soon as it and those before it are there.
 
-    `known`: whether this process saw them being added.
+    `known`: whether this process saw them being added; `again`: whether it has also seen them end, so that they may be
+    kept no longer.
 
     Raises:
         TimeoutError: `timeout` seconds are over.
@@ -27,6 +28,7 @@ def in_order(
     ready, timeout = threading.Event(), patience(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     wait = outcomes.begin(ids, ready.set, known)
+    wait.seeks |= again
     # What has been yielded is let go, as results may be large.
     arrived: dict[str, Ending] = {}
     repeated = _repeated(ids)
@@ -45,12 +47,13 @@ def in_order(
 
 
 async def ain_order(
-    outcomes: Outcomes, ids: Sequence[str], timeout: float | None, known: bool
+    outcomes: Outcomes, ids: Sequence[str], timeout: float | None, known: bool, *, again: bool = False
 ) -> AsyncGenerator[Ending, None]:
     """`in_order`, for `async for`."""
     loop, ready, timeout = asyncio.get_running_loop(), asyncio.Event(), patience(timeout)
     deadline = None if timeout is None else loop.time() + timeout
     wait = outcomes.begin(ids, lambda: loop.call_soon_threadsafe(ready.set), known)
+    wait.seeks |= again
     # What has been yielded is let go, as results may be large.
     arrived: dict[str, Ending] = {}
     repeated = _repeated(ids)

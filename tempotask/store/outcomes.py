@@ -113,7 +113,7 @@ class Outcomes:
         """
         try:
             self._ask(wait.ids)
-            if not wait.known:
+            if wait.seeks:
                 self._find_lost(wait)
         except BROKEN:
             # The server took these jobs, so it will be back; otherwise this may be the wrong address.
@@ -205,7 +205,7 @@ class Outcomes:
         try:
             self._ask(dict.fromkeys(id for wait in waits for id in wait.ids))
             for wait in waits:
-                if not wait.known:
+                if wait.seeks:
                     self._find_lost(wait)
         except BROKEN as error:
             for wait in waits:

@@ -6,12 +6,13 @@ import json
 import os
 import random
 import signal
+import socket
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from cli.mapped import Maps, Started, lines
-from pool.running import wait_until
+from pool.running import LONG, wait_until
 
 from tempotask.cli.mapping.answered import answered
 from tempotask.cli.mapping.span import LONGEST
@@ -116,6 +117,19 @@ def test_ctrl_c_finishes_what_runs_and_says_how_to_go_on(maps: Maps) -> None:
     assert maps.run("functions:wait", "inputs", "-o", "out", "--resume")[0] == 0
     assert sorted(written(maps)) == sorted(inputs)
     assert Counter(maps.notes()) == Counter(f"+{one}" for one in inputs)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_server_is_waited_for_ends_it_as_interrupted(maps: Maps, number: signal.Signals) -> None:
+    # A server that takes connections and never answers.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        started = maps.start("functions:wait", "-o", "out", "--db", f"redis://127.0.0.1:{port}/0")
+        connection, _ = server.accept()
+        with connection:
+            started.process.send_signal(number)
+            assert started.process.wait(LONG) == 130
+    assert "Traceback" not in started.end()[2]
 
 
 def test_a_second_ctrl_c_stops_at_once(maps: Maps) -> None:

@@ -46,6 +46,18 @@ def test_who_waits_is_told(manager: QueueManager[Any], hand: Hand) -> None:
 
 
 @pytest.mark.usefixtures("patient")
+def test_who_asks_again_for_what_is_kept_no_longer_is_told_so_at_once(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    hand.settle(hand.claim(), done)
+    assert handle.result(timeout=LONG) == f"result of {handle.id}"
+    manager._client.store.run("forget", handle.id)
+    with pytest.raises(ResultExpired):
+        handle.result(timeout=LONG)
+    with pytest.raises(ResultExpired):
+        asyncio.run(handle.aresult(timeout=LONG))
+
+
+@pytest.mark.usefixtures("patient")
 def test_who_has_time_is_told_of_many_ends_in_one_go(manager: QueueManager[Any], hand: Hand) -> None:
     outcomes = manager._client.outcomes
     ids = [manager.enqueue(name="job", queue="q").id for _ in range(5)]

@@ -62,6 +62,8 @@ class Command:
         self._files.lines.begin()
         if not self._wishes.files and sys.stdin.isatty():
             say("reading lines from the terminal; Ctrl-D ends them")
+        # Where no pool has anything to finish, TERM ends it as Ctrl-C does.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             if not kept:
                 # Nothing can be left in there. And what follows takes as long as it takes the pool to start.
@@ -70,6 +72,7 @@ class Command:
         finally:
             self._launch.stop(SOON)
             self._files.close()
+            signal.signal(signal.SIGTERM, before)
 
     def _on_server(self, name: str, kept: bool) -> int:
         from tempotask.cli.mapping.left_behind import left_behind
