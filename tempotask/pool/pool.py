@@ -260,7 +260,8 @@ class UnifiedWorkerPool:
             return
         self._let_go()
         if self.imported:
-            self.resume_nursery()  # it knows best what belongs to its workers
+            # It knows best what belongs to its workers. One that was stopped just now may not say so yet.
+            linux.send_signal(self.pid, self._pidfd, signal.SIGCONT)
         if not self.imported or linux.reap(self.pid, _GONE_WITHIN) is None:
             linux.kill([self.pid])  # during an import it hears nothing
             linux.reap(self.pid, _GONE_WITHIN)
