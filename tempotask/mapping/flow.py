@@ -351,7 +351,8 @@ def _forget(store: Store, ids: list[str], before: Future[None] | None) -> None:
     """Lets go of these outcomes, and has done so with those before. Tried once: else they go when they expire."""
     for first in range(0, len(ids), THOUSAND):
         with contextlib.suppress(*BROKEN):
-            store.once("forget", *ids[first : first + THOUSAND])
+            while store.once("forget", *ids[first : first + THOUSAND]):
+                pass
     if before is not None:
         before.result()
 

@@ -196,7 +196,7 @@ def test_a_bucket_whose_outcomes_were_all_let_go_of_goes_when_its_time_is_over(s
     settle(store, "w", 1, "a", keep=1)
     # Asked for, it is no longer in one piece with others.
     store.outcomes_of(["a"])
-    assert store.run("forget", "a") == 1
+    store.run("forget", "a")
     end = time.monotonic() + 60
     while store.read("ZCARD", "buckets") and time.monotonic() < end:
         assert store.renew("s", 10, tidy=True)
@@ -209,7 +209,7 @@ def test_a_bucket_whose_outcomes_were_all_let_go_of_makes_room_for_others(store:
     hire(store, "w")
     settle(store, "w", 1, "first", keep=100 * HOUR)
     assert store.outcomes_of(["first"]) != [None]
-    assert store.run("forget", "first") == 1
+    store.run("forget", "first")
     for i in range(20):
         settle(store, "w", 100 * (i + 1), *(f"{i}-{j}" for j in range(10)))
     assert int(store.read("HGET", "results", "n")) <= 50

@@ -93,6 +93,18 @@ def test_who_waits_for_all_jobs_of_a_turn_is_told_in_one_piece_and_may_ask_all_t
     assert [outcome for _, outcome in news] == store.outcomes_of([id for id, _ in news])
 
 
+def test_what_is_let_go_of_is_taken_out_of_its_piece_and_others_stay(store: Store, worker: str) -> None:
+    ids = new_ids(6000)
+    run(store, worker, ids)
+    gone, left = ids[:1000], ids[1000:]
+    while store.run("forget", *gone):
+        pass
+    assert int(store.read("HGET", "results", "n")) == len(left)
+    assert store.outcomes_of(gone) == [None] * len(gone)
+    assert None not in store.outcomes_of(left)
+    assert check(store) == []
+
+
 def test_what_is_told_in_one_piece_is_kept_for_a_while_even_if_it_is_not_to_be_kept(store: Store, worker: str) -> None:
     ids = new_ids(10)
     store.ask("c", ids)

@@ -152,15 +152,25 @@ local function has_sheets()
   return #keys > 0 and call('EXISTS', unpack(keys)) > 0
 end
 
--- Spreads sheets, a bounded number of outcomes a call. Returns whether there are more.
-local function spread_sheets()
+-- What is left of outcomes, given as id, outcome, id, outcome, without those of `unwanted`, a set of ids.
+local function without(list, unwanted)
+  local left = {}
+  for i = 1, #list, 2 do
+    if not unwanted[list[i]] then left[#left + 1], left[#left + 2] = list[i], list[i + 1] end
+  end
+  return left
+end
+
+-- Spreads sheets, a bounded number of outcomes a call, without those of `unwanted`, a set of ids. Returns whether there
+-- are more.
+local function spread_sheets(unwanted)
   local left, left_bytes = 4000, 1048576
   for _, name in ipairs(call('ZREVRANGE', P .. 'buckets', 0, -1)) do
     local sheet = call('LPOP', P .. 'sheets:' .. name)
     while sheet do
       local number, bytes = sheet_head(sheet)
-      local added, size = spread(name, open_sheet(sheet) or {})
-      -- What can't be read is let go, and does not count any more.
+      local added, size = spread(name, without(open_sheet(sheet) or {}, unwanted))
+      -- What can't be read, or is not wanted, is let go, and does not count any more.
       if added ~= number or size ~= bytes then count_outcomes(name, added - number, size - bytes) end
       left, left_bytes = left - number, left_bytes - bytes
       if left <= 0 or left_bytes <= 0 then return true end
