@@ -124,7 +124,8 @@ def test_jobs_of_a_producer_that_was_killed_find_their_arrays(bench: Bench, ours
     """
     told = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
     assert told.returncode == -signal.SIGKILL
-    assert len(ours("kept")) == 1
+    # What it kept for more jobs may be gone already: any supervisor of this machine, another test's too, removes it.
+    assert len(ours("data")) == 4
     start(bench)
     assert [bench.manager.handle(id).result(LONG) for id in told.stdout.split()] == [float(LARGE)] * 4
     wait_until(lambda: not ours(), "what the producer left is still there")
