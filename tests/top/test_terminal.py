@@ -175,7 +175,8 @@ def test_once_measures_rates(bench: Bench) -> None:
     bench.manager.enqueue_many({"name": "nap", "queue": "q", "data": 0.01} for _ in range(3000))
     shown = top(bench, "--once", "--json")
     queue = json.loads(shown.stdout.splitlines()[0])
-    assert 1 <= queue["rate"] <= 200
+    # Two workers do 200 a second at most, and settle them by the batch: some more may fall into what is looked at.
+    assert 1 <= queue["rate"] <= 300
 
 
 def test_once_says_who_does_not_answer(bench: Bench) -> None:
