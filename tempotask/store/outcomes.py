@@ -307,7 +307,7 @@ class Outcomes:
         # What is too large to be pushed is only announced. Who asks for a job that nobody waits for would wait for it.
         self._ask([id for id, ending in told if id in self._waiting and not ending])
         self._check()
-        if told:
+        if told and self._rest:
             with self._wanted:
                 self._wanted.wait_for(lambda: self._closed or not self._rest, timeout=self._rest)
 

@@ -172,11 +172,11 @@ def test_once_prints_the_tables_and_ends(bench: Bench) -> None:
 
 def test_once_measures_rates(bench: Bench) -> None:
     bench.start(workers=2)
-    bench.manager.enqueue_many({"name": "nap", "queue": "q", "data": 0.01} for _ in range(3000))
+    bench.manager.enqueue_many({"name": "nap", "queue": "q", "data": 0.06} for _ in range(1000))
     shown = top(bench, "--once", "--json")
     queue = json.loads(shown.stdout.splitlines()[0])
-    # Two workers do 200 a second at most, and settle them by the batch: some more may fall into what is looked at.
-    assert 1 <= queue["rate"] <= 300
+    # Two workers end 33 a second at most, one by one. Of each, one that began before may end in the second looked at.
+    assert 1 <= queue["rate"] <= 36
 
 
 def test_once_says_who_does_not_answer(bench: Bench) -> None:

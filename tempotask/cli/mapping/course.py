@@ -67,8 +67,8 @@ class Course:
         answered: Answered,
         left_behind: dict[int, tuple[int, str]] | None = None,
     ) -> None:
-        """`in_flight`: inputs on their way at most. `answered`: by the output, when the course
-        goes on with one; `left_behind`: spans by their first index."""
+        """`in_flight`: inputs on their way at most. `answered`: by the output, when the course goes on with one;
+        `left_behind`: spans by their first index."""
         self._work, self._lines, self._ready, self._view = work, lines, ready, view
         self._output, self._failed = output, failed
         self._workers, self._spans, self._in_flight = workers, SPANS * workers, in_flight

@@ -12,7 +12,7 @@ at_least(1)
 if has_sheets() then
   -- No more of them for a while, so that asking comes to an end.
   call('SET', P .. 'asked', '1', 'PX', ASKED_MS)
-  if spread_sheets({}) then return { 1 } end
+  if spread_sheets() then return { 1 } end
 end
 
 local client, answers, missing = ARGV[1], {}, {}

@@ -161,15 +161,17 @@ local function without(list, unwanted)
   return left
 end
 
--- Spreads sheets, a bounded number of outcomes a call, without those of `unwanted`, a set of ids. Returns whether there
--- are more.
+-- Spreads sheets, a bounded number of outcomes a call; without those of `unwanted`, a set of ids, if it is given. Returns
+-- whether there are more.
 local function spread_sheets(unwanted)
   local left, left_bytes = 4000, 1048576
   for _, name in ipairs(call('ZREVRANGE', P .. 'buckets', 0, -1)) do
     local sheet = call('LPOP', P .. 'sheets:' .. name)
     while sheet do
       local number, bytes = sheet_head(sheet)
-      local added, size = spread(name, without(open_sheet(sheet) or {}, unwanted))
+      local list = open_sheet(sheet) or {}
+      if unwanted then list = without(list, unwanted) end
+      local added, size = spread(name, list)
       -- What can't be read, or is not wanted, is let go, and does not count any more.
       if added ~= number or size ~= bytes then count_outcomes(name, added - number, size - bytes) end
       left, left_bytes = left - number, left_bytes - bytes
