@@ -16,6 +16,7 @@ from tempotask.pool import linux
 from tempotask.shelf import INLINE, Shelf
 from tempotask.store.lists import Filter, QueueJobs
 from tempotask.store.look import STATUSES, Found
+from tempotask.store.lost import reason
 from tempotask.store.outcomes import Outcomes
 from tempotask.store.stream import DirectStream
 from tempotask.store.wait import Wait
@@ -126,7 +127,7 @@ class InlineOutcomes(Outcomes):
 
     def told(self, id: str, outcome: bytes) -> None:
         """A job has ended."""
-        self._deliver([(id, outcome)])
+        self._deliver([(id, outcome)], pushed=True)
 
     def ask_within(self, wait: Wait, timeout: float | None) -> None:
         """`ask`: memory answers at once."""
@@ -135,10 +136,7 @@ class InlineOutcomes(Outcomes):
     def _find_lost(self, wait: Wait) -> None:
         with self._lock:
             missing = self._missing(wait)
-        self._deliver([(id, self._why_lost(id, wait.known)) for id in missing if self._find(id) is None])
-
-    def _find(self, id: str) -> Found | None:
-        return self._memory.found(id)
+        self._deliver([(id, reason(id, wait.known, None)) for id in missing if self._memory.found(id) is None])
 
     def _check_later(self, wait: Wait) -> None:
         pass

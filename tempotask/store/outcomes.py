@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, cast
 import redis
 from redis.connection import AbstractConnection
 
-from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired, ServerUnavailable, TempoTaskError
-from tempotask.store import look
-from tempotask.store.records import FINISHED
+from tempotask.errors import ServerUnavailable, TempoTaskError
+from tempotask.store import lost
+from tempotask.store.owed import Owed
 from tempotask.store.wait import FIRST_PAUSE, Ending, Wait
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Outcomes:
         self._lock = threading.Lock()
         self._wanted = threading.Condition(self._lock)
         self._waiting: dict[str, tuple[Wait, ...]] = {}
+        self._owed = Owed()
         self._checks: list[tuple[float, int, Wait]] = []
         """A heap: when which wait is to be asked for again."""
         self._numbers = itertools.count()
@@ -101,6 +102,8 @@ class Outcomes:
                 else:
                     del self._waiting[id]
                     alone.append(id)
+            if wait.registered:
+                self._owed.add(alone)
             # The next check may be a minute away, and would hold them until then.
             wait.ids = ()
         self._unwait_soon(alone)
@@ -112,7 +115,7 @@ class Outcomes:
             ServerUnavailable: when the server can't be reached and nothing shows that it ever could be.
         """
         try:
-            self._ask(wait.ids)
+            self._ask_for(wait.ids, [wait])
             if wait.seeks:
                 self._find_lost(wait)
         except BROKEN:
@@ -179,31 +182,47 @@ class Outcomes:
             ids = [id for id in ids if id not in self._waiting]
         # A server that can't be told now forgets who waits when the job ends.
         with contextlib.suppress(*BROKEN):
-            self._store.unwait(self._client, ids)
+            waited_for = self._store.unwait(self._client, ids)
             with self._lock:
+                # Of these nothing had been pushed, and nothing will be.
+                for id in waited_for:
+                    self._owed.pay(id)
                 again = [id for id in ids if id in self._waiting]
             # Somebody has begun to wait for these meanwhile, and may have asked before we took it back.
-            self._ask(again)
+            self._ask(again, pushed=True)
 
     def _missing(self, wait: Wait) -> list[str]:
         waiting = self._waiting
         # A dict, since ids may come twice.
         return [id for id in dict.fromkeys(wait.ids) if wait in waiting.get(id, ())]
 
-    def _ask(self, ids: Iterable[str]) -> None:
+    def _ask(self, ids: Iterable[str], *, pushed: bool = False) -> None:
+        """`pushed`: no push is to come for an earlier question after these."""
         ids = iter(ids)
         while chunk := list(itertools.islice(ids, CHUNK)):
             endings = self._store.ask(self._client, chunk)
-            self._deliver((id, ending) for id, ending in zip(chunk, endings, strict=True) if ending is not None)
+            ended = ((id, ending) for id, ending in zip(chunk, endings, strict=True) if ending is not None)
+            self._deliver(ended, pushed=pushed)
             unknown = (id for id, ending in zip(chunk, endings, strict=True) if ending is None)
             # Told while we asked, and maybe let go of before: of its end the server would never tell again.
-            self._unwait_soon([id for id in unknown if id not in self._waiting])
+            unneeded = [id for id in unknown if id not in self._waiting]
+            with self._lock:
+                self._owed.add(unneeded)
+            self._unwait_soon(unneeded)
+
+    def _ask_for(self, ids: Iterable[str], waits: Iterable[Wait]) -> None:
+        try:
+            self._ask(ids)
+        finally:
+            # Even if it failed: the reply alone may be lost.
+            for wait in waits:
+                wait.registered = True
 
     def _ask_all(self) -> None:
         with self._lock:
             waits, self._soon = self._soon, []
         try:
-            self._ask(dict.fromkeys(id for wait in waits for id in wait.ids))
+            self._ask_for(dict.fromkeys(id for wait in waits for id in wait.ids), waits)
             for wait in waits:
                 if wait.seeks:
                     self._find_lost(wait)
@@ -223,14 +242,18 @@ class Outcomes:
         told = error if isinstance(error, TempoTaskError) else ServerUnavailable(f"the server can't be asked: {error}")
         self._deliver((id, told) for id in self._missing(wait))
 
-    def _deliver(self, endings: Iterable[tuple[str, Ending]]) -> None:
+    def _deliver(self, endings: Iterable[tuple[str, Ending]], *, pushed: bool = False) -> None:
+        """Hands out what has arrived; unless it was `pushed`, a push may follow where one was asked for."""
         touched: dict[Wait, None] = {}
         with self._lock:
             pop = self._waiting.pop
             for id, ending in endings:
-                for wait in pop(id, ()):
+                waits = pop(id, ())
+                for wait in waits:
                     wait.add(id, ending)
                     touched[wait] = None
+                if not pushed and any(wait.registered for wait in waits):
+                    self._owed.add((id,))
         for wait in touched:
             try:
                 wait.notify()
@@ -303,9 +326,11 @@ class Outcomes:
             told = self._store.told(self._client, connection, self._patience())
         finally:
             self._listening = False
-        self._deliver((id, ending) for id, ending in told if ending)
+        with self._lock:
+            told = self._owed.checked(told)
+        self._deliver(((id, ending) for id, ending in told if ending), pushed=True)
         # What is too large to be pushed is only announced. Who asks for a job that nobody waits for would wait for it.
-        self._ask([id for id, ending in told if id in self._waiting and not ending])
+        self._ask([id for id, ending in told if id in self._waiting and not ending], pushed=True)
         self._check()
         if told and self._rest:
             with self._wanted:
@@ -337,7 +362,7 @@ class Outcomes:
             if wait.ended or not missing:
                 continue
             try:
-                self._ask(missing)
+                self._ask_for(missing, [wait])
                 self._find_lost(wait)
             finally:
                 wait.pause = min(LONGEST_PAUSE, wait.pause * 2)
@@ -350,36 +375,12 @@ class Outcomes:
         random.shuffle(missing)
         alive = 0
         for id in missing:
-            if self._seek(id):
-                why = self._why_lost(id, wait.known)
-                self._deliver([(id, why)])
-                self._unwait([id])
-                continue
-            alive += 1
-            if alive == LIVING:
-                return
-
-    def _seek(self, id: str) -> bool:
-        """Looks for a job that stays silent, and delivers how it ended. Whether it is nowhere."""
-        found = self._find(id)
-        if found is not None and found.schedule is not None:
-            self._deliver([(id, InvalidOptions(f"{id} is a schedule, and has no result; ask for those of its jobs"))])
-            self._unwait([id])
-            return False
-        if found is not None and found.status not in FINISHED:
-            return False
-        (ending,) = self._store.ask(self._client, [id])
-        if ending is not None:
-            self._deliver([(id, ending)])
-            return False
-        return True
-
-    def _find(self, id: str) -> look.Found | None:
-        return look.find(self._store, id)
-
-    def _why_lost(self, id: str, known: bool) -> TempoTaskError:
-        ended = "has ended, and its outcome is no longer kept; give it a longer keep_result"
-        if self._find(id) is not None:
-            return ResultExpired(f"job {id} {ended}")
-        # Seen by this process when it was added, and nowhere now.
-        return ResultExpired(f"job {id} {ended}; or the server has lost its data") if known else JobNotFound.of(id)
+            ending = lost.ending_of(self._store, self._client, id, wait.known)
+            if ending is None:
+                alive += 1
+                if alive == LIVING:
+                    return
+            else:
+                self._deliver([(id, ending)])
+                if not isinstance(ending, bytes):
+                    self._unwait([id])

@@ -321,10 +321,10 @@ class Store:
         parts = [*(first or [])[1:], *(others or [])]
         return [pair for part in parts for pair in _told(part)]
 
-    def unwait(self, client: str, ids: Sequence[str]) -> None:
-        """The client does not wait for these jobs any longer."""
-        for start in range(0, len(ids), 1000):
-            self.run("unwait", client, *ids[start : start + 1000])
+    def unwait(self, client: str, ids: Sequence[str]) -> list[str]:
+        """The client does not wait for these jobs any longer; for which it did."""
+        chunks = (ids[start : start + 1000] for start in range(0, len(ids), 1000))
+        return [id.decode() for chunk in chunks for id in self.run("unwait", client, *chunk)]
 
     def quiet(self, *, delayed: bool = False) -> bool:
         """Whether nothing is left that would run now: nothing waiting, claimed, or between two tries."""

@@ -17,7 +17,7 @@ FIRST_PAUSE = 2.0
 class Wait:
     """Somebody's waiting for some jobs. `notify` is called, from any thread, when something has arrived."""
 
-    __slots__ = ("_arrived", "_lock", "asked", "ended", "ids", "known", "notify", "pause", "seeks")
+    __slots__ = ("_arrived", "_lock", "asked", "ended", "ids", "known", "notify", "pause", "registered", "seeks")
 
     def __init__(self, ids: Sequence[str], notify: Callable[[], object], known: bool, lock: threading.Lock) -> None:
         self._lock = lock
@@ -27,6 +27,8 @@ class Wait:
         """Whether this process saw these jobs being added."""
         self.seeks = not known
         """Whether those without an outcome are looked for at once: as a rule only others' are."""
+        self.registered = False
+        """Whether the server may know that this process waits, so that it tells us how they end."""
         self.asked: Callable[[], object] | None = None
         """Called when the server has been asked by `ask_soon`."""
         self.pause = FIRST_PAUSE

