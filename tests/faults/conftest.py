@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,14 @@ def pytest_runtest_call() -> Iterator[None]:
         yield
     except NotHere as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A place for what a torture makes."""
+    with tempfile.TemporaryDirectory(prefix="torture-") as name:
+        (Path(name) / "tmp").mkdir()
+        yield Path(name)
 
 
 @pytest.fixture
