@@ -91,7 +91,7 @@ class Sender:
         self.used = False
         """Whether there were any."""
         self.places: list[Place] = []
-        """The files that were written for what was encoded."""
+        """The files that were written for the data of this call. Not those of results: a worker's sender lives on."""
 
     def encode(self, value: object, job: str) -> bytes:
         """`value` as MessagePack, for the job of this id; nothing is left behind if it can't be."""
@@ -104,7 +104,8 @@ class Sender:
 
         try:
             encoded = msgspec.msgpack.Encoder(enc_hook=lambda part: _packed(part, put)).encode(value)
-            self.places += places
+            if self._kind == "data":
+                self.places += places
             return encoded
         except BaseException:
             for place in places:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import weakref
@@ -31,6 +32,7 @@ from tempotask.shelf import Shelf
 from tempotask.store import lists, look
 from tempotask.store.acting import Acting
 from tempotask.store.connect import Server, resolve
+from tempotask.store.left import left_in
 from tempotask.store.lists import Filter
 from tempotask.store.outcomes import Outcomes
 from tempotask.store.records import FINISHED, UNREADABLE, Outcome, Status, decode_outcome
@@ -41,6 +43,7 @@ from tempotask.store.wait import Ending
 if TYPE_CHECKING:
     from tempotask.task import Task
 
+log = logging.getLogger("tempotask")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -166,6 +169,11 @@ class Client:
         if self.db is None:
             # The environment may name another one by the next use.
             self._server = None
+
+    def tell_left(self) -> None:
+        """Tells the log what stays behind when all is done that would run now."""
+        if clause := left_in(self.store).clause:
+            log.info("nothing is left to run%s", clause)
 
     def found(self, id: str) -> look.Found | None:
         """A job as the store finds it, wherever it is."""

@@ -93,7 +93,9 @@ class JobFailed(TempoTaskError):
     """
 
     def __init__(self, id: str, type: str, message: str, traceback: str = "") -> None:
-        super().__init__(f"job {id} failed: {type}: {message}" if message else f"job {id} failed: {type}")
+        what = f"{type}: {message}" if message else type
+        # Without an id it is raised in a handler, of its own job.
+        super().__init__(f"job {id} failed: {what}" if id else message or type)
         self.id = id
         self.type = type
         self.message = message

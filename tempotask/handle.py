@@ -13,8 +13,8 @@ import msgspec
 
 from tempotask.durations import patience
 from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired
-from tempotask.names import short
-from tempotask.store.endings import aask_within, ain_order, in_order
+from tempotask.names import is_automatic, short
+from tempotask.store.endings import aask_within, ain_order, in_order, is_silence
 from tempotask.store.records import FINISHED, decode_outcome
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
     """The ending that `wait` or `as_completed` saw, for the next who wants the result: the server may forget it."""
     _reruns: int = 0
     """The client's `reruns` by then."""
+    _silent_since: float | None = None
+    """Since when, of the monotonic clock, it has been asked for without an answer, or has not been looked for."""
     _ended: bool = False
     """Whether it was seen to have ended: who asks then for what is kept no longer is told so at once."""
 
@@ -67,7 +69,11 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         return info
 
     def logs(self) -> list[LogEntry]:
-        """What the job logged, oldest first."""
+        """What the job logged, oldest first.
+
+        Raises:
+            JobNotFound: nobody knows it, or its history has been trimmed.
+        """
         return self._client.logs(self.id)
 
     def result(self, timeout: float | None = None) -> R:
@@ -79,10 +85,14 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             ResultExpired: it has ended, and its outcome is no longer kept.
             JobNotFound: nobody knows it.
             TimeoutError: the `timeout` is over; the job goes on.
+            InvalidPayload: the result does not fit the type of its task.
+            InvalidOptions: a `timeout` that is no time; or it is a schedule, which has no result.
+            ServerUnavailable: the manager was closed meanwhile, or its server was never reached.
         """
         ending = self._fresh()
         if ending is None:
-            (ending,) = in_order(self._client.outcomes, [self.id], timeout, self._known, again=self._ended)
+            again = self._is_to_be_sought()
+            (ending,) = in_order(self._client.outcomes, [self.id], timeout, self._known, again=again)
         return self._value(ending)
 
     def cancel(self) -> bool:
@@ -110,8 +120,8 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         """`result`, to be awaited."""
         ending = self._fresh()
         if ending is None:
-            outcomes, ids = self._client.outcomes, [self.id]
-            (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=self._ended)]
+            outcomes, ids, again = self._client.outcomes, [self.id], self._is_to_be_sought()
+            (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=again)]
         return self._value(ending)
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -124,8 +134,8 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             TimeoutError: the `timeout` is over; the job goes on.
             ResultExpired, JobNotFound: there is no status to tell.
         """
-        outcomes, ids = self._client.outcomes, [self.id]
-        (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=self._ended)]
+        outcomes, ids, again = self._client.outcomes, [self.id], self._is_to_be_sought()
+        (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=again)]
         self._saw(ending)
         return await self._client.apart(self._client.final_status, self.id, ending)
 
@@ -133,8 +143,19 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         self._seen, self._reruns, self._ended = ending, self._client.reruns, True
 
     def _fresh(self) -> Ending | None:
-        """What was seen, unless the job may have been run again since: handles follow the newest run."""
-        return self._seen if self._reruns == self._client.reruns else None
+        """What was seen, unless the job may have been run again since: handles follow the newest run. Whoever knows an
+        id that a user gave can add it again."""
+        return self._seen if self._reruns == self._client.reruns and is_automatic(self.id) else None
+
+    def _is_to_be_sought(self) -> bool:
+        """Whether the job is to be looked for if nothing is told at once: who asks again and again for a short while
+        is to hear, too, that it is nowhere any more."""
+        now = time.monotonic()
+        since = self._silent_since
+        silent = since is not None and is_silence(now - since)
+        if since is None or silent:
+            self._silent_since = now
+        return silent or self._ended
 
     def _value(self, ending: Ending) -> R:
         """The result. What was seen takes the place of an ending that the server has let go of meanwhile; it is let go
@@ -165,8 +186,12 @@ class JobHandles(list[JobHandle[R]]):
         """
         if not self:
             return []
+        if self._are_of_several():
+            left = _left(timeout)
+            return [handle.result(left()) for handle in self]
         client, endings, missing = self[0]._client, *self._by_now()
-        with contextlib.closing(in_order(client.outcomes, missing, timeout, True)) as others:
+        known, again = all(handle._known for handle in self), any(handle._ended for handle in self)
+        with contextlib.closing(in_order(client.outcomes, missing, timeout, known, again=again)) as others:
             return [
                 handle._value(next(others) if ending is None else ending)
                 for handle, ending in zip(self, endings, strict=True)
@@ -176,17 +201,32 @@ class JobHandles(list[JobHandle[R]]):
         """`results`, to be awaited."""
         if not self:
             return []
+        if self._are_of_several():
+            left = _left(timeout)
+            return [await handle.aresult(left()) for handle in self]
         client, endings, missing = self[0]._client, *self._by_now()
-        async with contextlib.aclosing(ain_order(client.outcomes, missing, timeout, True)) as others:
+        known, again = all(handle._known for handle in self), any(handle._ended for handle in self)
+        async with contextlib.aclosing(ain_order(client.outcomes, missing, timeout, known, again=again)) as others:
             return [
                 handle._value(await others.__anext__() if ending is None else ending)
                 for handle, ending in zip(self, endings, strict=True)
             ]
 
+    def _are_of_several(self) -> bool:
+        """Whether they are of several managers, as a list that a user has put together may be."""
+        return any(handle._client is not self[0]._client for handle in self)
+
     def _by_now(self) -> tuple[list[Ending | None], list[str]]:
         """What has been seen by now, and the ids of the rest. Looked at once: others may see more meanwhile."""
         endings = [handle._fresh() for handle in self]
         return endings, [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
+
+
+def _left(timeout: float | None) -> Callable[[], float | None]:
+    """How much of a time is left, each time that it is asked."""
+    timeout = patience(timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    return lambda: None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 class as_completed(Generic[R]):
@@ -205,6 +245,7 @@ class as_completed(Generic[R]):
         ready = threading.Event()
         course = _Course(self._handles, ready.set)
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        looked = not is_silence(self._timeout)
         try:
             course.ask(self._timeout)
             while course.left:
@@ -212,7 +253,10 @@ class as_completed(Generic[R]):
                 if finished := course.finished():
                     yield from finished
                 elif not ready.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
-                    raise course.late(self._timeout)
+                    if looked:
+                        raise course.late(self._timeout)
+                    looked = True
+                    course.ask(0.0, seeks=True)
         finally:
             course.end()
 
@@ -220,6 +264,7 @@ class as_completed(Generic[R]):
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         course = _Course(self._handles, lambda: loop.call_soon_threadsafe(ready.set))
         deadline = None if self._timeout is None else loop.time() + self._timeout
+        looked = not is_silence(self._timeout)
         try:
             await course.aask(self._timeout)
             while course.left:
@@ -233,7 +278,10 @@ class as_completed(Generic[R]):
                         async with asyncio.timeout_at(deadline):
                             await ready.wait()
                     except TimeoutError:
-                        raise course.late(self._timeout) from None
+                        if looked:
+                            raise course.late(self._timeout) from None
+                        looked = True
+                        await course.aask(0.0, seeks=True)
         finally:
             course.end()
 
@@ -262,12 +310,16 @@ class _Course(Generic[R]):
             known = all(handle._known for ones in by_id.values() for handle in ones)
             self._parts.append((client.outcomes, client.outcomes.begin(list(by_id), notify, known), by_id))
 
-    def ask(self, timeout: float | None) -> None:
+    def ask(self, timeout: float | None, *, seeks: bool = False) -> None:
+        """`seeks`: and looks for those that are silent."""
         for outcomes, wait, _ in self._parts:
+            wait.seeks |= seeks
             outcomes.ask_within(wait, timeout)
 
-    async def aask(self, timeout: float | None) -> None:
+    async def aask(self, timeout: float | None, *, seeks: bool = False) -> None:
+        """`ask`, to be awaited."""
         for outcomes, wait, _ in self._parts:
+            wait.seeks |= seeks
             await aask_within(outcomes, wait, timeout)
 
     def finished(self) -> list[JobHandle[R]]:

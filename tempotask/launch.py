@@ -144,6 +144,9 @@ class Launch:
                 child.wait()
             if child.stdin is not None:
                 child.stdin.close()
+            if self._report is not None:
+                os.close(self._report)
+                self._report = None
         return child.returncode
 
     @contextmanager
@@ -178,14 +181,17 @@ def _environment(start: Mapping[str, Any]) -> dict[str, str]:
 
 def _ours_alone(child: subprocess.Popen[bytes]) -> None:
     """Closes the pipe to the child in every fork of this program, or the pool would outlive the program with them."""
-    reference = weakref.ref(child)
+    _children.add(child)
 
-    def close() -> None:
-        child = reference()
-        if child is not None and child.stdin is not None:
+
+def _close_all() -> None:
+    for child in list(_children):
+        if child.stdin is not None:
             child.stdin.close()
 
-    os.register_at_fork(after_in_child=close)
+
+_children: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_close_all)
 
 
 def locate(manager: object, module: str) -> str:

@@ -259,7 +259,11 @@ class QueueManager(Jobs, Generic[A]):
     async def join(self, *, delayed: bool = False) -> None:
         """Waits until nothing is left in the namespace that would run now: waiting, processing or between two tries.
 
-        With `delayed`, also until nothing is delayed.
+        With `delayed`, also until nothing is delayed. The log says how many jobs are left that are not waited for.
+
+        Raises:
+            TempoTaskError: the pool that `start` started has ended, and jobs are left.
+            ServerUnavailable: the server can't be reached.
         """
         pause = FIRST_LOOK
         while not await self._client.apart(functools.partial(self._client.store.quiet, delayed=delayed)):
@@ -267,6 +271,7 @@ class QueueManager(Jobs, Generic[A]):
                 raise TempoTaskError(f"the pool {launch.how_ended(status)}, and jobs are left; see its log above")
             await asyncio.sleep(pause)
             pause = min(LONGEST_LOOK, pause * 1.5)
+        await self._client.apart(self._client.tell_left)
 
     async def stop(self) -> None:
         """Stops the pool that `start` started: what runs is finished, what has not started is given back."""

@@ -75,6 +75,8 @@ def tempotask_pool(tempotask_server: str) -> Iterator[StartPool]:
 
 @contextlib.contextmanager
 def _pool(manager: QueueManager[Any], url: str, concurrency: int) -> Iterator[None]:
+    from tempotask.pool import namespaces
+
     before = dict(vars(manager))
     manager.move(url, f"test-{uuid.uuid4().hex[:12]}")
     manager.concurrency = concurrency
@@ -85,20 +87,13 @@ def _pool(manager: QueueManager[Any], url: str, concurrency: int) -> Iterator[No
             yield
         finally:
             launch.stop(GRACE)
-            _clear(manager)
+            # Other tests of the session share the server.
+            store = manager._client.store
+            namespaces.clear(store, store.namespace)
     finally:
         manager.close()
         vars(manager).clear()
         vars(manager).update(before)
-
-
-def _clear(manager: QueueManager[Any]) -> None:
-    """Lets go of the namespace: other tests of the session share the server."""
-    store = manager._client.store
-    client = store.server.client()
-    while keys := list(client.scan_iter(f"{store.prefix}*", count=10_000)):
-        for start in range(0, len(keys), 1000):
-            client.unlink(*keys[start : start + 1000])
 
 
 def _wait_until_gone(home: Path) -> None:

@@ -261,7 +261,10 @@ def _declaring_frame() -> FrameType:
 
 
 def _short(path: str) -> str:
-    inside = os.path.relpath(path)
+    try:
+        inside = os.path.relpath(path)
+    except OSError:  # the working directory is gone
+        return path
     return path if inside.startswith("..") else inside
 
 

@@ -46,7 +46,9 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    "tempotask", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="tempotask", prog_name="tempotask", message="%(prog)s %(version)s")
 def cli() -> None:
     """Runs a function over many lines; looks at the jobs of TempoTask, adds some, and acts on them.
@@ -69,22 +71,26 @@ def retitle(given: Sequence[str]) -> None:
     setproctitle(f"tempotask: {given[0]}" if given[0] in cli.commands else "tempotask")
 
 
+def asks_for_help(given: Sequence[str]) -> bool:
+    """Whether click prints what was asked for, and nothing else happens."""
+    return not given or any(one in ("-h", "--help", "--version") for one in given)
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command, and exits."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if sys.stdout is None:
             context = click.Context(cli, info_name="tempotask")
             raise click.UsageError("the standard output is closed; send it to /dev/null if nobody reads it", context)
-        given = sys.argv[1:] if arguments is None else list(arguments)
         if arguments is None and any("://" in argument for argument in given):
             retitle(given)
         status = cli.main(given or ["--help"], prog_name="tempotask", standalone_mode=False)
         with output.reader_may_leave():
             sys.stdout.flush()
     except click.UsageError as error:
-        click.echo(
-            mistakes.wrong_use(error, cli, "options come after the command, as in `tempotask queues --json`"), err=True
-        )
+        hint = "options come after the command, as in `tempotask queues --json`"
+        click.echo(mistakes.wrong_use(error, cli, given, hint), err=True)
         status = 2
     except (click.Abort, KeyboardInterrupt):
         status = 130
@@ -94,7 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         from tempotask.errors import TempoTaskError
 
         if not isinstance(error, TempoTaskError | ResponseError):
-            raise
+            if not asks_for_help(given):
+                raise
+            with output.reader_may_leave():
+                raise
         hint = "; `tempotask check` names what is wrong in a namespace" if isinstance(error, ResponseError) else ""
         command.say(f"tempotask: {error}{hint}")
         status = 2

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import click
 
 from tempotask.cli.command import options
+from tempotask.cli.mistakes import insist_on_folder
 
 
 @click.command("map")
@@ -38,6 +39,7 @@ def map_(function: str | None, files: tuple[str, ...], shell: str | None, **give
 
     Exit status: 0 all done, 1 some failed, 2 bad use, 130 interrupted.
     """
+    insist_on_folder()
     from tempotask.cli.leaving import leave
     from tempotask.cli.mapping.run import Command
     from tempotask.cli.mapping.wishes import Wishes

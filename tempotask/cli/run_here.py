@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from tempotask.cli import output
 from tempotask.cli.command import end, everywhere, found, opened, say
+from tempotask.cli.mistakes import insist_on_folder
 from tempotask.pool import threads
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def run_here(db: str | None, namespace: str, as_json: bool, id: str, app: str | 
     There is no time limit, breakpoint() works, and jobs that the handler adds are only shown. Exit status 1 if the
     handler fails.
     """
+    insist_on_folder()
     # As in a worker, and before numpy is imported.
     threads.limit(os.environ)
     manager = _load(app) if app else None

@@ -51,6 +51,7 @@ def command(application: str, report_fd: int | None, **options: Any) -> None:
     """
     # Before anything that takes long: the command line may hold a password.
     setproctitle(f"tempotask: supervisor {application}")
+    mistakes.insist_on_folder()
     from tempotask.pool.pool import UnifiedWorkerPool
     from tempotask.pool.settings import Settings
 

@@ -10,7 +10,8 @@ import msgspec
 
 from tempotask import arrays, payload
 from tempotask.arrays import Sender
-from tempotask.errors import InvalidPayload, JobCancelled, JobFailed, JobTimeout, TempoTaskError, WorkerCrashed
+from tempotask.client import FAILURES
+from tempotask.errors import InvalidPayload, JobCancelled, JobFailed, TempoTaskError
 from tempotask.futures.functions import in_a_row, named
 from tempotask.futures.pickled import Signer
 from tempotask.shelf import Place, Shelf, remove
@@ -253,8 +254,7 @@ def _like(raised: Raised) -> BaseException | None:
 
 def _failed(id: str, failure: Failure) -> BaseException:
     """The error of a call that has no answer: its process died, or it was refused."""
-    known: dict[str, type[JobFailed]] = {"JobTimeout": JobTimeout, "WorkerCrashed": WorkerCrashed}
-    text = known.get(failure.type, JobFailed)(id, failure.type, failure.message, failure.traceback)
+    text = FAILURES.get(failure.type, JobFailed)(id, failure.type, failure.message, failure.traceback)
     if failure.type != "InvalidPayload":
         return text
     refused = InvalidPayload(failure.message)

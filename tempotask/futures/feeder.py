@@ -21,7 +21,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from functools import partial
 
@@ -65,6 +65,8 @@ class Feeder:
         # anywhere in a thread that holds it.
         self._news = threading.Condition(threading.RLock())
         self._gathered: deque[Pending] = deque()
+        self._in_hand: Sequence[Pending] = ()
+        """Those that are being sent."""
         self._sent: dict[str, Pending] = {}
         self._unsettled = 0
         """How many were sent and have not ended."""
@@ -211,7 +213,9 @@ class Feeder:
                 room = self._window - self._unsettled
                 # Not one by one, as they end.
                 if gathered and room >= min(len(gathered), self._window // 2):
-                    return [gathered.popleft() for _ in range(min(len(gathered), room, THOUSAND))]
+                    batch = [gathered.popleft() for _ in range(min(len(gathered), room, THOUSAND))]
+                    self._in_hand = batch
+                    return batch
                 if not block or (self._closing and not gathered):
                     break
                 self._asleep = True
@@ -237,11 +241,13 @@ class Feeder:
                 group = addition.group(QUEUE, "0")
             sent[id] = pending
         if not sent:
+            self._in_hand = ()
             return
         addition.number = len(sent)
         with self._news:
             self._unsettled += len(sent)
         self._sent.update(sent)
+        self._in_hand = ()
         self._confirm()
         self._stream.send(addition)
         self._under_way = _Sending(list(sent))
@@ -314,8 +320,9 @@ class Feeder:
         with self._news:
             if self._broken is None:
                 self._broken = why
-            lost = [*self._gathered, *self._sent.values()]
+            lost = [*self._in_hand, *self._gathered, *self._sent.values()]
             self._gathered.clear()
+            self._in_hand = ()
             self._news.notify_all()
         self._sent.clear()
         for pending in lost:
@@ -333,6 +340,7 @@ class Feeder:
 
 def _broken(why: BaseException) -> BrokenExecutor:
     """An error of its own for each future, as each gets a traceback of its own."""
-    error = BrokenExecutor(f"this executor's pool is gone: {why}")
+    reason = str(why) if isinstance(why, TempoTaskError) else f"{type(why).__name__}: {why}"
+    error = BrokenExecutor(f"this executor's pool is gone: {reason}")
     error.__cause__ = why
     return error

@@ -1,7 +1,5 @@
-"""A pool of one program's own: a namespace, a supervisor as its child, and nothing of either that stays.
-
-The namespace is called after the process that made it. A program that is killed can't take its keys away: the next one
-that makes a pool on the same server does, since the name says whose they were.
+"""A pool of one program's own: a namespace (pool/namespaces.py), a supervisor as its child, and nothing of either that
+stays.
 """
 
 from __future__ import annotations

@@ -45,8 +45,10 @@ class _Store(Store):
         super().__init__(store.server, store.namespace, store.limits)
         self._note = note
 
-    def run(self, name: str, *arguments: Argument) -> Any:
-        """Runs scripts that read; of an addition, tells what it would be."""
+    def once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
+        """Runs scripts that read; of an addition, tells what it would be; lets go of no outcome."""
+        if name == "forget":
+            return 0
         if name == "enqueue":
             answer = b""
             for record, single, _ in additions(arguments[3:]):
@@ -54,5 +56,5 @@ class _Store(Store):
                 answer += b"1" if single else b""
             return answer
         if name in READING:
-            return super().run(name, *arguments)
+            return super().once(name, *arguments)
         raise InvalidOptions(f"run-here changes nothing on the server, and so does no {name}")

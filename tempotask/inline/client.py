@@ -136,7 +136,8 @@ class InlineOutcomes(Outcomes):
     def _find_lost(self, wait: Wait) -> None:
         with self._lock:
             missing = self._missing(wait)
-        self._deliver([(id, reason(id, wait.known, None)) for id in missing if self._memory.found(id) is None])
+        lost = [(id, reason(id, wait.known, None)) for id in missing if self._memory.found(id) is None]
+        self._deliver(lost, pushed=True)
 
     def _check_later(self, wait: Wait) -> None:
         pass

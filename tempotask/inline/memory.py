@@ -101,12 +101,17 @@ class Memory(Store):
             what, queue = map(str, arguments[3:])
             return self._pause(queue) if what == "pause" else self._resume(queue)
         if name == "unwait":
-            return None
+            # Whoever waited is never told late.
+            return [str(id).encode() for id in arguments[1:]]
         if name == "forget":
             for id in arguments:
                 self._outcomes.pop(str(id), None)
             return 0
         raise refusal(f"there is no {name} here")
+
+    def once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
+        """As `run`."""
+        return self.run(name, *arguments)
 
     def read(self, command: str, key: str, *rest: Argument) -> Any:
         """Reads what lies outside of records and pages: there is little."""

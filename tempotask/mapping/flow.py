@@ -125,6 +125,8 @@ class Flow:
         """Of inputs in flight, and of results that are here."""
         self._mean = 0.0
         """Bytes of an input and its result, lately."""
+        self._left_off = False
+        """Whether it was left for later to read what there may be."""
         self._away = False
         """Whether the server could not be reached."""
         self._begun = self._closed = False
@@ -285,11 +287,15 @@ class Flow:
         """Enqueues what there is room for, if that is a quarter of all, or a little for some time. At first it is
         less, so that the first result comes soon."""
         room = self._room()
-        if room < self.in_flight // 4 and self._sent_at + self._pause > time.monotonic():
+        self._left_off = room < self.in_flight // 4 and self._sent_at + self._pause > time.monotonic()
+        if self._left_off:
             return
         while room > 0 and not self._inputs.ended:
             most = min(room, self._size)
-            if not self._add(most) or most < THOUSAND:
+            if not self._add(most):
+                break
+            if most < THOUSAND:
+                self._left_off = True
                 break
             room = self._room()
         self._size = min(THOUSAND, self._size * 2)
@@ -343,16 +349,15 @@ class Flow:
 
     def _patience(self) -> float | None:
         """How long to wait at most, in seconds, when nothing happens."""
-        pause = self._sent_at + self._pause - time.monotonic()
-        return pause if pause > 0 and not self._inputs.ended and self._room() > 0 else None
+        if not self._left_off or self._inputs.ended or self._room() <= 0:
+            return None
+        return max(0.0, self._sent_at + self._pause - time.monotonic())
 
 
 def _forget(store: Store, ids: list[str], before: Future[None] | None) -> None:
     """Lets go of these outcomes, and has done so with those before. Tried once: else they go when they expire."""
-    for first in range(0, len(ids), THOUSAND):
-        with contextlib.suppress(*BROKEN):
-            while store.once("forget", *ids[first : first + THOUSAND]):
-                pass
+    with contextlib.suppress(*BROKEN):
+        store.forget_outcomes(ids)
     if before is not None:
         before.result()
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 import collections
 import contextlib
 import errno
+import functools
 import logging
 import os
 import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import redis
 
 from tempotask.errors import TempoTaskError
 from tempotask.pool.outage import NO_ANSWER, Outage
+from tempotask.pool.signals import drained
 from tempotask.store.store import Store
 from tempotask.store.wire import ANSWER_WITHIN, IDLE_SECONDS, Wire
 
@@ -55,6 +57,7 @@ class Clerk:
         _start(self._thread)
 
     def fileno(self) -> int:
+        """Readable when there is something to deliver."""
         return self._readable
 
     def ask(self, call: Callable[[], T], then: Callable[[T], None] | None = None) -> None:
@@ -62,10 +65,8 @@ class Clerk:
         self._asked.put((call, then or _nothing))
 
     def deliver(self) -> None:
-        """In the loop: calls what waits for answers."""
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._readable, 4096):
-                pass
+        """In the loop: calls what waits for answers. Raises what an unforeseen error of the thread was."""
+        drained(self._readable)
         while self._answers:
             self._answers.popleft()()
 
@@ -107,7 +108,12 @@ class Clerk:
         while not self._ended and (asked := self._asked.get()) is not None:
             call, then = asked
             self._outages, self._asking_since = self.store.server.outages, time.monotonic()
-            answer = self._insist(call)
+            try:
+                answer = self._insist(call)
+            except Exception as error:
+                # Unforeseen. What hangs on the answer, the next renewal say, would never come, and nobody would know.
+                self._answer(functools.partial(_raise, error))
+                return
             self._asking_since = None
             self._answer(lambda then=then, answer=answer: then(answer))  # type: ignore[misc]
 
@@ -149,6 +155,10 @@ def _start(thread: threading.Thread) -> None:
         thread.start()
     except RuntimeError as error:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _nothing(answer: object) -> None:

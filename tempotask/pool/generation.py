@@ -18,7 +18,7 @@ from tempotask.pool.linux import refusal
 from tempotask.pool.orders import Cancel
 from tempotask.pool.pauses import growing
 from tempotask.pool.places import Places
-from tempotask.pool.pool import Born, Died, Dying, UnifiedWorkerPool
+from tempotask.pool.pool import Died, UnifiedWorkerPool
 from tempotask.pool.recycling import Recycling
 from tempotask.pool.report import AppReport, ExitStatus, WorkerSpec
 from tempotask.pool.watch import Watch
@@ -196,12 +196,8 @@ class Generation:
 
     # -- births and deaths
 
-    def handle(self, event: Born | Dying | Died, buried: Callable[[], None]) -> None:
-        """Takes in what happened to a worker; `buried` is called when what a dead one held has been given back."""
-        if isinstance(event, Died):
-            self._died(event, buried)
-
-    def _died(self, event: Died, buried: Callable[[], None]) -> None:
+    def bury(self, event: Died, buried: Callable[[], None]) -> None:
+        """A worker has died; `buried` is called when what it held has been given back."""
         worker = event.worker
         watch = self._watches.pop(worker.id)
         death = watch.death(str(event.status), signal=event.status.signal, bereft=event.bereft)
@@ -218,7 +214,7 @@ class Generation:
 
     def _pause_after(self, watch: Watch, death: Death) -> str:
         """Has the next worker wait if this one died of its start; says so."""
-        age = time.monotonic() - watch.born_at
+        age = time.monotonic() - watch.worker.born_at
         if death.cause not in (Cause.CRASH, Cause.TIMEOUT):
             return ""
         if watch.last_state != STARTING and (age >= SHORT_LIFE or death.running is not None or death.ended):

@@ -21,7 +21,7 @@ from tempotask.pool.generation import Generation
 from tempotask.pool.linux import refusal
 from tempotask.pool.pauses import growing
 from tempotask.pool.places import Places
-from tempotask.pool.pool import Event, NurseryDied, UnifiedWorkerPool
+from tempotask.pool.pool import Died, Event, NurseryDied, UnifiedWorkerPool
 from tempotask.pool.report import AppReport, Imported, ImportFailed, Warned
 
 log = logging.getLogger("tempotask")
@@ -161,10 +161,10 @@ class Generations:
                 log.warning(text)
             case NurseryDied(status):
                 self._nursery_died(pool, f"the process that imports {self._application} {status}")
-            case _:
+            case Died():
                 for generation in self._all:
                     if generation.pool is pool:
-                        generation.handle(event, self._owner.keep_up)
+                        generation.bury(event, self._owner.keep_up)
 
     def _nursery_died(self, pool: UnifiedWorkerPool, what: str) -> None:
         if pool is self._importing:

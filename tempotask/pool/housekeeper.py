@@ -26,8 +26,10 @@ from tempotask.pool.leases import Leases, register
 from tempotask.pool.leftovers import Leftovers
 from tempotask.pool.orders import Cancel, read_cancel
 from tempotask.pool.report import AppReport
+from tempotask.store.facts import number
 from tempotask.store.records import UNREADABLE
 from tempotask.store.schedules import Schedule, decode_schedules
+from tempotask.store.script import text
 from tempotask.store.store import Renewal, Store
 
 log = logging.getLogger("tempotask")
@@ -167,7 +169,7 @@ class Housekeeper:
     def _obey(self, what: bytes, _: bytes, value: bytes) -> None:
         match what:
             case b"due":
-                self._promote_at(time.monotonic() + float(value) / 1000 - self._clerk.store.now())
+                self._promote_at_time(float(value) / 1000)
             case b"cancel":
                 worker, turn, index, job = read_cancel(value)
                 grace = float(self.coroner.options_of(job).cancel_grace or 0)
@@ -183,9 +185,14 @@ class Housekeeper:
 
     # -- what is due
 
-    def _promote_at(self, when: float) -> None:
-        if math.isnan(when):
+    def _promote_at_time(self, due: float) -> None:
+        """`due` is of the server's clock, which may have to be asked."""
+        if math.isnan(due):
             raise ValueError("no time")
+        store = self._clerk.store
+        self._clerk.ask(lambda: time.monotonic() + due - store.now(), self._promote_at)
+
+    def _promote_at(self, when: float) -> None:
         # What is further away is asked for again.
         when = min(when, time.monotonic() + FURTHEST)
         if self._due is not None and self._due <= when:
@@ -230,18 +237,18 @@ def compare(store: Store, supervisor: str, holdings: Holdings) -> list[tuple[str
     run, or ran a moment ago, and that were taken away: those that have ended need no more than a look."""
     cancelled = []
     for name, owner in store.read("HGETALL", "workers").items():
-        worker = name.decode()
-        if owner.decode() != supervisor:
+        worker = text(name)
+        if text(owner) != supervisor:
             continue
         if worker not in holdings:
             store.give_back_all(worker)
             continue
-        number, turn, running = holdings[worker]
+        newest, turn, running = holdings[worker]
         open_turn, claims = store.opened(worker)
         if open_turn == turn:
             if running is not None and running < len(claims) and not claims[running]:
                 cancelled.append((worker, Cancel(turn, running, float(DEFAULTS.cancel_grace or 0))))
         # A turn later than that in hand may be on its way to the worker.
-        elif open_turn and int(open_turn.partition("@")[0]) <= number:
+        elif open_turn and number(open_turn.partition("@")[0]) <= newest:
             store.give_back_tail(worker, open_turn, 0)
     return cancelled

@@ -43,6 +43,7 @@ from tempotask.pool.batch import (
     ControlBlock,
 )
 from tempotask.pool.failure import describe, ended_badly, misfit, put_aside
+from tempotask.pool.overdue import OVER, awaited
 from tempotask.pool.run import Hand, Run, keep_ms
 from tempotask.pool.saying import Saying
 from tempotask.retry import Retry
@@ -248,7 +249,7 @@ class Runner:
             if self._task is not None:
                 self._task.get_loop().call_soon_threadsafe(self._task.cancel)
         elif interrupt == OVERDUE:
-            raise JobTimeout(message="the time of this try is over")
+            raise JobTimeout(message=OVER)
 
     @property
     def task(self) -> asyncio.Task[Any] | None:
@@ -288,7 +289,7 @@ class Runner:
             try:
                 if self._interrupt:
                     raise asyncio.CancelledError
-                return await lane.handler(job, self.context)
+                return await awaited(lane.handler(job, self.context), lambda: self._interrupt == OVERDUE)
             finally:
                 if self._task is me:  # and it is not thrown away with its loop
                     self._task = None
@@ -302,7 +303,7 @@ class Runner:
             return self._loop.run(call())
         except asyncio.CancelledError:
             if self._interrupt == OVERDUE:
-                raise JobTimeout(message="the time of this try is over") from None
+                raise JobTimeout(message=OVER) from None
             raise
         finally:
             if self._task is not None:

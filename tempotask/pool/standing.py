@@ -23,7 +23,7 @@ from tempotask.pool.batch import BEGAN, BUSY, JOBS, Look
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.stacks import STATES
 from tempotask.pool.watch import Watch
-from tempotask.store.reading import Command, decode_head, pipe
+from tempotask.store.reading import Command, decode_head
 from tempotask.store.records import UNREADABLE
 from tempotask.store.store import Store
 
@@ -181,7 +181,7 @@ class Standings:
         """Puts down which jobs run."""
         new = [place for _, place in seen.values() if place is not None and place not in self._known]
         commands: list[Command] = [("LINDEX", f"claims:{worker}:{turn}", index) for worker, turn, index in new]
-        for found, record in zip(new, pipe(store, commands), strict=True):
+        for found, record in zip(new, store.read_many(commands), strict=True):
             if record:
                 head = decode_head(record)
                 self._known[found] = head.id, head.queue, head.name

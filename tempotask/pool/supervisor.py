@@ -40,6 +40,7 @@ from tempotask.pool.stacks import Stacks
 from tempotask.pool.standing import Standings
 from tempotask.pool.watch import Watch
 from tempotask.store.connect import resolve
+from tempotask.store.left import Left, left_in
 from tempotask.store.store import Limits, Store
 
 log = logging.getLogger("tempotask")
@@ -294,10 +295,10 @@ class Supervisor:
         if not quiet:
             self.after(QUIET, lambda: setattr(self, "_asking", False))
             return
-        self._clerk.ask(lambda: self._clerk.store.read("ZCARD", "due"), self._drained)
+        self._clerk.ask(lambda: left_in(self._clerk.store), self._drained)
 
-    def _drained(self, delayed: int) -> None:
-        self._stop("drained: nothing is left to run" + (f"; {delayed} delayed jobs are left" if delayed else ""))
+    def _drained(self, left: Left) -> None:
+        self._stop(f"drained: nothing is left to run{left.clause}")
 
     # -- 5. the place on the server
 

@@ -84,7 +84,6 @@ class Watch:
     def __init__(self, worker: WorkerProcess, give_back: Callable[[str, str, int], None]) -> None:
         self.worker = worker
         self.asked_at = time.monotonic()
-        self.born_at = worker.born_at
         self.ready_at = 0.0
         """When it was first seen to be through its start; 0.0: it has not been."""
         self.pid = 0
@@ -122,7 +121,7 @@ class Watch:
         return self.worker.block.words[STOP] != 0
 
     def tick(self, now: float) -> None:
-        """Looks once; `now` is of the monotonic clock. Called every few milliseconds while the worker is busy."""
+        """Looks once; `now` is of the monotonic clock. Called every 50 ms or so while the worker is busy."""
         if self._killed and self.worker.pid and not self.pid:
             # It was not born yet when it was to be killed.
             self.worker.kill_group()

@@ -188,8 +188,9 @@ class Server:
         if self._address is None:
             embedded = EmbeddedServer.open(self._home)
             if self._embedded is None:
-                self._embedded = embedded
+                # In this order: who finds a server must find its address as well.
                 self._address = address.from_url(embedded.url)
+                self._embedded = embedded
             else:  # another thread was faster
                 embedded.close()
         return cast(address.Address, self._address)

@@ -151,7 +151,13 @@ def home_folder(home: Path | None = None) -> Path:
     home = (home or Path(os.environ.get("TEMPOTASK_HOME") or ".tempotask")).expanduser()
     if home.is_symlink() and not _trusted(home):
         raise _not_ours(home.absolute())
-    return home.resolve()
+    try:
+        return home.resolve()
+    except FileNotFoundError:
+        raise ServerUnavailable(
+            "the working directory is gone, where the embedded server would be: change into one that is there, "
+            "or name a server by --db or $TEMPOTASK_DB"
+        ) from None
 
 
 def find_server() -> Path:

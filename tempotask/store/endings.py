@@ -13,6 +13,9 @@ from tempotask.durations import patience
 from tempotask.store.outcomes import ANSWER, Outcomes
 from tempotask.store.wait import Ending, Wait
 
+SILENCE = 1.0
+"""Seconds of silence after which a job is looked for before its waiting is given up: it may be nowhere any more."""
+
 
 def in_order(
     outcomes: Outcomes, ids: Sequence[str], timeout: float | None, known: bool, *, again: bool = False
@@ -31,7 +34,7 @@ def in_order(
     wait.seeks |= again
     # What has been yielded is let go, as results may be large.
     arrived: dict[str, Ending] = {}
-    repeated = _repeated(ids)
+    repeated, looked = _repeated(ids), not is_silence(timeout)
     try:
         outcomes.ask_within(wait, timeout)
         for id in ids:
@@ -40,7 +43,10 @@ def in_order(
                 arrived.update(wait.take())
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 if id not in arrived and not ready.wait(left):
-                    raise _late(id, timeout)
+                    if looked:
+                        raise _late(id, timeout)
+                    looked = wait.seeks = True
+                    outcomes.ask_within(wait, 0.0)
             yield arrived[id] if id in repeated else arrived.pop(id)
     finally:
         outcomes.end(wait)
@@ -56,7 +62,7 @@ async def ain_order(
     wait.seeks |= again
     # What has been yielded is let go, as results may be large.
     arrived: dict[str, Ending] = {}
-    repeated = _repeated(ids)
+    repeated, looked = _repeated(ids), not is_silence(timeout)
     try:
         await aask_within(outcomes, wait, timeout)
         for id in ids:
@@ -68,7 +74,10 @@ async def ain_order(
                         async with asyncio.timeout_at(deadline):
                             await ready.wait()
                     except TimeoutError:
-                        raise _late(id, timeout) from None
+                        if looked:
+                            raise _late(id, timeout) from None
+                        looked = wait.seeks = True
+                        await aask_within(outcomes, wait, 0.0)
             yield arrived[id] if id in repeated else arrived.pop(id)
     finally:
         outcomes.end(wait)
@@ -91,6 +100,11 @@ async def aask_within(outcomes: Outcomes, wait: Wait, timeout: float | None) -> 
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(ANSWER):
             await asked.wait()
+
+
+def is_silence(seconds: float | None) -> bool:
+    """Whether to hear nothing for so long is reason to look for a job."""
+    return seconds is not None and seconds >= SILENCE
 
 
 def _repeated(ids: Sequence[str]) -> set[str]:

@@ -22,7 +22,7 @@ from tempotask.errors import InvalidOptions
 from tempotask.names import check_name, short
 from tempotask.store.facts import number
 from tempotask.store.look import STATUSES, Found
-from tempotask.store.reading import STEP, Command, claims, decode_head, pipe, queue_names
+from tempotask.store.reading import STEP, Command, claims, decode_head, queue_names
 from tempotask.store.records import FINISHED, Status
 from tempotask.store.script import text
 from tempotask.store.sources import History, Later, Line, Mark, Queue, Step, mark, paused, processing, read, whole
@@ -249,7 +249,7 @@ def measured(store: Store) -> list[Counted]:
     commands: list[Command] = [("LLEN", key) for _, key in keys]
     # A hole may be in front.
     commands += [("LRANGE", key, 0, 1) for _, key in keys]
-    replies = pipe(store, commands)
+    replies = store.read_many(commands)
     now = store.now()
     for (row, _), length, front in zip(keys, replies, replies[len(keys) :], strict=False):
         row.waiting += length
@@ -272,7 +272,7 @@ def counts(store: Store, names: Sequence[str] | None = None) -> list[Counted]:
     commands: list[Command] = [("HGETALL", f"counts:{name}") for name in names]
     commands += [("ZREVRANGE", f"priorities:{name}", 0, -1) for name in names]
     commands.append(("SMEMBERS", "paused"))
-    replies = pipe(store, commands)
+    replies = store.read_many(commands)
     paused = set(map(text, replies[-1]))
     counted = []
     for i, name in enumerate(names):

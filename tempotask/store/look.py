@@ -20,7 +20,6 @@ from tempotask.store.reading import (
     histories,
     open_turns,
     pages,
-    pipe,
     present,
     queue_keys,
     queue_names,
@@ -300,7 +299,7 @@ def details(store: Store, found: Sequence[Found]) -> list[Details]:
     commands: list[Command] = [("LRANGE", f"log:{one.id}", 0, -1) for one in found]
     commands += [("GET", key) for key in outside.values()]
     commands += [("HGET", "live", id) for id in running]
-    replies = pipe(store, commands)
+    replies = store.read_many(commands)
     logs, others = replies[: len(found)], iter(replies[len(found) :])
     payloads = {id: next(others) for id in outside}
     live = {id: next(others) for id in running}

@@ -10,5 +10,7 @@ NOTICE_MS = 60_000
 """How long what somebody is told is kept until it is taken: outcomes, orders, answers."""
 ASKED_MS = 1000
 """How long after somebody asked for an outcome no sheets are kept."""
+MOST_TOLD = 67_108_864
+"""Bytes of large outcomes, about, that wait for a client to take them: one that falls behind is told to ask instead."""
 LARGEST_TOLD = 65_536
 """Bytes of outcomes, at most, that are told in one piece. More might hold some that are too large to tell."""

@@ -329,7 +329,7 @@ class Outcomes:
         with self._lock:
             told = self._owed.checked(told)
         self._deliver(((id, ending) for id, ending in told if ending), pushed=True)
-        # What is too large to be pushed is only announced. Who asks for a job that nobody waits for would wait for it.
+        # Some is only announced. Who asks for a job that nobody waits for would wait for it.
         self._ask([id for id, ending in told if id in self._waiting and not ending], pushed=True)
         self._check()
         if told and self._rest:

@@ -7,25 +7,31 @@ more than a hint to ask.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 Told = list[tuple[str, bytes]]
 """Jobs, and their outcomes; b"" where it is to be asked for."""
+MOST = 100_000
+"""Jobs of which that is known: the oldest are forgotten, for after an outage there may be many whose push is lost."""
 
 
 class Owed:
     """For each job, how many pushes. It is for its user to lock it."""
 
     def __init__(self) -> None:
-        self._pushes: Counter[str] = Counter()
+        self._pushes: dict[str, int] = {}
+        """The one that was noted last is the last."""
 
-    def __bool__(self) -> bool:
-        return bool(self._pushes)
+    def __len__(self) -> int:
+        return len(self._pushes)
 
     def add(self, ids: Iterable[str]) -> None:
         """One more may come for each of these."""
-        self._pushes.update(ids)
+        pushes = self._pushes
+        for id in ids:
+            pushes[id] = pushes.pop(id, 0) + 1
+        while len(pushes) > MOST:
+            del pushes[next(iter(pushes))]
 
     def pay(self, id: str) -> bool:
         """One has come, or never will; whether one was owed."""

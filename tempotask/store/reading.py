@@ -44,14 +44,10 @@ def decode_head(stored: bytes) -> Head | Record:
         return decode_record(stored)
 
 
-def pipe(store: Store, commands: Sequence[Command]) -> list[Any]:
-    """The replies to many commands that change nothing, on keys named without their prefix; a thousand a round trip."""
-    return store.read_many(commands)
-
-
 def present(store: Store, names: Sequence[str]) -> list[str]:
     """Those of the keys that hold something."""
-    return [name for name, there in zip(names, pipe(store, [("EXISTS", name) for name in names]), strict=True) if there]
+    replies = store.read_many([("EXISTS", name) for name in names])
+    return [name for name, there in zip(names, replies, strict=True) if there]
 
 
 def queue_names(store: Store) -> list[str]:
@@ -71,7 +67,7 @@ def claims(store: Store) -> Iterator[tuple[str, list[bytes]]]:
     """What the workers hold: worker, records without holes."""
     names = workers(store)
     held = [(worker, turn) for worker, turn in zip(names, open_turns(store, names), strict=True) if turn]
-    lists = pipe(store, [("LRANGE", f"claims:{worker}:{turn}", 0, -1) for worker, turn in held])
+    lists = store.read_many([("LRANGE", f"claims:{worker}:{turn}", 0, -1) for worker, turn in held])
     for (worker, _), records in zip(held, lists, strict=True):
         yield worker, [record for record in records if record]
 
@@ -90,7 +86,7 @@ def scanned(store: Store, name: str) -> Iterator[tuple[str, bytes]]:
 
 def queue_keys(store: Store, queues: Sequence[str]) -> list[str]:
     """The keys of the lists of some queues, those of a queue by priority, highest first."""
-    used = pipe(store, [("ZREVRANGE", f"priorities:{queue}", 0, -1) for queue in queues])
+    used = store.read_many([("ZREVRANGE", f"priorities:{queue}", 0, -1) for queue in queues])
     return [
         f"queue:{text(priority)}:{queue}"
         for queue, priorities in zip(queues, used, strict=True)
@@ -107,7 +103,7 @@ def workers(store: Store) -> list[str]:
 
 def open_turns(store: Store, workers: Sequence[str]) -> list[str]:
     """The turn under whose name each worker holds claims, or ''."""
-    turns = pipe(store, [("HGET", f"worker:{worker}", "open") for worker in workers])
+    turns = store.read_many([("HGET", f"worker:{worker}", "open") for worker in workers])
     return [text(turn or b"") for turn in turns]
 
 

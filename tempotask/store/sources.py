@@ -18,7 +18,7 @@ import msgspec
 
 from tempotask.store.look import Found, claimed, finished, parked
 from tempotask.store.pages import decode_raw_page, newest_first
-from tempotask.store.reading import PAGES, STEP, Command, claims, pipe, scanned, scores
+from tempotask.store.reading import PAGES, STEP, Command, claims, scanned, scores
 from tempotask.store.records import Status, decode_record
 from tempotask.store.store import Store
 
@@ -157,10 +157,10 @@ class History(Line):
 
 def read(store: Store, lines: Sequence[Line], marks: Mapping[str, Mark] = {}) -> list[Iterator[Step]]:
     """The jobs of each line, from its mark on if it has one. The beginnings of all are read at once."""
-    lengths = pipe(store, [line.length() for line in lines])
+    lengths = store.read_many([line.length() for line in lines])
     starts = [list(_starts(line, length, marks.get(line.name))) for line, length in zip(lines, lengths, strict=True)]
     some = zip(lines, starts, strict=True)
-    replies = iter(pipe(store, [line.elements(block.low, block.high) for line, blocks in some for block in blocks]))
+    replies = iter(store.read_many([line.elements(block.low, block.high) for line, blocks in some for block in blocks]))
     steps = []
     for line, length, blocks in zip(lines, lengths, starts, strict=True):
         begun = [(block, line.newest_first(next(replies))) for block in blocks]
@@ -245,7 +245,7 @@ def whole(jobs: Iterable[Found], mark: Mark | None = None) -> Iterator[Step]:
 def processing(store: Store) -> Iterator[Found]:
     """The jobs that workers hold."""
     held = [(worker, decode_record(stored)) for worker, records in claims(store) for stored in records]
-    live = pipe(store, [("HGET", "live", record.id) for _, record in held]) if store.read("EXISTS", "live") else ()
+    live = store.read_many([("HGET", "live", record.id) for _, record in held]) if store.read("EXISTS", "live") else ()
     for (worker, record), told in zip_longest(held, live):
         yield claimed(record, worker, told)
 

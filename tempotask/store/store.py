@@ -2,8 +2,8 @@
 
 Every change of state is one Lua script in `scripts/`, run atomically by the server. One method writes a script's
 arguments and reads its reply, here, or where the noun is that the script is about: turns.py, acting.py, revising.py,
-look.py, schedules.py, events.py, snapshot.py, repair.py. Who calls it, when and why is the business of the pool and
-the door.
+look.py, overview.py, schedules.py, events.py, snapshot.py, repair.py. Who calls it, when and why is the business of the
+pool and the door.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from tempotask.store.wire import Lost, Wire
 
 LOOKING = ("ask", "find", "listen", "overview", "quiet", "snapshot", "unwait")
 """Scripts that leave no job, supervisor or schedule behind."""
+SINCE_BOOT: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that never jumps, and goes on while the machine sleeps, as servers' clocks do."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 
@@ -141,6 +143,7 @@ class Store:
     def _drop_wires(self) -> None:
         # It may be another server by now, after a failover say: it is asked again.
         self._allowed = self._known = self._noted = False
+        self._offset = None
         for wires in (self._wires, self._durable_wires):
             while wires:
                 wires.pop().close()
@@ -177,10 +180,12 @@ class Store:
         return int(seconds) * 1_000_000 + int(micros)
 
     def now(self) -> float:
-        """Unix seconds by the server's clock, carried on by the monotonic one, so that a jump of ours is not seen."""
-        if self._offset is None:
-            self._offset = self.clock() / 1e6 - time.monotonic()
-        return time.monotonic() + self._offset
+        """Unix seconds by the server's clock, carried on by one of ours that never jumps; after a broken connection it
+        is asked again, for it may be another server's."""
+        offset = self._offset
+        if offset is None:
+            offset = self._offset = self.clock() / 1e6 - time.clock_gettime(SINCE_BOOT)
+        return time.clock_gettime(SINCE_BOOT) + offset
 
     def new_call(self) -> str:
         """The id of a call: 15 characters that grow with time. The jobs that it adds
@@ -325,6 +330,12 @@ class Store:
         """The client does not wait for these jobs any longer; for which it did."""
         chunks = (ids[start : start + 1000] for start in range(0, len(ids), 1000))
         return [id.decode() for chunk in chunks for id in self.run("unwait", client, *chunk)]
+
+    def forget_outcomes(self, ids: Sequence[str]) -> None:
+        """Lets go of the outcomes of these jobs. Tries once, and raises what the client library raises."""
+        for start in range(0, len(ids), 1000):
+            while self.once("forget", *ids[start : start + 1000]):
+                pass
 
     def quiet(self, *, delayed: bool = False) -> bool:
         """Whether nothing is left that would run now: nothing waiting, claimed, or between two tries."""

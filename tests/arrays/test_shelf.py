@@ -88,6 +88,14 @@ def test_in_one_call_an_array_is_compared_once(made: Shelf, shm: Room, monkeypat
     assert len(looks) == 1
 
 
+def test_a_workers_sender_remembers_none_of_the_results_that_it_has_sent(made: Shelf, shm: Room) -> None:
+    sender = Sender(lambda: made, "result")
+    for n in range(3):
+        payload.encode(np.zeros(LARGE), LARGE, "result", sender, f"job-{n}")
+    assert len(shm.files()) == 3
+    assert not sender.places
+
+
 def test_a_kept_file_that_somebody_removed_is_written_again(made: Shelf, shm: Room) -> None:
     whole = np.ones(LARGE)
     send(made, whole)

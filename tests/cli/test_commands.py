@@ -275,6 +275,7 @@ def typed(line: str, server_url: str, namespace: str) -> subprocess.CompletedPro
         ("check <> >/dev/full", "the output can't be written: No space left on device"),
         ("server --json <> >/dev/full", "the output can't be written: No space left on device"),
         ("enqueue q n --id a <> >/dev/full", "the output can't be written: No space left on device"),
+        ("jobs --help <> >/dev/full", "the output can't be written: No space left on device"),
         ("enqueue q n --id b <> >&-", "tempotask: the standard output is closed"),
         ("enqueue q n --id c --data @- <> <&-", "--data @-: it is closed; give @FILE"),
     ],
@@ -287,6 +288,40 @@ def test_a_closed_or_full_file_is_told_in_a_line(
     assert "Traceback" not in ended.stderr
     assert says in ended.stderr
     assert store.read("HKEYS", "ids") == ([b"a"] if "--id a" in line else [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ("enqueue", "q", "n", "--data"),
+            "tempotask enqueue: Option '--data' requires an argument; see `tempotask enq",
+        ),
+        (("jobs", "--limit", "0"), "tempotask jobs: Invalid value for '--limit': 0 is not"),
+        (("job",), "tempotask job: Missing argument 'ID'; see `tempotask job --help`"),
+        (("jbos",), "tempotask: there is no command 'jbos'; did you mean 'jobs'?"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_that_says_what_to_type(bare: Run, arguments: tuple[str, ...], says: str) -> None:
+    ended = bare(*arguments)
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert ended.err.startswith(says)
+
+
+@pytest.mark.parametrize(
+    "command", ["tempotask queues", "tempotask map builtins:len", "tempotask run-here x", "tempotask-supervisor a:b"]
+)
+def test_a_working_directory_that_is_gone_is_told_in_one_line(short_path: Path, command: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TEMPOTASK")}
+    folder = short_path / "gone"
+    folder.mkdir()
+    program = shlex.join([str(Path(sys.executable).parent / command.split()[0]), *command.split()[1:]])
+    ended = subprocess.run(
+        ["sh", "-c", f"rmdir {shlex.quote(str(folder))}; {program}"],
+        cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "the working directory is gone" in ended.stderr
 
 
 def test_a_key_of_another_kind_is_told_in_a_line_that_names_the_command_that_names_it(run: Run, store: Store) -> None:

@@ -208,6 +208,14 @@ def test_an_initializer_that_fails_breaks_the_executor(server_url: str) -> None:
             executor.submit(abs, 1)
 
 
+def test_a_server_that_is_away_breaks_the_executor_and_all_its_futures(short_path: Path) -> None:
+    with TempoExecutor(1, db=f"unix://{short_path}/nothing.sock") as executor:
+        futures = [executor.submit(abs, -number) for number in range(3)]
+        for future in futures:
+            with pytest.raises(BrokenExecutor, match="can't be used"):
+                future.result(LONG)
+
+
 def test_an_initializer_that_cannot_be_sent_is_refused(server_url: str) -> None:
     with pytest.raises(NotImportable):
         TempoExecutor(1, db=server_url, initializer=lambda: None)

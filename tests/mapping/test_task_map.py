@@ -215,6 +215,12 @@ def test_what_reading_the_inputs_raises_is_raised(
     wait_until_nothing_waits(stats, "held")
 
 
+def test_inputs_are_read_on_when_the_first_took_long_to_send(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempotask.mapping.flow.LONGEST_PAUSE", 0.0)
+    with pytest.raises(InvalidPayload, match="input 100: "):
+        list(held.map([*[gate.path] * 100, object()]))
+
+
 class _Sized:
     """A collection that is none."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Iterator
 
@@ -68,3 +69,10 @@ def test_a_server_that_is_back_is_waited_for_again(asking: Clerk, store: Store) 
     assert begun.wait(LONG)
     assert not asking.in_vain
     answers.set()
+
+
+def test_an_error_that_nobody_foresaw_comes_out_in_the_loop(asking: Clerk) -> None:
+    asking.ask(lambda: [][0])
+    assert select.select([asking], [], [], LONG)[0]
+    with pytest.raises(IndexError):
+        asking.deliver()

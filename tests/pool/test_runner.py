@@ -6,13 +6,13 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
-from tempotask import Context, InvalidOptions, Job, QueueManager
+from tempotask import Context, InvalidOptions, Job, JobTimeout, QueueManager
 from tempotask.pool.batch import (
     CANCEL,
     HANDED,
@@ -28,7 +28,7 @@ from tempotask.pool.batch import (
 )
 from tempotask.pool.run import Hand, Run
 from tempotask.pool.runner import Runner
-from tempotask.store.records import Batch, Record, RunOptions
+from tempotask.store.records import Batch, Record, RunOptions, decode_outcome, encode
 
 Handler = Callable[[Job[Any], Context[Any]], Any]
 
@@ -133,6 +133,47 @@ def test_a_coroutine_is_cancelled_and_may_clean_up(stage: Stage, interrupt: int)
     assert seen == [interrupt == CANCEL]
     assert runs[1].failure is not None
     assert runs[1].failure.type == ("asyncio.exceptions.CancelledError" if interrupt == CANCEL else "JobTimeout")
+
+
+async def _nap() -> None:
+    await asyncio.sleep(600)
+
+
+async def _group() -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_nap())
+
+
+WAYS: dict[str, Callable[[], Awaitable[Any]]] = {
+    "sleep": _nap,
+    "gather": lambda: asyncio.gather(_nap(), _nap()),
+    "wait for": lambda: asyncio.wait_for(_nap(), 300),
+    "a group": _group,
+    "a task": lambda: asyncio.ensure_future(_nap()),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_end_of_its_time_is_a_job_timeout_in_a_coroutine_as_well(stage: Stage, way: str) -> None:
+    left: list[int] = []
+
+    async def handler(job: Job[Any], ctx: Context[Any]) -> str:
+        if job.token != 101:
+            return "undisturbed"
+        try:
+            stage.sentence(OVERDUE, 1)
+            await WAYS[way]()
+        except JobTimeout as error:
+            await asyncio.sleep(0)
+            left.append(len(asyncio.all_tasks()))
+            return str(error)
+        return "never"
+
+    stage.register(handler)
+    runs = stage.run(["coroutine"] * 3)
+    told = [bytes(decode_outcome(run.outcome).result) for run in runs]
+    assert told == [encode(said) for said in ("undisturbed", "the time of this try is over", "undisturbed")]
+    assert left == [1]
 
 
 @pytest.mark.parametrize("name", ["plain", "limited"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -198,10 +199,25 @@ def test_draining_ends_when_nothing_is_left_that_would_run_now(bench: Bench) -> 
     later = bench.manager.enqueue(name="echo", queue="q", options={"delay": 3600})
     supervisor = bench.begin("--drain")
     assert supervisor.end() == 0
-    assert "1 delayed jobs are left" in supervisor.log
+    assert "nothing is left to run; 1 delayed job is left" in supervisor.log
     assert handles.results(timeout=LONG) == list(range(500))
     assert flaky.result(timeout=LONG) == 2
     assert later.status() == "delayed"
+
+
+def test_what_nobody_waits_for_is_counted_in_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    manager = bench.manager
+    manager.enqueue_many({"name": "echo", "queue": "paused", "options": {"priority": n % 2}} for n in range(4))
+    assert manager.cancel_job_by_id(manager.get_jobs(queue="paused")[1].id)
+    assert manager.pause_queue("paused")
+    held, _ = manager.enqueue(name="echo", queue="q"), manager.enqueue(name="echo", queue="q", options={"delay": 3600})
+    assert manager.pause_job_by_id(held.id)
+    supervisor = bench.begin("--drain")
+    assert supervisor.end() == 0
+    assert "nothing is left to run; 4 paused and 1 delayed jobs are left" in supervisor.log
+    with caplog.at_level("INFO", "tempotask"):
+        asyncio.run(manager.join())
+    assert "nothing is left to run; 4 paused and 1 delayed jobs are left" in caplog.text
 
 
 def test_draining_an_empty_namespace_ends_at_once(bench: Bench) -> None:

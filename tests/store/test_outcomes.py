@@ -17,6 +17,7 @@ from tempotask import (
     Job,
     JobCancelled,
     JobFailed,
+    JobHandle,
     JobNotFound,
     JobTimeout,
     QueueManager,
@@ -65,6 +66,46 @@ def test_who_saw_a_job_end_whose_outcome_is_not_kept_is_told_so_at_once(manager:
     manager._client.store.run("forget", handle.id)
     with pytest.raises(ResultExpired):
         handle.result(timeout=0.5)
+
+
+def test_who_polls_for_a_job_that_is_nowhere_hears_so_after_a_while(manager: QueueManager[Any]) -> None:
+    handle = manager.enqueue(name="job", queue="q", options={"delay": 3600})
+    assert manager.delete_job_by_id(handle.id)
+    with pytest.raises(ResultExpired):
+        until(lambda: _poll(handle))
+
+
+def _poll(handle: JobHandle[Any]) -> bool:
+    """Waits for a moment; false, if in vain."""
+    try:
+        handle.result(timeout=0.2)
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_job_is_looked_for_before_its_waiting_is_given_up(manager: QueueManager[Any], hand: Hand) -> None:
+    handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(3))
+    hand.finish(3, done)
+    manager._client.store.forget_outcomes([handle.id for handle in handles])
+    with pytest.raises(ResultExpired):
+        handles[0].result(timeout=1.0)
+    with pytest.raises(ResultExpired):
+        asyncio.run(handles[1].aresult(timeout=1.0))
+    assert list(as_completed(handles[2:], timeout=1.0)) == handles[2:]
+
+
+def test_handles_follow_a_run_that_somebody_else_has_begun(
+    server_url: str, manager: QueueManager[Any], hand: Hand
+) -> None:
+    handle = manager.enqueue(name="job", queue="q", options={"id": "again"})
+    hand.finish(1, done)
+    assert asyncio.run(handle.wait(LONG)) == "completed"
+    with QueueManager.init(server_url, namespace=manager.namespace) as other:
+        assert other.enqueue(name="job", queue="q", options={"id": "again"}).created
+        hand.finish(1, lambda id: Outcome("completed", "q", "job", msgspec.Raw(msgspec.msgpack.encode("newer"))))
+    assert handle.result(timeout=LONG) == "newer"
 
 
 @pytest.mark.usefixtures("patient")

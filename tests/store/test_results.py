@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from store.by_hand import LONG, Hand, done, failed, until
 
-from tempotask import InvalidOptions, JobFailed, JobHandles, QueueManager, as_completed
+from tempotask import InvalidOptions, JobFailed, JobHandles, JobNotFound, QueueManager, as_completed
 from tempotask.store.records import Outcome
 
 
@@ -132,3 +132,39 @@ def test_a_handle_that_is_twice_among_others_gives_its_result_twice(manager: Que
     hand.finish(1, done)
     assert list(as_completed([handle], timeout=LONG)) == [handle]
     assert JobHandles([handle, handle]).results(timeout=LONG) == [f"result of {handle.id}"] * 2
+
+
+@pytest.mark.usefixtures("patient")
+def test_who_waits_is_told_also_where_next_to_nothing_is_kept(server_url: str, namespace: str) -> None:
+    large = msgspec.Raw(msgspec.msgpack.encode("x" * 100_000))
+    with QueueManager.init(server_url, namespace=namespace, options={"max_results": 1}) as manager:
+        handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(50))
+        hand, results = Hand(manager._client.store), list[Any]()
+        thread = threading.Thread(target=lambda: results.extend(handles.results(timeout=LONG)))
+        thread.start()
+        until(lambda: manager._client.store.read("HLEN", "waiters") == 50)
+        for _ in handles:
+            hand.settle(hand.claim(1), lambda id: Outcome("completed", "q", "job", large))
+        thread.join()
+    assert results == ["x" * 100_000] * 50
+
+
+def test_results_of_a_job_that_nobody_knows_are_not_waited_for(manager: QueueManager[Any], hand: Hand) -> None:
+    added = manager.enqueue(name="job", queue="q")
+    hand.finish(1, done)
+    with pytest.raises(JobNotFound):
+        JobHandles([added, manager.handle("unknown")]).results(timeout=LONG)
+
+
+async def _results_of(handles: JobHandles[Any]) -> list[Any]:
+    return await handles.aresults(timeout=LONG)
+
+
+def test_results_may_be_those_of_several_managers(server_url: str, manager: QueueManager[Any], hand: Hand) -> None:
+    with QueueManager.init(server_url, namespace=f"{manager.namespace}-other") as other:
+        handles = JobHandles([manager.enqueue(name="job", queue="q"), other.enqueue(name="job", queue="q")])
+        hand.finish(1, done)
+        Hand(other._client.store).finish(1, done)
+        assert handles.results(timeout=LONG) == [f"result of {handle.id}" for handle in handles]
+        assert asyncio.run(_results_of(handles)) == [f"result of {handle.id}" for handle in handles]
+        other.delete_all_jobs()

@@ -231,3 +231,10 @@ def test_closing_leaves_no_loop_open_and_jobs_may_follow() -> None:
         tempotask.close()
     del task, tempotask
     gc.collect()
+
+
+def test_a_map_leaves_no_results_behind(tempotask: QueueManager[App]) -> None:
+    assert list(register(tempotask, "note", note).map(range(5))) == list(range(5))
+    ids = [info.id for info in tempotask.get_jobs()]
+    assert len(ids) == 5
+    assert tempotask._client.store.outcomes_of(ids) == [None] * 5

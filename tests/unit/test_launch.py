@@ -83,6 +83,14 @@ def test_what_keeps_the_pool_from_starting_is_raised_here(
     assert launch.ended() == 2 or launch.ended() == -signal.SIGTERM
 
 
+def test_a_pool_that_is_stopped_before_anybody_asks_how_it_went_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = os.listdir("/proc/self/fd")
+    launched(monkeypatch, tmp_path, READY + WAIT).stop()
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_a_supervisor_that_ends_without_a_word_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     launch = launched(monkeypatch, tmp_path, "os._exit(3)")
     with pytest.raises(TempoTaskError, match="before it was ready"):

@@ -15,10 +15,10 @@
 --       'claims', worker, page begin for what it holds
 -- reply number of jobs, where to go on ('' at the end)
 --
--- waiting, delayed, parked, claimed -> cancelled, or gone; waiting, delayed <-> parked. A call that is sent twice gets
--- the first answer again. A job that waits leaves a hole, so that nothing moves under those who look (find.lua). Of a
--- claimed job the claim is taken away in this very step, so its result will be refused; the supervisor is told which
--- job of which turn it was, and ends it if it runs.
+-- waiting, delayed, parked, claimed -> cancelled, or gone; waiting, delayed <-> parked. A call that changed something
+-- and is sent twice gets the first answer again. A job that waits leaves a hole, so that nothing moves under those who
+-- look (find.lua). Of a claimed job the claim is taken away in this very step, so its result will be refused; the
+-- supervisor is told which job of which turn it was, and ends it if it runs.
 
 if answer then return { string.match(answer, '^(%d+) (.*)$') } end
 

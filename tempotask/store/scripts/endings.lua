@@ -1,7 +1,13 @@
 -- What the scripts share that end jobs: who waits for them, history. Included behind `outcomes`.
 
--- Tells those who wait for jobs, given as id, outcome, id, outcome, how they ended. A large outcome is left to be asked
--- for. Returns those that somebody waited for, likewise.
+-- Whether an outcome is told whole. Of a large one a client that falls behind is only told that there is one, for its
+-- list would grow without end; it asks, and may come too late where few outcomes are kept.
+local function is_told_whole(outcome, client, ahead)
+  return #outcome <= 4096 or (call('LLEN', P .. 'waits:' .. client) + ahead + 1) * #outcome <= MOST_TOLD
+end
+
+-- Tells those who wait for jobs, given as id, outcome, id, outcome, how they ended. Returns those that somebody waited
+-- for, likewise.
 local function tell(list)
   local told, news = {}, {}
   for first = 0, #list - 1, 2 * CHUNK do
@@ -12,11 +18,11 @@ local function tell(list)
         local id, outcome = ids[j], list[first + 2 * j]
         ended[#ended + 1] = id
         told[#told + 1], told[#told + 2] = id, outcome
-        -- One element, so that a client that is cut off between two does not take the one for the other.
-        local line = id .. ' ' .. (#outcome <= 4096 and outcome or '')
         for client in string.gmatch(clients, '%S+') do
-          news[client] = news[client] or {}
-          table.insert(news[client], line)
+          local lines = news[client] or {}
+          news[client] = lines
+          -- One element, so that a client that is cut off between two does not take the one for the other.
+          lines[#lines + 1] = id .. ' ' .. (is_told_whole(outcome, client, #lines) and outcome or '')
         end
       end
     end

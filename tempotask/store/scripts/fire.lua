@@ -32,7 +32,7 @@ local following, how, before = ARGV[5], ARGV[7], ARGV[8]
 local reply, waiting, created = 'skipped', false, ''
 if how == 'overlap' or before == '' or call('HEXISTS', P .. 'ids', before) == 0 then
   if ARGV[9] ~= '' then ARGV[12] = text(now + tonumber(ARGV[9])) end
-  created, waiting = add_jobs(10, #ARGV + 1, false)
+  created, waiting = add_jobs(10, #ARGV + 1)
   if created == '1' then reply, fired, last, at = 'fired', text(fired + 1), ARGV[4], text(now) end
 elseif how == 'wait' then
   -- The longer that job takes, the more rarely is looked after it.

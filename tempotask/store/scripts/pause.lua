@@ -7,8 +7,8 @@
 -- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, 'pause' | 'resume', queue
 -- reply 1 if that changed anything, else 0
 --
--- A call that is sent twice gets the first answer again. What was claimed and has not started is given back by the
--- supervisors, who are told to.
+-- A call that changed something and is sent twice gets the first answer again. What was claimed and has not started is
+-- given back by the supervisors, who are told to.
 
 at_least(5)
 if ARGV[4] ~= 'pause' and ARGV[4] ~= 'resume' then refuse('neither pause nor resume') end

@@ -1,0 +1,36 @@
+"""Left: what stays behind when all is done that would run now."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tempotask.store.facts import number
+from tempotask.store.lists import counts
+from tempotask.store.script import text
+from tempotask.store.store import Store
+
+
+class Left(NamedTuple):
+    """How many jobs nobody runs for now."""
+
+    paused: int
+    """On their own, or with their queue."""
+    delayed: int
+    """By who added them."""
+
+    @property
+    def clause(self) -> str:
+        """For the end of a line of a log; empty if there are none."""
+        told = [f"{number} {what}" for number, what in ((self.paused, "paused"), (self.delayed, "delayed")) if number]
+        one = self.paused + self.delayed == 1
+        return f"; {' and '.join(told)} {'job is' if one else 'jobs are'} left" if told else ""
+
+
+def left_in(store: Store) -> Left:
+    """What is not waited for by those who wait until all is done. Raises `ServerUnavailable`."""
+    parked, paused, delayed = store.read_many([("HLEN", "parked"), ("SMEMBERS", "paused"), ("ZCARD", "due")])
+    keys = [key for one in counts(store, sorted(map(text, paused))) for key in one.keys]
+    lengths = store.read_many([("LLEN", key) for key in keys])
+    holes = store.read_many([("HGET", f"counts:{text(queue)}", "holes") for queue in paused])
+    behind = sum(lengths) - sum(number(text(told or b"")) for told in holes)
+    return Left(parked + max(0, behind), delayed)
