@@ -25,8 +25,8 @@ from typing import NamedTuple
 
 from tempotask.pool import linux
 
-# The words of the block. The worker's main thread writes them all but LIMIT, which both write, and those
-# that are said to be the supervisor's.
+# The words of the block. The worker's main thread writes them all but LIMIT, which both write, those that its second
+# thread writes as well (SETTLED, and AWAITS back to 0), and those that are said to be the supervisor's.
 TURN = 0  # the number of the turn whose batch is in hand; 63 bits; 0 before the first
 STARTED = 1  # the index that is running or about to; -1 between taking a batch and its first job
 LIMIT = 2  # jobs from this index on are not the worker's (any more). The supervisor lowers it, in a stopped worker
@@ -35,7 +35,7 @@ DEADLINE_NS = 4  # when that job's time is over, in nanoseconds of the monotonic
 KILL_AFTER_NS = 5  # how long after the deadline the process group is killed
 INTERRUPT = 6  # the supervisor's: why it signals: NONE, OVERDUE or CANCEL
 INTERRUPT_INDEX = 7  # the supervisor's: the index of the job that the interrupt is on
-STATE = 8  # what the worker does: STARTING, IDLE or BUSY
+STATE = 8  # what the worker does: STARTING, IDLE, BUSY or SPENT
 HANDED = 9  # when the batch in hand was handed over, in the server's milliseconds; 0: claimed by a turn
 STOP = 10  # not 0 when the worker is to end after the job that runs; the supervisor's, or its own when it is broken
 INTERRUPT_TURN = 11  # the supervisor's: the number of the turn in which that job runs; 0 when its end has been seen to
@@ -65,7 +65,7 @@ _LONGEST_WAIT = 0.05  # a process that does not stop in this time waits for a di
 
 
 class Look(NamedTuple):
-    """What was read in a stopped worker: the words of the block, in their order."""
+    """What was read in a stopped worker: the first words of the block, in their order."""
 
     turn: int
     started: int
@@ -136,7 +136,7 @@ class ControlBlock:
         words[TURN] = turn
 
     def read(self) -> Look:
-        """All words at once. They belong together only while the worker is stopped, or dead."""
+        """These words at once. They belong together only while the worker is stopped, or dead."""
         return Look(*self.words[: len(Look._fields)])
 
     def shrink(self, start: int = 0) -> range:

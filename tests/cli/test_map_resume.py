@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -11,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import redis
 from cli.mapped import Maps, Started, lines
 from pool.running import LONG, wait_until
 
@@ -77,16 +79,17 @@ def test_what_came_of_a_bare_map_is_no_row_of_one_that_is_not(maps: Maps) -> Non
     assert (status, written(maps)) == (0, ["gate"]), err
 
 
+def namespace(maps: Maps) -> str:
+    """Under which the map to `out` keeps its keys."""
+    path = os.path.realpath(maps.folder / "out")
+    return f"map-{hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
+
+
 def answers(maps: Maps) -> int:
     """How many answers the server holds for the map to `out`."""
-    import hashlib
-
-    import redis
-
-    path = os.path.realpath(maps.folder / "out")
-    name = f"map-{hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
     with redis.Redis.from_url(maps.environment["TEMPOTASK_DB"]) as client:
-        return sum(int(client.hlen(key)) for key in client.scan_iter(f"{{{name}}}:outcomes:*", count=10_000))  # type: ignore[arg-type]
+        keys = client.scan_iter(f"{{{namespace(maps)}}}:outcomes:*", count=10_000)
+        return sum(int(client.hlen(key)) for key in keys)  # type: ignore[arg-type]
 
 
 def test_what_waits_in_the_queue_is_picked_up(maps: Maps) -> None:
@@ -170,6 +173,8 @@ def test_answers_to_other_inputs_are_refused(maps: Maps) -> None:
         status, _, err = maps.run("functions:shout", "-o", "out", "--resume", inputs=given)
         assert (status, err.count("\n")) == (2, 1)
         assert answer in err
+        with redis.Redis.from_url(maps.environment["TEMPOTASK_DB"]) as client:
+            assert not list(client.scan_iter(f"{{{namespace(maps)}}}:*", count=10_000))
     assert (maps.folder / "out").read_bytes() == before
     assert maps.run("functions:shout", "-o", "out", "--resume", inputs=lines("a", "b", "c", "d"))[0] == 0
     assert len(written(maps)) == 4

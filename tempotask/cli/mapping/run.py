@@ -19,7 +19,7 @@ from tempotask.cli.mapping.target import why_not_written
 from tempotask.cli.mapping.wishes import Wishes
 from tempotask.cli.mapping.work import GRACE, VARIABLE
 from tempotask.cli.output import tell
-from tempotask.errors import TempoTaskError
+from tempotask.errors import ServerUnavailable, TempoTaskError
 from tempotask.launch import Launch, how_ended
 from tempotask.pool import namespaces
 
@@ -92,8 +92,14 @@ class Command:
                 self._launch.begin()
             try:
                 held = self._with_pool(manager, left)
+            except ServerUnavailable:
+                raise
             except TempoTaskError:
-                raise  # of the server: some are an OSError, too
+                # Refused before anything was sent, there is nothing to go on with.
+                if not store.read("EXISTS", "queues"):
+                    self._launch.stop(SOON)
+                    namespaces.clear(store, name)
+                raise
             except OSError as error:
                 return self._not_written(error)
             if not (held and kept):
