@@ -27,6 +27,17 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+SLOW = ("demo/", "docs/test_pages.py", "examples/", "faults/", "plugin/")
+"""What runs whole programs, or breaks whole hosts, is a part of scripts/test --all alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks those tests as slow."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 PR_SET_CHILD_SUBREAPER = 36
 
 if sys.platform == "linux":

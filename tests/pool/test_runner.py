@@ -221,7 +221,7 @@ def test_the_interrupt_on_a_job_that_was_handed_over_names_when(stage: Stage) ->
 
 @pytest.mark.parametrize("interrupt", [CANCEL, OVERDUE])
 @pytest.mark.parametrize("raises", [False, True])
-@pytest.mark.parametrize("target", [500, 501, 502])
+@pytest.mark.parametrize("target", [500, *(pytest.param(one, marks=pytest.mark.slow) for one in (501, 502))])
 def test_a_storm_of_signals_hits_the_job_that_is_meant_and_no_other(
     stage: Stage, interrupt: int, raises: bool, target: int
 ) -> None:

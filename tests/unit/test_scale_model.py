@@ -127,6 +127,7 @@ def test_a_second_server_doubles_what_an_overloaded_one_does_and_does_nothing_fo
     assert gain(4, 0.012) == pytest.approx(1, rel=0.02)
 
 
+@pytest.mark.slow
 def test_more_cores_need_longer_jobs_and_two_servers_shorter_ones() -> None:
     durations = [enough(HERE, Setup(cores)) for cores in (2, 100, 2000)]
     assert durations == sorted(durations)
@@ -137,6 +138,7 @@ def test_more_cores_need_longer_jobs_and_two_servers_shorter_ones() -> None:
     assert enough(HERE, Setup(2000, servers=2)) == pytest.approx(durations[-1] / 2, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cores", [2, 100, 500, 2000])
 def test_jobs_that_are_long_enough_keep_the_cores_busy_and_those_that_are_not_do_not(cores: int) -> None:
     duration = enough(HERE, Setup(cores))
