@@ -125,6 +125,7 @@ class Runner:
         self._looping = False
         self._interrupt = NONE
         self._task: asyncio.Task[Any] | None = None
+        self._coroutine: Any = None
         self._loop: asyncio.Runner | None = None
 
     def run_batch(self, hand: Hand, full: Callable[[], None]) -> None:
@@ -256,6 +257,11 @@ class Runner:
         """In which the `async def` handler runs, while one does."""
         return self._task
 
+    @property
+    def coroutine(self) -> Any:
+        """What that handler is, as it runs."""
+        return self._coroutine
+
     def close(self) -> None:
         """Ends the loop of the `async def` handlers."""
         if self._loop is not None:
@@ -289,10 +295,11 @@ class Runner:
             try:
                 if self._interrupt:
                     raise asyncio.CancelledError
-                return await awaited(lane.handler(job, self.context), lambda: self._interrupt == OVERDUE)
+                self._coroutine = lane.handler(job, self.context)
+                return await awaited(self._coroutine, lambda: self._interrupt == OVERDUE)
             finally:
                 if self._task is me:  # and it is not thrown away with its loop
-                    self._task = None
+                    self._task = self._coroutine = None
                     # What the handler left running ends with its job, as with `asyncio.run`.
                     left = asyncio.all_tasks() - {me}
                     for task in left:
@@ -311,7 +318,7 @@ class Runner:
 
     def _drop_loop(self) -> None:
         """The handler has stopped its loop: what it left in there must not meet the next job's."""
-        loop, self._loop, self._task = self._loop, None, None
+        loop, self._loop, self._task, self._coroutine = self._loop, None, None, None
         if loop is not None:
             with contextlib.suppress(Exception):
                 loop.get_loop().close()

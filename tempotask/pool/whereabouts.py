@@ -22,21 +22,21 @@ def write_on_signal(block: ControlBlock) -> None:
         block.words[STACKS] = 1
 
 
-def write_awaits(block: ControlBlock, task: asyncio.Task[Any] | None) -> None:
-    """In a worker's second thread, which was asked: where the handler that runs as this task awaits, the innermost call
+def write_awaits(block: ControlBlock, task: asyncio.Task[Any] | None, handler: object) -> None:
+    """In a worker's second thread, which was asked: where the handler that runs in this task awaits, the innermost call
     first, and then the tasks that it has started."""
     try:
         # All of it changes under us.
         with contextlib.suppress(Exception):
-            lines = [] if task is None else list(_awaits(task))
+            lines = [] if task is None else list(_awaits(task, handler))
             os.write(block.fd, "".join(f"{line}\n" for line in lines).encode(errors="replace"))
     finally:
         block.words[AWAITS] = 0
 
 
-def _awaits(task: asyncio.Task[Any]) -> Iterator[str]:
-    # The outermost frame is ours.
-    yield from _calls(getattr(task.get_coro(), "cr_await", None))
+def _awaits(task: asyncio.Task[Any], handler: object) -> Iterator[str]:
+    if getattr(handler, "cr_await", None) is not None:
+        yield from _calls(handler)
     others = sorted(asyncio.all_tasks(task.get_loop()) - {task}, key=lambda other: other.get_name())
     for other in others[:MOST_TASKS]:
         yield f"  of its task {other.get_name()}:"

@@ -221,7 +221,7 @@ class Worker:
 
     def _write_awaits(self) -> None:
         if self._words[AWAITS]:
-            write_awaits(self._block, self._runner.task)
+            write_awaits(self._block, self._runner.task, self._runner.coroutine)
 
     # -- 2. running
 

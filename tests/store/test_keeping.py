@@ -26,6 +26,7 @@ from tempotask.store import lists
 from tempotask.store.acting import Acting
 from tempotask.store.check import check
 from tempotask.store.lists import Filter
+from tempotask.store.numbers import MOST_TOLD
 from tempotask.store.pages import decode_page, keys_of
 from tempotask.store.records import decode_outcome
 from tempotask.store.store import Limits, Store
@@ -265,12 +266,16 @@ def test_a_waiter_is_told_once_and_then_forgotten(store: Store) -> None:
     assert store.ask("me", ["a"]) == [outcome]
 
 
-def test_a_large_outcome_is_left_to_be_asked_for(store: Store) -> None:
+def test_of_large_outcomes_who_falls_behind_is_told_that_there_are_some(store: Store) -> None:
     hire(store, "w")
-    store.ask("me", ["a"])
-    settle(store, "w", 1, "a", result=b"x" * 5000)
-    assert store.read("LRANGE", "waits:me", 0, -1) == [b"a "]
-    (outcome,) = store.outcomes_of(["a"])
+    size = MOST_TOLD // 10
+    for number in range(1, 13):
+        store.ask("me", [f"a{number}"])
+        settle(store, "w", 10 * number, f"a{number}", result=b"x" * size)
+    told = store.read("LRANGE", "waits:me", 0, -1)
+    assert [len(one) > size for one in told] == [True] * 9 + [False] * 3
+    assert told[-1] == b"a12 "
+    (outcome,) = store.outcomes_of(["a12"])
     assert outcome
     assert decode_outcome(outcome).status == "completed"
 
