@@ -115,7 +115,7 @@ class Outcomes:
             ServerUnavailable: when the server can't be reached and nothing shows that it ever could be.
         """
         try:
-            self._ask_for(wait.ids, [wait])
+            self._ask_for(self._to_ask_for(wait), [wait])
             if wait.seeks:
                 self._find_lost(wait)
         except BROKEN:
@@ -196,6 +196,11 @@ class Outcomes:
         # A dict, since ids may come twice.
         return [id for id in dict.fromkeys(wait.ids) if wait in waiting.get(id, ())]
 
+    def _to_ask_for(self, wait: Wait) -> Sequence[str]:
+        """What to ask for: all at first, later what is missing."""
+        with self._lock:
+            return self._missing(wait) if wait.registered else wait.ids
+
     def _ask(self, ids: Iterable[str], *, pushed: bool = False) -> None:
         """`pushed`: no push is to come for an earlier question after these."""
         ids = iter(ids)
@@ -222,7 +227,7 @@ class Outcomes:
         with self._lock:
             waits, self._soon = self._soon, []
         try:
-            self._ask_for(dict.fromkeys(id for wait in waits for id in wait.ids), waits)
+            self._ask_for(dict.fromkeys(id for wait in waits for id in self._to_ask_for(wait)), waits)
             for wait in waits:
                 if wait.seeks:
                     self._find_lost(wait)

@@ -239,6 +239,8 @@ def test_a_master_that_has_become_a_replica_counts_as_a_broken_connection(short_
 def test_to_open_connections_of_ones_own_lets_go_of_no_pool_in_whose_end_an_interrupt_could_get_lost(
     server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Of those that other tests have left none may go meanwhile.
+    gc.collect()
     gone: list[int] = []
     monkeypatch.setattr(ConnectionPool, "__del__", lambda pool: gone.append(id(pool)))
     server = Server(server_url, connect_timeout=LIMIT)
