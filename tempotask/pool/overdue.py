@@ -37,9 +37,9 @@ def awaited(handler: Any, is_overdue: Callable[[], bool]) -> Generator[Any, Any,
             return end.value
         try:
             yield what
-        except asyncio.CancelledError as error:
-            step = functools.partial(steps.throw, Overdue(message=OVER) if is_overdue() else error)
         except BaseException as error:
-            step = functools.partial(steps.throw, error)
+            # As if it had been raised where the handler awaits: its way here is nobody's business.
+            met = Overdue(message=OVER) if isinstance(error, asyncio.CancelledError) and is_overdue() else error
+            step = functools.partial(steps.throw, met.with_traceback(None))
         else:
             step = functools.partial(next, steps)
