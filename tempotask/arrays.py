@@ -80,18 +80,19 @@ def pack(value: Any) -> Any:
 class Sender:
     """Puts the large arrays of what one call sends into files.
 
-    `find` returns the shelf, once it is needed.
+    `find` returns the shelf, once it is needed; `written` takes down the files, for who has to let go of them.
     """
 
-    def __init__(self, find: Callable[[], Shelf], kind: Literal["data", "result"] = "data") -> None:
+    def __init__(
+        self, find: Callable[[], Shelf], kind: Literal["data", "result"] = "data", written: list[Place] | None = None
+    ) -> None:
         self._find = find
         self._kind = kind
+        self._written = written
         self._seen: set[Place] = set()
         """What has been compared in this call: nobody changes an array in the middle of it."""
         self.used = False
         """Whether there were any."""
-        self.places: list[Place] = []
-        """The files that were written for the data of this call. Not those of results: a worker's sender lives on."""
 
     def encode(self, value: object, job: str) -> bytes:
         """`value` as MessagePack, for the job of this id; nothing is left behind if it can't be."""
@@ -104,8 +105,8 @@ class Sender:
 
         try:
             encoded = msgspec.msgpack.Encoder(enc_hook=lambda part: _packed(part, put)).encode(value)
-            if self._kind == "data":
-                self.places += places
+            if self._written is not None:
+                self._written += places
             return encoded
         except BaseException:
             for place in places:

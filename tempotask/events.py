@@ -245,7 +245,7 @@ class Listener:
             while not self._stopped.is_set():
                 try:
                     entries = self._read()
-                except Exception as error:  # whatever it is: who has subscribed is to hear of what comes after it
+                except Exception as error:  # whatever it is: who has subscribed is to hear again when it is over
                     self._disconnect()
                     if pause >= LONGEST_PAUSE:
                         log.warning("events can't be read, trying on: %s", error)

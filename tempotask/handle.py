@@ -145,7 +145,9 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
     def _fresh(self) -> Ending | None:
         """What was seen, unless the job may have been run again since: handles follow the newest run. Whoever knows an
         id that a user gave can add it again."""
-        return self._seen if self._reruns == self._client.reruns and is_automatic(self.id) else None
+        if self._seen is None or self._reruns != self._client.reruns or not is_automatic(self.id):
+            return None
+        return self._seen
 
     def _is_to_be_sought(self) -> bool:
         """Whether the job is to be looked for if nothing is told at once: who asks again and again for a short while

@@ -102,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if not isinstance(error, TempoTaskError | ResponseError):
             if not asks_for_help(given):
                 raise
+            # That click prints by itself, unlike all else.
             with output.reader_may_leave():
                 raise
         hint = "; `tempotask check` names what is wrong in a namespace" if isinstance(error, ResponseError) else ""

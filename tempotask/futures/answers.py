@@ -163,11 +163,11 @@ class Writer:
         return self._written(encoded)
 
     def _written(self, encoded: Callable[[Sender], bytes]) -> Written:
-        sender = Sender(self._find_shelf)
+        files: list[Place] = []
         try:
-            return Written(encoded(sender), sender.places)
+            return Written(encoded(Sender(self._find_shelf, written=files)), files)
         except BaseException:
-            let_go(sender.places)
+            let_go(files)
             raise
 
 

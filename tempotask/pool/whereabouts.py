@@ -35,6 +35,7 @@ def write_awaits(block: ControlBlock, task: asyncio.Task[Any] | None, handler: o
 
 
 def _awaits(task: asyncio.Task[Any], handler: object) -> Iterator[str]:
+    # While it runs it awaits nothing; its frame is in the stack then.
     if getattr(handler, "cr_await", None) is not None:
         yield from _calls(handler)
     others = sorted(asyncio.all_tasks(task.get_loop()) - {task}, key=lambda other: other.get_name())

@@ -253,11 +253,12 @@ class Outcomes:
         with self._lock:
             pop = self._waiting.pop
             for id, ending in endings:
-                waits = pop(id, ())
-                for wait in waits:
+                registered = False
+                for wait in pop(id, ()):
                     wait.add(id, ending)
                     touched[wait] = None
-                if not pushed and any(wait.registered for wait in waits):
+                    registered = registered or wait.registered
+                if registered and not pushed:
                     self._owed.add((id,))
         for wait in touched:
             try:

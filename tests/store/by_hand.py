@@ -73,5 +73,9 @@ def done(id: str) -> Outcome:
     return Outcome("completed", "q", "job", msgspec.Raw(msgspec.msgpack.encode(f"result of {id}")))
 
 
+def returned(result: object) -> Callable[[str], Outcome]:
+    return lambda id: Outcome("completed", "q", "job", msgspec.Raw(msgspec.msgpack.encode(result)))
+
+
 def failed(type: str) -> Callable[[str], Outcome]:
     return lambda id: Outcome("failed", "q", "job", failure=Failure(type, "no luck", "Traceback …"))

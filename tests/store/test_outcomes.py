@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from store.by_hand import LONG, Hand, done, failed, until
+from store.by_hand import LONG, Hand, done, failed, returned, until
 
 from tempotask import (
     Context,
@@ -104,7 +104,7 @@ def test_handles_follow_a_run_that_somebody_else_has_begun(
     assert asyncio.run(handle.wait(LONG)) == "completed"
     with QueueManager.init(server_url, namespace=manager.namespace) as other:
         assert other.enqueue(name="job", queue="q", options={"id": "again"}).created
-        hand.finish(1, lambda id: Outcome("completed", "q", "job", msgspec.Raw(msgspec.msgpack.encode("newer"))))
+        hand.finish(1, returned("newer"))
     assert handle.result(timeout=LONG) == "newer"
 
 
@@ -225,7 +225,7 @@ def test_a_handle_whose_end_was_seen_follows_a_newer_run(manager: QueueManager[A
     hand.finish(1, done)
     assert list(as_completed([handle], timeout=LONG)) == [handle]
     assert manager.enqueue(name="job", queue="q", options={"id": "again"}).created
-    hand.finish(1, lambda id: Outcome("completed", "q", "job", msgspec.Raw(msgspec.msgpack.encode("newer"))))
+    hand.finish(1, returned("newer"))
     assert handle.result(timeout=LONG) == "newer"
 
 

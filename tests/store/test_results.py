@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from store.by_hand import LONG, Hand, done, failed, until
+from store.by_hand import LONG, Hand, done, failed, returned, until
 
 from tempotask import InvalidOptions, JobFailed, JobHandles, JobNotFound, QueueManager, as_completed
 from tempotask.store.records import Outcome
@@ -136,7 +136,6 @@ def test_a_handle_that_is_twice_among_others_gives_its_result_twice(manager: Que
 
 @pytest.mark.usefixtures("patient")
 def test_who_waits_is_told_also_where_next_to_nothing_is_kept(server_url: str, namespace: str) -> None:
-    large = msgspec.Raw(msgspec.msgpack.encode("x" * 100_000))
     with QueueManager.init(server_url, namespace=namespace, options={"max_results": 1}) as manager:
         handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(50))
         hand, results = Hand(manager._client.store), list[Any]()
@@ -144,7 +143,7 @@ def test_who_waits_is_told_also_where_next_to_nothing_is_kept(server_url: str, n
         thread.start()
         until(lambda: manager._client.store.read("HLEN", "waiters") == 50)
         for _ in handles:
-            hand.settle(hand.claim(1), lambda id: Outcome("completed", "q", "job", large))
+            hand.settle(hand.claim(1), returned("x" * 100_000))
         thread.join()
     assert results == ["x" * 100_000] * 50
 

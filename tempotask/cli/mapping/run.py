@@ -93,7 +93,7 @@ class Command:
             try:
                 held = self._with_pool(manager, left)
             except ServerUnavailable:
-                raise
+                raise  # before it is taken for an OSError, which it is too
             except TempoTaskError:
                 # Refused before anything was sent, there is nothing to go on with.
                 if not store.read("EXISTS", "queues"):
