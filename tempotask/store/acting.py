@@ -135,9 +135,10 @@ class Acting:
         return self._sweep("cancel", wanted)
 
     def cancel_begun_with(self, beginning: str, queue: str) -> int:
-        """Cancels the jobs of a queue whose ids begin so, and that no worker has; how many."""
+        """Cancels the jobs of a queue whose ids begin so, up to their last `-`, and that no worker has; how many. What
+        a worker has and gives back within an hour is cancelled then."""
         wanted = Filter(queue)
-        places = [place for place in self._places(wanted) if place[0] != "claims"]
+        places: list[Place] = [("later",), *(place for place in self._places(wanted) if place[0] != "claims")]
         # No id has a space in it: act.lua takes one at the end for "and so on".
         return sum(self._walk("cancel", place, wanted, f"{beginning} ") for place in places)
 

@@ -17,6 +17,7 @@ TABLE = {
     "parked": "hash: id -> a job that was paused: W waiting, D delayed or R between tries, its milliseconds, record",
     "schedules": "hash: id -> a schedule: version, next, fired, last, when that was, definition (schedules.py)",
     "firings": "sorted set: ids of schedules, by the millisecond at which they are to be looked at",
+    "withdrawn:<beginning>": "string: that jobs whose ids begin so are cancelled when they are given back, and how",
     "claims:<worker>:<turn>": "list: records as claimed, in the order of the batch; a hole is an empty element",
     "worker:<worker>": "hash: supervisor, turn (last number), open (turn of the open claims), holes; idle, want, room",
     "workers": "hash: worker -> supervisor",

@@ -134,7 +134,7 @@ def waiters(facts: Facts) -> Iterator[Violation]:
 
 def expiries(facts: Facts) -> Iterator[Violation]:
     """What should expire will; so logs need not be of jobs that are still known."""
-    firsts = ("calls:", "waits:", "orders:", "stacks:", "standing:", "log:")
+    firsts = ("calls:", "waits:", "orders:", "stacks:", "standing:", "withdrawn:", "log:")
     names = [f"{first}{rest}" for first in firsts for rest, _ in facts.snapshot.called(first)]
     for name in [*names, "wanted", "listeners", "events"]:
         stored = facts.snapshot.get(name)

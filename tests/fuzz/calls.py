@@ -155,6 +155,7 @@ def _act(store: Store) -> None:
     page = store.read("LRANGE", "history:q:failed", 0, 0)
     if page:
         revise(store, revision("q", "failed", page[0], 0, again=False, forget=True))
+    acting.cancel_begun_with("again-", "new")
     acting.delete_all(Filter("low"))
     store.pause_queue("other")
     store.resume_queue("other")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from play import enqueue, hire, new_job, results_of, tried_again, turn
+import pytest
+from play import enqueue, hire, new_job, results_of, tried_again, turn, waiting
 
 from tempotask.store import look
 from tempotask.store.acting import Acting
@@ -67,3 +68,51 @@ def test_jobs_are_cancelled_by_how_their_ids_begin_wherever_they_wait(store: Sto
     assert statuses == {"mine-held": "processing", "late-mine-": "delayed"}
     assert acting.cancel_begun_with("mine-", "q") == 0
     assert check(store) == []
+
+
+@pytest.fixture
+def left_off(store: Store) -> str:
+    """A map that was left while a worker held three of its jobs, and one of another: the turn it holds them in."""
+    hire(store, "w")
+    enqueue(store, "mine-0", "mine-1", "other-0", "mine-2", given_id=True)
+    enqueue(store, *(f"rest-{number}" for number in range(4)), given_id=True)
+    held = turn(store, "w", 1, 4).batch
+    assert held is not None
+    assert held.records[-1].id == "mine-2"
+    assert Acting(store, 200).cancel_begun_with("mine-", "q") == 0
+    return held.turn
+
+
+def statuses(store: Store) -> list[str]:
+    """Of the four, in their order."""
+    found = [look.find(store, id) for id in ("mine-0", "mine-1", "other-0", "mine-2")]
+    return [one.status if one else "gone" for one in found]
+
+
+def test_jobs_that_a_worker_gives_back_after_their_map_was_left_are_cancelled(store: Store, left_off: str) -> None:
+    store.ask("client", ["mine-1"])
+    assert store.give_back_tail("w", left_off, 1) == 1
+    assert waiting(store)[:2] == ["other-0", "rest-0"]
+    assert statuses(store) == ["processing", "cancelled", "waiting", "cancelled"]
+    assert [outcome is not None for outcome in store.outcomes_of(["mine-1", "mine-2"])] == [True, True]
+    assert check(store) == []
+
+
+def test_so_are_those_of_a_worker_that_dies(store: Store, left_off: str) -> None:
+    assert store.give_back_all("w") == (1, False)
+    assert statuses(store) == ["cancelled", "cancelled", "waiting", "cancelled"]
+    assert check(store) == []
+
+
+def test_one_that_is_tried_again_by_hand_is_given_back_as_any_other(store: Store, left_off: str) -> None:
+    store.give_back_tail("w", left_off, 1)
+    assert Acting(store, 200).retry("mine-2")
+    hire(store, "w2")
+    number = 1
+    while (reply := turn(store, "w2", number, 1)).ids != ["mine-2"]:
+        assert reply.batch is not None
+        number += 1
+        turn(store, "w2", number, 0, results_of(reply.batch))
+        number += 1
+    assert store.give_back_all("w2") == (1, False)
+    assert statuses(store)[3] == "waiting"

@@ -76,7 +76,7 @@ def test_7_who_was_nudged_takes_a_turn_though_nothing_is_left_for_it(store: Stor
     assert turn(store, "w", 2).kind == "idle"
 
 
-@needs("act", "finish(taken)\n  end\n  return #taken, ''", instead="end\n  return #taken, ''")
+@needs("act", "finish(taken, terms)\n  end\n  return #taken, ''", instead="end\n  return #taken, ''")
 def test_7_who_waits_for_a_job_is_told_that_it_was_deleted(store: Store) -> None:
     claimed(store, *"abcd")
     store.ask("me", ["a"])

@@ -1,18 +1,18 @@
 #!lua flags=allow-oom
--- include: once batches queues adding outcomes endings
+-- include: once batches queues adding outcomes endings cancelling
 --
 -- Acts on jobs that have not finished, where they are: cancels, deletes, pauses or resumes those that fit.
 --
 -- KEYS  the ring
 -- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, 'cancel' | 'delete' | 'pause' |
 --       'resume', id (with a space behind it: what ids begin with), queue, name (each '' for any), most outcomes, most
---       bytes of them, how long a cancelled job's outcome is kept, how many cancelled jobs a queue's history keeps, then
---       what is written around records: outcome begin, outcome end (an `Outcome` but for queue and name), page begin (a
---       `Page` up to its jobs), job begin, job end (a `Finished` but for its record), then the place:
+--       bytes of them, how long a cancelled job's outcome is kept, how many cancelled jobs a queue's history keeps,
+--       outcome begin, outcome end, page begin, job begin, job end (cancelling.lua), then the place:
 --       'list', key, elements passed from the tail, elements to look at
 --       'set', 'due' | 'retries', members passed from the last, members to look at
 --       'parked', cursor ('' with an id), how many, kinds: of `W`, `D` and `R` those that count
 --       'claims', worker, page begin for what it holds
+--       'later', where jobs are that workers hold now and give back within the time that outcomes are kept
 -- reply number of jobs, where to go on ('' at the end)
 --
 -- waiting, delayed, parked, claimed -> cancelled, or gone; waiting, delayed <-> parked. A call that changed something
@@ -22,7 +22,7 @@
 
 if answer then return { string.match(answer, '^(%d+) (.*)$') } end
 
-at_least(18)
+at_least(17)
 for _, i in ipairs({ 10, 11 }) do whole(ARGV[i]) end
 if not tonumber(ARGV[8]) or not tonumber(ARGV[9]) then refuse('no number') end
 do
@@ -39,6 +39,8 @@ do
     whole(ARGV[19])
     local one = ARGV[5] ~= '' and string.sub(ARGV[5], -1) ~= ' '
     if action == 'pause' or (ARGV[18] == '' and not one) then refuse('no such place') end
+  elseif place == 'later' then
+    if action ~= 'cancel' or not string.find(ARGV[5], '%- $') or whole(ARGV[10]) == 0 then refuse('no such place') end
   elseif place ~= 'claims' or #ARGV < 19 or action == 'pause' or action == 'resume' then
     refuse('no such place')
   end
@@ -48,8 +50,11 @@ do
 end
 
 local action, id, queue, name = unpack(ARGV, 4, 7)
-local most, most_bytes, keep, limit = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local outcome_begin, outcome_end, page_begin, job_begin, job_end = unpack(ARGV, 12, 16)
+local terms = { deleted = action == 'delete' }
+for i, term in ipairs({ 'most', 'most_bytes', 'keep', 'limit' }) do terms[term] = tonumber(ARGV[7 + i]) end
+for i, term in ipairs({ 'outcome_begin', 'outcome_end', 'page_begin', 'job_begin', 'job_end' }) do
+  terms[term] = ARGV[11 + i]
+end
 
 -- A call acts on so many jobs at most: finding a place in the middle of a list takes a while.
 local MOST = 100
@@ -65,83 +70,6 @@ local function fits(record)
   if name == '' then return true end
   local from, stop = span(record, at)
   return from ~= nil and sub(record, from, stop - 1) == name
-end
-
--- Queue and name of a record, as they stand there; or what stands for them where they can't be read.
-local function queue_and_name(record)
-  local stops, at, _ = {}, 2, nil
-  for i = 1, 5 do
-    _, at = span(record, at)
-    if not at then
-      local _, _, own_queue = head(record)
-      return cmsgpack.pack(own_queue) .. '\160'
-    end
-    stops[i] = at
-  end
-  return sub(record, stops[2], stops[3] - 1) .. sub(record, stops[4], stops[5] - 1)
-end
-
--- The keys that go with a job.
-local function belongings(record)
-  local flags, own = head(record)
-  local names = {}
-  if string.find(flags, 'p', 1, true) then names[1] = payload_key(flags, own) end
-  if call('EXISTS', P .. 'log:' .. own) == 1 then names[#names + 1] = 'log:' .. own end
-  return names
-end
-
-local function let_go_of(record)
-  for _, key in ipairs(belongings(record)) do call('UNLINK', P .. key) end
-end
-
--- Of jobs that ran for a while, by their ids: since when, and how far they were.
-local ran = {}
-
--- A job end begins with when it started and ends with progress and children, all of them nil.
-local function job_of(record)
-  local _, own = head(record)
-  local told = ran[own]
-  if not told then return job_begin .. record .. job_end end
-  return job_begin .. record .. told.started .. sub(job_end, 2, -3) .. told.progress .. sub(job_end, -1)
-end
-
--- No more of them than the history keeps; '' for none.
-local function page_of(records)
-  local jobs, outside = {}, {}
-  for i, record in ipairs(records) do
-    if i > limit then
-      let_go_of(record)
-    else
-      jobs[i] = job_of(record)
-      for _, key in ipairs(belongings(record)) do outside[#outside + 1] = key end
-    end
-  end
-  if #jobs == 0 then return '' end
-  local keys = concat(outside, ' ')
-  return struct.pack('>I2I4', #jobs, #keys) .. keys .. page_begin .. '\221' .. count32(#jobs) .. concat(jobs)
-end
-
--- What was taken out of its place ends: who waits is told, and a cancelled job is remembered.
-local function finish(records)
-  local endings, by_queue, told = {}, {}, listened()
-  for _, record in ipairs(records) do
-    local _, own, own_queue = head(record)
-    endings[#endings + 1] = own
-    endings[#endings + 1] = outcome_begin .. queue_and_name(record) .. outcome_end
-    by_queue[own_queue] = by_queue[own_queue] or {}
-    table.insert(by_queue[own_queue], record)
-    if told then emit_record('cancelled', record) end
-  end
-  if #records > 0 then end_jobs(endings, action == 'cancel' and keep or 0, now_ms(), most, most_bytes) end
-  if action == 'cancel' then
-    for own_queue, some in pairs(by_queue) do
-      -- What can't be read would make its page so too.
-      local page = own_queue ~= UNREADABLE and page_of(some) or ''
-      remember(own_queue, 'cancelled', #some, limit, page)
-    end
-  else
-    for _, record in ipairs(records) do let_go_of(record) end
-  end
 end
 
 local function park(kind, due, record)
@@ -199,7 +127,7 @@ function places.list(name_of_key, passed, number)
     for _, record in ipairs(taken) do park('W', '', record) end
     count(own_queue, 'parked', #taken)
   else
-    finish(taken)
+    finish(taken, terms)
   end
   tidy_list(key, priority, own_queue)
   local following = math.max(0, passed + looked - dropped)
@@ -224,7 +152,7 @@ function places.set(name_of_key, passed, number)
     end
   end
   if #taken > 0 then call('ZREM', key, unpack(taken)) end
-  if action ~= 'pause' then finish(taken) end
+  if action ~= 'pause' then finish(taken, terms) end
   local following = passed + looked - #taken
   return #taken, following < call('ZCARD', key) and following or ''
 end
@@ -260,7 +188,7 @@ function places.parked(cursor, number, kinds)
       if action == 'resume' then resume(kind, due, record) else ended[#ended + 1] = record end
     end
   end
-  finish(ended)
+  finish(ended, terms)
   if action == 'resume' and acted > 0 then hand_over() end
   return acted, following ~= '0' and following or ''
 end
@@ -288,7 +216,7 @@ function places.claims(worker, page_begin_of_worker)
   local wake = P .. 'wake:' .. worker .. ':' .. (idle or '')
   local handed = idle and call('EXISTS', wake) == 1
   -- What it has taken counts as begun.
-  if not handed then page_begin = page_begin_of_worker end
+  if not handed then terms.page_begin = page_begin_of_worker end
   for i, record in ipairs(call('LRANGE', claims, 0, -1)) do
     if fits(record) then
       taken[#taken + 1] = record
@@ -306,9 +234,14 @@ function places.claims(worker, page_begin_of_worker)
       call('DEL', wake)
       call('RPUSH', wake, '')
     end
-    finish(taken)
+    finish(taken, terms)
   end
   return #taken, ''
+end
+
+function places.later()
+  withdraw(beginning, terms)
+  return 0, ''
 end
 
 local acted, following = places[ARGV[17]](unpack(ARGV, 18))

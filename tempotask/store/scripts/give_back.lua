@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: batches queues adding outcomes endings settle
+-- include: batches queues adding outcomes endings cancelling settle
 --
 -- Returns claimed jobs that did not start to the front of their queues: after a steal, a death, a shutdown, a sweep.
 --
@@ -11,7 +11,7 @@
 --              then as `settle` reads it                                    all are still held under that turn
 -- reply {jobs given back, '1' if the verdict counted else '0'}; {-1} for a worker that nobody knows
 --
--- claimed -> waiting at the front, or settled by the verdict. A second one finds nothing.
+-- claimed -> waiting at the front, cancelled if it was withdrawn, or settled by the verdict. A second one finds nothing.
 
 -- Everything that refers to a worker goes; its claims must be given back by now.
 local function forget_worker(worker, idle)
@@ -53,13 +53,14 @@ local claims = P .. 'claims:' .. worker .. ':' .. open
 
 -- The last one first, so that they stand in their old order. Returns how many were holes.
 local function to_front(records)
-  for i = #records, 1, -1 do
-    if records[i] ~= '' then
-      push_one('LPUSH', records[i])
-      front = front + 1
-    end
+  local held = {}
+  for _, record in ipairs(records) do
+    if record ~= '' then held[#held + 1] = record end
   end
-  return #records - front
+  local left = without_withdrawn(held)
+  for i = #left, 1, -1 do push_one('LPUSH', left[i]) end
+  front = #left
+  return #records - #held
 end
 
 if mode == 'tail' then

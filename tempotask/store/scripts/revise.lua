@@ -67,6 +67,8 @@ for i = first_record, last_record, 2 do
   if ARGV[i] == '1' then call('HSET', P .. 'ids', id, own_queue) end
   forget_outcome(id)
   if told then emit_record('waiting', record) end
+  -- Who has it run again wants it, whatever was to be cancelled before (cancelling.lua).
+  call('DEL', P .. 'withdrawn:' .. (string.match(id, '^(.+)%-') or ''))
   push_one('RPUSH', record)
 end
 if last_record > first_record then hand_over() end
