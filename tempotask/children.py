@@ -12,7 +12,7 @@ MOST_CHILDREN = 1000
 """Children of a job that can depend on its success."""
 MOST_BYTES = 64 * 2**20
 """What their payloads can have together."""
-SHOWN = 100
+SHOWN = 1000
 """Ids of children that are kept with their parent."""
 
 

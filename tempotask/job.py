@@ -247,6 +247,10 @@ class Context(Generic[A_co]):
         if isinstance(app, Mapping):
             if name in app:
                 return app[name]
-        elif hasattr(app, name):
-            return getattr(app, name)
+        else:
+            try:
+                return getattr(app, name)
+            except AttributeError:
+                if hasattr(type(app), name):
+                    raise  # that of a property, which says what it lacks
         raise AttributeError(f"neither the context nor the application's own ({type(app).__name__}) has {name!r}")

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from tempotask.errors import InvalidName
 
 _NAME = re.compile(r"[A-Za-z0-9._\-:/]{1,200}")
-_AUTOMATIC = re.compile(r"[0-9a-z]{15}-\d+")
+_AUTOMATIC = re.compile(r"0[0-9a-z]{14}-\d+")
+"""The 0 is the first digit of the time, in milliseconds since 1970 to the base of 36: it is one until 2059."""
 
 
 def check_name(kind: str, value: object) -> str:
@@ -25,7 +26,9 @@ def check_id(value: object) -> str:
     if not (isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable() and " " not in value):
         raise InvalidName(f"id {short(value)}: an id is a str of 1 to 200 printable characters without spaces")
     if is_automatic(value):
-        raise InvalidName(f"id {value!r} looks like an automatic one; put a word in front of it")
+        raise InvalidName(
+            f"id {value!r} looks like an automatic one; put a word in front of it, or to run that job again retry it"
+        )
     return value
 
 

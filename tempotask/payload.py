@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -15,6 +16,31 @@ to_bytes = msgspec.msgpack.Encoder(enc_hook=arrays.pack).encode
 """The bare encoder, for loops; what it raises is explained by `refusal`, but for `arrays.Large`."""
 UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 """What `to_bytes` raises."""
+
+
+def reader(type_: Any, ext_hook: arrays.Hook) -> Callable[[bytes | msgspec.Raw], Any]:
+    """What decodes payloads to a type, and validates them. Where none is given (`Any`), times are text, as UUIDs are,
+    though MessagePack has a kind of its own for them."""
+    decode = msgspec.msgpack.Decoder(type_, ext_hook=ext_hook).decode
+    if type_ is not Any:
+        return decode
+
+    def plain(encoded: bytes | msgspec.Raw) -> Any:
+        value = decode(encoded)
+        # Its number is -1. Most payloads have no such byte, and those that do have mostly numbers or bytes.
+        return _with_times_as_text(value) if b"\xff" in bytes(encoded) else value
+
+    return plain
+
+
+def _with_times_as_text(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return msgspec.to_builtins(value)
+    if isinstance(value, list):
+        return [_with_times_as_text(part) for part in value]
+    if isinstance(value, dict):
+        return {_with_times_as_text(key): _with_times_as_text(part) for key, part in value.items()}
+    return value
 
 
 def encode(value: object, limit: int, what: str = "data", sender: arrays.Sender | None = None, job: str = "") -> bytes:

@@ -258,7 +258,9 @@ class Producer:
         check_name("task", name)
         given = _NOTHING if options is None else JobOptions.of(options).for_a_call()
         if given.repeat is not UNSET:
-            raise InvalidOptions("repeat makes a schedule and not a job; give it to enqueue, for one at a time")
+            raise InvalidOptions(
+                "repeat makes a schedule and not a job; give it to enqueue, for one at a time, and without on_success"
+            )
         task = self._tasks.get((queue, name))
         own = _NOTHING if task is None else task.options
         id = own.id if given.id is UNSET else given.id

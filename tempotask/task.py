@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 import typing
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from functools import cached_property
 from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
@@ -44,12 +44,32 @@ class Task(Generic[D, R]):
         InvalidOptions: a handler that does not take (job, ctx), or an option that does not exist or makes no sense.
     """
 
+    @overload
+    def __init__(
+        self,
+        *,
+        name: str,
+        queue: str,
+        handler: Callable[[Job[D], Context[Any]], Coroutine[Any, Any, R]],
+        options: JobOptions | Mapping[str, Any] | None = None,
+        description: str = "",
+    ) -> None: ...
+    @overload
     def __init__(
         self,
         *,
         name: str,
         queue: str,
         handler: Callable[[Job[D], Context[Any]], R | Awaitable[R]],
+        options: JobOptions | Mapping[str, Any] | None = None,
+        description: str = "",
+    ) -> None: ...
+    def __init__(
+        self,
+        *,
+        name: str,
+        queue: str,
+        handler: Callable[[Job[D], Context[Any]], Any],
         options: JobOptions | Mapping[str, Any] | None = None,
         description: str = "",
     ) -> None:
@@ -282,24 +302,31 @@ def _annotated(handler: Any, frame: FrameType) -> tuple[Any, Any] | InvalidOptio
     wanted = {name: annotations[name] for name in (*names[:1], "return") if name in annotations}
     outside = {"Job": Job, "Context": Context, **getattr(inspect.unwrap(function), "__globals__", {})}
     try:
-        hints = typing.get_type_hints(SimpleNamespace(__annotations__=wanted), outside, frame.f_locals)
+        named = SimpleNamespace(__annotations__=wanted)
+        hints = typing.get_type_hints(named, outside, frame.f_locals, include_extras=True)
     except Exception as error:
         return InvalidOptions(
             f"an annotation of the handler declared at {_short(frame.f_code.co_filename)}:{frame.f_lineno} can't be "
             f"resolved ({error}); define or import that type in the module itself, or declare Task[Data, Result](…)"
         )
-    job = hints.get(names[0]) if names else None
+    job = _bare(hints.get(names[0])) if names else None
     data = typing.get_args(job)[0] if typing.get_origin(job) is Job else Any
     return data, hints.get("return", Any)
 
 
+def _bare(annotation: Any) -> Any:
+    """A type without what `Annotated` adds to it."""
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+
+
 def _sendable(type_: Any, where: str) -> Any:
     """A type that msgspec can decode to; whatever says nothing becomes `Any`."""
-    if isinstance(type_, TypeVar) or type_ in (object, typing.Never, typing.NoReturn, inspect.Parameter.empty):
+    bare = _bare(type_)
+    if isinstance(bare, TypeVar) or bare in (object, typing.Never, typing.NoReturn, inspect.Parameter.empty):
         return Any
     try:
         custom = isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.CustomType)
-        strange = custom and not arrays.is_array_type(type_)
+        strange = custom and not arrays.is_array_type(bare)
     except TypeError as error:
         raise InvalidOptions(f"the task declared at {where}: {error}") from None
     if strange:

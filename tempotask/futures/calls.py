@@ -154,7 +154,9 @@ def _raised(error: BaseException) -> Raised:
     arguments = None
     # They may be anything: a large array, or a property that raises.
     with contextlib.suppress(Exception):
-        encoded = payload.to_bytes(error.args)
+        # An OSError's leave out its file names.
+        made_of = error.__reduce__()[1] if isinstance(error, OSError) else error.args
+        encoded = payload.to_bytes(made_of)
         arguments = encoded if len(encoded) <= PLAIN_ARGUMENTS else None
     return Raised(kind.__module__, kind.__qualname__, describe(error), arguments)
 

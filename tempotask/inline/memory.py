@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import inspect
 import itertools
 import threading
 import time
@@ -49,6 +50,7 @@ from tempotask.store.store import Store
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
+    from tempotask.task import Task
 
 WORKER = "inline"
 """What stands where a worker's id would."""
@@ -329,7 +331,7 @@ class Memory(Store):
             runner.run_batch(hand, lambda: None)
 
         lane = runner.lanes.get((record.queue, record.name))
-        if lane is not None and lane.is_async and a_loop_runs():
+        if lane is not None and _may_await(lane.task) and a_loop_runs():
             self._apart(run)
         else:
             run()
@@ -384,6 +386,11 @@ class Memory(Store):
                 history = self._history.setdefault((record.queue, status), deque(maxlen=cast(int, limit)))
                 history.append(_ended(decode_page(page), status))
         self._tell(record.id, run.outcome)
+
+
+def _may_await(task: Task[Any, Any]) -> bool:
+    """Whether a job of it may need a loop: a decorator may stand around an `async def`."""
+    return task.is_async or inspect.iscoroutinefunction(inspect.unwrap(task.handler))
 
 
 def _ended(page: Page[Finished], status: Status) -> Found:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import os
 import random
@@ -16,10 +17,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from msgspec import UNSET, Raw
-from msgspec.msgpack import Decoder
 
 from tempotask import arrays, payload
 from tempotask.errors import InvalidPayload, JobTimeout, UnknownTask
@@ -82,7 +83,7 @@ class Lane:
 
     def __init__(self, task: Task[Any, Any], opened: list[Place]) -> None:
         self.task = task
-        self.decode = Decoder(task.types[0], ext_hook=arrays.opener(opened)).decode
+        self.decode = payload.reader(task.types[0], arrays.opener(opened))
         self.handler = task.handler
         self.is_async = task.is_async
         self.options = task.run
@@ -174,6 +175,8 @@ class Runner:
                             record.parent, token + index, False, record.enqueued_at, saying,
                         )  # fmt: skip
                         value = lane.handler(job, context)
+                        if type(value) is CoroutineType:
+                            value = self._finish(value, job)
                         context._job = None
                         if value is None:
                             result, outcome = NIL, lane.nothing
@@ -279,23 +282,33 @@ class Runner:
         self._interrupt, self._looping = NONE, lane.is_async
         try:
             context._job = job
-            if not lane.is_async:
-                return lane.handler(job, context)
-            return self._run_in_loop(lane, job)
+            if lane.is_async:
+                return self._run_in_loop(lambda: lane.handler(job, context), job)
+            value = lane.handler(job, context)
+            return self._finish(value, job) if type(value) is CoroutineType else value
         finally:
             context._job = None
             self._looping = False
 
-    def _run_in_loop(self, lane: Lane, job: Job[Any]) -> Any:
+    def _finish(self, coroutine: CoroutineType[Any, Any, Any], job: Job[Any]) -> Any:
+        """What a coroutine comes to that a `def` has returned, as decorators of `async def` handlers do."""
+        self._interrupt, self._looping = NONE, True
+        try:
+            return self._run_in_loop(lambda: coroutine, job)
+        finally:
+            self._looping = False
+            coroutine.close()
+
+    def _run_in_loop(self, begin: Callable[[], Any], job: Job[Any]) -> Any:
         if self._loop is None:
             self._loop = asyncio.Runner()
 
         async def call() -> Any:
             self._task = me = asyncio.current_task()
             try:
-                if self._interrupt:
+                if self._interrupt or job.cancelled:
                     raise asyncio.CancelledError
-                self._coroutine = lane.handler(job, self.context)
+                self._coroutine = begin()
                 return await awaited(self._coroutine, lambda: self._interrupt == OVERDUE)
             finally:
                 if self._task is me:  # and it is not thrown away with its loop
@@ -307,7 +320,8 @@ class Runner:
                     await asyncio.gather(*left, return_exceptions=True)
 
         try:
-            return self._loop.run(call())
+            # A context of its own for each job, as a task of any loop has: what one sets is not the next one's.
+            return self._loop.run(call(), context=contextvars.copy_context())
         except asyncio.CancelledError:
             if self._interrupt == OVERDUE:
                 raise JobTimeout(message=OVER) from None

@@ -13,8 +13,8 @@ from tempotask.store import look, schedules
 from tempotask.store.lists import Filter, counts
 from tempotask.store.look import Found
 from tempotask.store.pages import Page
-from tempotask.store.reading import COUNT, workers
-from tempotask.store.records import DELETED, FINISHED, NIL, Finished, Outcome, Record, encode, read_registration
+from tempotask.store.reading import COUNT, host_of, workers
+from tempotask.store.records import DELETED, FINISHED, NIL, Finished, Outcome, Record, encode
 from tempotask.store.revising import DONE, GONE, Revising
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
@@ -200,10 +200,7 @@ class Acting:
 
     def _page_of(self, worker: str) -> bytes:
         """A page of history of what this worker holds, up to its jobs."""
-        supervisor = self._store.read("HGET", f"worker:{worker}", "supervisor")
-        told = self._store.read("HGET", "supervisors", supervisor) if supervisor else None
-        registration = read_registration(told) if told else None
-        return _page_begin(worker, registration.host if registration else "")
+        return _page_begin(worker, host_of(self._store, worker) or "")
 
 
 def _concerns(action: str, found: Found) -> bool:

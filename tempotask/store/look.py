@@ -18,6 +18,7 @@ from tempotask.store.reading import (
     STEP,
     Command,
     histories,
+    host_of,
     open_turns,
     pages,
     present,
@@ -63,11 +64,13 @@ class Found(NamedTuple):
     """Which worker holds it, or ran it last."""
     started: float | None = None
     """Unix seconds; known of finished jobs, and of those that have been running for a while."""
+    host: str | None = None
+    """That of the worker."""
     due: float | None = None
     """Unix seconds from which a delayed one may run."""
     finished: Finished | None = None
     page: Page[Any] | None = None
-    """The page of history that `finished` stands on: worker, host and epoch."""
+    """The page of history that `finished` stands on."""
     outcome: Outcome | None = None
     schedule: Planned | None = None
     """What is called so, when that is a schedule and no job."""
@@ -182,7 +185,7 @@ def _in_claims(store: Store, id: str) -> Found | None:
         before = open_turns(store, names)
         for worker, turn in zip(names, before, strict=True):
             if turn and (record := store.run("find", id, "list", f"claims:{worker}:{turn}", 0, -1)):
-                return claimed(decode_record(record), worker, store.read("HGET", "live", id))
+                return claimed(decode_record(record), worker, host_of(store, worker), store.read("HGET", "live", id))
         # What was left of a batch is delivered again under the name of the next turn, maybe just behind our back.
         after = open_turns(store, names)
         names = [name for name, old, new in zip(names, before, after, strict=True) if new and new != old]
@@ -191,11 +194,11 @@ def _in_claims(store: Store, id: str) -> Found | None:
     return None
 
 
-def claimed(record: Record, worker: str, live: bytes | None) -> Found:
-    """A job that a worker holds; `live` is what the server has of it while it runs."""
+def claimed(record: Record, worker: str, host: str | None, live: bytes | None) -> Found:
+    """A job that a worker of that host holds; `live` is what the server has of it while it runs."""
     told = live_of(live, worker, record.tries + 1)
     started = told.started if told is not None else None
-    return Found(record.id, "processing", record, worker, started, place=("claims", worker))
+    return Found(record.id, "processing", record, worker, started, host=host, place=("claims", worker))
 
 
 def parked(id: str, stored: bytes) -> Found:
@@ -237,7 +240,8 @@ def _in_history(store: Store, id: str, key: str) -> Found | None:
 def finished(job: Finished, page: Page[Any], status: Status) -> Found:
     """A finished job, as a page of history tells of it."""
     started = None if job.started is None else job.started + page.epoch
-    return Found(job.record.id, status, job.record, page.worker or None, started, finished=job, page=page)
+    host = page.host or None
+    return Found(job.record.id, status, job.record, page.worker or None, started, host=host, finished=job, page=page)
 
 
 def row(found: Found) -> JobRow:
@@ -256,6 +260,7 @@ def row(found: Found) -> JobRow:
         paused=found.paused,
         started_at=found.started,
         worker=found.worker,
+        host=found.host,
         error=(f"{failure.type}: {failure.message}" if failure.message else failure.type) if failure else None,
         result=None if result is None else plain(result),
     )
@@ -278,7 +283,6 @@ def row(found: Found) -> JobRow:
             shown.run_seconds = max(0.0, job.ended - job.started)
         shown.cpu_seconds = job.cpu_seconds
         shown.peak_memory_bytes = job.peak_memory_bytes
-        shown.host = page.host or None
     return shown
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tempotask.store.records import UNREADABLE, Record, decode_record
+from tempotask.store.records import UNREADABLE, Record, decode_record, read_registration
 from tempotask.store.script import Argument, text
 from tempotask.store.store import Store
 
@@ -99,6 +99,14 @@ def workers(store: Store) -> list[str]:
     # In this order: a sweep takes workers from the first to the second.
     names = [*store.read("HKEYS", "workers"), *store.read("HKEYS", "lost")]
     return list(dict.fromkeys(map(text, names)))
+
+
+def host_of(store: Store, worker: str) -> str | None:
+    """The host of a worker; None if its supervisor is gone."""
+    supervisor = store.read("HGET", "workers", worker) or store.read("HGET", "lost", worker)
+    told = store.read("HGET", "supervisors", supervisor) if supervisor else None
+    registration = read_registration(told) if told else None
+    return registration.host if registration is not None else None
 
 
 def open_turns(store: Store, workers: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from tempotask import arrays
 from tempotask.store.numbers import LOG_LINES
 from tempotask.store.records import UNREADABLE, Progress, Time
 
@@ -26,7 +27,7 @@ class Live(msgspec.Struct, array_like=True, frozen=True, gc=False):
     progress: Progress | None = None
 
 
-_decode_line = msgspec.msgpack.Decoder(tuple[Time, Any]).decode
+_decode_line = msgspec.msgpack.Decoder(tuple[Time, Any], ext_hook=arrays.shown).decode
 _decode_live = msgspec.msgpack.Decoder(Live).decode
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from tempotask.store.look import Found, claimed, finished, parked
 from tempotask.store.pages import decode_raw_page, newest_first
-from tempotask.store.reading import PAGES, STEP, Command, claims, scanned, scores
+from tempotask.store.reading import PAGES, STEP, Command, claims, host_of, scanned, scores
 from tempotask.store.records import Status, decode_record
 from tempotask.store.store import Store
 
@@ -246,8 +246,9 @@ def processing(store: Store) -> Iterator[Found]:
     """The jobs that workers hold."""
     held = [(worker, decode_record(stored)) for worker, records in claims(store) for stored in records]
     live = store.read_many([("HGET", "live", record.id) for _, record in held]) if store.read("EXISTS", "live") else ()
+    hosts = {worker: host_of(store, worker) for worker in dict.fromkeys(worker for worker, _ in held)}
     for (worker, record), told in zip_longest(held, live):
-        yield claimed(record, worker, told)
+        yield claimed(record, worker, hosts[worker], told)
 
 
 def paused(store: Store) -> Iterator[Found]:

@@ -80,8 +80,10 @@ def fork(line: str) -> str:
     return line
 
 def wait(line: str) -> str:
-    """Waits for a file, if the line names one. Notes that it runs."""
+    """Waits for a file, if the line names one; a moment, if it is slow. Notes that it runs."""
     note(f"+{line}")
+    if line.startswith("slow"):
+        time.sleep(0.03)
     while line.startswith("gate") and not os.path.exists(line):
         time.sleep(0.005)
     return line

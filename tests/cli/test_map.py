@@ -200,6 +200,26 @@ def test_what_functions_print_is_not_among_the_rows(maps: Maps) -> None:
     assert "written" in err
 
 
+@pytest.mark.parametrize("output", ["a pipe that nobody reads", "/dev/full"])
+def test_nothing_is_left_on_the_server_by_a_map_whose_rows_nobody_takes(
+    maps: Maps, server_url: str, output: str
+) -> None:
+    with redis.Redis.from_url(server_url) as client:
+        before = set(client.scan_iter("{map-*", count=10_000))
+        if output == "/dev/full":
+            with open(output, "wb") as full:
+                started = maps.start("functions:shout", stdout=full)
+        else:
+            started = maps.start("functions:shout")
+            assert started.process.stdout is not None
+            started.process.stdout.close()
+            started.process.stdout = None
+        started.give(*map(str, range(1000)))
+        status = started.end()[0]
+        assert status == (2 if output == "/dev/full" else 0)
+        assert set(client.scan_iter("{map-*", count=10_000)) <= before
+
+
 def test_nothing_is_left_on_the_server(maps: Maps, server_url: str) -> None:
     with redis.Redis.from_url(server_url) as client:
 

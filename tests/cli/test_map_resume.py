@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,12 @@ def answers(maps: Maps) -> int:
     with redis.Redis.from_url(maps.environment["TEMPOTASK_DB"]) as client:
         keys = client.scan_iter(f"{{{namespace(maps)}}}:outcomes:*", count=10_000)
         return sum(int(client.hlen(key)) for key in keys)  # type: ignore[arg-type]
+
+
+def stored(maps: Maps, command: str, key: str) -> int:
+    """What a command says of a key of the map to `out`."""
+    with redis.Redis.from_url(maps.environment["TEMPOTASK_DB"]) as client:
+        return int(client.execute_command(command, f"{{{namespace(maps)}}}:{key}"))  # type: ignore[no-untyped-call]
 
 
 def test_what_waits_in_the_queue_is_picked_up(maps: Maps) -> None:
@@ -195,20 +202,53 @@ def test_ordered_output_goes_on_in_order(maps: Maps) -> None:
 
 def test_what_was_finished_out_of_order_is_kept_for_the_command_that_goes_on(maps: Maps) -> None:
     inputs = ["gate", "a", "b", "gate 2"]
-    started = maps.start("functions:wait", "-o", "out", "--ordered")
-    started.give(*inputs)
-    maps.noted(lambda notes: len(notes) == 4, "not all were begun")
-    wait_until(lambda: answers(maps) == 2, "the short ones were not settled")
-    started.process.send_signal(signal.SIGINT)
-    assert told(started, "stopping: what runs is finished")
-    started.process.send_signal(signal.SIGINT)
-    assert started.end()[0] == 130
-    assert written(maps) == []
+    stopped_at_once(maps, ("functions:wait", "-o", "out", "--ordered"), inputs, lambda: answers(maps) == 2)
     for gate in ("gate", "gate 2"):
         (maps.folder / gate).touch()
     assert maps.run("functions:wait", "-o", "out", "--ordered", "--resume", inputs=lines(*inputs))[0] == 0
     assert written(maps) == inputs
     assert Counter(maps.notes())["+a"] == Counter(maps.notes())["+b"] == 1
+
+
+def test_what_was_kept_outlives_a_command_that_is_stopped_before_it_comes_to_it(maps: Maps) -> None:
+    inputs = ["gate", "a", "b", "gate 2"]
+    command = ("functions:wait", "-o", "out", "--ordered")
+    stopped_at_once(maps, command, inputs, lambda: answers(maps) == 2)
+    # It is given nothing, and told to stop.
+    started = maps.start(*command, "--resume")
+    wait_until(lambda: stored(maps, "hlen", "workers") == 2, "its pool does not start")
+    started.process.send_signal(signal.SIGINT)
+    assert started.end()[0] == 130
+    for gate in ("gate", "gate 2"):
+        (maps.folder / gate).touch()
+    assert maps.run(*command, "--resume", inputs=lines(*inputs))[0] == 0
+    assert written(maps) == inputs
+    assert Counter(maps.notes())["+a"] == Counter(maps.notes())["+b"] == 1
+
+
+def test_the_rest_of_a_span_that_was_answered_in_part_runs_once(maps: Maps) -> None:
+    # As soon as the short ones have shown how many fill a span, long ones are in it.
+    inputs = ["gate", *map(str, range(200)), *(f"slow {number}" for number in range(20))]
+    command = ("functions:wait", "-o", "out", "--ordered")
+    stopped_at_once(maps, command, inputs, lambda: stored(maps, "zcard", "idle") == 1)
+    (maps.folder / "gate").touch()
+    assert maps.run(*command, "--resume", inputs=lines(*inputs))[0] == 0
+    assert written(maps) == inputs
+    counts = Counter(maps.notes())
+    assert {one: counts[f"+{one}"] for one in inputs if counts[f"+{one}"] > 1} == {"gate": 2}
+
+
+def stopped_at_once(maps: Maps, command: Sequence[str], inputs: Sequence[str], settled: Callable[[], bool]) -> None:
+    """Has a map begin all of the inputs, and stops it when the short ones are settled."""
+    started = maps.start(*command)
+    started.give(*inputs)
+    maps.noted(lambda notes: len(notes) == len(inputs), "not all were begun")
+    wait_until(settled, "the short ones were not settled")
+    started.process.send_signal(signal.SIGINT)
+    assert told(started, "stopping: what runs is finished")
+    started.process.send_signal(signal.SIGINT)
+    assert started.end()[0] == 130
+    assert written(maps) == []
 
 
 def test_lines_of_json_and_names_that_are_no_text_are_known_again(maps: Maps) -> None:

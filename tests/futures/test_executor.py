@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -255,3 +256,11 @@ def test_what_a_callback_raises_ends_no_thread_of_ours(executor: TempoExecutor, 
     assert future.result(LONG) == "a"
     assert called.wait(LONG)
     assert executor.submit(abs, -1).result(LONG) == 1
+
+
+@pytest.mark.parametrize("kind", ["executor", "pickling"])
+def test_an_os_error_names_its_files(request: pytest.FixtureRequest, kind: str) -> None:
+    executor: TempoExecutor = request.getfixturevalue(kind)
+    with pytest.raises(FileNotFoundError) as raised:
+        executor.submit(os.rename, "/no/such/file", "/elsewhere").result(LONG)
+    assert (raised.value.filename, raised.value.filename2) == ("/no/such/file", "/elsewhere")

@@ -112,7 +112,8 @@ def test_a_plain_handler_sees_that_its_job_is_cancelled_and_is_not_interrupted(
 
 
 @pytest.mark.parametrize("interrupt", [CANCEL, OVERDUE])
-def test_a_coroutine_is_cancelled_and_may_clean_up(stage: Stage, interrupt: int) -> None:
+@pytest.mark.parametrize("decorated", [False, True])
+def test_a_coroutine_is_cancelled_and_may_clean_up(stage: Stage, interrupt: int, decorated: bool) -> None:
     seen: list[object] = []
 
     async def handler(job: Job[Any], ctx: Context[Any]) -> str:
@@ -127,7 +128,8 @@ def test_a_coroutine_is_cancelled_and_may_clean_up(stage: Stage, interrupt: int)
             raise
         return "never"
 
-    stage.register(handler)
+    # A decorator may make a `def` of it.
+    stage.register((lambda job, ctx: handler(job, ctx)) if decorated else handler)
     runs = stage.run(["coroutine"] * 3)
     assert [run.status for run in runs] == ["completed", "failed", "completed"]
     assert seen == [interrupt == CANCEL]

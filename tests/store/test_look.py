@@ -8,8 +8,8 @@ import pytest
 from play import enqueue, hire, new_job, results_of, tried_again, turn
 from store.finished import EPOCH, finish
 
-from tempotask.store import look
-from tempotask.store.records import TryError
+from tempotask.store import lists, look
+from tempotask.store.records import Registration, TryError, encode
 from tempotask.store.store import Store
 
 
@@ -55,6 +55,18 @@ def test_a_claimed_job_is_found_with_its_worker(store: Store) -> None:
     found = look.find(store, "a")
     assert found is not None
     assert (found.status, found.worker, look.row(found).tries) == ("processing", "w", 1)
+
+
+def test_a_claimed_job_tells_on_which_host_it_is(store: Store) -> None:
+    registration = Registration("alpha", "boot", 17, 0.0, [], 1)
+    assert store.register("s", 3600, encode(registration), ["w"])
+    enqueue(store, "a")
+    turn(store, "w", 1)
+    found = look.find(store, "a")
+    assert found is not None
+    assert look.row(found).host == "alpha"
+    (listed,) = lists.jobs(store)[0]
+    assert look.row(listed).host == "alpha"
 
 
 def test_a_job_of_a_lost_host_is_found_until_it_is_given_back(store: Store) -> None:

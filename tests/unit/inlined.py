@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from tempotask import Context, Job, QueueManager
@@ -23,6 +25,16 @@ def register(tempotask: QueueManager[App], name: str, handler: Any, queue: str =
 def note(job: Job[Any], ctx: Context[App]) -> Any:
     ctx.app.seen.append(job.data)
     return job.data
+
+
+def logged(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator as there are many: what it makes of an `async def` is a `def`."""
+
+    @functools.wraps(handler)
+    def wrapper(job: Job[Any], ctx: Context[App]) -> Any:
+        return handler(job, ctx)
+
+    return wrapper
 
 
 async def anote(job: Job[Any], ctx: Context[App]) -> Any:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 from unit.inlined import App, anote, note, register
 
-from tempotask import Context, DuplicateTask, InvalidOptions, InvalidPayload, Job, JobFailed, QueueManager, Retry
+from tempotask import (
+    Context,
+    DuplicateTask,
+    InvalidName,
+    InvalidOptions,
+    InvalidPayload,
+    Job,
+    JobFailed,
+    QueueManager,
+    Retry,
+)
 
 
 class Thumb(msgspec.Struct):
@@ -238,3 +250,66 @@ def test_a_map_leaves_no_results_behind(tempotask: QueueManager[App]) -> None:
     ids = [info.id for info in tempotask.get_jobs()]
     assert len(ids) == 5
     assert tempotask._client.store.outcomes_of(ids) == [None] * 5
+
+
+def test_a_constraint_of_an_annotation_is_looked_at(tempotask: QueueManager[App]) -> None:
+    def handler(job: Job[Annotated[int, msgspec.Meta(ge=0)]], ctx: Context[App]) -> int:
+        return job.data
+
+    task = register(tempotask, "n", handler)
+    assert task.enqueue(5).result() == 5
+    with pytest.raises(JobFailed, match="Expected `int` >= 0"):
+        task.enqueue(-5).result()
+
+
+def test_times_arrive_as_text_where_no_type_is_given(tempotask: QueueManager[App], seen: list[Any]) -> None:
+    task = register(tempotask, "note", lambda job, ctx: ctx.app.seen.append(job.data))
+    moment = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+    task.enqueue(
+        {"aware": moment, "naive": moment.replace(tzinfo=None), "n": [-1, b"\xff"], "within": [moment]}
+    ).result()
+    text = "2026-11-29T12:00:00"
+    assert seen == [{"aware": f"{text}Z", "naive": text, "n": [-1, b"\xff"], "within": [f"{text}Z"]}]
+
+
+def test_what_an_async_handler_sets_in_its_context_is_not_the_next_ones(tempotask: QueueManager[App]) -> None:
+    user = contextvars.ContextVar("user", default="nobody")
+
+    async def handler(job: Job[str], ctx: Context[App]) -> str:
+        before = user.get()
+        user.set(job.data)
+        return before
+
+    task = register(tempotask, "whose", handler)
+    assert [task.enqueue(name).result() for name in ("a", "b")] == ["nobody", "nobody"]
+
+
+def test_an_attribute_error_in_a_property_of_the_context_is_told_as_it_is() -> None:
+    class Broken:
+        @property
+        def model(self) -> str:
+            raise AttributeError("no weights here")
+
+    with QueueManager.init(inline=True, ctx=Broken) as tempotask:
+        task = tempotask.register_job(name="n", queue="q", handler=lambda job, ctx: ctx.model)
+        with pytest.raises(JobFailed, match="AttributeError: no weights here"):
+            task.enqueue().result()
+
+
+def test_many_children_are_all_shown(tempotask: QueueManager[App]) -> None:
+    def many(job: Job[Any], ctx: Context[App]) -> None:
+        for number in range(500):
+            ctx.enqueue(name="note", queue="others", data=number)
+
+    register(tempotask, "note", note, queue="others")
+    handle = register(tempotask, "many", many).enqueue()
+    assert [tempotask.handle(child).result() for child in handle.info().children] == list(range(500))
+
+
+def test_only_what_is_made_like_an_automatic_id_is_refused(tempotask: QueueManager[App]) -> None:
+    task = register(tempotask, "note", note)
+    for id in ("customerinvoice-12", "202611291142001-1", "transactionpaid-7"):
+        assert task.enqueue(1, id=id).id == id
+    automatic = task.enqueue(1).id
+    with pytest.raises(InvalidName, match=r"looks like an automatic one; .* retry it"):
+        task.enqueue(1, id=automatic)

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from unit.inlined import App, anote, note, register
+from unit.inlined import App, anote, logged, note, register
 
 from tempotask import Context, Job, QueueManager
 
@@ -21,7 +21,7 @@ def test_async_handlers_run_from_plain_code(tempotask: QueueManager[App], seen: 
     assert [task.enqueue(n).result() for n in range(3)] == seen == [0, 1, 2]
 
 
-@pytest.mark.parametrize("handler", [note, anote])
+@pytest.mark.parametrize("handler", [note, anote, logged(anote)])
 def test_jobs_run_from_a_running_loop(tempotask: QueueManager[App], handler: Any) -> None:
     task = register(tempotask, "n", handler)
 

@@ -6,7 +6,7 @@ import functools
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -35,6 +35,9 @@ class Thumb:
     width: int = 256
 
 
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+
+
 class Custom:
     pass
 
@@ -49,6 +52,10 @@ def typed(job: Job[Thumb], ctx: Context[Any]) -> str:
 
 def untyped(job, ctx):  # type: ignore[no-untyped-def]
     return job.data
+
+
+def constrained(job: Annotated[Job[Positive], "the job"], ctx: Context[Any]) -> dict[str, Positive]:
+    return {"data": job.data}
 
 
 async def asynchronous(job: Job[int], ctx: Context[Any]) -> list[int]:
@@ -80,6 +87,7 @@ class Callable_:
         (passed_through(typed), (Thumb, str), False),
         (Callable_(), (Thumb, str), False),
         (Callable_().method, (Thumb, str), True),
+        (constrained, (Positive, dict[str, Positive]), False),
         (functools.partial(typed), (Any, Any), False),
         (lambda job, ctx: None, (Any, Any), False),
     ],

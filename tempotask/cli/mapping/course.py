@@ -122,13 +122,21 @@ class Course:
         inputs = 0
         while len(self._flight) + len(found) < self._spans:
             room = self._in_flight - self._flight.inputs - inputs
-            one = self._backlog.popleft() if self._backlog else self._next(room)
+            one = self._put_off() if self._backlog else self._next(room)
             if one is None:
                 break
             found.append(one)
             inputs += len(one.lines)
         if found:
             self._flight.send(found)
+
+    def _put_off(self) -> Span:
+        """The next of the backlog. A killed command may have come to it as well, by the same way."""
+        one = self._backlog.popleft()
+        if self._left.get(one.first, (0, ""))[1] == one.id:
+            del self._left[one.first]
+            one.left_behind = True
+        return one
 
     def _rest(self) -> float:
         """Seconds until there is room for what is worth a call. At the end there is none to wait for."""
@@ -139,10 +147,10 @@ class Course:
         return min(LONGEST_REST, work * spare / len(self._flight))
 
     def last(self) -> bool:
-        """When the pool has ended: writes what has come until then. Whether some of it is held back for the order; the
-        server has that, for a command that goes on."""
+        """When the pool has ended: writes what has come until then. Whether the server has answers that are not
+        written, for a command that goes on: held back for the order, or left by an earlier command and not come to."""
         self._settle(self._flight.last())
-        return bool(self._order)
+        return bool(self._order or self._left)
 
     def close(self) -> None:
         """Ends reading and waiting."""

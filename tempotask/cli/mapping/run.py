@@ -90,6 +90,7 @@ class Command:
                 namespaces.clear(store, name)
             if kept:
                 self._launch.begin()
+            status: int | None = None
             try:
                 held = self._with_pool(manager, left)
             except ServerUnavailable:
@@ -101,11 +102,12 @@ class Command:
                     namespaces.clear(store, name)
                 raise
             except OSError as error:
-                return self._not_written(error)
+                status, held = self._not_written(error), True
+                self._launch.stop(SOON)
             if not (held and kept):
                 namespaces.clear(store, name)
             namespaces.clear_left_behind(store, self._wishes.kind)
-        return self._end()
+        return self._end() if status is None else status
 
     def _with_pool(self, manager: QueueManager[Any], left: dict[int, tuple[int, str]]) -> bool:
         """Goes the course, and ends the pool: gently, if nothing goes wrong. Whether answers are held back."""

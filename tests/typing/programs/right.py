@@ -91,10 +91,19 @@ def thumbnail_again(job: Job[Thumb], ctx: Context[App]) -> str:
     return str(thumbnail(job, ctx))
 
 
+async def resize_again(job: Job[Thumb], ctx: Context[App]) -> int:
+    return job.data.width
+
+
 indexing = tempotask.register_job(name="index", queue="search", handler=index, options=JobOptions(attempts=5))
 second = tempotask.register_job(Task[Thumb, str](name="thumb2", queue="images", handler=thumbnail_again))
 
+third = tempotask.register_job(Task(name="thumb3", queue="images", handler=thumbnail_again))
+fourth = tempotask.register_job(Task(name="resize", queue="later", handler=resize_again))
+
 assert_type(thumbnail, Task[Thumb, str])
+assert_type(third, Task[Thumb, str])
+assert_type(fourth, Task[Thumb, int])
 assert_type(resize, Task[Thumb, int])
 assert_type(indexing, Task[dict[str, str], None])
 assert_type(second, Task[Thumb, str])
