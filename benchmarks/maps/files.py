@@ -16,7 +16,7 @@ SMALLEST = 12_000
 """Bytes of a file from which it takes 10 ms."""
 CHUNK = "16"
 """Files that a process of Python is started for, where there is no pool."""
-ROUNDS = 3
+ROUNDS = 5
 """At most: each takes minutes."""
 ONE = [sys.executable, "-m", "benchmarks.apps.mapped"]
 POOL = """
