@@ -27,8 +27,13 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-SLOW = ("demo/", "docs/test_pages.py", "examples/", "faults/", "plugin/")
-"""What runs whole programs, or breaks whole hosts, is a part of scripts/test --all alone."""
+SLOW = (
+    *("demo/", "docs/test_pages.py", "examples/", "joblib_backend/", "plugin/", "cli/test_map", "top/test_screen.py"),
+    *("top/test_terminal.py", "mapping/test_task_map.py", "mapping/test_amap.py"),
+    *("faults/", "futures/test_ends.py", "pool/test_leases.py", "pool/test_firing.py"),
+    *("store/test_durability.py", "store/test_embedded.py", "security/test_secrets.py"),
+)
+"""What runs whole programs or screens, or waits for hosts, servers, disks that break: a part of scripts/test --all."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

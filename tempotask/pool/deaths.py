@@ -20,7 +20,7 @@ from tempotask.pool.report import TaskReport
 from tempotask.pool.run import Run, Told
 from tempotask.pool.settling import Settling
 from tempotask.store.records import Failure, Record, RunOptions, Unreadable, decode_record, encode, flag, raised
-from tempotask.store.said import is_started
+from tempotask.store.said import Live, is_started
 from tempotask.store.store import Store
 
 
@@ -114,6 +114,7 @@ class Coroner:
         count = flag(blamed, letter)
         if count < most:
             replaced = [(death.running, encode(blamed))]
+            self._tell_start(record, death.worker, turn, death.running, death.since)
             given_back, _ = self._store.give_back_all(death.worker, turn, [death.running], replaced)
             what = "suspected" if bereft else "crash"
             return Findings(record, f"runs again, alone ({what} {count} of {most})", given_back - 1)
@@ -176,6 +177,15 @@ class Coroner:
         """What the worker had told of a job while it ran."""
         live = self._store.read("HGET", "live", record.id)
         return Told(logged=bool(live), started=is_started(live, worker, turn, index))
+
+    def _tell_start(self, record: Record, worker: str, turn: str, index: int, since: float) -> None:
+        """Tells those who listen that this job started, if its worker did not come to say so: next they are told that
+        it stalled."""
+        if not self._told(record, worker, turn, index).started:
+            began = since + time.time() - time.monotonic()
+            started = Settling(worker, self._limits).started(record, began)
+            known = encode(Live(worker, record.tries + 1, began))
+            self._store.run("say", worker, turn, index, record.id, started, b"", known)
 
     def options_of(self, record: Record) -> RunOptions:
         """What holds for a job: what its call gave, else what its task declares."""

@@ -33,6 +33,7 @@ from redis.sentinel import (
 )
 
 from tempotask.errors import InvalidOptions
+from tempotask.names import short
 
 SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
 SENTINEL_SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
@@ -270,7 +271,7 @@ def _shown(url: str) -> str:
     """A URL for an error message: shown only when nothing in it can be a part of a password."""
     plain = re.fullmatch(r"([\w+]+://)?[\w.-]*(:\d{1,5})?(/[\w.-]*)*", url)
     if plain or not url:
-        return repr(url)
+        return short(url)
     scheme = re.match(r"[a-z+]+://", url)
     return f"{scheme[0]}..." if scheme else "what was given"
 

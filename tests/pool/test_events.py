@@ -115,7 +115,7 @@ def test_a_death_of_its_process_is_told_of(bench: Bench, listening: Listening, s
         assert kinds(listening.until("started"), job.id) == ["waiting", "started"]
     bench.open_gate()
     (*before, gone) = listening.until("worker")
-    assert kinds(before, job.id)[-1] == "stalled"
+    assert kinds(before, job.id) == (["stalled"] if seen else ["waiting", "started", "stalled"])
     assert (gone.reason, [gone.supervisor]) == ("gone", list(bench.store.registrations()))
     assert bench.hear() == ["dies"]
     bench.open_gate()
@@ -151,6 +151,19 @@ def test_a_cancelled_job_is_told_of_as_cancelled_and_nothing_else(bench: Bench, 
     later = listening.until("completed")
     assert later[-1].id == last.id
     assert kinds([*told, *later], runs.id) == ["waiting", "started", "progress", "cancelled"]
+
+
+def test_a_job_that_is_cancelled_as_soon_as_it_has_started_is_told_of_as_started(
+    bench: Bench, listening: Listening
+) -> None:
+    bench.start(app="voices:tempotask", workers=1)
+    listening.until("worker")
+    job = bench.manager.enqueue(name="die", queue="q", options={"cancel_grace": 0})
+    assert bench.hear() == ["dies"]
+    assert job.cancel()
+    events = listening.until("cancelled")
+    assert kinds(events, job.id) == ["waiting", "started", "cancelled"]
+    assert [(event.attempt, event.name) for event in events if event.event == "started"] == [(1, "die")]
 
 
 def test_a_time_limit_that_costs_the_process_is_told_of_as_a_failure(bench: Bench, listening: Listening) -> None:

@@ -26,6 +26,7 @@ class Operated(Model):
 
     def act(self, action: str, place: str, taken: Iterable[bytes]) -> None:
         """What was found in one place, and taken out: in `queue`, `due`, `retries`, `parked` or `claims`."""
+        firsts = self.firsts()
         for encoded in taken:
             record = decode_record(encoded)
             kind, at = {"due": "D", "retries": "R"}.get(place, "W"), 0.0
@@ -35,7 +36,7 @@ class Operated(Model):
                 kind, at, _ = self.parked.pop(record.id)
                 self.count(encoded, {"W": "parked", "D": "delayed", "R": "retries"}[kind], -1)
             elif place == "claims":
-                self.take_claim(encoded)
+                self.take_claim(encoded, firsts)
             else:
                 at = getattr(self, place).pop(encoded)
             if action == "pause":
@@ -48,10 +49,18 @@ class Operated(Model):
                     self.count(encoded, "delayed" if place == "due" else "retries", -1)
                 self.end(action, encoded)
 
-    def take_claim(self, encoded: bytes) -> None:
-        for held in self.workers.values():
+    def firsts(self) -> list[bytes]:
+        """Those that their workers have come to: the first that each has been brought, and has not settled."""
+        brought = [held.claims for held in self.workers.values() if not (held.handed or held.nudged)]
+        return [next(filter(None, claims)) for claims in brought if any(claims)]
+
+    def take_claim(self, encoded: bytes, firsts: list[bytes]) -> None:
+        for name, held in self.workers.items():
             if encoded in held.claims:
-                held.claims[held.claims.index(encoded)] = b""
+                index = held.claims.index(encoded)
+                if encoded in firsts and self.live.get(decode_record(encoded).id) != ((name, held.open, index), True):
+                    self.emit("started", encoded)
+                held.claims[index] = b""
                 if held.handed or held.nudged:
                     held.handed, held.nudged = False, True
 

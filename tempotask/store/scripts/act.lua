@@ -196,15 +196,28 @@ end
 -- How many bytes a MessagePack number takes, by its first.
 local WIDTH = { [0xcc] = 2, [0xcd] = 3, [0xce] = 5, [0xcf] = 9 }
 
--- What a job told of this start of it (say.lua): worker, attempt, started, progress.
+-- Looks what a job told of this start of it (say.lua): worker, attempt, started, progress. Returns whether those who
+-- listen were told that it started.
 local function told_of(record, start)
   local _, own = head(record)
   local live = call('HGET', P .. 'live', own)
-  if not live or sub(live, 2, #start + 1) ~= start then return end
+  if not live or sub(live, 2, #start + 1) ~= start then return false end
   local _, at = span(live, #start + 3)
   if not at then return end
   at = at + (WIDTH[byte(live, at)] or 1)
   ran[own] = { started = sub(live, at, at + 8), progress = sub(live, at + 9) }
+  return sub(live, 1, 1) == '2'
+end
+
+-- Tells those who listen that a job has started of which its worker has not come to say so: a `Happening` (events.py).
+local function tell_start(record, worker)
+  local _, own, own_queue, _, at = head(record)
+  local from, stop = span(record, at)
+  if not stop or not listened() then return end
+  -- Behind its name come 9 bytes, when it was added, and then how many tries there were: few, so one byte.
+  local tries = byte(record, stop + 9) or 0
+  local name = sub(record, from, stop - 1)
+  emit('started', 'b', cmsgpack.pack({ own, own_queue, name, now_ms() / 1000, tries < 128 and tries + 1 or 1, worker }))
 end
 
 function places.claims(worker, page_begin_of_worker)
@@ -217,15 +230,19 @@ function places.claims(worker, page_begin_of_worker)
   local handed = idle and call('EXISTS', wake) == 1
   -- What it has taken counts as begun.
   if not handed then terms.page_begin = page_begin_of_worker end
+  local first = not handed
   for i, record in ipairs(call('LRANGE', claims, 0, -1)) do
     if fits(record) then
       taken[#taken + 1] = record
-      told_of(record, worker .. ' ' .. open .. ' ' .. (i - 1) .. '\n')
+      local told = told_of(record, worker .. ' ' .. open .. ' ' .. (i - 1) .. '\n')
+      -- Whether a worker has come to the others, only it knows.
+      if first and not told then tell_start(record, worker) end
       call('LSET', claims, i - 1, '')
       if supervisor and not handed then
         order(supervisor, 'cancel ' .. worker .. ' ' .. open .. ' ' .. (i - 1) .. ' ' .. record)
       end
     end
+    first = first and record == ''
   end
   if #taken > 0 then
     call('HINCRBY', me, 'holes', #taken)
