@@ -28,12 +28,16 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 SLOW = (
-    *("demo/", "docs/test_pages.py", "examples/", "joblib_backend/", "plugin/", "cli/test_map", "top/test_screen.py"),
-    *("top/test_terminal.py", "mapping/test_task_map.py", "mapping/test_amap.py"),
-    *("faults/", "futures/test_ends.py", "pool/test_leases.py", "pool/test_firing.py"),
-    *("store/test_durability.py", "store/test_embedded.py", "security/test_secrets.py"),
+    *("demo/", "docs/test_pages.py", "examples/", "joblib_backend/", "plugin/", "cli/test_map", "cli/test_run_here"),
+    *("cli/test_following.py", "top/test_screen.py", "top/test_terminal.py", "door/test_exit.py", "door/test_fork.py"),
+    *("mapping/test_amap.py", "mapping/test_programs.py", "mapping/test_task_map.py", "arrays/test_at_work.py"),
+    *("faults/", "futures/test_ends.py", "futures/test_large_arrays.py", "pool/test_firing.py"),
+    *("pool/test_library_threads.py", "pool/test_nursery.py", "pool/test_recycling.py"),
+    *("pool/test_run_here_beside.py", "pool/test_stacks.py", "pool/test_standing.py", "pool/test_voice.py"),
+    *("security/test_secrets.py",),
+    *("store/test_durability.py", "store/test_embedded.py"),
 )
-"""What runs whole programs or screens, or waits for hosts, servers, disks that break: a part of scripts/test --all."""
+"""What starts many programs, or waits for hosts, servers, disks that break: a part of scripts/test --all."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
