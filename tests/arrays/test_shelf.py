@@ -236,7 +236,8 @@ def test_a_result_that_the_server_does_not_hold_is_a_leftover(bench: Bench) -> N
 
 def test_what_is_on_its_way_is_no_leftover(bench: Bench) -> None:
     left_by(bench, KILLED)
-    assert leftovers.clear(bench.store) == 1  # what was kept
+    # What was kept goes, unless another supervisor of this machine was faster.
+    leftovers.clear(bench.store)
     assert [path.name.partition("-")[0] for path in here(bench)] == ["data"]
     clear(bench.store)
 
