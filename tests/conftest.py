@@ -34,8 +34,7 @@ SLOW = (
     *("faults/", "futures/test_ends.py", "futures/test_large_arrays.py", "pool/test_firing.py"),
     *("pool/test_library_threads.py", "pool/test_nursery.py", "pool/test_recycling.py"),
     *("pool/test_run_here_beside.py", "pool/test_stacks.py", "pool/test_standing.py", "pool/test_voice.py"),
-    *("security/test_secrets.py",),
-    *("store/test_durability.py", "store/test_embedded.py"),
+    *("security/test_secrets.py", "store/test_durability.py", "store/test_embedded.py"),
 )
 """What starts many programs, or waits for hosts, servers, disks that break: a part of scripts/test --all."""
 

@@ -102,6 +102,7 @@ class Command:
                     namespaces.clear(store, name)
                 raise
             except OSError as error:
+                # Whoever has given a file goes on with it, when there is room again.
                 status, held = self._not_written(error), True
                 self._launch.stop(SOON)
             if not (held and kept):
