@@ -36,8 +36,7 @@ def firings(project: Project) -> list[int]:
 def measure(bench: Bench) -> list[Row]:
     seconds = bench.size(60, 12)
     with bench.project("timely", BENCHMARK_REPEAT="* * * * * *") as project:
-        lease = ("--lease", str(LEASE))
-        pair = [project.supervisor(*lease).ready(), project.supervisor(*lease).ready()]
+        pair = [project.supervisor(lease=LEASE).ready(), project.supervisor(lease=LEASE).ready()]
         until("the first firing", lambda: firings(project))
         began = time.monotonic()
         kills = 0
@@ -46,7 +45,7 @@ def measure(bench: Bench) -> list[Row]:
             victim = pair.pop(0)
             kill(victim)
             kills += 1
-            pair.append(project.supervisor(*lease).ready())
+            pair.append(project.supervisor(lease=LEASE).ready())
         count = len(firings(project))
         until("a firing after the last kill", lambda: len(firings(project)) > count)
         for supervisor in pair:

@@ -26,7 +26,7 @@ import psutil
 import redis
 
 from benchmarks.rows import Row, Spread
-from tempotask import QueueManager
+from tempotask import QueueManager, launch
 from tempotask.pool import linux
 from tempotask.store.connect import Server, resolve
 from tempotask.store.embedded import find_server
@@ -252,9 +252,10 @@ class Project:
     def key(self, name: str) -> str:
         return self.store.prefix + name
 
-    def supervisor(self, *options: str) -> Supervisor:
-        """Starts a supervisor with two workers; returns before it is ready."""
-        self._supervisors.append(Supervisor(self, options))
+    def supervisor(self, *, workers: int = WORKERS, db: str = "", lease: float | None = None) -> Supervisor:
+        """Starts a supervisor; returns before it is ready. `db`: another way to the server."""
+        start = launch.Start(db or self.bench.url, self.namespace, concurrency=workers, lease=lease)
+        self._supervisors.append(Supervisor(self, start))
         return self._supervisors[-1]
 
     def wait_idle(self, workers: int = WORKERS) -> None:
@@ -312,26 +313,21 @@ class Project:
 
 
 class Supervisor:
-    """The command `tempotask-supervisor`, as a process of its own that ends with this one."""
+    """A supervisor, started as `QueueManager.start` does it: it says when all workers are ready, and ends with us."""
 
-    def __init__(self, project: Project, options: tuple[str, ...]) -> None:
+    def __init__(self, project: Project, start: launch.Start) -> None:
         self._log = project.folder / "supervisor.log"
         read_end, write_end = os.pipe()
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tempotask.cli.supervisor", project.application, "--db", project.bench.url),
-                    *("--namespace", project.namespace, "--concurrency", str(WORKERS), *options),
-                    # As `QueueManager.start` does it: a line when all workers are ready, and the end with ours.
-                    *("--report-fd", str(write_end)),
-                ],
+                [sys.executable, "-m", "tempotask.launched", project.application, str(write_end)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 pass_fds=(write_end,),
                 process_group=0,
                 cwd=ROOT,
-                env=project.environment,
+                env=launch.environment(start) | project.environment,
             )
         os.close(write_end)
         self._report: int | None = read_end

@@ -13,11 +13,11 @@ def measure(bench: Bench) -> list[Row]:
     on the same host would see that the process is gone, and not wait for the lease."""
     lease = bench.size(10, 2)
     with bench.project("fatal") as project:
-        first = project.supervisor("--lease", str(lease)).ready()
+        first = project.supervisor(lease=lease).ready()
         handles = [project.producer.enqueue(name="stay", queue="work") for _ in range(2)]
         for handle in handles:
             until("the job's start", (project.folder / handle.id).exists)
-        project.supervisor("--lease", str(lease)).ready()
+        project.supervisor(lease=lease).ready()
         tree = first.tree()
         for process in tree:
             process.suspend()

@@ -36,7 +36,7 @@ def top(bench: Bench) -> None:
         manager.pause_queue("search")
         manager.enqueue_many({"name": "index", "queue": "search", "data": n} for n in range(1520))
         manager.enqueue(name="monthly", queue="reports", data="October")
-        supervisor = project.supervisor("--concurrency", "4").ready()
+        supervisor = project.supervisor(workers=4).ready()
         manager.enqueue_many({"name": "thumbnail", "queue": "images", "data": n} for n in range(20_000))
         manager.enqueue_many({"name": "welcome", "queue": "mail", "data": n} for n in range(5000))
         sampler = Sampler(manager, lambda: None)

@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
 import msgspec
 
@@ -59,20 +59,20 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         return status
 
     def info(self) -> JobInfo:
-        """All that is known of the job.
+        """All that is known of the job: of one whose history has been trimmed, what its outcome says.
 
         Raises:
-            JobNotFound: nobody knows it, or its history has been trimmed.
+            JobNotFound: nobody knows it.
         """
         info = self._client.info(self.id)
         self._ended |= info.status in FINISHED
         return info
 
     def logs(self) -> list[LogEntry]:
-        """What the job logged, oldest first.
+        """What the job logged, oldest first: nothing, once its history has been trimmed.
 
         Raises:
-            JobNotFound: nobody knows it, or its history has been trimmed.
+            JobNotFound: nobody knows it.
         """
         return self._client.logs(self.id)
 
@@ -178,7 +178,15 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
 
 
 class JobHandles(list[JobHandle[R]]):
-    """Handles to many jobs, whose results can be had together."""
+    """Handles to many jobs, whose results can be had together. A slice of them is of the same kind."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> JobHandle[R]: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> JobHandles[R]: ...
+    def __getitem__(self, index: SupportsIndex | slice, /) -> JobHandle[R] | JobHandles[R]:
+        found = super().__getitem__(index)
+        return JobHandles(found) if isinstance(found, list) else found
 
     def results(self, timeout: float | None = None) -> list[R]:
         """All results, in order, asked for at once; waits at most `timeout` seconds in all.

@@ -1,8 +1,8 @@
 """Starting the pool from a program: which application it is, and a supervisor as a child process.
 
-The child runs what the command `tempotask-supervisor` runs. Three things bind the two: the child's standard input is a
-pipe that ends when this program ends, however that comes, and then the pool goes too; the child writes one line of
-JSON when all workers are ready, or why they will not be; and signals tell it to stop.
+The child runs launched.py. Three things bind the two: the child's standard input is a pipe that ends when this program
+ends, however that comes, and then the pool goes too; the child writes one line of JSON when all workers are ready, or
+why they will not be; and signals tell it to stop.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, ModuleType
-from typing import Any
+from typing import BinaryIO
 
 import msgspec
 
@@ -27,23 +28,50 @@ HOW_TO_GO_ON = (
     "put the application (QueueManager.init and the tasks) in a file of its own, and start the pool from there, "
     "or with: tempotask-supervisor app:tempotask"
 )
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOP_WITHIN = 15.0
 """Seconds that a supervisor may take beyond `grace` until it is stopped harder."""
 
 
-class _Report(msgspec.Struct):
+START = "TEMPOTASK_START"
+"""The environment variable by which the supervisor is told its `Start`."""
+MARK = "TEMPOTASK_LAUNCHED"
+"""The one by which what comes from it is told from all else, since its value is nobody else's."""
+
+
+class Start(msgspec.Struct, omit_defaults=True):
+    """What only the program that starts a pool knows; what is left out, the application says."""
+
+    db: str | None = None
+    namespace: str | None = None
+    concurrency: int | None = None
+    lease: float | None = None
+    tasks: list[tuple[str, str]] = []
+    """Those that it declares, as queue and name."""
+    allow_pickle: bool = False
+    quiet: bool = False
+    """Whether only warnings and worse are logged, and the program tells by itself why the pool did not start."""
+
+
+class Report(msgspec.Struct, omit_defaults=True):
     """The line that the supervisor writes."""
 
     ready: bool = False
     error: str = ""
     kind: str = ""
 
+    def write(self, pipe: BinaryIO) -> None:
+        """Writes it and closes the pipe; nothing, if that was done before."""
+        if not pipe.closed:
+            with pipe:
+                pipe.write(msgspec.json.encode(self) + b"\n")
+
 
 class Launch:
     """A supervisor as a child of this program: started, waited for, stopped."""
 
     def __init__(
-        self, application: str, start: Mapping[str, Any], grace: float, output: int | None = None, **environment: str
+        self, application: str, start: Start, grace: float, output: int | None = None, **environment: str
     ) -> None:
         """`output`: where its standard output goes, if not where ours does. `environment`: what it alone is told."""
         self._application = application
@@ -60,20 +88,23 @@ class Launch:
     def begin(self) -> None:
         """Starts the child; `ready` says how that went."""
         read_end, write_end = os.pipe()
+        # A child is born with what its parent holds back, and lets it in when it listens: before, it would end by it.
+        held_back = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "tempotask.cli.supervisor", self._application, "--report-fd", str(write_end)],
+                [sys.executable, "-m", "tempotask.launched", self._application, str(write_end)],
                 stdin=subprocess.PIPE,
                 stdout=self._output,
                 pass_fds=(write_end,),
                 # Out of the terminal's foreground group: a Ctrl-C comes to this program, and it decides what follows.
                 process_group=0,
-                env=_environment(self._start) | self._own_environment,
+                env=environment(self._start) | self._own_environment,
             )
         except BaseException:
             os.close(read_end)
             raise
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
             os.close(write_end)
         self._report = read_end
         _ours_alone(self._child)
@@ -85,13 +116,13 @@ class Launch:
             self._report = None
             line = pipe.readline()
         try:
-            report = msgspec.json.decode(line, type=_Report) if line else None
+            report = msgspec.json.decode(line, type=Report) if line else None
         except msgspec.MsgspecError:
-            report = _Report(error=line.decode(errors="replace").strip())
+            report = Report(error=line.decode(errors="replace").strip())
         if report is not None and report.ready:
             return
         status = self.stop()
-        if report is None and self._told and status in (0, 1, -signal.SIGTERM):
+        if report is None and self._told and status in (0, 1):
             return  # told to stop before it was ready: no error, and nothing to wait for
         if report is None:
             raise TempoTaskError(f"the pool {how_ended(status)} before it was ready; see its log above")
@@ -173,10 +204,11 @@ def how_ended(status: int) -> str:
     return f"was killed by signal {-status}" if status < 0 else f"has ended with status {status}"
 
 
-def _environment(start: Mapping[str, Any]) -> dict[str, str]:
+def environment(start: Start) -> dict[str, str]:
     """The child's environment: it imports from where this program does, and learns what only this program knows."""
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    return {**os.environ, "PYTHONPATH": path, "TEMPOTASK_START": msgspec.json.encode(start).decode()}
+    told = {START: msgspec.json.encode(start).decode(), MARK: uuid.uuid4().hex}
+    return {**os.environ, "PYTHONPATH": path, **told}
 
 
 def _ours_alone(child: subprocess.Popen[bytes]) -> None:
@@ -223,8 +255,8 @@ def _attribute(module: ModuleType | None, manager: object) -> str | None:
 def _spelt(module: ModuleType) -> str:
     if module.__name__ not in ("__main__", "__mp_main__"):
         return module.__name__
-    if module.__spec__ is not None and module.__name__ == "__main__":
-        # Started with `python -m`.
+    if module.__name__ == "__main__" and module.__spec__ is not None and module.__spec__.name != "__main__":
+        # Started with `python -m`; a folder that is started has no other name.
         return str(module.__spec__.name)
     file = getattr(module, "__file__", None)
     if file is None or not os.path.isfile(file):

@@ -274,10 +274,18 @@ class QueueManager(Jobs, Generic[A]):
         await self._client.apart(self._client.tell_left)
 
     async def stop(self) -> None:
-        """Stops the pool that `start` started: what runs is finished, what has not started is given back."""
+        """Stops the pool that `start` started: what runs is finished, what has not started is given back.
+
+        When this is cancelled, as by a second Ctrl-C, the pool stops at once, and what runs is given back, too.
+        """
         started, self._launch = self._launch, None
-        if started is not None:
+        if started is None:
+            return
+        try:
             await self._client.apart(started.stop)
+        except asyncio.CancelledError:
+            started.signal()
+            raise
 
     def run(self) -> None:
         """Starts the pool and waits until it is stopped, by Ctrl-C or TERM; a second one stops it at once. For scripts.
@@ -330,12 +338,12 @@ class QueueManager(Jobs, Generic[A]):
         report = self.describe()
         if report.why_not_handed_over:
             raise InvalidOptions(f"workers can't connect as this program: {report.why_not_handed_over}; give a URL")
-        start = {
-            "db": report.db,
-            "namespace": self.namespace,
-            "concurrency": self.concurrency,
-            "tasks": sorted(self.tasks),
-        }
+        start = launch.Start(
+            db=report.db,
+            namespace=self.namespace,
+            concurrency=self.concurrency,
+            tasks=sorted(self.tasks),
+        )
         started = launch.Launch(self.locate(), start, self.options.grace)
         started.begin()
         self._launch = started

@@ -72,7 +72,8 @@ def whole(least: int, most: int = 2**53) -> Callable[[str, object], int]:
             large = isinstance(value, int) and value > most
             bounds = f"from {least:,} to {most:,}" if most < 2**53 or large else f"of at least {least:,}"
             raise InvalidOptions(f"{name}={value!r}: give a whole number {bounds}")
-        return value
+        # And no member of an enum.
+        return int(value)
 
     return check
 
@@ -155,6 +156,9 @@ class _Checked:
 
     def _take(self, given: Mapping[str, Any]) -> None:
         for name, value in given.items():
+            if value is UNSET:
+                # As `dataclasses.replace` says that it was not given.
+                continue
             check = self._checks.get(name)
             if check is None and name == "options":
                 raise InvalidOptions("there is no option 'options'; give options as keywords, as in priority=5")
@@ -172,7 +176,7 @@ class _Checked:
             return cls()
         if not isinstance(given, Mapping):
             raise InvalidOptions(f"options={given!r}: give {cls.__name__}(…) or a mapping of names to values")
-        return cls(**given)
+        return cls(**{str(name): value for name, value in given.items()})
 
 
 @dataclass(frozen=True, init=False, repr=False)

@@ -85,9 +85,9 @@ def refusal(value: object, error: Exception, what: str = "data") -> InvalidPaylo
     kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
     if isinstance(error, RecursionError):
         return InvalidPayload(f"{what} contains itself, or is nested too deeply to be sent")
-    if isinstance(part, int):
+    if type(part) is int:
         return InvalidPayload(f"{path} is an int of more than 64 bits; send it as a str")
-    if isinstance(part, str):
+    if type(part) is str:
         return InvalidPayload(f"{path} is a str that is not valid Unicode; send it as bytes")
     return InvalidPayload(f"{path} is of type {kind}, which can't be sent; send plain data, a Struct or a dataclass")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -37,6 +38,10 @@ _NOTHING = JobOptions()
 class _Kind(msgspec.Struct):
     """What jobs of the same queue, name and options share, checked once."""
 
+    queue: str
+    name: str
+    options: GivenOptions
+    """As they were given. Kept, since a bulk call knows them again by what they are."""
     id: str | None
     priority: str
     delay: float | None
@@ -90,7 +95,7 @@ class Producer:
         call = store.new_call()
         automatic = f"{call}-0"
         encoded = payload.encode(data, self._largest, "data", self._sender() if at_once else None, kind.id or automatic)
-        return call, [_new_job(kind, automatic, queue, name, encoded, store.now(), parent)]
+        return call, [_new_job(kind, automatic, encoded, store.now(), parent)]
 
     def copies(
         self,
@@ -103,20 +108,16 @@ class Producer:
         at_once: bool = True,
     ) -> tuple[str, list[NewJob]]:
         """A call that adds a copy of a job to each of the queues: its id, and the jobs. Nothing is sent. See `one`."""
-        queues = _distinct(queues)
         given = JobOptions.of(options)
-        kinds = []
-        for queue in queues:
-            own = given if given.id is UNSET else JobOptions(**{**given.given(), "id": f"{given.id}:{queue}"})
-            kinds.append(self._kind(queue, name, own))
+        kinds = [self._kind_of_copy(queue, name, given) for queue in _distinct(queues)]
         store, sender, encoded = self._client.store, self._sender(), b""
         call, now, jobs = store.new_call(), store.now(), list[NewJob]()
-        for n, (kind, queue) in enumerate(zip(kinds, queues, strict=True)):
+        for n, kind in enumerate(kinds):
             automatic = f"{call}-{n}"
             if not encoded or sender.used:
                 id = kind.id or automatic
                 encoded = payload.encode(data, self._largest, "data", sender if at_once else None, id)
-            jobs.append(_new_job(kind, automatic, queue, name, encoded, now, parent))
+            jobs.append(_new_job(kind, automatic, encoded, now, parent))
         return call, jobs
 
     def handles(self, jobs: Sequence[NewJob], created: Sequence[bool]) -> JobHandles[Any]:
@@ -163,7 +164,18 @@ class Producer:
         finally:
             if any(job.given_id for job in jobs):
                 self._client.reruns += 1
-        return self.handles(jobs, created)
+        handles = self.handles(jobs, created)
+        for handle in handles:
+            if not handle.created:
+                self._see_whose(handle)
+        return handles
+
+    def _see_whose(self, handle: JobHandle[Any]) -> None:
+        """Has a handle to a job that was there before say which queue and which task that is of."""
+        # It may end just now, and need not be known any more.
+        with contextlib.suppress(TempoTaskError):
+            if (found := self._client.find(handle.id)) is not None:
+                handle.queue, handle.name = found.queue, found.name
 
     def _schedule(
         self, queue: str, name: str, data: object, options: JobOptions, repeat: Repeat, parent: str | None
@@ -175,11 +187,11 @@ class Producer:
         if (task := self._tasks.get((queue, name))) is not None:
             task.check_repeated(record.payload)
         schedule = Schedule(
-            *(record.id, queue, name, repeat, record.priority),
+            *(record.id, record.queue, record.name, repeat, record.priority),
             *(record.payload, record.options, parent, record.enqueued_at),
         )
         # As if this process had not seen it being added: who waits for a schedule is told at once that it has no end.
-        handle: JobHandle[Any] = JobHandle(record.id, queue, name, True, client, _known=False)
+        handle: JobHandle[Any] = JobHandle(record.id, record.queue, record.name, True, client, _known=False)
         try:
             handle.created = schedules.add(client.store, schedule, job.due)
         except NotDurable as error:
@@ -219,20 +231,20 @@ class Producer:
                 if kind.plain and len(encoded) <= small:
                     group = kind.group
                     if group is None:
-                        group = kind.group = addition.group(queue, kind.priority)
+                        group = kind.group = addition.group(kind.queue, kind.priority)
                     raw = Raw(encoded)
-                    record = Record("", automatic, queue, kind.priority, name, now, 0, raw, kind.run, parent)
+                    record = Record("", automatic, kind.queue, kind.priority, kind.name, now, 0, raw, kind.run, parent)
                     group.append(encode(record))
-                    handles.append(JobHandle(automatic, queue, name, True, client))
+                    handles.append(JobHandle(automatic, kind.queue, kind.name, True, client))
                     continue
                 if len(encoded) > largest:
                     raise payload.oversize(len(encoded), largest)
-                job = _new_job(kind, automatic, queue, name, encoded, now, parent)
+                job = _new_job(kind, automatic, encoded, now, parent)
                 addition.number = number
                 if not addition.add(job):
                     for other in kinds.values():
                         other.group = None
-                handles.append(JobHandle(job.record.id, queue, name, True, client))
+                handles.append(JobHandle(job.record.id, kind.queue, kind.name, True, client))
             addition.number = len(handles)
         except TempoTaskError as error:
             raise type(error)(f"job {first + len(handles)}: {error}") from None
@@ -252,10 +264,15 @@ class Producer:
             known = self._known[queue, name] = (task, self._kind(queue, name, None))
         return known[1]
 
+    def _kind_of_copy(self, queue: str, name: str, given: JobOptions) -> _Kind:
+        """`_kind`, of one of several copies. An id is made one of each copy's own."""
+        task = self._tasks.get((queue, name))
+        id = task.options.id if given.id is UNSET and task is not None else given.id
+        return self._kind(queue, name, given if id is UNSET else JobOptions(**given.given() | {"id": f"{id}:{queue}"}))
+
     def _kind(self, queue: str, name: str, options: GivenOptions) -> _Kind:
         """Checks what jobs of a kind share. What the call leaves open, the task says, if this process declares it."""
-        check_name("queue", queue)
-        check_name("task", name)
+        queue, name = check_name("queue", queue), check_name("task", name)
         given = _NOTHING if options is None else JobOptions.of(options).for_a_call()
         if given.repeat is not UNSET:
             raise InvalidOptions(
@@ -267,6 +284,9 @@ class Producer:
         priority = own.priority if given.priority is UNSET else given.priority
         when = own if given.delay is UNSET and given.delay_until is UNSET else given
         return _Kind(
+            queue,
+            name,
+            options,
             plain=id is UNSET and when.delay is UNSET and when.delay_until is UNSET,
             id=None if id is UNSET else id,
             priority="0" if priority is UNSET else str(priority),
@@ -276,12 +296,10 @@ class Producer:
         )
 
 
-def _new_job(
-    kind: _Kind, automatic: str, queue: str, name: str, encoded: bytes, now: float, parent: str | None
-) -> NewJob:
+def _new_job(kind: _Kind, automatic: str, encoded: bytes, now: float, parent: str | None) -> NewJob:
     data = NIL if encoded == b"\xc0" else Raw(encoded)
     id = kind.id
-    record = Record("", id or automatic, queue, kind.priority, name, now, 0, data, kind.run, parent)
+    record = Record("", id or automatic, kind.queue, kind.priority, kind.name, now, 0, data, kind.run, parent)
     due = kind.due if kind.delay is None else now + kind.delay
     return NewJob(record, due if due is not None and due > now else None, id is not None, len(encoded) > OUTSIDE_BYTES)
 
@@ -315,7 +333,7 @@ def _in_all_the_same(under_way: list[JobHandle[Any]], stream: Stream, error: Tem
 def _distinct(queues: Iterable[str]) -> list[str]:
     if isinstance(queues, str):
         raise InvalidOptions(f"queues={queues!r} is one str; give a list of queues, as in queues=[{queues!r}]")
-    names = list(queues)
+    names = [check_name("queue", queue) for queue in queues]
     if not names:
         raise InvalidOptions("there are no queues to publish to; give at least one")
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None

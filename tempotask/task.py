@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import sys
@@ -78,10 +79,12 @@ class Task(Generic[D, R]):
         frame = _declaring_frame()
         self.where = f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
         """Where it was declared, `file:line`."""
+        # One task may be the handler of another, under a second name.
+        handler = _own(handler)
         self.handler = _checked(handler, self.where)
         self.is_async = any(inspect.iscoroutinefunction(one) for one in (handler, _call_of(handler)))
         self.options = JobOptions.of(options)
-        self.description = description or (inspect.getdoc(handler) or "").partition("\n")[0]
+        self.description = description or (inspect.getdoc(_function_of(handler)) or "").partition("\n")[0]
         self.run = merged(self.options.run(), DEFAULTS)
         """The options that a worker uses for a job whose call gave none: all of them are set."""
         self.manager: QueueManager[Any] | None = None
@@ -95,7 +98,9 @@ class Task(Generic[D, R]):
         Raises:
             InvalidOptions: an annotation that can't be resolved, or a type that msgspec does not know.
         """
-        given = getattr(self, "__orig_class__", None)
+        given = getattr(self, "__orig_class__", None) or next(
+            (base for base in getattr(type(self), "__orig_bases__", ()) if typing.get_origin(base) is Task), None
+        )
         found = typing.get_args(given) if given is not None else self._annotated
         if isinstance(found, InvalidOptions):
             raise found
@@ -251,7 +256,8 @@ def _checked(handler: Any, where: str) -> Any:
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise InvalidOptions(f"the handler {name} at {where} is a generator; give a function that returns its result")
     try:
-        signature = inspect.signature(handler)
+        # Of what is called, and not of what that may be wrapped around: a decorator may well add an argument.
+        signature = inspect.signature(handler, follow_wrapped=False)
     except (TypeError, ValueError):
         # Some functions written in C tell nothing; calling will show.
         return handler
@@ -264,9 +270,21 @@ def _checked(handler: Any, where: str) -> Any:
     return handler
 
 
+def _own(handler: Any) -> Any:
+    return handler.handler if isinstance(handler, Task) else handler
+
+
 def _call_of(handler: Any) -> Any:
     """What runs when an object is called that is no function."""
-    return vars(type(handler)).get("__call__")
+    return getattr(type(handler), "__call__", None)  # noqa: B004 - wanted is the function, and not whether there is one
+
+
+def _function_of(handler: Any) -> Any:
+    """What a handler was made of, by decorators and `functools.partial`."""
+    function = inspect.unwrap(handler)
+    while isinstance(function, functools.partial):
+        function = inspect.unwrap(function.func)
+    return function
 
 
 def _declaring_frame() -> FrameType:
@@ -292,18 +310,24 @@ def _annotated(handler: Any, frame: FrameType) -> tuple[Any, Any] | InvalidOptio
     """The types that the handler's annotations give; an error, to be raised when they are needed, if they give none.
 
     Only these two annotations are resolved: others may well name things that exist for type checkers only. Names are
-    looked up in the handler's module, and where the task is declared, since a type may be local to a function.
+    looked up in the handler's module, and then where the task is declared, since a type may be local to a function; if
+    the handler is so too, there first.
     """
-    function = inspect.unwrap(handler)
+    function = _function_of(handler)
     if not hasattr(function, "__globals__") and not inspect.ismethod(function):
         function = _call_of(function) or function
-    annotations = getattr(function, "__annotations__", {})
+    annotations = getattr(function, "__annotations__", None) or {}
     names = list(inspect.signature(handler).parameters) if annotations else []
     wanted = {name: annotations[name] for name in (*names[:1], "return") if name in annotations}
-    outside = {"Job": Job, "Context": Context, **getattr(inspect.unwrap(function), "__globals__", {})}
+    function = inspect.unwrap(function)
+    outside = {"Job": Job, "Context": Context, **getattr(function, "__globals__", {})}
+    local = outside.get("__name__") == frame.f_globals.get("__name__") and "<locals>" in getattr(
+        function, "__qualname__", ""
+    )
+    known = outside | frame.f_locals if local else frame.f_locals | outside
     try:
         named = SimpleNamespace(__annotations__=wanted)
-        hints = typing.get_type_hints(named, outside, frame.f_locals, include_extras=True)
+        hints = typing.get_type_hints(named, known, include_extras=True)
     except Exception as error:
         return InvalidOptions(
             f"an annotation of the handler declared at {_short(frame.f_code.co_filename)}:{frame.f_lineno} can't be "
@@ -311,7 +335,11 @@ def _annotated(handler: Any, frame: FrameType) -> tuple[Any, Any] | InvalidOptio
         )
     job = _bare(hints.get(names[0])) if names else None
     data = typing.get_args(job)[0] if typing.get_origin(job) is Job else Any
-    return data, hints.get("return", Any)
+    result = hints.get("return", Any)
+    if typing.get_origin(result) in (Awaitable, Coroutine):
+        # Of a function that returns what is awaited.
+        result = typing.get_args(result)[-1]
+    return data, result
 
 
 def _bare(annotation: Any) -> Any:
@@ -327,7 +355,8 @@ def _sendable(type_: Any, where: str) -> Any:
     try:
         custom = isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.CustomType)
         strange = custom and not arrays.is_array_type(bare)
-    except TypeError as error:
+    except Exception as error:
+        # A field of it may well name what can't be found.
         raise InvalidOptions(f"the task declared at {where}: {error}") from None
     if strange:
         raise InvalidOptions(

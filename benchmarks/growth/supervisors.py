@@ -61,7 +61,7 @@ def real(bench: Bench, supervisors: int, count: int, rounds: int) -> Found:
     seconds = float(bench.size(20, 4))
     with bench.project("noop", BENCHMARK_QUEUES=str(Held.QUEUES * rounds)) as project:
         held = Held(project, rounds)
-        for started in [project.supervisor("--concurrency", "1") for _ in range(supervisors)]:
+        for started in [project.supervisor(workers=1) for _ in range(supervisors)]:
             started.ready()
         project.wait_idle(supervisors)
         works = [held.put_through(count) for _ in range(rounds)]

@@ -31,7 +31,7 @@ def with_workers(bench: Bench, workers: int, count: int, rounds: int) -> list[Wo
     """What a job costs, in so many rounds."""
     with bench.project("noop", BENCHMARK_QUEUES=str(Held.QUEUES * rounds)) as project:
         held = Held(project, rounds)
-        project.supervisor("--concurrency", str(workers)).ready()
+        project.supervisor(workers=workers).ready()
         project.wait_idle(workers)
         return [held.put_through(count) for _ in range(rounds)]
 

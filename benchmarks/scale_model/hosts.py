@@ -64,7 +64,7 @@ class Hosts:
         """In a thread of its own: a namespace is a thread's, and its children's."""
         if self.apart:
             _part()
-        supervisor = self._project.supervisor("--db", self._link.url)
+        supervisor = self._project.supervisor(db=self._link.url)
         self._pids.append(supervisor.ready().pid)
 
     def run(self, jobs: Sequence[float], latency: float) -> Run:

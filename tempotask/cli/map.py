@@ -15,7 +15,7 @@ from tempotask.cli.mistakes import insist_on_folder
 @click.argument("files", nargs=-1)
 @options(
     click.option("--shell", metavar="COMMAND", help="Run this instead of a function; {} {.} {/} {//} {/.} {#}."),
-    click.option("-o", "--output", metavar="FILE", help="Where rows go, else to the standard output."),
+    click.option("-o", "--output", metavar="FILE", help="Where rows go, else, or with -, to the standard output."),
     click.option("--failed", metavar="FILE", help="Where failed inputs go, with the reason; else it is told."),
     click.option("--resume", is_flag=True, help="Go on with what is in the output FILE."),
     click.option("--ordered", is_flag=True, help="Rows in the order of the inputs."),
@@ -40,12 +40,14 @@ def map_(function: str | None, files: tuple[str, ...], shell: str | None, **give
     Exit status: 0 all done, 1 some failed, 2 bad use, 130 interrupted.
     """
     insist_on_folder()
-    from tempotask.cli.leaving import leave
     from tempotask.cli.mapping.run import Command
     from tempotask.cli.mapping.wishes import Wishes
+    from tempotask.pool.leaving import leave
 
     if shell is not None and function is not None:
         files, function = (function, *files), None
+    if given["output"] == "-":
+        given["output"] = None
     wishes = Wishes(function=function or "", shell=shell or "", files=files, **given)
     wishes.check()
     leave(Command(wishes).run())

@@ -5,8 +5,8 @@ stays.
 from __future__ import annotations
 
 import contextlib
+import os
 from multiprocessing import process, spawn
-from typing import Any
 
 import msgspec
 import redis
@@ -33,7 +33,11 @@ def new_namespace() -> str:
 def main_module() -> dict[str, str]:
     """How `multiprocessing` would have the main module of this program imported in a process that it spawns."""
     told = spawn.get_preparation_data("")
-    return {name: str(told[name]) for name in ("init_main_from_name", "init_main_from_path") if name in told}
+    main: dict[str, str] = {
+        name: str(told[name]) for name in ("init_main_from_name", "init_main_from_path") if name in told
+    }
+    # A program that comes by standard input has the name of a file, and is none.
+    return main if os.path.exists(main.get("init_main_from_path", os.curdir)) else {}
 
 
 class OwnPool:
@@ -62,13 +66,13 @@ class OwnPool:
                 f"most {LARGEST_BEGINNING:,} at their start; store them in a file and give its name"
             )
         client = self._client
-        start: dict[str, Any] = {
-            "db": client.server.url if client.db is not None else None,
-            "namespace": client.namespace,
-            "concurrency": self._workers,
-            "allow_pickle": self._allow_pickle,
-            "quiet": True,
-        }
+        start = launch.Start(
+            db=client.server.url if client.db is not None else None,
+            namespace=client.namespace,
+            concurrency=self._workers,
+            allow_pickle=self._allow_pickle,
+            quiet=True,
+        )
         environment = {VARIABLE: told, permission.KEY: self._key}
         self._launch = launch.Launch(APPLICATION, start, Options().grace, None, **environment)
         self._launch.begin()

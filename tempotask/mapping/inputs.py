@@ -185,5 +185,15 @@ def inputs_of(given: object, wake: Wake) -> Inputs:
     if isinstance(given, AsyncIterable):
         return AwaitedInputs(given, wake)
     if not isinstance(given, Iterable):
-        raise InvalidOptions(f"map takes an iterable of inputs, and {short(given)} is none; give a list or a generator")
+        return ReadInputs(_by_number(given), wake)
     return Inputs(given) if isinstance(given, Collection) else ReadInputs(given, wake)
+
+
+def _by_number(given: Any) -> Iterator[Any]:
+    """What can be gone through since it has a `__getitem__`."""
+    try:
+        return iter(given)
+    except TypeError:
+        raise InvalidOptions(
+            f"map takes an iterable of inputs, and {short(given)} is none; give a list or a generator"
+        ) from None

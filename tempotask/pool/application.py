@@ -51,7 +51,8 @@ def load(application: str) -> Manager:
 
     Raises `LoadError`.
     """
-    target, _, attribute = application.partition(":")
+    # The name of a script may hold any character.
+    target, _, attribute = application.rpartition(":") if ".py:" in application else application.partition(":")
     if not target:
         raise LoadError(f'"{application}" names no module; write module:attribute, as in app:tempotask')
     module = imported(target)

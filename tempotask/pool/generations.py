@@ -65,7 +65,7 @@ class Generations:
         self._places = places
         self._importing: UnifiedWorkerPool | None = None
         self._all: list[Generation] = []
-        self._again = self._lost = False
+        self._lost = False
         self._nurseries_died, self._nursery_died_at = 0, -CALM
 
     def __iter__(self) -> Iterator[Generation]:
@@ -106,10 +106,8 @@ class Generations:
         """Takes up changed code."""
         if self._owner.stopping:
             return
-        if self._importing is not None:
-            # It may have read the code as it was before.
-            self._again = True
-            return
+        # What is being imported may be the code as it was before, and may never come to its end.
+        self.end_import()
         log.info("taking up changed code")
         self.import_application()
 
@@ -122,7 +120,6 @@ class Generations:
             pool.end()
             return
         self._lost = False
-        self._import_again()
         self._all.append(Generation(pool, report, clerk, coroner, wake_fd, self._places))
 
     def refuse(self, failure: TempoTaskError, pause: float = LATER) -> None:
@@ -135,18 +132,12 @@ class Generations:
         else:
             log.error("%s; trying again in %.1f s", failure, pause)
             self._owner.after(pause, self.reload)
-        self._import_again()
 
     def end_import(self) -> None:
         """Ends what is being imported, if something is."""
         pool, self._importing = self._importing, None
         if pool is not None:
             pool.end()
-
-    def _import_again(self) -> None:
-        again, self._again = self._again, False
-        if again:
-            self.reload()
 
     # -- events
 

@@ -9,7 +9,8 @@ In its life it
 An application whose import leaves threads running can't be forked: the nursery then takes its own place afresh,
 without the application, and workers are spawned. It waits in one select loop and uses no processor while idle.
 
-Run as `python -m tempotask.pool.nursery FD [--spawn APPLICATION]`, and as `… --worker FD` for a spawned worker.
+Run as `python -m tempotask.pool.nursery FD [--spawn APPLICATION]`, and as `… --worker FD` for a spawned worker; or, by
+`fork`, from a supervisor that has imported what both need.
 """
 
 from __future__ import annotations
@@ -24,15 +25,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Iterator
 
 import msgspec
 from setproctitle import setproctitle
 
-from tempotask.pool import allocator, application, linux, threads
-from tempotask.pool.batch import ControlBlock
+from tempotask.pool import application, linux, threads
 from tempotask.pool.channel import Channel
+from tempotask.pool.newborn import FAILED, deaf_to_stops, flush, nothing, run_spawned_worker, run_worker
 from tempotask.pool.report import (
     ExitStatus,
     Fork,
@@ -45,12 +45,8 @@ from tempotask.pool.report import (
     WorkerDied,
     WorkerSpec,
 )
-from tempotask.pool.whereabouts import write_on_signal
 
-FAILED = 70  # a worker's exit code for an exception that it should not have raised (EX_SOFTWARE)
-NOT_BORN = 71  # and for one that the system could not start (EX_OSERR)
-_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_masks = threading.local()
+NOT_BORN = 71  # the exit code of a worker that the system could not start (EX_OSERR)
 _GONE_WITHIN = 4.0  # seconds for what was killed to go, before the nursery gives up on it, and its supervisor on both
 
 
@@ -105,7 +101,7 @@ class Nursery:
         deaf_to_stops()
         self._alarm.setblocking(False)
         self._alarm_end.setblocking(False)
-        signal.signal(signal.SIGCHLD, _nothing)
+        signal.signal(signal.SIGCHLD, nothing)
         signal.set_wakeup_fd(self._alarm_end.fileno(), warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
@@ -155,7 +151,7 @@ class Nursery:
         """Become a nursery without the application and its threads, at the same socket, that spawns workers."""
         fd = self._channel.fileno()
         os.set_inheritable(fd, True)
-        _flush()
+        flush()
         os.chdir(self._folder)
         arguments = [sys.executable, "-m", __name__, str(fd), "--spawn", self._application]
         os.execv(sys.executable, arguments)
@@ -171,7 +167,7 @@ class Nursery:
 
     def _bear(self, spec: WorkerSpec, block_fd: int, wake_fd: int = -1) -> None:
         spec.wake_fd = wake_fd
-        _flush()
+        flush()
         try:
             pid = self._spawn(spec, block_fd) if self._spawns else self._fork(spec, block_fd)
         except OSError as error:
@@ -268,70 +264,8 @@ class Nursery:
             linux.kill(left)
             for pid in left:
                 linux.reap(pid, linux.NEXT_LOOK)  # the others' orphans come home meanwhile
-        _flush()
+        flush()
         os._exit(code)
-
-
-def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[[], application.Manager]) -> None:
-    """A worker's whole life, in its own process. Never returns: ends with what `manager.work` returns."""
-    code = FAILED
-    try:
-        with contextlib.suppress(OSError):
-            os.setpgid(0, 0)
-        linux.die_with(nursery)
-        linux.become_subreaper()
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        deaf_to_stops()
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        setproctitle(f"tempotask: worker {spec.worker}")
-        spec.place.take()
-        allocator.keep_freed_memory(os.environ)
-        block = ControlBlock.attach(block_fd)
-        write_on_signal(block)
-        manager = prepare()
-        os.register_at_fork(before=_hold_stops, after_in_parent=_let_stops_go, after_in_child=_default_signals)
-        code = manager.work(spec, block) or 0
-    except SystemExit as exit:
-        code = exit.code if isinstance(exit.code, int) else 0 if exit.code is None else 1
-    except application.LoadError as error:
-        print(f"{error.traceback}{error.summary}", file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        try:
-            _flush()
-        finally:  # the application's standard output may raise anything
-            os._exit(code & 0xFF)
-
-
-def deaf_to_stops() -> None:
-    """TERM, INT and HUP do nothing here: a terminal or a service manager may send them to all; the supervisor decides.
-
-    Handled and not ignored, since programs that a handler starts would inherit being deaf.
-    """
-    for number in _STOPS:
-        signal.signal(number, _nothing)
-
-
-def _hold_stops() -> None:
-    """Before a handler forks: what is sent to its child at once must find the child's own signal handling."""
-    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-
-
-def _let_stops_go() -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
-
-
-def _default_signals() -> None:
-    """For what a handler forks: `multiprocessing`, for one, ends its processes by TERM."""
-    for number in _STOPS:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    _let_stops_go()
-
-
-def _nothing(number: int, frame: FrameType | None) -> None:
-    pass
 
 
 def _threads() -> list[str]:
@@ -340,51 +274,56 @@ def _threads() -> list[str]:
     return known + ["(unnamed)"] * (len(sys._current_frames()) - 1 - len(known))
 
 
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-
-
 @contextlib.contextmanager
 def _standard_output_to_error() -> Iterator[None]:
     """While the application is imported, what it prints goes where the supervisor's messages go."""
-    _flush()
+    flush()
     saved = os.dup(1)
     os.dup2(2, 1)
     try:
         yield
     finally:
-        _flush()
+        flush()
         os.dup2(saved, 1)
         os.close(saved)
 
 
-def _spawned_worker(fd: int) -> None:
-    size = os.fstat(fd).st_size
-    launch = msgspec.msgpack.decode(os.pread(fd, size, 0), type=Launch)
-    os.close(fd)
-    for inherited in (launch.block_fd, launch.spec.wake_fd):
-        if inherited >= 0:
-            os.set_inheritable(inherited, False)
+def fork(end: socket.socket, mark: str) -> int:
+    """Forks a nursery that has nothing of this process but its modules and this socket; its process id. What it starts
+    will have `mark`, `NAME=value`, in its environment.
 
-    def prepare() -> application.Manager:
-        threads.limit(os.environ)
-        return application.load(launch.application)
+    Raises `OSError` when the system refuses.
+    """
+    flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.closerange(3, end.fileno())
+            os.closerange(end.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+            os.dup2(null := os.open(os.devnull, os.O_RDONLY), 0)
+            os.close(null)
+            name, _, value = mark.partition("=")
+            os.environ[name] = value
+            _serve(end)
+        finally:
+            os._exit(FAILED)
+    return pid
 
-    run_worker(launch.parent, launch.spec, launch.block_fd, prepare)
+
+def _serve(end: socket.socket, spawns: str = "") -> None:
+    linux.become_subreaper()
+    nursery = Nursery(Channel(end))
+    if spawns:
+        nursery.spawn_only(spawns)
+    nursery.run()
 
 
 def main(arguments: list[str]) -> None:
     if arguments[0] == "--worker":
-        _spawned_worker(int(arguments[1]))
+        run_spawned_worker(int(arguments[1]))
     end = socket.socket(fileno=int(arguments[0]))
     end.set_inheritable(False)
-    linux.become_subreaper()
-    nursery = Nursery(Channel(end))
-    if arguments[1:2] == ["--spawn"]:
-        nursery.spawn_only(arguments[2])
-    nursery.run()
+    _serve(end, arguments[2] if arguments[1:2] == ["--spawn"] else "")
 
 
 if __name__ == "__main__":

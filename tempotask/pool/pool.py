@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tempotask.pool import linux
+from tempotask.pool import linux, nursery
 from tempotask.pool.batch import ControlBlock, Look, Stopped
 from tempotask.pool.channel import Channel
 from tempotask.pool.report import (
@@ -161,7 +161,7 @@ class UnifiedWorkerPool:
         self.imported = False
         self.pid = 0  # the nursery's
         self._environment = os.environ if environment is None else environment
-        self._mark = uuid.uuid4().hex
+        self._mark = f"{_MARK}={uuid.uuid4().hex}"
         self._channel: Channel | None = None
         self._unasked: deque[WorkerProcess] = deque()
         self._unborn = 0
@@ -169,30 +169,43 @@ class UnifiedWorkerPool:
         self._pidfd = -1
         self._selector: selectors.BaseSelector | None = None
 
-    def start(self) -> None:
-        """Start the nursery and have it import the application, unless that is done. Raises `OSError` when the system
-        refuses."""
+    def start(self, fork_marked: str = "") -> None:
+        """Start the nursery and have it import the application, unless that is done.
+
+        It is a program of its own. Or it is a fork of this process, which is sooner, if this has no threads, and was
+        started with `fork_marked`, an entry `NAME=value`, in its environment, and nobody else was.
+
+        Raises `OSError` when the system refuses.
+        """
         if self._channel is not None:
             return
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "tempotask.pool.nursery", str(theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    env={**self._environment, _MARK: self._mark},
-                )
+                if fork_marked:
+                    self._mark = fork_marked
+                    self.pid = nursery.fork(theirs, fork_marked)
+                else:
+                    self.pid = self._execute(theirs)
             except OSError:
                 ours.close()
                 raise
-        process.returncode = 0  # reaped here, by the pool
-        self.pid = process.pid
         self._pidfd = linux.open_pidfd(self.pid)
         self._channel = Channel(ours)
         # The kernel watches the thread that starts it: only a main thread is sure to last as long as the process.
         parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
         self._send(Import(self.application, parent))
+
+    def _execute(self, end: socket.socket) -> int:
+        name, _, value = self._mark.partition("=")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tempotask.pool.nursery", str(end.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[end.fileno()],
+            env={**self._environment, name: value},
+        )
+        process.returncode = 0  # reaped here, by the pool
+        return process.pid
 
     def register(self, selector: selectors.BaseSelector) -> None:
         """Watch all descriptors, those of workers to come too, in `selector`; the keys' `data` is this pool."""
@@ -355,4 +368,4 @@ class UnifiedWorkerPool:
         return ends
 
     def _is_ours(self, pid: int, leaders: set[int]) -> bool:
-        return linux.group(pid) in leaders or linux.environment_holds(pid, f"{_MARK}={self._mark}")
+        return linux.group(pid) in leaders or linux.environment_holds(pid, self._mark)

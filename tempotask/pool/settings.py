@@ -23,6 +23,10 @@ class Settings:
     """Whether each worker is kept on a core of its own."""
     nice: int | None = None
     """The niceness at which workers run; None: the supervisor's."""
+    log_format: str = "text"
+    """Or json."""
+    quiet: bool = False
+    """Whether only warnings and worse are logged."""
     tasks: list[tuple[str, str]] = field(default_factory=list)
     """Those which the starting program declares: the application must declare them when workers import it."""
     ready: Callable[[], None] = lambda: None

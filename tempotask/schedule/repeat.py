@@ -2,7 +2,8 @@
 
 Cron patterns are cronsim's business: it is small, has no dependencies, reads six fields with the seconds first, and
 treats the hours around a change of the clocks as Debian's cron does (a time that is left out runs right after the gap,
-one that comes twice runs once). What it does not do is to say which field is wrong, and why.
+one that comes twice runs once), though only of five fields: of six, we count the seconds. What it does not do is to say
+which field is wrong, and why.
 
 Times are whole milliseconds since 1970, as they are stored.
 """
@@ -24,6 +25,7 @@ from tempotask.durations import duration
 from tempotask.errors import InvalidOptions
 from tempotask.names import nearest, short
 
+MINUTE = 60_000
 FIELDS = (
     ("second", 0, 59),
     ("minute", 0, 59),
@@ -133,9 +135,14 @@ def checked(name: str, value: object) -> Repeat:
 
 
 def _ticks(pattern: str, zone: tzinfo, moment: int) -> Iterator[int]:
+    minutes = " ".join(pattern.split()[-5:])
+    # From before the minute that it is, since what comes next may be in that.
+    start = datetime.fromtimestamp(moment // MINUTE * 60 - 1, zone)
+    seconds = sorted(CronSim(pattern, start).seconds)
     try:
-        for tick in CronSim(pattern, datetime.fromtimestamp(moment // 1000, zone)):
-            yield int(tick.timestamp()) * 1000
+        for tick in CronSim(minutes, start):
+            for second in seconds:
+                yield (int(tick.timestamp()) + second) * 1000
     except (OverflowError, ValueError):
         # The year 10,000.
         return

@@ -66,7 +66,8 @@ class Server:
         self.outages = 0
         """How often `patiently` had to try again: who sees it grow knows that the server may have lost something."""
         self._home = home_folder() if db is None else None
-        self._embedded: EmbeddedServer | None = None
+        self._held: dict[str, EmbeddedServer] = {}
+        """The hold on the embedded server, at most one: of threads that take one at the same time, the first has it."""
         self._address: address.Address | None = None
         self._clients: dict[int, redis.Redis] = {}
         self._makers: dict[float | None, redis.ConnectionPool] = {}
@@ -127,9 +128,9 @@ class Server:
         try:
             made.connect()  # type: ignore[no-untyped-call]
         except (wrong.ConnectionError, wrong.TimeoutError):
-            if self._embedded is None:
+            if not self._held:
                 raise
-            self._embedded.ensure()
+            self._ensure()
             made.connect()  # type: ignore[no-untyped-call]
         return made
 
@@ -161,7 +162,12 @@ class Server:
                         f"the server at {self.label} can't be used ({error}), after waiting for it: "
                         f"{self._advice(error)}, or {OTHERWISE}"
                     ) from error
-                self._mend(error)
+                try:
+                    self._mend(error)
+                except ServerUnavailable:
+                    # What keeps the embedded server from starting again may pass, too.
+                    if deadline - time.monotonic() <= pause:
+                        raise
             # Not in step: after an outage all clients come back, and need not do so at once.
             time.sleep(min(pause * random.uniform(0.5, 1), max(left, 0)))
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -178,30 +184,33 @@ class Server:
             # Those in use are let go by whoever uses them: closed under another thread, their number would soon be
             # some other connection's, and that thread would read what is meant for somebody else.
             client.connection_pool.disconnect(inuse_connections=False)
-        embedded, self._embedded = self._embedded, None
-        if embedded:
+        while self._held:
+            _, embedded = self._held.popitem()
             self._address = None
             self._makers.clear()
             embedded.close()
 
     def _reached(self) -> address.Address:
         if self._address is None:
-            embedded = EmbeddedServer.open(self._home)
-            if self._embedded is None:
-                # In this order: who finds a server must find its address as well.
-                self._address = address.from_url(embedded.url)
-                self._embedded = embedded
-            else:  # another thread was faster
-                embedded.close()
-        return cast(address.Address, self._address)
+            ours = EmbeddedServer.open(self._home)
+            held = self._held.setdefault(ours.url, ours)
+            if held is not ours:
+                ours.close()
+            self._address = address.from_url(held.url)
+        return self._address
+
+    def _ensure(self) -> None:
+        """Sees to it that the embedded server runs, if it is held. Raises ServerUnavailable when it does not start."""
+        for embedded in list(self._held.values()):
+            embedded.ensure()
 
     def _mend(self, error: redis.RedisError) -> None:
         if isinstance(error, LEFT_BEHIND) and (client := self._clients.get(os.getpid())):
             # A new connection may lead to the new master, and the old ones never do; those that nobody uses are likely
             # to be as broken as this one, and would cost a try each.
             client.connection_pool.disconnect(inuse_connections=False)
-        if self._embedded and isinstance(error, wrong.ConnectionError):
-            self._embedded.ensure()
+        if isinstance(error, wrong.ConnectionError):
+            self._ensure()
 
     def _advice(self, error: redis.RedisError) -> str:
         """What to do about an error that waiting has not cured."""

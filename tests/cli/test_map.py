@@ -154,10 +154,15 @@ def test_its_namespace_begins_with_the_one_that_is_given(maps: Maps) -> None:
     assert (status, err.count("\n")) == (2, 1)
 
 
+def test_numbers_may_be_written_as_python_reads_them(maps: Maps) -> None:
+    status, out, _ = maps.run("functions:double", "--ordered", "-o", "-", inputs=lines("007", "+3", "1e2"))
+    assert (status, [row["result"] for row in rows_of(out)]) == (0, [14, 6, 200])
+
+
 def test_a_line_that_does_not_fit_and_a_result_that_is_no_json_fail_alone(maps: Maps) -> None:
     status, out, err = maps.run("functions:double", inputs=lines("1", "x"))
     assert (status, len(rows_of(out))) == (1, 1)
-    assert "does not fit: Expected `int`, got `str`" in err
+    assert "does not fit: it is no int" in err
     status, out, err = maps.run("functions:strange", inputs=lines("a", "strange"))
     assert (status, rows_of(out)) == (1, [{"index": 0, "input": "a", "result": {"1": "a"}}])
     assert "result is of type object, which can't be sent" in err

@@ -258,9 +258,9 @@ def test_what_a_callback_raises_ends_no_thread_of_ours(executor: TempoExecutor, 
     assert executor.submit(abs, -1).result(LONG) == 1
 
 
-@pytest.mark.parametrize("kind", ["executor", "pickling"])
-def test_an_os_error_names_its_files(request: pytest.FixtureRequest, kind: str) -> None:
-    executor: TempoExecutor = request.getfixturevalue(kind)
+@pytest.mark.parametrize("pickles", [False, True])
+def test_an_os_error_names_its_files(executor: TempoExecutor, pickling: TempoExecutor, pickles: bool) -> None:
+    executor = pickling if pickles else executor
     with pytest.raises(FileNotFoundError) as raised:
         executor.submit(os.rename, "/no/such/file", "/elsewhere").result(LONG)
     assert (raised.value.filename, raised.value.filename2) == ("/no/such/file", "/elsewhere")

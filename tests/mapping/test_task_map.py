@@ -47,6 +47,18 @@ def test_inputs_of_all_kinds_arrive_as_they_are() -> None:
     assert set(echo.map("abc")) == {"a", "b", "c"}
 
 
+class Numbered:
+    """What can be gone through by numbers alone, as data sets can."""
+
+    def __getitem__(self, number: int) -> int:
+        return [3, 4][number]
+
+
+@pytest.mark.usefixtures("pool")
+def test_inputs_may_be_had_by_number() -> None:
+    assert list(echo.map(Numbered(), ordered=True)) == [3, 4]
+
+
 def test_results_come_as_they_finish(gate: Gate) -> None:
     results = held.map([gate.path, "", ""])
     assert [next(results), next(results)] == ["", ""]

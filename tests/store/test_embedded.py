@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -203,6 +204,33 @@ def test_a_patient_call_lives_through_the_death_of_server_and_guardian(
     for victim in (guardian, process):
         victim.kill()
     assert server.patiently(lambda: server.client().incr("n")) == 2
+    server.close()
+
+
+def test_a_patient_call_lives_through_the_death_of_a_guardian_that_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPOTASK_HOME", str(home))
+    server, first, start = Server(None), [True], subprocess.Popen
+    assert server.patiently(lambda: server.client().incr("n")) == 1
+    process = psutil.Process(server.client().info("server")["process_id"])
+    guardian = process.parent()
+    assert guardian is not None
+    wait_until_written(server.client())
+
+    def killed_at_once(*arguments: Any, **more: Any) -> Any:
+        born = start(*arguments, **more)
+        if first.pop():
+            born.kill()
+            monkeypatch.undo()
+            monkeypatch.setenv("TEMPOTASK_HOME", str(home))
+        return born
+
+    monkeypatch.setattr(subprocess, "Popen", killed_at_once)
+    for victim in (guardian, process):
+        victim.kill()
+    assert server.patiently(lambda: server.client().incr("n")) == 2
+    assert first == []
     server.close()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -66,6 +67,56 @@ def test_an_id_of_an_unfinished_job_adds_nothing(manager: QueueManager[Any]) -> 
     second = manager.enqueue(name="t", queue="q", data=2, options={"id": "a.png"})
     assert (first.created, second.created, second.id) == (True, False, "a.png")
     assert second.info().data == 1
+
+
+def test_a_handle_to_a_job_that_was_there_says_whose_that_is(manager: QueueManager[Any]) -> None:
+    manager.enqueue(name="t", queue="q", options={"id": "a"})
+    again = manager.enqueue(name="other", queue="elsewhere", options={"id": "a"})
+    assert (again.created, again.name, again.queue) == (False, "t", "q")
+
+
+class Queue(str, Enum):  # noqa: UP042 - a StrEnum is written as its value everywhere
+    IMAGES = "images"
+
+
+def test_a_member_of_an_enum_names_the_queue_of_its_value(manager: QueueManager[Any]) -> None:
+    manager.enqueue(name="t", queue=Queue.IMAGES, options={"id": "one"})
+    (copy,) = manager.publish(name="t", queues=[Queue.IMAGES], options={"id": "x"})
+    (handle,) = manager.enqueue_many([{"name": "t", "queue": Queue.IMAGES, "data": 1}])
+    assert (copy.id, handle.queue) == ("x:images", "images")
+    assert len(manager.get_jobs(queue="images")) == len(manager.get_jobs(queue=Queue.IMAGES)) == 3
+
+
+class Row(Mapping[str, Any]):
+    """A mapping that makes its values when it is asked for them."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __getitem__(self, key: str) -> Any:
+        return {"name": "t", "queue": "q", "data": None, "options": {"id": f"row{self._number}"}}[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("name", "queue", "data", "options"))
+
+    def __len__(self) -> int:
+        return 4
+
+
+def test_options_may_be_made_for_each_of_many_jobs_when_they_are_asked_for(manager: QueueManager[Any]) -> None:
+    handles = manager.enqueue_many(Row(number) for number in range(50))
+    assert [handle.id for handle in handles] == [f"row{number}" for number in range(50)]
+    assert len(manager.get_jobs(limit=100)) == 50
+
+
+def test_copies_of_a_task_that_has_an_id_have_one_each(manager: QueueManager[Any]) -> None:
+    for queue in ("a", "b"):
+        manager.register_job(name="t", queue=queue, handler=thumb, options={"id": "nightly"})
+    handles = manager.publish(name="t", queues=["a", "b"], data=Thumb("a.png"))
+    assert [(handle.id, handle.queue, handle.created) for handle in handles] == [
+        ("nightly:a", "a", True),
+        ("nightly:b", "b", True),
+    ]
 
 
 def test_a_producers_own_registration_says_what_the_call_does_not(manager: QueueManager[Any]) -> None:

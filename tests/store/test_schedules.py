@@ -28,6 +28,15 @@ def test_a_schedule_lives_until_it_is_cancelled(manager: QueueManager[Any], stor
         handle.status()
 
 
+def test_a_schedule_that_is_cancelled_is_waited_for_by_nobody_any_more(
+    manager: QueueManager[Any], store: Store
+) -> None:
+    """Whoever asked for its end, and was killed before he heard that it has none, would stay noted for ever."""
+    handle = manager.enqueue(name="tick", queue="q", options={"repeat": "*/5 * * * *"})
+    store.ask("client", [handle.id])
+    assert handle.cancel()
+
+
 def test_a_call_that_repeats_what_its_own_task_does_not_take_is_refused(
     manager: QueueManager[Any], store: Store
 ) -> None:

@@ -12,7 +12,20 @@ ROOT = Path(tempotask.__file__).parent
 LAYERS = (
     ("cli", "top", "pytest_plugin"),
     ("inline",),
-    (*("manager", "client", "declaration", "events", "futures", "joblib_backend", "jobs", "launch", "producer"),),
+    (
+        *(
+            "manager",
+            "client",
+            "declaration",
+            "events",
+            "futures",
+            "joblib_backend",
+            "jobs",
+            "launch",
+            "launched",
+            "producer",
+        ),
+    ),
     ("pool",),
     (*("task", "job", "handle", "mapping", "children", "info", "options", "payload", "retry"),),
     ("store",),

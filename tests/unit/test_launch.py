@@ -11,14 +11,14 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
 
 from tempotask import InvalidOptions, NotImportable, TempoTaskError
-from tempotask.launch import Launch
+from tempotask.launch import Launch, Start
 
-START = {"db": None, "namespace": "n", "concurrency": 3, "tasks": [["q", "t"]]}
+START = Start(namespace="n", concurrency=3, tasks=[("q", "t")])
 
 
 def stand_in(folder: Path, body: str) -> str:
@@ -30,7 +30,7 @@ def stand_in(folder: Path, body: str) -> str:
     return str(program)
 
 
-def launched(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str, start: dict[str, Any] = START) -> Launch:
+def launched(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str, start: Start = START) -> Launch:
     monkeypatch.setattr(sys, "executable", stand_in(folder, body))
     launch = Launch("app:tempotask", start, grace=30.0)
     launch.begin()
@@ -50,6 +50,7 @@ WAIT = "while True: time.sleep(0.05)"
 """And not `signal.pause()`, which a signal that comes just before it does not end."""
 READY = """
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
 print(json.dumps({'ready': True}), file=report, flush=True)
 """
 
@@ -73,8 +74,8 @@ def test_the_supervisor_is_told_what_only_the_program_knows(monkeypatch: pytest.
     with pytest.raises(TempoTaskError) as told:
         launch.ready()
     arguments, start, path = json.loads(str(told.value))
-    assert arguments == ["-m", "tempotask.cli.supervisor", "app:tempotask"]
-    assert json.loads(start) == START
+    assert arguments == ["-m", "tempotask.launched", "app:tempotask"]
+    assert msgspec.json.decode(start, type=Start) == START
     assert "/somewhere/else" in path
 
 
@@ -110,6 +111,7 @@ def test_a_supervisor_that_ends_without_a_word_is_an_error(monkeypatch: pytest.M
 def test_ctrl_c_before_the_pool_is_ready_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     body = f"""
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.kill(os.getppid(), signal.SIGINT)
         {WAIT}
     """
@@ -126,8 +128,8 @@ def test_the_pool_learns_of_the_programs_death_also_when_a_fork_of_it_lives(tmp_
     program = f"""
         import os, signal, sys
         sys.executable = {supervisor!r}
-        from tempotask.launch import Launch
-        launch = Launch("app:tempotask", {{}}, 30.0)
+        from tempotask.launch import Launch, Start
+        launch = Launch("app:tempotask", Start(), 30.0)
         launch.begin()
         launch.ready()
         if os.fork() == 0:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -91,12 +93,33 @@ def test_other_ids_are_the_users_own(id: str) -> None:
     assert JobOptions(id=id).id == id
 
 
+class Priority(int, Enum):
+    HIGH = 5
+
+
+class Text(str):
+    pass
+
+
+def test_members_of_enums_and_other_kinds_of_text_are_what_they_are_worth() -> None:
+    options = JobOptions(priority=Priority.HIGH, id=Text("a"))
+    assert options.priority == 5
+    assert type(options.priority) is int
+    assert type(options.id) is str
+
+
+def test_options_can_be_replaced() -> None:
+    assert dataclasses.replace(JobOptions(attempts=3), priority=5) == JobOptions(attempts=3, priority=5)
+
+
 def test_options_may_come_as_a_mapping_or_not_at_all() -> None:
     assert JobOptions.of(None) == JobOptions()
     assert JobOptions.of({"attempts": 2}) == JobOptions(attempts=2)
     assert JobOptions.of(options := JobOptions()) is options
     with pytest.raises(InvalidOptions, match="give JobOptions"):
         JobOptions.of(5)
+    with pytest.raises(InvalidOptions, match="there is no option '1'"):
+        JobOptions.of({1: 2})
 
 
 def test_an_application_has_defaults() -> None:

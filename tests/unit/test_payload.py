@@ -28,6 +28,14 @@ class Odd:
     pass
 
 
+class Text(str):
+    pass
+
+
+class Number(int):
+    pass
+
+
 def circle() -> list[Any]:
     ring: list[Any] = []
     ring.append(ring)
@@ -50,6 +58,8 @@ def test_what_msgspec_knows_is_encoded(value: object) -> None:
         (Point(Pair((1, Odd()))), "data.x.left[1] is of type test_payload.Odd"),
         ({"a": {"b": 2**64}}, "data['a']['b'] is an int of more than 64 bits"),
         ({"a": "\ud800"}, "data['a'] is a str that is not valid Unicode"),
+        ([Text("a")], "data[0] is of type test_payload.Text"),
+        ([Number(1)], "data[0] is of type test_payload.Number"),
         ([print], "data[0] is of type builtin_function_or_method"),
         ({"a": complex(1, 1)}, "data['a'] is of type complex"),
         (circle(), "contains itself, or is nested too deeply"),

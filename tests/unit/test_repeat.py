@@ -59,6 +59,26 @@ def test_a_time_that_the_change_of_clocks_leaves_out_comes_right_after_the_gap_a
     ]
 
 
+def test_seconds_change_nothing_about_the_change_of_clocks() -> None:
+    gap = Repeat("0,15 30 2 * * *", tz="Europe/Berlin")
+    assert times(gap, ms("2026-03-28 12:00"), 3) == [
+        "2026-03-29T03:00:00+02:00",
+        "2026-03-29T03:00:15+02:00",
+        "2026-03-30T02:30:00+02:00",
+    ]
+    assert times(Repeat("15 30 2 * * *", tz="Europe/Berlin"), ms("2026-10-24 12:00"), 2) == [
+        "2026-10-25T02:30:15+02:00",
+        "2026-10-26T02:30:15+01:00",
+    ]
+
+
+def test_seconds_of_the_minute_that_it_is_are_not_left_out() -> None:
+    assert times(Repeat("*/20 30 2 * * *"), ms("2026-11-26 02:30") + 20_000, 2) == [
+        "2026-11-26T02:30:40+00:00",
+        "2026-11-27T02:30:00+00:00",
+    ]
+
+
 @pytest.mark.parametrize("fold", [0, 1])
 def test_a_time_that_comes_twice_fires_once(fold: int) -> None:
     found = times(Repeat("30 2 * * *", tz="Europe/Berlin"), ms("2026-10-25 02:10", "Europe/Berlin", fold), 2)

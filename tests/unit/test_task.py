@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import typing
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
+from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
+from unit import elsewhere
 
 from tempotask import (
     Context,
@@ -70,12 +72,38 @@ def passed_through(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def with_more(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(job: Any, ctx: Any) -> Any:
+        return function(job, ctx, "more")
+
+    return wrapper
+
+
+@with_more
+def takes_more(job: Job[Thumb], ctx: Context[Any], more: str) -> str:
+    return more
+
+
+def with_first(first: int, job: Job[Thumb], ctx: Context[Any]) -> str:
+    """Comes with something."""
+    return job.data.path
+
+
+def returns_what_is_awaited(job: Job[int], ctx: Context[Any]) -> Awaitable[list[int]]:
+    return asynchronous(job, ctx)
+
+
 class Callable_:
     def __call__(self, job: Job[Thumb], ctx: Context[Any]) -> str:
         return job.data.path
 
     async def method(self, job: Job[Thumb], ctx: Context[Any]) -> str:
         return job.data.path
+
+
+class Inherited(Callable_):
+    pass
 
 
 @pytest.mark.parametrize(
@@ -88,7 +116,13 @@ class Callable_:
         (Callable_(), (Thumb, str), False),
         (Callable_().method, (Thumb, str), True),
         (constrained, (Positive, dict[str, Positive]), False),
-        (functools.partial(typed), (Any, Any), False),
+        (functools.partial(typed), (Thumb, str), False),
+        (functools.partial(with_first, 1), (Thumb, str), False),
+        (takes_more, (Thumb, str), False),
+        (Inherited(), (Thumb, str), False),
+        (Task(name="first", queue="q", handler=typed), (Thumb, str), False),
+        (returns_what_is_awaited, (int, list[int]), False),
+        (AsyncMock(), (Any, Any), True),
         (lambda job, ctx: None, (Any, Any), False),
     ],
 )
@@ -102,6 +136,27 @@ def test_types_given_to_the_task_come_first() -> None:
     task = Task[Thumb, int](name="t", queue="q", handler=untyped)
     assert task.types == (Thumb, int)
     assert task.decoder.decode(msgspec.msgpack.encode({"path": "a"})) == Thumb("a")
+
+
+class Declared(Task[Thumb, int]):
+    pass
+
+
+def test_types_given_to_a_class_of_tasks_are_those_of_its_tasks() -> None:
+    assert Declared(name="t", queue="q", handler=untyped).types == (Thumb, int)
+
+
+def test_a_name_means_in_an_annotation_what_it_means_in_the_handlers_module() -> None:
+    Job = Result = Custom  # noqa: F841 - as things are called there, too
+    task = Task(name="t", queue="q", handler=elsewhere.handler)
+    assert task.types == (elsewhere.Thumb, elsewhere.Result)
+
+
+def test_a_field_that_does_not_exist_at_run_time_is_refused_where_the_task_is_declared() -> None:
+    def handler(job: Job[elsewhere.Ghostly], ctx: Context[Any]) -> None: ...
+
+    with pytest.raises(InvalidOptions, match=r"test_task.py:\d+: name 'Ghost' is not defined"):
+        QueueManager.init().register_job(name="t", queue="q", handler=handler)
 
 
 def test_types_may_be_local_to_the_function_that_declares() -> None:
@@ -156,6 +211,7 @@ def test_a_task_knows_its_options_and_where_it_was_declared() -> None:
     assert task.run == merged(RunOptions(attempts=3), DEFAULTS)
     assert task.run.keep_result == 3600.0
     assert task.description == "Makes a thumbnail."
+    assert Task(name="t", queue="q", handler=functools.partial(with_first, 1)).description == "Comes with something."
     assert task.where.startswith("tests/unit/test_task.py:")
 
 

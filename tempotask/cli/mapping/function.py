@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import typing
@@ -119,11 +120,28 @@ def _taker(type_: Any, spelt: str, *, jsonl: bool) -> Callable[[bytes], Any]:
         return bytes
     if isinstance(type_, type) and issubclass(type_, PurePath):
         return lambda line: type_(rows.text_of(line))
+    if type_ in (int, float):
+        return _fitting(_number(type_))
     _decoder(type_, spelt)
     if isinstance(msgspec.inspect.type_info(type_), _RECORDS) or dataclasses.is_dataclass(type_):
         shown = getattr(type_, "__qualname__", type_)
         raise LoadError(f"{spelt} takes {shown}, which a line of text can't be; give lines of JSON, and --jsonl")
     return _fitting(lambda line: msgspec.convert(rows.text_of(line), type_, strict=False, dec_hook=_path))
+
+
+def _number(type_: type[int] | type[float]) -> Callable[[bytes], Any]:
+    """Makes numbers of lines, as Python does (`007`) and as JSON does (`1e2` is an `int`)."""
+
+    def number(line: bytes) -> Any:
+        text = rows.text_of(line)
+        with contextlib.suppress(ValueError):
+            return type_(text)
+        try:
+            return msgspec.convert(text, type_, strict=False)
+        except (msgspec.MsgspecError, UnicodeError):
+            raise InvalidPayload(f"the input does not fit: it is no {type_.__name__}") from None
+
+    return number
 
 
 def _decoder(type_: Any, spelt: str) -> msgspec.json.Decoder[Any]:

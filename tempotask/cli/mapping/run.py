@@ -20,7 +20,7 @@ from tempotask.cli.mapping.wishes import Wishes
 from tempotask.cli.mapping.work import GRACE, VARIABLE
 from tempotask.cli.output import tell
 from tempotask.errors import ServerUnavailable, TempoTaskError
-from tempotask.launch import Launch, how_ended
+from tempotask.launch import Launch, Start, how_ended
 from tempotask.pool import namespaces
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Command:
         """
         kept = self._wishes.output is not None and self._files.output.regular
         name = self._wishes.own_namespace(kept=kept)
-        start = {"db": self._wishes.db, "namespace": name, "concurrency": self._wishes.concurrency, "quiet": True}
+        start = Start(db=self._wishes.db, namespace=name, concurrency=self._wishes.concurrency, quiet=True)
         environment = {VARIABLE: self._wishes.work.encode()}
         self._launch = Launch(APPLICATION, start, GRACE, output=2, **environment)
         self._files.lines.begin()

@@ -19,6 +19,8 @@ if state and sub(state, 1, 1) == 'a' then
   call('HDEL', P .. 'schedules', id)
   call('ZREM', P .. 'firings', id)
   call('HDEL', P .. 'ids', id)
+  -- Somebody may have asked how it ended, and not have lived to hear that it never does.
+  call('HDEL', P .. 'waiters', id)
   answer = '1'
 end
 note(answer)

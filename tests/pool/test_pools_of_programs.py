@@ -1,0 +1,181 @@
+"""Pools that programs start: scripts as users write them, run as they run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from pool.running import LONG, wait_until
+
+from tempotask import QueueManager
+
+HEAD = """
+import asyncio, json, logging, os, signal, subprocess, sys, threading, time
+from pathlib import Path
+from tempotask import QueueManager
+
+tempotask = QueueManager.init(concurrency=1, namespace={namespace!r})
+"""
+Begin = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def begin(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Begin]:
+    """Starts a program, a script unless another name is given; what it prints can be read."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(program: str, name: str = "program.py", start: str = "") -> subprocess.Popen[str]:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(HEAD.format(namespace=namespace) + program)
+        process = subprocess.Popen(
+            [sys.executable, str(tmp_path / (start or name))],
+            cwd=tmp_path,
+            env={**os.environ, "TEMPOTASK_DB": server_url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+SLEEPS = """
+@tempotask.task(queue="q")
+def sleeps(job, ctx):
+    time.sleep(600)
+
+async def main():
+    async with tempotask:
+        sleeps.enqueue(id="long")
+        await asyncio.sleep(600)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_ctrl_c_as_soon_as_the_pool_begins_to_start_ends_the_program_quietly(begin: Begin) -> None:
+    program = begin("""
+def ctrl_c():
+    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        time.sleep(0.0005)
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    threading.Thread(target=ctrl_c).start()
+    tempotask.run()
+    print("stopped")
+""")
+    said, log = program.communicate(timeout=LONG)
+    assert (program.returncode, said) == (0, "stopped\n"), log
+
+
+def test_the_second_ctrl_c_stops_a_pool_at_once_and_what_ran_waits_again(
+    begin: Begin, server_url: str, namespace: str
+) -> None:
+    program = begin(SLEEPS)
+    with QueueManager.init(server_url, namespace=namespace) as manager:
+        handle = manager.handle("long")
+
+        def runs() -> bool:
+            info = manager.get_job_by_id("long")
+            return info is not None and info.status == "processing" and info.started_at is not None
+
+        wait_until(runs, "the job does not run")
+        tree = psutil.Process(program.pid).children(recursive=True)
+        program.send_signal(signal.SIGINT)
+        # The supervisor says so when it has heard the first.
+        assert program.stderr is not None
+        for line in program.stderr:
+            if "stopping" in line:
+                break
+        program.send_signal(signal.SIGINT)
+        program.communicate(timeout=LONG)
+        psutil.wait_procs(tree, timeout=LONG)
+        assert (handle.status(), handle.info().tries) == ("waiting", 0)
+
+
+@pytest.mark.parametrize(("name", "start"), [("shop/__main__.py", "shop"), ("a:b.py", "a:b.py")])
+def test_a_pool_starts_from_a_folder_and_from_a_script_of_any_name(begin: Begin, name: str, start: str) -> None:
+    program = begin(
+        """
+@tempotask.task(queue="q")
+def one(job, ctx):
+    return 1
+
+async def main():
+    async with tempotask:
+        print(await one.enqueue())
+
+if __name__ == "__main__":
+    asyncio.run(main())
+""",
+        name,
+        start,
+    )
+    said, log = program.communicate(timeout=LONG)
+    assert said == "1\n", log
+
+
+def test_an_application_is_imported_with_nothing_of_the_supervisors(begin: Begin) -> None:
+    """Its own set-up of the log must work, and no pipe of the supervisor's may be kept open by what it starts. What it
+    prints meanwhile goes to the log, so the standard output is kept aside."""
+    program = begin("""
+if __name__ != "__main__":
+    others = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if int(fd) > 2]
+    pipes = [name.rpartition("/")[2] for name in others if "pipe:" in name]
+    handlers = logging.getLogger().handlers + logging.getLogger("tempotask").handlers
+    Path("seen").write_text(json.dumps([os.readlink("/proc/self/fd/0"), pipes, len(handlers)]))
+
+async def main():
+    async with tempotask:
+        print(Path("seen").read_text().replace(os.readlink("/proc/self/fd/1"), "the program's output"))
+
+if __name__ == "__main__":
+    asyncio.run(main())
+""")
+    said, log = program.communicate(timeout=LONG)
+    assert json.loads(said) == ["/dev/null", ["the program's output"], 0], log
+
+
+def test_when_the_nursery_of_a_programs_pool_is_killed_what_jobs_left_behind_goes_too(
+    begin: Begin, server_url: str, namespace: str
+) -> None:
+    program = begin("""
+@tempotask.task(queue="q")
+def leaves(job, ctx):
+    started = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    forked = os.fork()
+    if forked == 0:
+        os.setsid()
+        while True:
+            signal.pause()
+    return [os.getpid(), os.getppid(), started.pid, forked]
+
+if __name__ == "__main__":
+    tempotask.run()
+""")
+    with QueueManager.init(server_url, namespace=namespace) as manager:
+        worker, nursery, *left = manager.enqueue(name="leaves", queue="q").result(LONG)
+        processes = [psutil.Process(pid) for pid in (worker, *left)]
+        os.kill(nursery, signal.SIGKILL)
+        _, alive = psutil.wait_procs(processes, timeout=LONG)
+        assert alive == []
+        # Another one has taken its place.
+        assert manager.enqueue(name="leaves", queue="q").result(LONG)[1] != nursery
+    program.send_signal(signal.SIGTERM)
+    program.communicate(timeout=LONG)
+    assert program.returncode == 0
