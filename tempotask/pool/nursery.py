@@ -305,6 +305,8 @@ def fork(end: socket.socket, mark: str) -> int:
             name, _, value = mark.partition("=")
             os.environ[name] = value
             _serve(end)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(FAILED)
     return pid
