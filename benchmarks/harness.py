@@ -327,7 +327,7 @@ class Supervisor:
                 pass_fds=(write_end,),
                 process_group=0,
                 cwd=ROOT,
-                env=launch.environment(start) | project.environment,
+                env=launch.environment(start, **project.environment),
             )
         os.close(write_end)
         self._report: int | None = read_end

@@ -98,16 +98,24 @@ class Launch:
                 pass_fds=(write_end,),
                 # Out of the terminal's foreground group: a Ctrl-C comes to this program, and it decides what follows.
                 process_group=0,
-                env=environment(self._start) | self._own_environment,
+                env=environment(self._start, **self._own_environment),
             )
+            self._report = read_end
+            _ours_alone(self._child)
         except BaseException:
             os.close(read_end)
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
             os.close(write_end)
-        self._report = read_end
-        _ours_alone(self._child)
+            # Last, as what was held back may be raised here.
+            self._let_in(held_back)
+
+    def _let_in(self, held_back: set[signal.Signals | int]) -> None:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
+        except BaseException:
+            self.stop()
+            raise
 
     def ready(self) -> None:
         """Waits until every worker is ready; ends the child and raises what it reported, if they will not be."""
@@ -204,11 +212,14 @@ def how_ended(status: int) -> str:
     return f"was killed by signal {-status}" if status < 0 else f"has ended with status {status}"
 
 
-def environment(start: Start) -> dict[str, str]:
-    """The child's environment: it imports from where this program does, and learns what only this program knows."""
+def environment(start: Start, **own: str) -> dict[str, str]:
+    """The child's environment, with what is its own: it imports from where this program does, and learns what only this
+    program knows."""
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     told = {START: msgspec.json.encode(start).decode(), MARK: uuid.uuid4().hex}
-    return {**os.environ, "PYTHONPATH": path, **told}
+    # The mark comes behind the rest, which may hold passwords, and which the title of the process takes the place of.
+    others = {name: value for name, value in os.environ.items() if name not in told}
+    return {**others, "PYTHONPATH": path, **own, **told}
 
 
 def _ours_alone(child: subprocess.Popen[bytes]) -> None:

@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 def main() -> None:
     """Supervises. Writes a line of JSON to FD when all workers are ready, or why they will not be: exit status 2."""
     import msgspec
+    from setproctitle import setproctitle
 
     from tempotask import launch
     from tempotask.errors import TempoTaskError
 
+    # Before the title is set: that takes the place of the whole environment, up to what is no part of it any more.
+    mark = f"{launch.MARK}={os.environ.pop(launch.MARK)}"
     application, fd = sys.argv[1], int(sys.argv[2])
+    setproctitle(f"tempotask: supervisor {application}")
     os.set_inheritable(fd, False)
     report = os.fdopen(fd, "wb")
     start = msgspec.json.decode(os.environ.pop(launch.START), type=launch.Start)
     try:
-        _supervise(application, start, report)
+        _supervise(application, start, mark, report)
     except TempoTaskError as error:
         launch.Report(error=str(error), kind=type(error).__name__).write(report)
         if not start.quiet:
@@ -35,10 +39,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _supervise(application: str, start: Start, report: BinaryIO) -> NoReturn:
-    from setproctitle import setproctitle
-
-    setproctitle(f"tempotask: supervisor {application}")
+def _supervise(application: str, start: Start, mark: str, report: BinaryIO) -> NoReturn:
     # What the nursery, and all workers, need besides.
     import tempotask.pool.worker  # noqa: F401
     from tempotask import launch
@@ -58,7 +59,7 @@ def _supervise(application: str, start: Start, report: BinaryIO) -> NoReturn:
         watched_fd=sys.stdin.fileno(),
         ready=lambda: launch.Report(ready=True).write(report),
     )
-    supervise(settings, f"{launch.MARK}={os.environ.pop(launch.MARK)}")
+    supervise(settings, mark)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ _AUTOMATIC = re.compile(r"0[0-9a-z]{14}-\d+")
 def check_name(kind: str, value: object) -> str:
     """`value`, if it is spelt as the name of a `kind` ("queue", "task", "namespace"); else `InvalidName`."""
     if isinstance(value, str) and _NAME.fullmatch(value):
-        return _plain(value)
+        return plain(value)
     raise InvalidName(f"{kind} {short(value)}: a name is 1 to 200 ASCII letters, digits and . _ - : /")
 
 
@@ -29,7 +29,7 @@ def check_id(value: object) -> str:
         raise InvalidName(
             f"id {value!r} looks like an automatic one; put a word in front of it, or to run that job again retry it"
         )
-    return _plain(value)
+    return plain(value)
 
 
 def check_sought(value: object) -> str:
@@ -38,11 +38,11 @@ def check_sought(value: object) -> str:
         # Half of a character, which a command line may hold, can't be sent.
         with contextlib.suppress(UnicodeEncodeError):
             value.encode()
-            return _plain(value)
+            return plain(value)
     raise InvalidName(f"id {short(value)}: give the id of a job, a str")
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
     """The characters alone of what may be a member of an enum, or of some other class of texts."""
     return value if type(value) is str else str.__str__(value)
 

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from tempotask.durations import Duration, duration
 from tempotask.errors import InvalidOptions
-from tempotask.names import check_id, unknown
+from tempotask.names import check_id, plain, unknown
 from tempotask.schedule.repeat import Repeat, checked
 from tempotask.store.durability import KINDS, Kind
 from tempotask.store.records import FINISHED, RunOptions
@@ -176,7 +176,7 @@ class _Checked:
             return cls()
         if not isinstance(given, Mapping):
             raise InvalidOptions(f"options={given!r}: give {cls.__name__}(…) or a mapping of names to values")
-        return cls(**{str(name): value for name, value in given.items()})
+        return cls(**{plain(name) if isinstance(name, str) else str(name): value for name, value in given.items()})
 
 
 @dataclass(frozen=True, init=False, repr=False)

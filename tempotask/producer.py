@@ -108,7 +108,7 @@ class Producer:
         at_once: bool = True,
     ) -> tuple[str, list[NewJob]]:
         """A call that adds a copy of a job to each of the queues: its id, and the jobs. Nothing is sent. See `one`."""
-        given = JobOptions.of(options)
+        given, name = JobOptions.of(options), check_name("task", name)
         kinds = [self._kind_of_copy(queue, name, given) for queue in _distinct(queues)]
         store, sender, encoded = self._client.store, self._sender(), b""
         call, now, jobs = store.new_call(), store.now(), list[NewJob]()
@@ -165,17 +165,18 @@ class Producer:
             if any(job.given_id for job in jobs):
                 self._client.reruns += 1
         handles = self.handles(jobs, created)
-        for handle in handles:
-            if not handle.created:
-                self._see_whose(handle)
+        # All are in, or were there before: without an answer they stay as they are.
+        with contextlib.suppress(TempoTaskError):
+            for handle in handles:
+                if not handle.created:
+                    self._see_whose(handle)
         return handles
 
     def _see_whose(self, handle: JobHandle[Any]) -> None:
         """Has a handle to a job that was there before say which queue and which task that is of."""
-        # It may end just now, and need not be known any more.
-        with contextlib.suppress(TempoTaskError):
-            if (found := self._client.find(handle.id)) is not None:
-                handle.queue, handle.name = found.queue, found.name
+        # It may have ended since, and need not be known any more.
+        if (found := self._client.find(handle.id)) is not None:
+            handle.queue, handle.name = found.queue, found.name
 
     def _schedule(
         self, queue: str, name: str, data: object, options: JobOptions, repeat: Repeat, parent: str | None

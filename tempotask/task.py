@@ -80,8 +80,9 @@ class Task(Generic[D, R]):
         self.where = f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
         """Where it was declared, `file:line`."""
         # One task may be the handler of another, under a second name.
-        handler = _own(handler)
-        self.handler = _checked(handler, self.where)
+        other = handler if isinstance(handler, Task) else None
+        handler = handler if other is None else other.handler
+        self.handler: Callable[..., Any] = _checked(handler, self.where)
         self.is_async = any(inspect.iscoroutinefunction(one) for one in (handler, _call_of(handler)))
         self.options = JobOptions.of(options)
         self.description = description or (inspect.getdoc(_function_of(handler)) or "").partition("\n")[0]
@@ -89,7 +90,7 @@ class Task(Generic[D, R]):
         """The options that a worker uses for a job whose call gave none: all of them are set."""
         self.manager: QueueManager[Any] | None = None
         """The manager that it is registered with."""
-        self._annotated = _annotated(handler, frame)
+        self._annotated = _annotated(handler, frame) if other is None else other._found
 
     @cached_property
     def types(self) -> tuple[Any, Any]:
@@ -98,14 +99,20 @@ class Task(Generic[D, R]):
         Raises:
             InvalidOptions: an annotation that can't be resolved, or a type that msgspec does not know.
         """
-        given = getattr(self, "__orig_class__", None) or next(
-            (base for base in getattr(type(self), "__orig_bases__", ()) if typing.get_origin(base) is Task), None
-        )
-        found = typing.get_args(given) if given is not None else self._annotated
+        found = self._found
         if isinstance(found, InvalidOptions):
             raise found
         data, result = (_sendable(type_, self.where) for type_ in found)
         return data, result
+
+    @property
+    def _found(self) -> tuple[Any, ...] | InvalidOptions:
+        """Those that were given to it, or to its class, or that its handler is annotated with."""
+        for given in (getattr(self, "__orig_class__", None), *getattr(type(self), "__orig_bases__", ())):
+            kind = typing.get_origin(given)
+            if isinstance(kind, type) and issubclass(kind, Task) and not given.__parameters__:
+                return typing.get_args(given)
+        return self._annotated
 
     @cached_property
     def decoder(self) -> msgspec.msgpack.Decoder[D]:
@@ -270,10 +277,6 @@ def _checked(handler: Any, where: str) -> Any:
     return handler
 
 
-def _own(handler: Any) -> Any:
-    return handler.handler if isinstance(handler, Task) else handler
-
-
 def _call_of(handler: Any) -> Any:
     """What runs when an object is called that is no function."""
     return getattr(type(handler), "__call__", None)  # noqa: B004 - wanted is the function, and not whether there is one
@@ -317,8 +320,8 @@ def _annotated(handler: Any, frame: FrameType) -> tuple[Any, Any] | InvalidOptio
     if not hasattr(function, "__globals__") and not inspect.ismethod(function):
         function = _call_of(function) or function
     annotations = getattr(function, "__annotations__", None) or {}
-    names = list(inspect.signature(handler).parameters) if annotations else []
-    wanted = {name: annotations[name] for name in (*names[:1], "return") if name in annotations}
+    name = _name_of_job(handler, annotations) if annotations else ""
+    wanted = {name: annotations[name] for name in (name, "return") if name in annotations}
     function = inspect.unwrap(function)
     outside = {"Job": Job, "Context": Context, **getattr(function, "__globals__", {})}
     local = outside.get("__name__") == frame.f_globals.get("__name__") and "<locals>" in getattr(
@@ -333,13 +336,19 @@ def _annotated(handler: Any, frame: FrameType) -> tuple[Any, Any] | InvalidOptio
             f"an annotation of the handler declared at {_short(frame.f_code.co_filename)}:{frame.f_lineno} can't be "
             f"resolved ({error}); define or import that type in the module itself, or declare Task[Data, Result](…)"
         )
-    job = _bare(hints.get(names[0])) if names else None
+    job = _bare(hints.get(name))
     data = typing.get_args(job)[0] if typing.get_origin(job) is Job else Any
     result = hints.get("return", Any)
-    if typing.get_origin(result) in (Awaitable, Coroutine):
+    if (typing.get_origin(result) or result) in (Awaitable, Coroutine):
         # Of a function that returns what is awaited.
-        result = typing.get_args(result)[-1]
+        result = (typing.get_args(result) or (Any,))[-1]
     return data, result
+
+
+def _name_of_job(handler: Any, annotations: Mapping[str, Any]) -> str:
+    """What the parameter is called that takes the job. What a decorator takes and what it passes on may differ."""
+    called = next(iter(inspect.signature(handler, follow_wrapped=False).parameters), "")
+    return called if called in annotations else next(iter(inspect.signature(handler).parameters), "")
 
 
 def _bare(annotation: Any) -> Any:

@@ -43,7 +43,7 @@ class Owner(Protocol):
         """Calls in the loop, after so many seconds."""
 
     def imported(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
-        """An application was imported: `begin` or `refuse` is to follow."""
+        """An application was imported: `begin` or `refuse` is to follow, which is in vain if a HUP came meanwhile."""
 
     def not_imported(self, failure: TempoTaskError) -> bool:
         """The application can't be had. Returns whether that is the end: nothing had begun yet."""
@@ -111,6 +111,11 @@ class Generations:
         log.info("taking up changed code")
         self.import_application()
 
+    def _try_again(self) -> None:
+        # A HUP may have been faster.
+        if self._importing is None:
+            self.reload()
+
     def begin(self, pool: UnifiedWorkerPool, report: AppReport, clerk: Clerk, coroner: Coroner, wake_fd: int) -> None:
         """Makes a generation of what was imported, unless its nursery has died since; when all ends, ends it too."""
         if pool is not self._importing:
@@ -131,7 +136,7 @@ class Generations:
             log.error("the changed application can't be taken up, so the workers stay as they are: %s", failure)
         else:
             log.error("%s; trying again in %.1f s", failure, pause)
-            self._owner.after(pause, self.reload)
+            self._owner.after(pause, self._try_again)
 
     def end_import(self) -> None:
         """Ends what is being imported, if something is."""

@@ -161,7 +161,8 @@ def group(pid: int) -> int:
 
 
 def environment_holds(pid: int, entry: str) -> bool:
-    """Whether a process was started with `NAME=value` in its environment, or forked from one that was."""
+    """Whether a process was started with `NAME=value` in its environment, or forked from one that was, unless a title
+    of the process has taken its place (setproctitle)."""
     try:
         return entry.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
@@ -262,6 +263,18 @@ def _await_end(pid: int, within: float) -> None:
         poll.poll(within * 1000)
     finally:
         os.close(pidfd)
+
+
+def close_others(kept: int) -> None:
+    """Closes all descriptors but the standard three and the one that is kept."""
+    try:
+        opened = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        opened = list(range(os.sysconf("SC_OPEN_MAX")))
+    for fd in opened:
+        if fd > 2 and fd != kept:
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
 
 def has_terminal() -> bool:

@@ -298,8 +298,7 @@ def fork(end: socket.socket, mark: str) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            os.closerange(3, end.fileno())
-            os.closerange(end.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+            linux.close_others(end.fileno())
             os.dup2(null := os.open(os.devnull, os.O_RDONLY), 0)
             os.close(null)
             name, _, value = mark.partition("=")

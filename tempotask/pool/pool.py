@@ -172,8 +172,9 @@ class UnifiedWorkerPool:
     def start(self, fork_marked: str = "") -> None:
         """Start the nursery and have it import the application, unless that is done.
 
-        It is a program of its own. Or it is a fork of this process, which is sooner, if this has no threads, and was
-        started with `fork_marked`, an entry `NAME=value`, in its environment, and nobody else was.
+        It is a program of its own, with the `environment`. Or it is a fork of this process, which is sooner, if this
+        has no threads, and was started with `fork_marked`, an entry `NAME=value` of its environment that nobody else
+        has.
 
         Raises `OSError` when the system refuses.
         """

@@ -136,10 +136,10 @@ def checked(name: str, value: object) -> Repeat:
 
 def _ticks(pattern: str, zone: tzinfo, moment: int) -> Iterator[int]:
     minutes = " ".join(pattern.split()[-5:])
-    # From before the minute that it is, since what comes next may be in that.
-    start = datetime.fromtimestamp(moment // MINUTE * 60 - 1, zone)
-    seconds = sorted(CronSim(pattern, start).seconds)
     try:
+        # From before the minute that it is, since what comes next may be in that.
+        start = datetime.fromtimestamp(moment // MINUTE * 60 - 1, zone)
+        seconds = sorted(CronSim(pattern, start).seconds)
         for tick in CronSim(minutes, start):
             for second in seconds:
                 yield (int(tick.timestamp()) + second) * 1000

@@ -184,20 +184,21 @@ class Server:
             # Those in use are let go by whoever uses them: closed under another thread, their number would soon be
             # some other connection's, and that thread would read what is meant for somebody else.
             client.connection_pool.disconnect(inuse_connections=False)
-        while self._held:
-            _, embedded = self._held.popitem()
-            self._address = None
-            self._makers.clear()
-            embedded.close()
+        for url in list(self._held):
+            if (embedded := self._held.pop(url, None)) is not None:
+                self._address = None
+                self._makers.clear()
+                embedded.close()
 
     def _reached(self) -> address.Address:
-        if self._address is None:
+        reached = self._address
+        if reached is None:
             ours = EmbeddedServer.open(self._home)
-            held = self._held.setdefault(ours.url, ours)
-            if held is not ours:
+            reached = self._address = address.from_url(ours.url)
+            if self._held.setdefault(ours.url, ours) is not ours:
+                # Another thread was faster.
                 ours.close()
-            self._address = address.from_url(held.url)
-        return self._address
+        return reached
 
     def _ensure(self) -> None:
         """Sees to it that the embedded server runs, if it is held. Raises ServerUnavailable when it does not start."""

@@ -90,6 +90,23 @@ def with_first(first: int, job: Job[Thumb], ctx: Context[Any]) -> str:
     return job.data.path
 
 
+def with_session(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(job: Any, ctx: Any) -> Any:
+        return function(None, job, ctx)
+
+    return wrapper
+
+
+@with_session
+def takes_session(session: OnlyForCheckers | None, job: Job[Thumb], ctx: Context[Any]) -> str:
+    return job.data.path
+
+
+def returns_the_awaited(job: Job[int], ctx: Context[Any]) -> Awaitable:  # type: ignore[type-arg]
+    return asynchronous(job, ctx)
+
+
 def returns_what_is_awaited(job: Job[int], ctx: Context[Any]) -> Awaitable[list[int]]:
     return asynchronous(job, ctx)
 
@@ -119,7 +136,9 @@ class Inherited(Callable_):
         (functools.partial(typed), (Thumb, str), False),
         (functools.partial(with_first, 1), (Thumb, str), False),
         (takes_more, (Thumb, str), False),
+        (takes_session, (Thumb, str), False),
         (Inherited(), (Thumb, str), False),
+        (returns_the_awaited, (int, Any), False),
         (Task(name="first", queue="q", handler=typed), (Thumb, str), False),
         (returns_what_is_awaited, (int, list[int]), False),
         (AsyncMock(), (Any, Any), True),
@@ -142,8 +161,23 @@ class Declared(Task[Thumb, int]):
     pass
 
 
+D = typing.TypeVar("D")
+R = typing.TypeVar("R")
+
+
+class Ours(Task[D, R]):
+    pass
+
+
 def test_types_given_to_a_class_of_tasks_are_those_of_its_tasks() -> None:
     assert Declared(name="t", queue="q", handler=untyped).types == (Thumb, int)
+    assert Ours[Thumb, int](name="t", queue="q", handler=untyped).types == (Thumb, int)
+    assert Ours(name="t", queue="q", handler=typed).types == (Thumb, str)
+
+
+def test_a_task_under_a_second_name_keeps_the_types_that_it_was_given() -> None:
+    first = Task[Thumb, int](name="t", queue="q", handler=untyped)
+    assert Task(name="second", queue="q", handler=first).types == (Thumb, int)
 
 
 def test_a_name_means_in_an_annotation_what_it_means_in_the_handlers_module() -> None:
