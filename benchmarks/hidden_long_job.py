@@ -13,7 +13,7 @@ import time
 
 from benchmarks.apps.burning import burn
 from benchmarks.harness import WORKERS, Bench, in_turns
-from benchmarks.rows import Row, Spread
+from benchmarks.rows import Row, ratio
 
 SHORT = 0.001
 
@@ -62,9 +62,6 @@ def measure(bench: Bench) -> list[Row]:
             functools.partial(best, number, seconds, place),
             *(bench.rounds, "s"),
         )
-        rows.append(_row(f"a {seconds:.0f} s job among {number:,} of 1 ms, {where}: wall / best", mine, others))
+        what = f"a {seconds:.0f} s job among {number:,} of 1 ms, {where}: wall / best"
+        rows.append(ratio(what, mine, others, 1.05, 1.02, more_is_better=False))
     return rows
-
-
-def _row(what: str, mine: Spread, others: Spread) -> Row:
-    return Row(what, mine, mine.median / others.median, 1.05, 1.02, False, others)

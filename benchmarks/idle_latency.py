@@ -6,7 +6,7 @@ import time
 
 from benchmarks import floors
 from benchmarks.harness import Bench, Project
-from benchmarks.rows import Row
+from benchmarks.rows import Row, ratio
 
 BOUNDS = {50: (1.6, 1.25), 99: (2.0, 1.5)}
 """By percentile, at most and the aim: times a bare RPUSH to the BLPOP of another process."""
@@ -38,13 +38,6 @@ def measure(bench: Bench) -> list[Row]:
     mine, others = (floors.percentiles([each[side] for each in rounds]) for side in (0, 1))
     what = "idle latency, enqueue to the first line of the handler"
     return [
-        Row(
-            f"{what}, p{percent}",
-            mine[percent],
-            mine[percent].median / others[percent].median,
-            *bounds,
-            False,
-            others[percent],
-        )
+        ratio(f"{what}, p{percent}", mine[percent], others[percent], *bounds, more_is_better=False)
         for percent, bounds in BOUNDS.items()
     ]

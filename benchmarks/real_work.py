@@ -25,7 +25,7 @@ from benchmarks.harness import PATIENCE, ROOT, Bench, Failed
 from benchmarks.peers.environment import NotInstalled, run
 from benchmarks.real.kinds import KINDS, Kind
 from benchmarks.real.rivals import ENVIRONMENT, ONE_THREAD, RIVALS, Rival, add
-from benchmarks.rows import Row, Spread, told
+from benchmarks.rows import Row, Spread, ratio, told
 
 OURS = "ours"
 AT_MOST, AIM = 1.03, 1.00
@@ -135,7 +135,7 @@ def rows_of(what: str, rivals: Mapping[str, Rival], series: Series) -> list[Row]
         mine, others = seconds[OURS], seconds[way]
         if way == fastest:
             wall = f"{what}, our wall / that of the fastest pool: {name}"
-            rows.append(Row(wall, mine, mine.median / others.median, AT_MOST, AIM, False, others))
+            rows.append(ratio(wall, mine, others, AT_MOST, AIM, more_is_better=False))
         else:
             rows.append(told(f"{what}, our wall / that of {name}", mine, others))
         rows.append(told(f"{what}, our CPU / that of {name}", cpu[OURS], cpu[way]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from dataclasses import dataclass
 
@@ -22,6 +23,21 @@ class Spread:
         if len(self.values) > 1 and self.median:
             text += f" ±{(max(self.values) - min(self.values)) / 2 / abs(self.median):.0%}"
         return text
+
+
+def by_rounds(ours: Spread, reference: Spread) -> Spread:
+    """Ours by the reference, round by round.
+
+    A machine that is slower for a minute is so for those of one round alike, and so says nothing of their ratio. Where
+    the reference was measured once more at last, each of ours is held against the mean of the two next to it. Of sides
+    that have no rounds in common, it is the ratio of the medians.
+    """
+    mine, others = ours.values, reference.values
+    if len(others) == len(mine) + 1:
+        others = [statistics.mean(pair) for pair in itertools.pairwise(others)]
+    elif len(others) != len(mine):
+        return Spread([ours.median / reference.median])
+    return Spread([each / other for each, other in zip(mine, others, strict=True)])
 
 
 @dataclass
@@ -52,13 +68,13 @@ class Row:
 
 
 def ratio(what: str, ours: Spread, reference: Spread, least: float, aim: float, *, more_is_better: bool = True) -> Row:
-    """A row that holds our median against the reference's."""
-    return Row(what, ours, ours.median / reference.median, least, aim, more_is_better, reference)
+    """A row that holds us against the reference."""
+    return Row(what, ours, by_rounds(ours, reference).median, least, aim, more_is_better, reference)
 
 
 def told(what: str, ours: Spread, reference: Spread) -> Row:
     """A row that is held against nothing."""
-    return Row(what, ours, ours.median / reference.median, None, None, True, reference)
+    return Row(what, ours, by_rounds(ours, reference).median, None, None, True, reference)
 
 
 def at_most(what: str, measured: Spread, least: float, aim: float, *, figure: float | None = None) -> Row:

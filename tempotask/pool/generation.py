@@ -85,6 +85,10 @@ class Generation:
         """Whether a worker has to be looked at."""
         return any(watch.state == BUSY for watch in self._watches.values())
 
+    def runs(self) -> bool:
+        """Whether a worker runs a job right now."""
+        return any(watch.peek().running is not None for watch in self._watches.values())
+
     def deadlines(self) -> list[float]:
         """Times of the monotonic clock that a tick must not miss."""
         times = [when for watch in self._watches.values() if (when := watch.next_deadline()) is not None]

@@ -17,10 +17,10 @@ from setproctitle import setproctitle
 from tempotask.pool import allocator, application, linux, threads
 from tempotask.pool.batch import ControlBlock
 from tempotask.pool.report import Launch, WorkerSpec
+from tempotask.pool.signals import SIGNALS
 from tempotask.pool.whereabouts import write_on_signal
 
 FAILED = 70  # the exit code for an exception that should not have been raised (EX_SOFTWARE)
-_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _masks = threading.local()
 
 
@@ -62,13 +62,13 @@ def deaf_to_stops() -> None:
 
     Handled and not ignored, since programs that a handler starts would inherit being deaf.
     """
-    for number in _STOPS:
+    for number in SIGNALS:
         signal.signal(number, nothing)
 
 
 def _hold_stops() -> None:
     """Before a handler forks: what is sent to its child at once must find the child's own signal handling."""
-    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def _let_stops_go() -> None:
@@ -77,7 +77,7 @@ def _let_stops_go() -> None:
 
 def _default_signals() -> None:
     """For what a handler forks: `multiprocessing`, for one, ends its processes by TERM."""
-    for number in _STOPS:
+    for number in SIGNALS:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     _let_stops_go()
 

@@ -352,11 +352,13 @@ class Supervisor:
 
     def _stop(self, why: str) -> None:
         self._stopping = True
+        runs = any(generation.runs() for generation in self._generations)
         for generation in self._generations:
             generation.retire()
         log.info(why)
         grace = self._options.grace if self._settings.grace is None else self._settings.grace
-        self.after(grace, self._grace_is_over)
+        # Who has nothing to finish needs a moment to end, and is not ended by force because there is no grace.
+        self.after(grace if runs else max(grace, LAST_WORDS), self._grace_is_over)
         self._generations.end_import()
         self.keep_up()
 

@@ -114,6 +114,11 @@ def test_when_the_grace_is_over_what_runs_goes_back_unmarked(bench: Bench) -> No
     assert handle.status() == "waiting"
 
 
+def test_without_any_grace_idle_workers_end_gently(bench: Bench) -> None:
+    supervisor = bench.start("--grace", "0", workers=2)
+    assert supervisor.stop() == 0, supervisor.log
+
+
 @pytest.fixture
 def away(tmp_path: Path, start_server: Callable[..., OwnServer]) -> Iterator[tuple[Bench, OwnServer]]:
     """A bench on a server that can be stopped; it goes on when the test ends."""

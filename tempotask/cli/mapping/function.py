@@ -121,7 +121,7 @@ def _taker(type_: Any, spelt: str, *, jsonl: bool) -> Callable[[bytes], Any]:
     if isinstance(type_, type) and issubclass(type_, PurePath):
         return lambda line: type_(rows.text_of(line))
     if type_ in (int, float):
-        return _fitting(_number(type_))
+        return _number(type_)
     _decoder(type_, spelt)
     if isinstance(msgspec.inspect.type_info(type_), _RECORDS) or dataclasses.is_dataclass(type_):
         shown = getattr(type_, "__qualname__", type_)
