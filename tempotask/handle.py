@@ -118,11 +118,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
 
     async def aresult(self, timeout: float | None = None) -> R:
         """`result`, to be awaited."""
-        ending = self._fresh()
-        if ending is None:
-            outcomes, ids, again = self._client.outcomes, [self.id], self._is_to_be_sought()
-            (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=again)]
-        return self._value(ending)
+        return self._value(await self._aending(timeout))
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.aresult().__await__()
@@ -134,13 +130,22 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             TimeoutError: the `timeout` is over; the job goes on.
             ResultExpired, JobNotFound: there is no status to tell.
         """
-        outcomes, ids, again = self._client.outcomes, [self.id], self._is_to_be_sought()
-        (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=again)]
+        ending = await self._aending(timeout)
         self._saw(ending)
         return await self._client.apart(self._client.final_status, self.id, ending)
 
+    async def _aending(self, timeout: float | None) -> Ending:
+        ending = self._fresh()
+        if ending is None:
+            outcomes, ids, again = self._client.outcomes, [self.id], self._is_to_be_sought()
+            (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=again)]
+        return ending
+
     def _saw(self, ending: Ending) -> None:
-        self._seen, self._reruns, self._ended = ending, self._client.reruns, True
+        """Keeps an ending. That it is not kept at the server any more says nothing against what was seen before."""
+        if isinstance(ending, bytes) or not isinstance(self._fresh(), bytes):
+            self._seen, self._reruns = ending, self._client.reruns
+        self._ended = True
 
     def _fresh(self) -> Ending | None:
         """What was seen, unless the job may have been run again since: handles follow the newest run. Whoever knows an

@@ -51,22 +51,28 @@ def encode(value: object, limit: int, what: str = "data", sender: arrays.Sender 
         InvalidOptions: $TEMPOTASK_ARRAYS names no folder.
     """
     try:
-        try:
-            encoded = to_bytes(value)
-        except arrays.Large as large:
-            if sender is None:
-                raise InvalidPayload(
-                    f"{what} holds an array of {large.size:,} bytes; only jobs that are added at once, and results, "
-                    f"can hold one of {arrays.LARGE:,} bytes or more; save it as a file, and send its name"
-                ) from None
-            encoded = sender.encode(value, job)
-    except InvalidOptions:
-        raise
+        encoded = to_bytes(value)
+    except arrays.Large as large:
+        if sender is None:
+            raise InvalidPayload(
+                f"{_path_of_large(value, what)} is an array of {large.size:,} bytes; only jobs that are added at once, "
+                f"and results, can hold one of {arrays.LARGE:,} bytes or more; save it as a file, and send its name"
+            ) from None
+        encoded = _by_files(value, what, sender, job)
     except UNENCODABLE as error:
         raise refusal(value, error, what) from None
     if len(encoded) > limit:
         raise oversize(len(encoded), limit, what)
     return encoded
+
+
+def _by_files(value: object, what: str, sender: arrays.Sender, job: str) -> bytes:
+    try:
+        return sender.encode(value, job)
+    except InvalidOptions:
+        raise
+    except UNENCODABLE as error:
+        raise refusal(value, error, what) from None
 
 
 def oversize(size: int, limit: int, what: str = "data") -> InvalidPayload:
@@ -103,6 +109,17 @@ def _culprit(value: object, path: str, error: Exception, depth: int) -> tuple[st
             except UNENCODABLE as inner:
                 return _culprit(part, path + step, inner, depth + 1)
     return path, value, error
+
+
+def _path_of_large(value: object, path: str) -> str:
+    for step, part in _parts(value):
+        try:
+            to_bytes(part)
+        except arrays.Large:
+            return _path_of_large(part, path + step)
+        except UNENCODABLE:
+            continue
+    return path
 
 
 def _parts(value: Any) -> Iterable[tuple[str, object]]:

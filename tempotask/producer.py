@@ -255,7 +255,8 @@ class Producer:
 
     def _kind_of_one(self, queue: str, name: str, options: GivenOptions) -> _Kind:
         """`_kind`, remembered for calls without options: they are the rule, and somebody may wait for the job."""
-        if options is not None:
+        # What is no name need not be hashable.
+        if options is not None or not (isinstance(queue, str) and isinstance(name, str)):
             return self._kind(queue, name, options)
         task = self._tasks.get((queue, name))
         known = self._known.get((queue, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from tempotask.client import Client
@@ -18,6 +18,7 @@ from tempotask.store.lists import Filter, QueueJobs
 from tempotask.store.look import STATUSES, Found
 from tempotask.store.lost import reason
 from tempotask.store.outcomes import Outcomes
+from tempotask.store.records import FINISHED
 from tempotask.store.stream import DirectStream
 from tempotask.store.wait import Wait
 
@@ -129,6 +130,12 @@ class InlineOutcomes(Outcomes):
         """A job has ended."""
         self._deliver([(id, outcome)], pushed=True)
 
+    def begin(self, ids: Sequence[str], notify: Callable[[], object], known: bool) -> Wait:
+        """Begins to wait. A job that has no outcome is looked for in any case: memory knows at once where it is."""
+        wait = super().begin(ids, notify, known)
+        wait.seeks = True
+        return wait
+
     def ask_within(self, wait: Wait, timeout: float | None) -> None:
         """`ask`: memory answers at once."""
         self.ask(wait)
@@ -136,7 +143,8 @@ class InlineOutcomes(Outcomes):
     def _find_lost(self, wait: Wait) -> None:
         with self._lock:
             missing = self._missing(wait)
-        lost = [(id, reason(id, wait.known, None)) for id in missing if self._memory.found(id) is None]
+        found = {id: self._memory.found(id) for id in missing}
+        lost = [(id, reason(id, wait.known, one)) for id, one in found.items() if one is None or one.status in FINISHED]
         self._deliver(lost, pushed=True)
 
     def _check_later(self, wait: Wait) -> None:

@@ -293,11 +293,16 @@ class Supervisor:
 
     def _quiet(self, quiet: bool) -> None:
         if not quiet:
-            self.after(QUIET, lambda: setattr(self, "_asking", False))
+            self.after(QUIET, self._ask_again)
             return
         self._clerk.ask(lambda: left_in(self._clerk.store), self._drained)
 
+    def _ask_again(self) -> None:
+        self._asking = False
+
     def _drained(self, left: Left) -> None:
+        if self._stopping:
+            return
         self._stop(f"drained: nothing is left to run{left.clause}")
 
     # -- 5. the place on the server
@@ -369,8 +374,9 @@ class Supervisor:
             generation.kill()
         self._generations.end_import()
         self.keep_up()
-        self._patience_ends = min(self._patience_ends, time.monotonic() + LAST_WORDS)
-        self._wait_for_server()
+        if self._patience_ends == math.inf:
+            self._patience_ends = time.monotonic() + LAST_WORDS
+            self._wait_for_server()
 
     def _grace_is_over(self) -> None:
         if self._generations.live:

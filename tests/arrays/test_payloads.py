@@ -105,8 +105,13 @@ def test_what_is_wrong_beside_a_large_array_is_told_with_its_path(shm: Room) -> 
 
 
 def test_a_log_line_takes_no_large_array() -> None:
-    with pytest.raises(InvalidPayload, match="the log line holds an array of 2,097,152 bytes"):
+    with pytest.raises(InvalidPayload, match=r"^the log line is an array of 2,097,152 bytes"):
         payload.encode(np.zeros(LARGE), 1000, "the log line")
+
+
+def test_a_large_array_where_none_can_be_is_told_with_its_path() -> None:
+    with pytest.raises(InvalidPayload, match=r"^data\['parts'\]\[1\] is an array of 2,097,152 bytes"):
+        payload.encode({"parts": [1, np.zeros(LARGE)]}, 1000)
 
 
 @pytest.mark.parametrize(

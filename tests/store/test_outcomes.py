@@ -84,6 +84,16 @@ def _poll(handle: JobHandle[Any]) -> bool:
     return True
 
 
+def test_a_handle_keeps_what_it_saw_however_often_it_waits(manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    hand.finish(1, returned("seen"))
+    assert asyncio.run(handle.wait(LONG)) == "completed"
+    manager._client.store.forget_outcomes([handle.id])
+    assert asyncio.run(handle.wait(LONG)) == "completed"
+    assert list(as_completed([handle], timeout=LONG)) == [handle]
+    assert handle.result(timeout=LONG) == "seen"
+
+
 @pytest.mark.usefixtures("patient")
 def test_a_job_is_looked_for_before_its_waiting_is_given_up(manager: QueueManager[Any], hand: Hand) -> None:
     handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(3))

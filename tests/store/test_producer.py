@@ -168,6 +168,13 @@ def test_one_bad_queue_keeps_all_copies_out(manager: QueueManager[Any]) -> None:
     assert manager.get_queues_list() == []
 
 
+@pytest.mark.parametrize("wrong", [["q"], {"q": 1}, None, 5])
+def test_what_is_no_name_at_all_is_refused_as_one(manager: QueueManager[Any], wrong: Any) -> None:
+    for given in ({"queue": wrong}, {"name": wrong}):
+        with pytest.raises(InvalidName):
+            manager.enqueue(**{"name": "t", "queue": "q"} | given)
+
+
 def test_many_jobs_are_added_in_order_and_belong_together(manager: QueueManager[Any]) -> None:
     handles = manager.enqueue_many({"name": "t", "queue": "q", "data": n} for n in range(2500))
     assert len({handle.id for handle in handles}) == 2500

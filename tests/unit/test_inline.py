@@ -23,6 +23,7 @@ from tempotask import (
     Job,
     JobFailed,
     QueueManager,
+    ResultExpired,
     Retry,
 )
 
@@ -203,6 +204,15 @@ def test_what_needs_a_server_says_so(tempotask: QueueManager[App]) -> None:
         tempotask.enqueue(name="note", queue="q", options={"repeat": "* * * * *"})
     with pytest.raises(InvalidOptions, match=r"runs jobs inline, at once: it tells no events"):
         tempotask.on("failed", print)
+
+
+def test_an_outcome_that_is_one_too_many_has_expired() -> None:
+    with QueueManager.init(inline=True, ctx=App, options={"max_results": 1}) as tempotask:
+        task = register(tempotask, "note", note)
+        first, second = task.enqueue(1), task.enqueue(2)
+        assert second.result() == 2
+        with pytest.raises(ResultExpired):
+            first.result()
 
 
 def test_starting_and_joining_do_nothing(tempotask: QueueManager[App], tmp_path: Path) -> None:
