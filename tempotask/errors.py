@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from tempotask.job import JobHandle
+    from collections.abc import Sequence
+
+    from tempotask.handle import JobHandle
 
 
 class TempoTaskError(Exception):
     """The base of all errors that TempoTask raises on purpose."""
+
+    handles: Sequence[JobHandle[Any]] = ()
+    """Of a call that adds many jobs, and raised half-way: those that are in."""
 
 
 class DuplicateTask(TempoTaskError):
@@ -36,17 +41,7 @@ class NotImportable(TempoTaskError):
     """The application, or a part of it, can't be imported by another process."""
 
 
-class _Adding(TempoTaskError):
-    """What a bulk call raises half-way: `handles` are the jobs that are in."""
-
-    handles: list[JobHandle[object]]
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.handles = []
-
-
-class ServerUnavailable(_Adding, ConnectionError):
+class ServerUnavailable(TempoTaskError, ConnectionError):
     """The server did not answer in time, refused us, or is too old."""
 
 
@@ -64,7 +59,7 @@ class NotDurable(ServerUnavailable):
         """Which of the jobs were created."""
 
 
-class ServerFull(_Adding):
+class ServerFull(TempoTaskError):
     """The server is at its `maxmemory`: it drains, but takes no new jobs."""
 
 

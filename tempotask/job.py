@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tempotask.options import GivenOptions, JobOptions
     from tempotask.store.addition import NewJob
 
-__all__ = ["Context", "Job", "JobHandle", "JobHandles"]
-
 D = TypeVar("D")
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)

@@ -1,4 +1,4 @@
-"""QueueManager: the door. Declares, produces, starts; holds no logic of its own."""
+"""QueueManager: the door. Declares, produces, starts pools and waits for them; what it is asked for others do."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class Producer:
             handles += _told(under_way, stream.created())
         except TempoTaskError as error:
             handles += _in_all_the_same(under_way, stream, error)
-            error.handles = handles  # type: ignore[attr-defined]
+            error.handles = handles
             raise
         finally:
             stream.close()

@@ -17,7 +17,8 @@ from msgspec import UNSET
 
 from tempotask import arrays
 from tempotask.errors import InvalidOptions, InvalidPayload, TempoTaskError
-from tempotask.job import Context, Job, JobHandle
+from tempotask.handle import JobHandle
+from tempotask.job import Context, Job
 from tempotask.mapping.flow import Flow
 from tempotask.names import check_name
 from tempotask.options import DEFAULTS, CallFields, JobOptions, merged

@@ -34,7 +34,7 @@ def _report(store: Store) -> dict[str, Any]:
     leases, now = _texts(store, "leases"), store.now()
     return {
         "server": store.server.label,
-        "embedded": store.server.label.endswith("(embedded)"),
+        "embedded": store.server.is_embedded,
         "name": who.name,
         "version": who.version,
         "used_memory_bytes": memory["used_memory"],

@@ -147,5 +147,5 @@ class InlineOutcomes(Outcomes):
         lost = [(id, reason(id, wait.known, one)) for id, one in found.items() if one is None or one.status in FINISHED]
         self._deliver(lost, pushed=True)
 
-    def _check_later(self, wait: Wait) -> None:
+    def ask_later(self, wait: Wait) -> None:
         pass

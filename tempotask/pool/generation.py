@@ -5,6 +5,7 @@ There is one as a rule, and two while changed code takes over from the old.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -32,6 +33,9 @@ MOST_NAMED = 10
 """Jobs that one line of the log names; as JSON it has all."""
 PATIENCE = 1.0
 """Seconds that a birth or the report of a death may take before somebody looks whether the nursery was stopped."""
+
+_numbers = itertools.count(1)
+"""Of workers, of whatever generation: none has the name of one before it."""
 
 
 class Generation:
@@ -167,7 +171,7 @@ class Generation:
             watch.kill()
 
     def _spawn(self, supervisor: str, lease: float) -> None:
-        name = f"{supervisor}.{_next_number()}"
+        name = f"{supervisor}.{next(_numbers)}"
         store = self._clerk.store
         self._ordered.add(name)
 
@@ -272,10 +276,3 @@ def _several(jobs: list[str]) -> str:
     """Jobs as a line of the log names them."""
     more = f" and {len(jobs) - MOST_NAMED} more" if len(jobs) > MOST_NAMED else ""
     return f"{len(jobs)} jobs ({', '.join(jobs[:MOST_NAMED])}{more})"
-
-
-_numbers = iter(range(1, 1 << 62))
-
-
-def _next_number() -> int:
-    return next(_numbers)

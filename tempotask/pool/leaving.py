@@ -11,7 +11,12 @@ from typing import NoReturn
 def leave(status: int) -> NoReturn:
     """Ends this process. The interpreter would take itself apart first, which is as long as a job or two, and frees
     nothing that the system does not. For commands in which no code of the user's has run, which may count on that."""
+    flush()
+    os._exit(status)
+
+
+def flush() -> None:
+    """Writes out what Python holds back, which a fork would write again."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    os._exit(status)

@@ -231,21 +231,19 @@ def kill(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def reap(pid: int, within: float) -> tuple[int, float, int] | None:
+def reap(pid: int, within: float) -> int | None:
     """Wait up to `within` seconds for a child that is about to end.
 
-    Returns its wait status, its CPU seconds and its peak memory in bytes; `None` when it is no child of ours (any
-    more) or did not end in time.
+    Returns its wait status; `None` when it is no child of ours (any more) or did not end in time.
     """
     until = time.monotonic() + within
     while True:
         try:
-            found, status, usage = os.wait4(pid, os.WNOHANG)
+            found, status = os.waitpid(pid, os.WNOHANG)
         except ChildProcessError:
             return None
         if found:
-            unit = 1024 if _LINUX else 1
-            return status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit
+            return status
         if (left := until - time.monotonic()) <= 0:
             return None
         _await_end(pid, left)

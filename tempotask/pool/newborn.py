@@ -16,6 +16,7 @@ from setproctitle import setproctitle
 
 from tempotask.pool import allocator, application, linux, threads
 from tempotask.pool.batch import ControlBlock
+from tempotask.pool.leaving import flush
 from tempotask.pool.report import Launch, WorkerSpec
 from tempotask.pool.signals import SIGNALS
 from tempotask.pool.whereabouts import write_on_signal
@@ -96,13 +97,6 @@ def run_spawned_worker(fd: int) -> None:
         return application.load(launch.application)
 
     run_worker(launch.parent, launch.spec, launch.block_fd, prepare)
-
-
-def flush() -> None:
-    """Writes out what Python holds back, which a fork would write again."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
 
 
 def nothing(number: int, frame: FrameType | None) -> None:

@@ -32,7 +32,8 @@ from setproctitle import setproctitle
 
 from tempotask.pool import application, linux, threads
 from tempotask.pool.channel import Channel
-from tempotask.pool.newborn import FAILED, deaf_to_stops, flush, nothing, run_spawned_worker, run_worker
+from tempotask.pool.leaving import flush
+from tempotask.pool.newborn import FAILED, deaf_to_stops, nothing, run_spawned_worker, run_worker
 from tempotask.pool.report import (
     ExitStatus,
     Fork,

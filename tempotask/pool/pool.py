@@ -364,7 +364,7 @@ class UnifiedWorkerPool:
         ):
             linux.kill(orphans)
             for pid in orphans:
-                if reaped := linux.reap(pid, linux.NEXT_LOOK):
+                if (reaped := linux.reap(pid, linux.NEXT_LOOK)) is not None:
                     ends[pid] = ExitStatus.of(reaped)
         return ends
 

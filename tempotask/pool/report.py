@@ -65,26 +65,20 @@ class WorkerSpec(Private, array_like=True):
 
 
 class ExitStatus(msgspec.Struct, array_like=True, frozen=True):
-    """How a process ended: by `code` or by `signal`, one of them `None`; both when nobody could find out.
-
-    `peak_memory` is in bytes.
-    """
+    """How a process ended: by `code` or by `signal`, one of them `None`; both when nobody could find out."""
 
     code: int | None = None
     signal: int | None = None
     dumped_core: bool = False
-    cpu_seconds: float = 0.0
-    peak_memory: int = 0
 
     @classmethod
-    def of(cls, reaped: tuple[int, float, int] | None) -> ExitStatus:
-        """From a wait status, CPU seconds and peak memory, or from nothing."""
-        if reaped is None:
+    def of(cls, status: int | None) -> ExitStatus:
+        """From a wait status, or from none."""
+        if status is None:
             return cls()
-        status, cpu_seconds, peak_memory = reaped
         if os.WIFSIGNALED(status):
-            return cls(None, os.WTERMSIG(status), os.WCOREDUMP(status), cpu_seconds, peak_memory)
-        return cls(os.WEXITSTATUS(status), None, False, cpu_seconds, peak_memory)
+            return cls(None, os.WTERMSIG(status), os.WCOREDUMP(status))
+        return cls(os.WEXITSTATUS(status))
 
     def __str__(self) -> str:
         if self.signal is not None:

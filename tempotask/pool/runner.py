@@ -125,8 +125,10 @@ class Runner:
         self._pid = os.getpid()
         self._looping = False
         self._interrupt = NONE
-        self._task: asyncio.Task[Any] | None = None
-        self._coroutine: Any = None
+        self.task: asyncio.Task[Any] | None = None
+        """In which the `async def` handler runs, while one does."""
+        self.coroutine: Any = None
+        """What that handler is, as it runs."""
         self._loop: asyncio.Runner | None = None
 
     def run_batch(self, hand: Hand, full: Callable[[], None]) -> None:
@@ -250,20 +252,10 @@ class Runner:
         if self._looping and interrupt:
             # Raised inside the loop, it would hit whatever the loop does just then.
             self._interrupt = interrupt
-            if self._task is not None:
-                self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+            if self.task is not None:
+                self.task.get_loop().call_soon_threadsafe(self.task.cancel)
         elif interrupt == OVERDUE:
             raise JobTimeout(message=OVER)
-
-    @property
-    def task(self) -> asyncio.Task[Any] | None:
-        """In which the `async def` handler runs, while one does."""
-        return self._task
-
-    @property
-    def coroutine(self) -> Any:
-        """What that handler is, as it runs."""
-        return self._coroutine
 
     def close(self) -> None:
         """Ends the loop of the `async def` handlers."""
@@ -304,15 +296,15 @@ class Runner:
             self._loop = asyncio.Runner()
 
         async def call() -> Any:
-            self._task = me = asyncio.current_task()
+            self.task = me = asyncio.current_task()
             try:
                 if self._interrupt or job.cancelled:
                     raise asyncio.CancelledError
-                self._coroutine = begin()
-                return await awaited(self._coroutine, lambda: self._interrupt == OVERDUE)
+                self.coroutine = begin()
+                return await awaited(self.coroutine, lambda: self._interrupt == OVERDUE)
             finally:
-                if self._task is me:  # and it is not thrown away with its loop
-                    self._task = self._coroutine = None
+                if self.task is me:  # and it is not thrown away with its loop
+                    self.task = self.coroutine = None
                     # What the handler left running ends with its job, as with `asyncio.run`.
                     left = asyncio.all_tasks() - {me}
                     for task in left:
@@ -327,12 +319,12 @@ class Runner:
                 raise JobTimeout(message=OVER) from None
             raise
         finally:
-            if self._task is not None:
+            if self.task is not None:
                 self._drop_loop()
 
     def _drop_loop(self) -> None:
         """The handler has stopped its loop: what it left in there must not meet the next job's."""
-        loop, self._loop, self._task, self._coroutine = self._loop, None, None, None
+        loop, self._loop, self.task, self.coroutine = self._loop, None, None, None
         if loop is not None:
             with contextlib.suppress(Exception):
                 loop.get_loop().close()

@@ -152,7 +152,7 @@ def newest(store: Store, most: int) -> list[QueueJobs]:
                 queue.jobs[job.status].append(job)
 
     if most > 0:
-        for source in read(store, [Queue(key, min(most, STEP)) for one in counted for key in one.keys]):
+        for source in read(store, _queues(counted)):
             put(islice(source, most))
         put(whole(processing(store)))
         # One place for all queues: what lies far behind in a long one is not looked for.
@@ -200,8 +200,7 @@ def _sources(store: Store, wanted: Filter, marks: Mapping[str, Mark]) -> dict[st
     if unfinished or ended:
         counted = counts(store, None if wanted.queue is None else [wanted.queue])
         if unfinished:
-            keys = [key for one in counted for key in one.keys]
-            lines += [Queue(key, max(FIRST, FIRSTS // len(keys)), needle) for key in keys]
+            lines += _queues(counted, needle)
         lines += _histories(counted, ended)
     if wanted.any_of("delayed"):
         lines += [Later(name) for name in LATER]
@@ -212,6 +211,11 @@ def _sources(store: Store, wanted: Filter, marks: Mapping[str, Mark]) -> dict[st
         some = (found for found in paused(store) if wanted.any_of(found.status))
         sources["parked"] = whole(some, marks.get("parked"))
     return sources
+
+
+def _queues(counted: Iterable[Counted], needle: bytes | None = None) -> list[Queue]:
+    keys = [key for one in counted for key in one.keys]
+    return [Queue(key, max(FIRST, FIRSTS // len(keys)), needle) for key in keys]
 
 
 def _histories(counted: Iterable[Counted], statuses: Sequence[Status]) -> list[Line]:

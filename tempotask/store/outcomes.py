@@ -122,7 +122,7 @@ class Outcomes:
             # The server took these jobs, so it will be back; otherwise this may be the wrong address.
             if not wait.known:
                 raise
-        self._check_later(wait)
+        self.ask_later(wait)
 
     def ask_within(self, wait: Wait, timeout: float | None) -> None:
         """`ask`, for a caller who waits so many seconds for the jobs, and hardly longer than that for the server."""
@@ -145,7 +145,22 @@ class Outcomes:
 
     def ask_later(self, wait: Wait) -> None:
         """Has the listener ask, after a pause, for what this wait still misses by then."""
-        self._check_later(wait)
+        with self._lock:
+            waiting = self._waiting
+            if wait.ended or not any(wait in waiting.get(id, ()) for id in wait.ids):
+                return
+            if not self._closed:
+                heapq.heappush(self._checks, (time.monotonic() + wait.pause, next(self._numbers), wait))
+                if self._listener is None:
+                    listener = threading.Thread(target=self._listen, name="tempotask outcomes", daemon=True)
+                    listener.start()
+                    # Only now: Ctrl-C may come while it starts, and one that has not can't be joined.
+                    self._listener = listener
+                self._wanted.notify_all()
+                return
+            missing = self._missing(wait)
+        # It began to wait when `close` had looked who waits.
+        self._cut_off(missing)
 
     def rest(self, seconds: float) -> None:
         """Lets the listener rest for so long, each time when it has heard something: what comes meanwhile is heard in
@@ -239,7 +254,7 @@ class Outcomes:
             for wait in waits:
                 self._give_up(wait, error)
         for wait in waits:
-            self._check_later(wait)
+            self.ask_later(wait)
             if wait.asked is not None:
                 wait.asked()
 
@@ -266,25 +281,6 @@ class Outcomes:
             except RuntimeError:
                 # An event loop that was closed while its task waited.
                 continue
-
-    def _check_later(self, wait: Wait) -> None:
-        """Has the listener look after what this wait still misses."""
-        with self._lock:
-            waiting = self._waiting
-            if wait.ended or not any(wait in waiting.get(id, ()) for id in wait.ids):
-                return
-            if not self._closed:
-                heapq.heappush(self._checks, (time.monotonic() + wait.pause, next(self._numbers), wait))
-                if self._listener is None:
-                    listener = threading.Thread(target=self._listen, name="tempotask outcomes", daemon=True)
-                    listener.start()
-                    # Only now: Ctrl-C may come while it starts, and one that has not can't be joined.
-                    self._listener = listener
-                self._wanted.notify_all()
-                return
-            missing = self._missing(wait)
-        # It began to wait when `close` had looked who waits.
-        self._cut_off(missing)
 
     def _cut_off(self, ids: Iterable[str]) -> None:
         self._deliver((id, ServerUnavailable(f"job {id} was waited for when its manager was closed")) for id in ids)
@@ -372,7 +368,7 @@ class Outcomes:
                 self._find_lost(wait)
             finally:
                 wait.pause = min(LONGEST_PAUSE, wait.pause * 2)
-                self._check_later(wait)
+                self.ask_later(wait)
 
     def _find_lost(self, wait: Wait) -> None:
         """Ends the waiting for jobs that are nowhere; looks at some of them, others' turn comes at the next check."""

@@ -72,14 +72,13 @@ def claims(store: Store) -> Iterator[tuple[str, list[bytes]]]:
         yield worker, [record for record in records if record]
 
 
-def scanned(store: Store, name: str) -> Iterator[tuple[str, bytes]]:
-    """The fields of a hash and their values, in no order."""
-    cursor = b"0"
+def scanned(store: Store, name: str) -> Iterator[tuple[bytes, bytes]]:
+    """The fields of a hash and their values, in no order; one that is put or goes meanwhile may be there or not, or
+    there twice."""
+    cursor: int | bytes = 0
     while True:
-        cursor, flat = store.read("HSCAN", name, cursor, "COUNT", STEP)
-        pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
-        for field, value in pairs:
-            yield text(field), value
+        cursor, fields = store.read("HSCAN", name, cursor, "COUNT", STEP)
+        yield from fields.items()
         if int(cursor) == 0:
             return
 

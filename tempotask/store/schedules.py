@@ -21,6 +21,7 @@ from msgspec import Raw
 from tempotask.errors import NotDurable
 from tempotask.schedule.repeat import Repeat
 from tempotask.store.addition import Addition, NewJob
+from tempotask.store.reading import scanned
 from tempotask.store.records import NIL, OUTSIDE_BYTES, UNREADABLE, Record, RunOptions
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
@@ -212,16 +213,11 @@ def get(store: Store, id: str) -> Planned | None:
 
 def every(store: Store) -> Iterator[Planned]:
     """All schedules, in no order; one that is put or goes meanwhile may be there or not."""
-    cursor: int | bytes = 0
     seen: set[bytes] = set()
-    while True:
-        cursor, told = store.read("HSCAN", "schedules", cursor, "COUNT", STEP)
-        for id, state in told.items():
-            if id not in seen:
-                seen.add(id)
-                yield _read(id, state)
-        if int(cursor) == 0:
-            return
+    for id, state in scanned(store, "schedules"):
+        if id not in seen:
+            seen.add(id)
+            yield _read(id, state)
 
 
 def _read(id: bytes, state: bytes) -> Planned:

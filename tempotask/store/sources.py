@@ -1,16 +1,18 @@
 """Where many jobs are: each place is a source, which tells of its jobs, newest first, and goes on where it was left.
 
 What is long lies in *lines*, lists and sorted sets, which are read in blocks from their newest end. A line is only
-roughly in the order of time: jobs that were delayed or tried again stand behind younger ones. So not a time says how
-far it was read, but a mark: the job that was passed last, and the block in which it stood. While nothing changes, no
-job is left out or told of twice. If the line has changed at one of its ends, the mark still fits; if at both, it goes
-on with what is not younger.
+roughly in the order of time: jobs that were delayed or tried again stand behind younger ones, and of two workers each
+settles by the batch. So not a time says how far it was read, but a mark: the job that was passed last, and the block in
+which it stood. While nothing changes, no job is left out or told of twice. If the line has changed at one of its ends,
+the mark still fits; if at both, or if that job is gone, it goes on with what is not younger.
 """
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple
 
@@ -20,8 +22,11 @@ from tempotask.store.look import Found, claimed, finished, parked
 from tempotask.store.pages import decode_raw_page, newest_first
 from tempotask.store.reading import PAGES, STEP, Command, claims, host_of, scanned, scores
 from tempotask.store.records import Status, decode_record
+from tempotask.store.script import text
 from tempotask.store.store import Store
 
+OVERLAP = 1.0
+"""Seconds by which a page of history may reach into one that was settled after it: batches take a tenth of it."""
 MARGIN = 200
 """Elements that are read again of a line that has changed at both its ends."""
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -47,6 +52,8 @@ class Block(NamedTuple):
     length: int
 
 
+Part = tuple[Block, list[Any]]
+"""A block, and its elements, the newest first."""
 Step = tuple[Found, Block]
 """A job, and the block in which it stands."""
 _NOWHERE = Block(0, 0, 0)
@@ -83,6 +90,17 @@ class Line:
     def jobs(self, low: int, elements: list[Any]) -> Iterable[Found]:
         """The jobs in a block."""
         raise NotImplementedError
+
+    def ordered(self, parts: Iterable[Part]) -> Iterator[Step]:
+        """The jobs of blocks that follow each other, the newest block first."""
+        return ((found, block) for block, elements in parts for found in self.jobs(block.low, elements))
+
+    def cut(self, block: Block, elements: list[Any], size: int = 0) -> Iterator[Part]:
+        """The elements of a block in blocks of that size, or of the line's."""
+        size = size or self.block
+        for first in range(0, len(elements), size):
+            part, high = elements[first : first + size], block.high - first
+            yield Block(max(0, high - len(part)), high, block.length), part
 
 
 class Queue(Line):
@@ -154,6 +172,29 @@ class History(Line):
             for job in islice(newest_first(page), max(0, counting)):
                 yield finished(job, about, self._status)
 
+    def ordered(self, parts: Iterable[Part]) -> Iterator[Step]:
+        """See Line. As many pages at a time as overlap are put in order with each other, and are one block."""
+        pages, behind = iter(parts), math.inf
+        begun: list[tuple[float, int, Found, Iterator[Found], Block]] = []
+        while True:
+            while (not begun or behind >= -begun[0][0] - OVERLAP) and (part := next(pages, None)) is not None:
+                low, jobs = part[0].low, iter(self.jobs(part[0].low, part[1]))
+                if first := next(jobs, None):
+                    behind = first.at
+                    heapq.heappush(begun, (-first.at, -low, first, jobs, part[0]))
+            if not begun:
+                return
+            _, place, found, jobs, block = begun[0]
+            yield found, block._replace(low=low, high=max(each[-1].high for each in begun))
+            if following := next(jobs, None):
+                heapq.heapreplace(begun, (-following.at, place, following, jobs, block))
+            else:
+                heapq.heappop(begun)
+
+    def cut(self, block: Block, elements: list[Any], size: int = 0) -> Iterator[Part]:
+        """See Line. Always page by page."""
+        return super().cut(block, elements, 1)
+
 
 def read(store: Store, lines: Sequence[Line], marks: Mapping[str, Mark] = {}) -> list[Iterator[Step]]:
     """The jobs of each line, from its mark on if it has one. The beginnings of all are read at once."""
@@ -181,30 +222,31 @@ def _starts(line: Line, length: int, mark: Mark | None) -> Iterator[Block]:
             yield block
 
 
-def _first(store: Store, line: Line, begun: list[tuple[Block, list[Any]]]) -> Iterator[Step]:
-    for block, elements in begun:
-        for found in line.jobs(block.low, elements):
-            yield found, block
-        yield from _older(store, line, block.low, block.length)
+def _first(store: Store, line: Line, begun: list[Part]) -> Iterator[Step]:
+    older = (part for block, _ in begun for part in _older(store, line, block.low, block.length))
+    return line.ordered(chain(begun, older))
 
 
-def _further(store: Store, line: Line, begun: list[tuple[Block, list[Any]]], length: int, mark: Mark) -> Iterator[Step]:
+def _further(store: Store, line: Line, begun: list[Part], length: int, mark: Mark) -> Iterator[Step]:
     for block, elements in begun:
-        there, jobs = _behind(line.jobs(block.low, elements), mark)
+        parts = list(line.cut(block, elements, mark.size))
+        there, jobs = _behind((found for found, _ in line.ordered(parts)), mark)
         # Where nothing was added or taken, it has been cancelled meanwhile, say.
         if there or length == mark.length:
-            for found in jobs:
-                yield found, block
-            yield from _older(store, line, block.low, length)
+            left = {(found.id, found.at) for found in jobs}
+            for found, at in line.ordered(chain(parts, _older(store, line, block.low, length))):
+                # What is below the block comes among what is left of it.
+                if at.low < block.low or (found.id, found.at) in left:
+                    yield found, at
             return
     top = min(length, max(0, min(mark.high, mark.high + length - mark.length)) + MARGIN)
-    for found, block in _older(store, line, top, length):
+    for found, block in line.ordered(_older(store, line, top, length)):
         if found.at <= mark.at:
             yield found, block
 
 
-def _older(store: Store, line: Line, top: int, length: int) -> Iterator[Step]:
-    """The jobs of a line below that number; more at a time the further it goes."""
+def _older(store: Store, line: Line, top: int, length: int) -> Iterator[Part]:
+    """The blocks of a line below that number; more at a time the further it goes."""
     number = line.block
     while top > 0:
         number = min(line.most, 4 * number)
@@ -213,11 +255,7 @@ def _older(store: Store, line: Line, top: int, length: int) -> Iterator[Step]:
         elements = line.newest_first(store.read(command, name, *rest))
         if not elements:
             return
-        for first in range(0, len(elements), line.block):
-            part = elements[first : first + line.block]
-            block = Block(max(0, top - first - len(part)), top - first, length)
-            for found in line.jobs(block.low, part):
-                yield found, block
+        yield from line.cut(Block(low, top, length), elements)
         top = low
 
 
@@ -253,7 +291,7 @@ def processing(store: Store) -> Iterator[Found]:
 
 def paused(store: Store) -> Iterator[Found]:
     """The jobs that were paused one by one."""
-    return (parked(id, stored) for id, stored in scanned(store, "parked"))
+    return (parked(text(id), stored) for id, stored in scanned(store, "parked"))
 
 
 def _sorted(jobs: Iterable[Found]) -> list[Found]:

@@ -61,7 +61,7 @@ def test_what_is_refused_in_the_middle_says_which_are_in(tempotask: QueueManager
     jobs: list[dict[str, Any]] = [{"name": "note", "queue": "q", "data": n} for n in range(1000)]
     with pytest.raises(InvalidPayload, match="job 1000") as refused:
         tempotask.enqueue_many([*jobs, {"name": "note", "queue": "q", "data": object()}])
-    assert len(refused.value.handles) == len(seen) == 1000  # type: ignore[attr-defined]
+    assert len(refused.value.handles) == len(seen) == 1000
 
 
 # -- children
