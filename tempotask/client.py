@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import threading
@@ -147,8 +148,9 @@ class Client:
         return Stream(self.store)
 
     async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls what may block in a thread, and awaits what it returns."""
-        return await asyncio.wrap_future(self.submit(call, *args, **kwargs))
+        """Calls what may block in a thread, in the caller's context, and awaits what it returns."""
+        context = contextvars.copy_context()
+        return await asyncio.wrap_future(self.submit(lambda: context.run(call, *args, **kwargs)))
 
     def close(self) -> None:
         """Lets go of connections and threads."""

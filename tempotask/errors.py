@@ -73,7 +73,7 @@ class JobNotFound(TempoTaskError, LookupError):
 
 
 class ResultExpired(TempoTaskError, LookupError):
-    """The job has ended, and its outcome is no longer kept; or the server has lost its data."""
+    """The job has ended, and its outcome is no longer kept; or it was deleted, or the server has lost its data."""
 
 
 class JobCancelled(TempoTaskError):

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -77,6 +78,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Callback = Callable[[Event], Awaitable[object] | object]
+
+_caller: ContextVar[Listener | None] = ContextVar("caller", default=None)
+"""In a callback, and in what it awaits: the listener that calls it."""
 
 
 class Subscription:
@@ -225,8 +229,8 @@ class Listener:
             self._unblock()
 
     def join(self) -> None:
-        """Waits for its end, as long as a reading may take, unless this is its own thread."""
-        if self._thread is threading.current_thread():
+        """Waits for its end, as long as a reading may take; not in a callback, whose own end that would be."""
+        if _caller.get() is self:
             return
         end = time.monotonic() + 2 * READ_FOR
         while self._thread.is_alive() and time.monotonic() < end:
@@ -240,6 +244,7 @@ class Listener:
             self._server.client().client_unblock(self._client_id)
 
     def _run(self) -> None:
+        _caller.set(self)
         loop, pause = asyncio.Runner(), 0.05
         try:
             while not self._stopped.is_set():

@@ -128,7 +128,8 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
 
         Raises:
             TimeoutError: the `timeout` is over; the job goes on.
-            ResultExpired, JobNotFound: there is no status to tell.
+            ResultExpired, JobNotFound, InvalidOptions: there is no status to tell; the last, as it is a schedule.
+            ServerUnavailable: the manager was closed meanwhile, or its server was never reached.
         """
         ending = await self._aending(timeout)
         self._saw(ending)

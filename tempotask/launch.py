@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from tempotask import errors
+from tempotask import errors, interpreter
 from tempotask.errors import NotImportable, TempoTaskError
 
 HOW_TO_GO_ON = (
@@ -92,7 +92,7 @@ class Launch:
         held_back = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "tempotask.launched", self._application, str(write_end)],
+                [*interpreter.command(), "-m", "tempotask.launched", self._application, str(write_end), *sys.argv],
                 stdin=subprocess.PIPE,
                 stdout=self._output,
                 pass_fds=(write_end,),

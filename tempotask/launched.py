@@ -1,6 +1,7 @@
 """A supervisor that a program has started: the other end of launch.py.
 
-Run as `python -m tempotask.launched APPLICATION FD`; the rest is in the environment. It does what the command
+Run as `python -m tempotask.launched APPLICATION FD ARGUMENT…`, with the program's own arguments, which the application
+finds as it is imported; the rest is in the environment. It does what the command
 `tempotask-supervisor` does, and is ready sooner, as somebody waits: it takes no command line apart, and its nursery is
 a fork of it, so that what both need is imported once.
 """
@@ -26,6 +27,7 @@ def main() -> None:
     # Before the title is set: that takes the place of the whole environment, up to what is no part of it any more.
     mark = f"{launch.MARK}={os.environ.pop(launch.MARK)}"
     application, fd = sys.argv[1], int(sys.argv[2])
+    sys.argv[:] = sys.argv[3:] or sys.argv[:1]
     setproctitle(f"tempotask: supervisor {application}")
     os.set_inheritable(fd, False)
     report = os.fdopen(fd, "wb")

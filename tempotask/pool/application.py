@@ -110,6 +110,8 @@ def _run_script(path: str) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(_MAIN, file, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
+    # As of every script that runs: `multiprocessing` takes it for a module otherwise, and "spawn" looks for that.
+    module.__spec__ = None
     _keep.append(sys.modules["__main__"])
     sys.modules[_MAIN] = sys.modules["__main__"] = module
     loader.exec_module(module)

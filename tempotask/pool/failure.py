@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 
 from tempotask.children import SHOWN
-from tempotask.errors import InvalidPayload, JobTimeout
+from tempotask.errors import InvalidPayload, JobFailed, JobTimeout
 from tempotask.options import DEFAULTS
 from tempotask.pool.run import Run, keep_ms
 from tempotask.store.address import without_secrets
@@ -30,6 +30,8 @@ from tempotask.store.records import (
 
 NAME_BYTES, TEXT_BYTES, TRACEBACK_BYTES, ERRORS = 512, 4096, 16384, 20
 """Bounds of what a failure may leave behind: of a type's name, a message, a traceback, errors of earlier tries."""
+VERDICTS = ("JobTimeout", "WorkerCrashed")
+"""The types by which we say ourselves how a job failed."""
 CUT = "\n… (cut) …\n".encode()
 
 
@@ -80,11 +82,12 @@ def describe(error: BaseException) -> Failure:
     """
     kind = type(error)
     try:
-        name = _bounded(_name(kind), NAME_BYTES)
+        name = _bounded(_name(kind, anothers=_is_anothers(error)), NAME_BYTES)
     except BaseException as second:
         name = f"(its name can't be made: {type(second).__name__})"
     try:
-        message = _bounded(str(cast(JobTimeout, error).message if issubclass(kind, JobTimeout) else error), TEXT_BYTES)
+        own = issubclass(kind, JobTimeout) and not _is_anothers(error)
+        message = _bounded(str(cast(JobTimeout, error).message if own else error), TEXT_BYTES)
     except BaseException as second:
         message = f"(its text can't be made: {type(second).__name__})"
     try:
@@ -104,10 +107,17 @@ def handlers_part(error: BaseException) -> TracebackType | None:
     return frames
 
 
-def _name(kind: type[BaseException]) -> str:
-    if kind.__module__ in ("builtins", "__main__", "__mp_main__", "tempotask.errors", "tempotask.retry"):
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
+def _is_anothers(error: BaseException) -> bool:
+    """Whether it is how another job failed, which a handler waited for; those of its own job have no id."""
+    return isinstance(error, JobFailed) and bool(error.id)
+
+
+def _name(kind: type[BaseException], *, anothers: bool = False) -> str:
+    """As tracebacks print it. But the bare names of what we say of a job ourselves are for nothing else."""
+    name, ours = kind.__qualname__, kind.__module__ in ("tempotask.errors", "tempotask.retry")
+    if name in VERDICTS and (anothers or not ours):
+        return f"{kind.__module__}.{name}"
+    return name if ours or kind.__module__ in ("builtins", "__main__", "__mp_main__") else f"{kind.__module__}.{name}"
 
 
 def _bounded(text: str, most: int) -> str:

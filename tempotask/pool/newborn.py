@@ -14,6 +14,7 @@ from types import FrameType
 import msgspec
 from setproctitle import setproctitle
 
+from tempotask import interpreter
 from tempotask.pool import allocator, application, linux, threads
 from tempotask.pool.batch import ControlBlock
 from tempotask.pool.leaving import flush
@@ -94,6 +95,7 @@ def run_spawned_worker(fd: int) -> None:
 
     def prepare() -> application.Manager:
         threads.limit(os.environ)
+        interpreter.take_arguments(launch.arguments)
         return application.load(launch.application)
 
     run_worker(launch.parent, launch.spec, launch.block_fd, prepare)

@@ -30,6 +30,7 @@ from collections.abc import Iterator
 import msgspec
 from setproctitle import setproctitle
 
+from tempotask import interpreter
 from tempotask.pool import application, linux, threads
 from tempotask.pool.channel import Channel
 from tempotask.pool.leaving import flush
@@ -110,6 +111,7 @@ class Nursery:
 
     def _import(self, message: Import) -> None:
         self._application = message.application
+        interpreter.take_arguments(message.arguments)
         setproctitle(f"tempotask: nursery {message.application}")
         if message.parent:
             linux.die_with(message.parent)  # an import is deaf to the end of the socket, and may take for ever
@@ -154,7 +156,7 @@ class Nursery:
         os.set_inheritable(fd, True)
         flush()
         os.chdir(self._folder)
-        arguments = [sys.executable, "-m", __name__, str(fd), "--spawn", self._application]
+        arguments = [*interpreter.command(), "-m", __name__, str(fd), "--spawn", self._application, *sys.argv]
         os.execv(sys.executable, arguments)
 
     def spawn_only(self, name: str) -> None:
@@ -207,11 +209,11 @@ class Nursery:
     def _spawn(self, spec: WorkerSpec, block_fd: int) -> int:
         import subprocess
 
-        launch = Launch(self._application, os.getpid(), spec, block_fd)
+        launch = Launch(self._application, interpreter.arguments(), os.getpid(), spec, block_fd)
         launch_fd = linux.anonymous_file("tempotask-launch", msgspec.msgpack.encode(launch))
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", __name__, "--worker", str(launch_fd)],
+                [*interpreter.command(), "-m", __name__, "--worker", str(launch_fd)],
                 pass_fds=[fd for fd in (launch_fd, block_fd, spec.wake_fd) if fd >= 0],
                 process_group=0,
             )
@@ -325,7 +327,10 @@ def main(arguments: list[str]) -> None:
         run_spawned_worker(int(arguments[1]))
     end = socket.socket(fileno=int(arguments[0]))
     end.set_inheritable(False)
-    _serve(end, arguments[2] if arguments[1:2] == ["--spawn"] else "")
+    spawns = arguments[2] if arguments[1:2] == ["--spawn"] else ""
+    if spawns:
+        sys.argv[:] = arguments[3:]
+    _serve(end, spawns)
 
 
 if __name__ == "__main__":

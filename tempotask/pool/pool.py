@@ -17,7 +17,6 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -26,6 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from tempotask import interpreter
 from tempotask.pool import linux, nursery
 from tempotask.pool.batch import ControlBlock, Look, Stopped
 from tempotask.pool.channel import Channel
@@ -195,12 +195,12 @@ class UnifiedWorkerPool:
         self._channel = Channel(ours)
         # The kernel watches the thread that starts it: only a main thread is sure to last as long as the process.
         parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
-        self._send(Import(self.application, parent))
+        self._send(Import(self.application, parent, interpreter.arguments()))
 
     def _execute(self, end: socket.socket) -> int:
         name, _, value = self._mark.partition("=")
         process = subprocess.Popen(
-            [sys.executable, "-m", "tempotask.pool.nursery", str(end.fileno())],
+            [*interpreter.command(), "-m", "tempotask.pool.nursery", str(end.fileno())],
             stdin=subprocess.DEVNULL,
             pass_fds=[end.fileno()],
             env={**self._environment, name: value},

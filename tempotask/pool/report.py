@@ -100,6 +100,8 @@ class Import(msgspec.Struct, tag=True, array_like=True):
 
     application: str
     parent: int
+    arguments: list[bytes]
+    """The program's `sys.argv`."""
 
 
 class Fork(msgspec.Struct, tag=True, array_like=True):
@@ -148,6 +150,8 @@ class Launch(msgspec.Struct, array_like=True):
     """From the nursery to a worker that is spawned, in a file that the worker is given."""
 
     application: str
+    arguments: list[bytes]
+    """The program's `sys.argv`."""
     parent: int
     spec: WorkerSpec
     block_fd: int

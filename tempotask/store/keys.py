@@ -38,6 +38,7 @@ TABLE = {
     "buckets": "sorted set: buckets by number, the oldest first",
     "results": "hash: how many outcomes and bytes there are, in all and by bucket",
     "waiters": "hash: id -> the clients that wait for it",
+    "client:<client>": "string: that it waits, and lives; expires",
     "waits:<client>": "list: what a client is told: an id, a space, and the outcome if it is small; or a sheet",
     "wanted": "hash: id -> a mark, while somebody looks for that job",
     "history:<queue>:<status>": "list: pages of finished jobs, the newest first",

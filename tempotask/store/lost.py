@@ -35,9 +35,11 @@ def reason(id: str, known: bool, found: look.Found | None) -> TempoTaskError:
     """Why there is no outcome of a job that has ended, or is nowhere; `found`: what is left of it."""
     if found is None and not known:
         return JobNotFound.of(id)
-    ended = f"job {id} has ended, and its outcome is no longer kept; give it a longer keep_result"
+    if found is not None:
+        return ResultExpired(f"job {id} has ended, and its outcome is no longer kept; give it a longer keep_result")
     # Seen by this process when it was added, and nowhere now.
-    return ResultExpired(ended if found is not None else f"{ended}; or the server has lost its data")
+    why = "it was deleted, or it has ended and its outcome is no longer kept (keep_result), or the server lost its data"
+    return ResultExpired(f"job {id} is not there any more: {why}")
 
 
 def _is_to_end(found: look.Found | None) -> bool:

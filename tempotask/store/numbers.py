@@ -6,6 +6,8 @@ LOG_MS = 7 * 86_400_000
 """How long a log is kept after its last line."""
 LISTENING_MS = 90_000
 """How long one who listens to events counts without saying so again: cut off for so long, it misses something."""
+CLIENT_MS = 300_000
+"""How long one who waits for jobs counts without asking again: who lives asks every minute."""
 NOTICE_MS = 60_000
 """How long what somebody is told is kept until it is taken: outcomes, orders, answers."""
 ASKED_MS = 1000

@@ -125,16 +125,17 @@ def live(facts: Facts) -> Iterator[Violation]:
 
 def waiters(facts: Facts) -> Iterator[Violation]:
     """Somebody waits only for jobs that have not finished. Who asks for one that nobody knows waits until a search has
-    told so."""
-    searched = facts.snapshot.pairs("wanted")
-    for id in facts.snapshot.pairs("waiters"):
-        if id not in facts.places and id not in searched and not facts.is_added(id):
+    told so, or until it is known that nobody is there any more (renew.lua)."""
+    living = {client for client, _ in facts.snapshot.called("client:")}
+    for id, clients in facts.snapshot.pairs("waiters").items():
+        known = id in facts.places or facts.is_added(id)
+        if not known and living.isdisjoint(clients.split()):
             yield Violation("waiters", f"has {id}, a job that has finished or never was", job=id, mend=("waiter", id))
 
 
 def expiries(facts: Facts) -> Iterator[Violation]:
     """What should expire will; so logs need not be of jobs that are still known."""
-    firsts = ("calls:", "waits:", "orders:", "stacks:", "standing:", "withdrawn:", "log:")
+    firsts = ("calls:", "waits:", "orders:", "stacks:", "standing:", "withdrawn:", "client:", "log:")
     names = [f"{first}{rest}" for first in firsts for rest, _ in facts.snapshot.called(first)]
     for name in [*names, "wanted", "listeners", "events"]:
         stored = facts.snapshot.get(name)

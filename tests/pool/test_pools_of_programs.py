@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -31,12 +31,18 @@ def begin(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Begin]:
     """Starts a program, a script unless another name is given; what it prints can be read."""
     started: list[subprocess.Popen[str]] = []
 
-    def begin(program: str, name: str = "program.py", start: str = "") -> subprocess.Popen[str]:
+    def begin(
+        program: str,
+        name: str = "program.py",
+        start: str = "",
+        options: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+    ) -> subprocess.Popen[str]:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(HEAD.format(namespace=namespace) + program)
         process = subprocess.Popen(
-            [sys.executable, str(tmp_path / (start or name))],
+            [sys.executable, *options, str(tmp_path / (start or name)), *arguments],
             cwd=tmp_path,
             env={**os.environ, "TEMPOTASK_DB": server_url},
             stdout=subprocess.PIPE,
@@ -128,6 +134,44 @@ if __name__ == "__main__":
     )
     said, log = program.communicate(timeout=LONG)
     assert said == "1\n", log
+
+
+ALIKE = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+given = sys.argv[1:]
+if "a thread" in given:
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+
+def square(number):
+    return number * number
+
+@tempotask.task(queue="q")
+def seen(job, ctx):
+    return [given, __debug__, sys.warnoptions]
+
+@tempotask.task(queue="q")
+def squares(job, ctx):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(job.data)) as pool:
+        return list(pool.map(square, [1, 2, 3]))
+
+async def main():
+    async with tempotask:
+        print(json.dumps([await seen.enqueue(), await squares.enqueue("spawn"), await squares.enqueue("forkserver")]))
+
+if __name__ == "__main__":
+    asyncio.run(main())
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("how", ["forked", "a thread"])
+def test_workers_find_the_arguments_and_options_of_the_program_as_in_multiprocessing(begin: Begin, how: str) -> None:
+    program = begin(ALIKE, options=["-O", "-W", "error::UserWarning"], arguments=[how, "é"])
+    said, log = program.communicate(timeout=LONG)
+    assert program.returncode == 0, log
+    assert json.loads(said) == [[[how, "é"], False, ["error::UserWarning"]], [1, 4, 9], [1, 4, 9]]
 
 
 def test_an_application_is_imported_with_nothing_of_the_supervisors(begin: Begin) -> None:

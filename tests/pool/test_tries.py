@@ -56,6 +56,21 @@ def test_a_time_out_is_an_error_like_others_also_when_the_process_had_to_be_kill
         assert tries(bench) == number
 
 
+@pytest.mark.parametrize("how", ["time", "crash", "name"])
+def test_only_its_own_end_is_told_as_a_time_out_or_a_crash(bench: Bench, how: str) -> None:
+    bench.start(app=APP, workers=2)
+    failed = failure(bench, "passes_on", how)
+    assert type(failed) is JobFailed
+    assert (
+        failed.type
+        == {
+            "time": "tempotask.errors.JobTimeout",
+            "crash": "tempotask.errors.WorkerCrashed",
+            "name": "tries.JobTimeout",
+        }[how]
+    )
+
+
 @pytest.mark.parametrize("option", ["retry_on", "fail_on"])
 def test_a_call_can_not_say_which_errors_are_tried_again(bench: Bench, option: str) -> None:
     for add in (

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
-from play import HOUR, hire, turn
+from play import HOUR, hire, new_job, turn
 
 from tempotask.store.pages import Page, encode_page
 from tempotask.store.records import Failure, Finished, Outcome, Record, encode
@@ -14,6 +14,19 @@ from tempotask.store.settlement import Settlement
 from tempotask.store.store import Store
 
 EPOCH = 1_000_000.0
+
+
+def finish_page(store: Store, worker: str, ended: list[float]) -> None:
+    """Has a worker settle one page of jobs, whose ids say when they ended."""
+    hire(store, worker)
+    store.enqueue(store.new_call(), [new_job("claimed")])
+    batch = turn(store, worker, 1, 1).batch
+    assert batch is not None
+    jobs = [(new_job(f"{at:g}", enqueued_at=EPOCH).record, at) for at in ended]
+    finished = [Finished(record, at, at, 0.0, 0, Raw(b"\xc0"), None, []) for record, at in jobs]
+    page = encode_page(Page(worker, "host", EPOCH, finished))
+    settlement = Settlement(pages=[batch.records[0].queue, "completed", len(ended), 10_000, page])
+    store.run("turn", worker, 2, 0, 1 << 20, *store.limits, "", batch.turn, 0, 1, 0, *settlement.arguments())
 
 
 def finish(store: Store, record: Record, status: Any = "completed", ended: float = 12.0, keep: int = HOUR) -> None:

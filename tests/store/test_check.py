@@ -101,7 +101,7 @@ MENDED: dict[str, tuple[Damage, str]] = {
     "a hole that nobody counted": (command("RPUSH", "queue:0:large", ""), "counts:large"),
     "a schedule that never fires": (command("ZREM", "firings", "daily"), "firings"),
     "a firing of nothing": (command("ZADD", "firings", 1, "nobody"), "firings"),
-    "one who waits for nothing": (command("HSET", "waiters", "nobody", "client"), "waiters"),
+    "one who waits for nothing": (command("HSET", "waiters", "nobody", "gone"), "waiters"),
     "a call remembered for ever": (command("HSET", "calls:1", "a", ""), "calls:1"),
     "a list for a client that stays for ever": (command("RPUSH", "waits:gone", "a", "b"), "waits:gone"),
     "an idle worker that nobody registered": (command("ZADD", "idle", 1, "nobody"), "idle"),
@@ -249,12 +249,23 @@ def test_a_namespace_at_work_is_not_accused(store: Store, most: int) -> None:
     assert errors == []
 
 
-def test_one_who_waits_for_a_job_while_it_is_searched_is_right(store: Store) -> None:
+def test_one_who_lives_may_wait_for_a_job_that_nobody_knows(store: Store) -> None:
     store.ask("client", ["nobody"])
-    store.run("find", "nobody", "mark")
     assert check(store) == []
-    store.run("find", "nobody", "unmark", 0)
+    store.server.client().delete(f"{store.prefix}client:client")
     assert [violation.key for violation in check(store)] == ["waiters"]
+
+
+def test_who_died_while_waiting_waits_no_more_when_a_supervisor_has_looked(store: Store) -> None:
+    hire(store, "w")
+    for client in ("dead", "living"):
+        store.ask(client, ["nobody", "nothing"])
+    store.server.client().delete(f"{store.prefix}client:dead")
+    assert store.renew("s", 3600, tidy=True)
+    assert store.read("HGETALL", "waiters") == {b"nobody": b"living", b"nothing": b"living"}
+    store.server.client().delete(f"{store.prefix}client:living")
+    assert store.renew("s", 3600, tidy=True)
+    assert check(store) == []
 
 
 def test_heads_are_read_from_records_that_were_cut(store: Store) -> None:

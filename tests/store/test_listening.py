@@ -15,6 +15,7 @@ import redis
 from play import enqueue, hire, results_of, turn, woken
 
 from tempotask import Event, InvalidName, InvalidOptions, QueueManager, Subscription
+from tempotask.events import READ_FOR
 from tempotask.store import events
 from tempotask.store.check import check
 from tempotask.store.store import Store
@@ -128,6 +129,19 @@ def test_coroutines_are_awaited_one_after_the_other_in_one_thread(manager: Queue
         heard = [told.get(timeout=LONG) for _ in range(4)]
     assert [what for what, _ in heard] == ["begin one", "end one", "begin two", "end two"]
     assert {thread for _, thread in heard} == {"tempotask events"}
+
+
+def test_a_callback_may_close_its_manager(manager: QueueManager[Any]) -> None:
+    took: queue.SimpleQueue[float] = queue.SimpleQueue()
+
+    async def close(event: Event) -> None:
+        began = time.monotonic()
+        await manager.aclose()
+        took.put(time.monotonic() - began)
+
+    manager.on("waiting", close)
+    manager.enqueue(name="t", queue="q")
+    assert took.get(timeout=LONG) < READ_FOR
 
 
 def test_a_callback_may_use_the_manager_and_end_its_own_subscription(manager: QueueManager[Any]) -> None:

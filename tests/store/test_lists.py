@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from play import completed, enqueue, failed, hire, new_job, results_of, tried_again, turn
-from store.finished import EPOCH, finish
+from store.finished import EPOCH, finish, finish_page
 
 from tempotask.errors import InvalidOptions
 from tempotask.store import lists
@@ -135,6 +135,42 @@ def test_finished_jobs_that_ended_at_the_same_time_are_all_listed_once(store: St
         enqueue(store, *(f"{part}-{n}" for n in range(500)))
         assert acting.cancel_all(lists.Filter(status="waiting")) == 500
     assert sorted(walked(store, 70)) == sorted(f"{part}-{n}" for part in range(3) for n in range(500))
+
+
+def overlapping(store: Store) -> list[str]:
+    """Finds what three workers have finished that settle in turns, each by the batch; the ids, newest first."""
+    times = [100 + n / 100 for n in range(240)]
+    for first in range(0, 240, 60):
+        for worker in range(3):
+            finish_page(store, f"{first}-{worker}", times[first + worker : first + 60 : 3])
+    return [f"{at:g}" for at in sorted(times, reverse=True)]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 50, 1000])
+def test_finished_jobs_of_several_workers_are_listed_newest_first_page_by_page(store: Store, limit: int) -> None:
+    everyone = overlapping(store)
+    assert walked(store, limit, status="completed") == everyone
+    (queue,) = lists.newest(store, limit)
+    assert [found.id for found in queue.jobs["completed"]] == everyone[:limit]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 50])
+def test_who_deletes_what_is_listed_page_by_page_deletes_all(store: Store, limit: int) -> None:
+    overlapping(store)
+    cursor = None
+    while True:
+        page, cursor = lists.jobs(store, status="completed", limit=limit, cursor=cursor)
+        assert all(Acting(store, 10_000).delete(found.id) for found in page)
+        if cursor is None:
+            break
+    assert ids(store) == []
+
+
+def test_the_newest_waiting_job_is_told_though_an_older_one_came_back_behind_it(store: Store) -> None:
+    enqueue(store, "new", enqueued_at=EPOCH + 1)
+    enqueue(store, "old", enqueued_at=EPOCH)
+    (queue,) = lists.newest(store, 1)
+    assert [found.id for found in queue.jobs["waiting"]] == ["new"]
 
 
 @pytest.mark.parametrize("taken", ["at the front", "everywhere"])

@@ -24,7 +24,8 @@ START = Start(namespace="n", concurrency=3, tasks=[("q", "t")])
 def stand_in(folder: Path, body: str) -> str:
     """An executable that takes the place of Python, and runs `body` instead of the supervisor."""
     program = folder / "stand_in"
-    opening = f"#!{sys.executable}\nimport json, os, signal, sys, time\nreport = os.fdopen(int(sys.argv[-1]), 'w')\n"
+    opening = f"#!{sys.executable}\nimport json, os, signal, sys, time\n"
+    opening += "report = os.fdopen(int(sys.argv[sys.argv.index('-m') + 3]), 'w')\n"
     program.write_text(opening + textwrap.dedent(body))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return str(program)
@@ -67,14 +68,16 @@ def test_a_pool_that_is_ready_can_be_stopped(monkeypatch: pytest.MonkeyPatch, tm
 def test_the_supervisor_is_told_what_only_the_program_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, "/somewhere/else"])
     body = """
-        told = [sys.argv[1:4], os.environ['TEMPOTASK_START'], sys.path]
+        told = [sys.argv, os.environ['TEMPOTASK_START'], sys.path]
         print(json.dumps({'error': json.dumps(told)}), file=report)
     """
     launch = launched(monkeypatch, tmp_path, body)
     with pytest.raises(TempoTaskError) as told:
         launch.ready()
     arguments, start, path = json.loads(str(told.value))
-    assert arguments == ["-m", "tempotask.launched", "app:tempotask"]
+    own = arguments.index("-m")
+    assert arguments[own : own + 3] == ["-m", "tempotask.launched", "app:tempotask"]
+    assert arguments[own + 4 :] == sys.argv
     assert msgspec.json.decode(start, type=Start) == START
     assert "/somewhere/else" in path
 

@@ -54,5 +54,8 @@ local unknown = {}
 for i = 2, #ARGV do
   if answers[i - 1] == '' then unknown[#unknown + 1] = ARGV[i] end
 end
-if client ~= '' and #unknown > 0 then wait_for(unknown) end
+if client ~= '' and #unknown > 0 then
+  wait_for(unknown)
+  call('SET', P .. 'client:' .. client, '1', 'PX', CLIENT_MS)
+end
 return { 0, unpack(answers) }

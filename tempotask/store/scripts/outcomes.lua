@@ -114,6 +114,16 @@ local function those_in(hash, ids)
   return nil
 end
 
+-- Notes who still waits for a job, of those who did.
+local function set_waiters(id, before, clients)
+  local after = concat(clients, ' ')
+  if after == '' then
+    call('HDEL', P .. 'waiters', id)
+  elseif after ~= before then
+    call('HSET', P .. 'waiters', id, after)
+  end
+end
+
 -- The client that waits for all of these jobs, if only one does.
 local function only_waiter(waiting)
   local client = waiting[1]

@@ -1,4 +1,6 @@
 #!lua flags=allow-oom
+-- include: outcomes
+--
 -- A client does not wait for these jobs any longer.
 --
 -- KEYS  the ring
@@ -13,11 +15,7 @@ for i = 2, #ARGV do
     for client in string.gmatch(others, '%S+') do
       if client == ARGV[1] then gone[#gone + 1] = ARGV[i] else left[#left + 1] = client end
     end
-    if #left == 0 then
-      call('HDEL', P .. 'waiters', ARGV[i])
-    else
-      call('HSET', P .. 'waiters', ARGV[i], concat(left, ' '))
-    end
+    set_waiters(ARGV[i], others, left)
   end
 end
 return gone

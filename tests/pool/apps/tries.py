@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -35,6 +36,26 @@ def overrun(job: Job[str], ctx: Context[App]) -> None:
 LIMITS = {"attempts": 2, "timeout": 0.2, "kill_after": 0.1}
 tempotask.register_job(name="once", queue="q", handler=overrun, options={**LIMITS, "retry_on": OSError})
 tempotask.register_job(name="twice", queue="q", handler=overrun, options={**LIMITS, "fail_on": OSError})
+
+
+class JobTimeout(Exception):
+    """Called as one of TempoTask's own."""
+
+
+@tempotask.task(queue="q")
+def passes_on(job: Job[str], ctx: Context[App]) -> Any:
+    """Waits for a job that fails so, or raises what is called so."""
+    if job.data == "name":
+        raise JobTimeout
+    options = {"timeout": 0.1, "max_crashes": 1}
+    return ctx.enqueue(name="ends", queue="q", data=job.data, options=options).result(timeout=60)
+
+
+@tempotask.task(queue="q")
+def ends(job: Job[str], ctx: Context[App]) -> None:
+    if job.data == "crash":
+        os._exit(1)
+    time.sleep(600)
 
 
 def ask(job: Job[list[Any]], ctx: Context[App]) -> int:
