@@ -16,6 +16,7 @@ from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired
 from tempotask.names import is_automatic, short
 from tempotask.store.endings import aask_within, ain_order, in_order, is_silence
 from tempotask.store.records import FINISHED, decode_outcome
+from tempotask.twins import twin
 
 if TYPE_CHECKING:
     from tempotask.client import Client
@@ -100,21 +101,10 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         A finished job stays as it is. Of a schedule: it makes no more jobs."""
         return self._client.acting.cancel(self.id)
 
-    async def acancel(self) -> bool:
-        """`cancel`, to be awaited."""
-        return await self._client.apart(self.cancel)
-
-    async def astatus(self) -> Status:
-        """`status`, to be awaited."""
-        return await self._client.apart(self.status)
-
-    async def ainfo(self) -> JobInfo:
-        """`info`, to be awaited."""
-        return await self._client.apart(self.info)
-
-    async def alogs(self) -> list[LogEntry]:
-        """`logs`, to be awaited."""
-        return await self._client.apart(self.logs)
+    acancel = twin(cancel)
+    astatus = twin(status)
+    ainfo = twin(info)
+    alogs = twin(logs)
 
     async def aresult(self, timeout: float | None = None) -> R:
         """`result`, to be awaited."""

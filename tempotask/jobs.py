@@ -5,9 +5,7 @@ Checks what is asked for, so that nothing is done half; lists.py, acting.py and 
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from tempotask.errors import InvalidOptions
 from tempotask.info import JobInfo, JobInfos, QueueInfo, infos_of, queue_infos_of
@@ -16,43 +14,23 @@ from tempotask.options import whole
 from tempotask.store.lists import Filter, status_of
 from tempotask.store.reading import queue_names
 from tempotask.store.records import FINISHED
+from tempotask.twins import twin
 
 if TYPE_CHECKING:
     from tempotask.client import Client
     from tempotask.options import Options
     from tempotask.task import Task
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 NEWEST = 200
 """Jobs of each queue and status that are listed at most when nobody says how many."""
 
 
-class HasClient(Protocol):
-    """What talks to the server through a client."""
-
-    _client: Client
-
-
-S = TypeVar("S", bound=HasClient)
-
-
-def twin(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """The awaitable form of a method that talks to the server."""
-
-    @functools.wraps(method)
-    async def awaited(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self._client.apart(method, self, *args, **kwargs)
-
-    awaited.__name__ = f"a{method.__name__}"
-    awaited.__qualname__ = method.__qualname__.removesuffix(method.__name__) + awaited.__name__
-    awaited.__doc__ = f"`{method.__name__}`, to be awaited."
-    return awaited
-
-
 class Jobs:
-    """What a manager can do with jobs that are there. Each method has an awaitable twin, with an `a` in front."""
+    """What a manager can do with jobs that are there. Each method has an awaitable twin, with an `a` in front.
+
+    Each raises `InvalidName` for an id, a queue or a task that is not spelt as these are, and `ServerUnavailable` when
+    the server can't be reached; what else, it says.
+    """
 
     options: Options
     tasks: dict[tuple[str, str], Task[Any, Any]]
@@ -88,7 +66,6 @@ class Jobs:
 
         Raises:
             InvalidOptions: a status or a cursor that does not exist, a limit below 1.
-            InvalidName: a queue or a task that is not spelt as names are.
         """
         whole(1)("limit", limit)
         found, following = self._client.listed(Filter.of(queue, status, name), limit, cursor)
@@ -112,19 +89,11 @@ class Jobs:
     # -- pausing
 
     def pause_queue(self, queue: str) -> bool:
-        """A paused queue starts nothing; what runs ends, what comes waits. Whether that changed anything.
-
-        Raises:
-            InvalidName: a queue that is not spelt as names are.
-        """
+        """A paused queue starts nothing; what runs ends, what comes waits. Whether that changed anything."""
         return self._client.acting.pause_queue(check_name("queue", queue))
 
     def resume_queue(self, queue: str) -> bool:
-        """A paused queue goes on. Whether that changed anything.
-
-        Raises:
-            InvalidName: a queue that is not spelt as names are.
-        """
+        """A paused queue goes on. Whether that changed anything."""
         return self._client.acting.resume_queue(check_name("queue", queue))
 
     def pause_job_by_id(self, id: str) -> bool:
@@ -159,7 +128,6 @@ class Jobs:
 
         Raises:
             InvalidOptions: a status that is none of completed, failed, cancelled.
-            InvalidName: a queue or a task that is not spelt as names are.
         """
         wanted = Filter.of(queue, status, name)
         if wanted.status not in FINISHED:
@@ -181,7 +149,6 @@ class Jobs:
 
         Raises:
             InvalidOptions: no condition at all, or a status of finished jobs.
-            InvalidName: a queue or a task that is not spelt as names are.
         """
         wanted = _some("cancel_jobs", Filter.of(queue, status, name))
         if wanted.status in FINISHED:
@@ -198,7 +165,6 @@ class Jobs:
 
         Raises:
             InvalidOptions: no condition at all, or a status that does not exist.
-            InvalidName: a queue or a task that is not spelt as names are.
         """
         return self._client.acting.delete_all(_some("delete_jobs", Filter.of(queue, status, name)))
 

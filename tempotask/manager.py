@@ -24,6 +24,7 @@ from tempotask.options import GivenOptions, JobFields, JobOptions, Options, whol
 from tempotask.producer import Producer
 from tempotask.store.schedules import encode_schedules
 from tempotask.task import Task
+from tempotask.twins import twin
 
 if TYPE_CHECKING:
     from tempotask.pool.batch import ControlBlock
@@ -203,21 +204,9 @@ class QueueManager(Jobs, Generic[A]):
         """
         return self._producer.publish(queues, name, data, options)
 
-    async def aenqueue(
-        self, *, name: str, queue: str, data: object = None, options: GivenOptions = None
-    ) -> JobHandle[Any]:
-        """`enqueue`, to be awaited."""
-        return await self._client.apart(self._producer.enqueue, queue, name, data, options)
-
-    async def aenqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> JobHandles[Any]:
-        """`enqueue_many`, to be awaited; `jobs` is gone through in another thread."""
-        return await self._client.apart(self._producer.enqueue_many, jobs)
-
-    async def apublish(
-        self, *, name: str, queues: Iterable[str], data: object = None, options: GivenOptions = None
-    ) -> JobHandles[Any]:
-        """`publish`, to be awaited."""
-        return await self._client.apart(self._producer.publish, queues, name, data, options)
+    aenqueue = twin(enqueue)
+    aenqueue_many = twin(enqueue_many)
+    apublish = twin(publish)
 
     # -- looking
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,16 +18,14 @@ from tempotask.options import GivenOptions, JobOptions
 from tempotask.schedule.repeat import Repeat
 from tempotask.store import schedules
 from tempotask.store.addition import Addition, NewJob
+from tempotask.store.numbers import CHUNK
 from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, RunOptions, encode
 from tempotask.store.schedules import Schedule
-from tempotask.store.script import Argument
+from tempotask.store.script import Argument, chunked
 from tempotask.store.stream import Stream
 from tempotask.task import Task
 
-THOUSAND = 1000
-"""Jobs in one script at most."""
-
-SUFFIXES = [f"-{n}" for n in range(THOUSAND)]
+SUFFIXES = [f"-{n}" for n in range(CHUNK)]
 """What automatic ids of one call end with."""
 
 _KEYS = {"name": "", "queue": "", "data": None, "options": None}
@@ -57,10 +54,10 @@ class Producer:
     """Makes records of what the user gives, and sends them."""
 
     def __init__(self, client: Client, tasks: Mapping[tuple[str, str], Task[Any, Any]], largest: int) -> None:
-        self._client = client
-        self._tasks = tasks
+        self.client = client
+        self.tasks = tasks
         self._known: dict[tuple[str, str], tuple[Task[Any, Any] | None, _Kind]] = {}
-        self._largest = largest
+        self.largest = largest
         """Bytes of a payload at most."""
 
     def enqueue(
@@ -91,10 +88,10 @@ class Producer:
     ) -> tuple[str, list[NewJob]]:
         """A call that adds one job: its id, and the job. Nothing is sent. Only what is added `at_once` may have large
         arrays: of others nobody could tell whether they are still to come."""
-        kind, store = self._kind_of_one(queue, name, options), self._client.store
+        kind, store = self._kind_of_one(queue, name, options), self.client.store
         call = store.new_call()
         automatic = f"{call}-0"
-        encoded = payload.encode(data, self._largest, "data", self._sender() if at_once else None, kind.id or automatic)
+        encoded = payload.encode(data, self.largest, "data", self._sender() if at_once else None, kind.id or automatic)
         return call, [_new_job(kind, automatic, encoded, store.now(), parent)]
 
     def copies(
@@ -110,37 +107,37 @@ class Producer:
         """A call that adds a copy of a job to each of the queues: its id, and the jobs. Nothing is sent. See `one`."""
         given, name = JobOptions.of(options), check_name("task", name)
         kinds = [self._kind_of_copy(queue, name, given) for queue in _distinct(queues)]
-        store, sender, encoded = self._client.store, self._sender(), b""
+        store, sender, encoded = self.client.store, self._sender(), b""
         call, now, jobs = store.new_call(), store.now(), list[NewJob]()
         for n, kind in enumerate(kinds):
             automatic = f"{call}-{n}"
             if not encoded or sender.used:
                 id = kind.id or automatic
-                encoded = payload.encode(data, self._largest, "data", sender if at_once else None, id)
+                encoded = payload.encode(data, self.largest, "data", sender if at_once else None, id)
             jobs.append(_new_job(kind, automatic, encoded, now, parent))
         return call, jobs
 
     def handles(self, jobs: Sequence[NewJob], created: Sequence[bool]) -> JobHandles[Any]:
         """Handles to jobs, and whether each was created."""
         return JobHandles(
-            JobHandle(job.record.id, job.record.queue, job.record.name, new, self._client)
+            JobHandle(job.record.id, job.record.queue, job.record.name, new, self.client)
             for job, new in zip(jobs, created, strict=True)
         )
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]], parent: str | None = None) -> JobHandles[Any]:
         """Adds jobs by the thousand, each thousand all or none. On an error, `.handles` are those that are in."""
         handles: JobHandles[Any] = JobHandles()
-        remaining, made = iter(jobs), 0
-        stream, under_way = self._client.stream(), list[JobHandle[Any]]()
+        made = 0
+        stream, under_way = self.client.stream(), list[JobHandle[Any]]()
         try:
-            while thousand := list(itertools.islice(remaining, THOUSAND)):
+            for thousand in chunked(jobs):
                 addition, following = self._addition(thousand, made, parent)
                 made += len(following)
                 handles += _told(under_way, stream.created())
                 under_way = following
-                stream.send(addition, last=len(thousand) < THOUSAND)
+                stream.send(addition, last=len(thousand) < CHUNK)
                 if addition.singles:
-                    self._client.reruns += 1
+                    self.client.reruns += 1
             handles += _told(under_way, stream.created())
         except TempoTaskError as error:
             handles += _in_all_the_same(under_way, stream, error)
@@ -152,18 +149,18 @@ class Producer:
 
     def _sender(self) -> arrays.Sender:
         """For the large arrays of one call."""
-        client = self._client
+        client = self.client
         return arrays.Sender(lambda: client.shelf)
 
     def _send(self, call: str, jobs: Sequence[NewJob]) -> JobHandles[Any]:
         try:
-            created = self._client.store.enqueue(call, jobs)
+            created = self.client.store.enqueue(call, jobs)
         except NotDurable as error:
             error.handles = self.handles(jobs, error.created)
             raise
         finally:
             if any(job.given_id for job in jobs):
-                self._client.reruns += 1
+                self.client.reruns += 1
         handles = self.handles(jobs, created)
         # All are in, or were there before: without an answer they stay as they are.
         with contextlib.suppress(TempoTaskError):
@@ -175,7 +172,7 @@ class Producer:
     def _see_whose(self, handle: JobHandle[Any]) -> None:
         """Has a handle to a job that was there before say which queue and which task that is of."""
         # It may have ended since, and need not be known any more.
-        if (found := self._client.find(handle.id)) is not None:
+        if (found := self.client.find(handle.id)) is not None:
             handle.queue, handle.name = found.queue, found.name
 
     def _schedule(
@@ -184,8 +181,8 @@ class Producer:
         # Everything but when it runs is as with a job, which is made for that, and is not sent.
         once = JobOptions(**{name: value for name, value in options.given().items() if name != "repeat"})
         _, (job,) = self.one(queue, name, data, once, parent, at_once=False)
-        record, client = job.record, self._client
-        if (task := self._tasks.get((queue, name))) is not None:
+        record, client = job.record, self.client
+        if (task := self.tasks.get((queue, name))) is not None:
             task.check_repeated(record.payload)
         schedule = Schedule(
             *(record.id, record.queue, record.name, repeat, record.priority),
@@ -206,11 +203,11 @@ class Producer:
     ) -> tuple[Addition, list[JobHandle[Any]]]:
         """The items as a call, and handles to its jobs. This loop is why a bulk call is fast: whatever can be, is done
         once for a kind, and plain jobs go straight into the call."""
-        client = self._client
+        client = self.client
         call, now = client.store.new_call(), client.store.now()
         addition, handles = Addition(call), list[JobHandle[Any]]()
         kinds: dict[tuple[str, str] | tuple[str, str, int], _Kind] = {}
-        to_bytes, largest, small = payload.to_bytes, self._largest, min(OUTSIDE_BYTES, self._largest)
+        to_bytes, largest, small = payload.to_bytes, self.largest, min(OUTSIDE_BYTES, self.largest)
         sender = self._sender()
         try:
             for item in items:
@@ -221,7 +218,7 @@ class Producer:
                     queue, name, data, options = item["queue"], item["name"], item.get("data"), item.get("options")
                 kind = kinds.get((queue, name) if options is None else (queue, name, id(options)))
                 if kind is None:
-                    kind = self._kind(queue, name, options)
+                    kind = self.kind(queue, name, options)
                     kinds[(queue, name) if options is None else (queue, name, id(options))] = kind
                 number = len(handles)
                 automatic = call + SUFFIXES[number]
@@ -254,25 +251,25 @@ class Producer:
         return addition, handles
 
     def _kind_of_one(self, queue: str, name: str, options: GivenOptions) -> _Kind:
-        """`_kind`, remembered for calls without options: they are the rule, and somebody may wait for the job."""
+        """`kind`, remembered for calls without options: they are the rule, and somebody may wait for the job."""
         # What is no name need not be hashable.
         if options is not None or not (isinstance(queue, str) and isinstance(name, str)):
-            return self._kind(queue, name, options)
-        task = self._tasks.get((queue, name))
+            return self.kind(queue, name, options)
+        task = self.tasks.get((queue, name))
         known = self._known.get((queue, name))
         if known is None or known[0] is not task:
-            if len(self._known) >= THOUSAND:
+            if len(self._known) >= CHUNK:
                 self._known.clear()
-            known = self._known[queue, name] = (task, self._kind(queue, name, None))
+            known = self._known[queue, name] = (task, self.kind(queue, name, None))
         return known[1]
 
     def _kind_of_copy(self, queue: str, name: str, given: JobOptions) -> _Kind:
-        """`_kind`, of one of several copies. An id is made one of each copy's own."""
-        task = self._tasks.get((queue, name))
+        """`kind`, of one of several copies. An id is made one of each copy's own."""
+        task = self.tasks.get((queue, name))
         id = task.options.id if given.id is UNSET and task is not None else given.id
-        return self._kind(queue, name, given if id is UNSET else JobOptions(**given.given() | {"id": f"{id}:{queue}"}))
+        return self.kind(queue, name, given if id is UNSET else JobOptions(**given.given() | {"id": f"{id}:{queue}"}))
 
-    def _kind(self, queue: str, name: str, options: GivenOptions) -> _Kind:
+    def kind(self, queue: str, name: str, options: GivenOptions) -> _Kind:
         """Checks what jobs of a kind share. What the call leaves open, the task says, if this process declares it."""
         queue, name = check_name("queue", queue), check_name("task", name)
         given = _NOTHING if options is None else JobOptions.of(options).for_a_call()
@@ -280,7 +277,7 @@ class Producer:
             raise InvalidOptions(
                 "repeat makes a schedule and not a job; give it to enqueue, for one at a time, and without on_success"
             )
-        task = self._tasks.get((queue, name))
+        task = self.tasks.get((queue, name))
         own = _NOTHING if task is None else task.options
         id = own.id if given.id is UNSET else given.id
         priority = own.priority if given.priority is UNSET else given.priority
@@ -341,8 +338,8 @@ def _distinct(queues: Iterable[str]) -> list[str]:
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
         raise InvalidOptions(f"queue {twice!r} is there twice; give each queue once")
-    if len(names) > THOUSAND:
-        raise InvalidOptions(f"{len(names):,} queues in one publish; at most {THOUSAND:,} can be all or none")
+    if len(names) > CHUNK:
+        raise InvalidOptions(f"{len(names):,} queues in one publish; at most {CHUNK:,} can be all or none")
     return names
 
 

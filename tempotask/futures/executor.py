@@ -26,6 +26,7 @@ from tempotask.futures.pending import CallFuture, Pending, Row, Slot
 from tempotask.options import Options, whole
 from tempotask.pool import linux
 from tempotask.shelf import INLINE, Shelf
+from tempotask.store.script import chunked
 
 T = TypeVar("T")
 
@@ -135,7 +136,7 @@ class TempoExecutor(Executor):
         inputs: Iterator[Any] = zip(*iterables, strict=False)
         write: Callable[..., Written] = self._writer.call
         if chunksize > 1:
-            inputs, write = _chunks(inputs, chunksize), self._writer.row
+            inputs, write = chunked(inputs, chunksize), self._writer.row
         row = Row(self._feeder.withdraw)
         slots = self._slots(write, fn, itertools.islice(inputs, buffersize), row)
         # Without a hold on the executor, which may be let go of.
@@ -235,11 +236,6 @@ def _result(slot: Slot, end: float | None) -> Any:
     finally:
         # What is raised holds this frame, which is not to hold what has it.
         del slot
-
-
-def _chunks(inputs: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
-    while chunk := list(itertools.islice(inputs, size)):
-        yield chunk
 
 
 def _is_a_lock_of_bars(initializer: object) -> bool:

@@ -32,9 +32,10 @@ from tempotask.errors import TempoTaskError
 from tempotask.futures.answers import QUEUE, Beginning, Reader
 from tempotask.futures.own_pool import OwnPool
 from tempotask.futures.pending import Pending
-from tempotask.producer import SUFFIXES, THOUSAND
+from tempotask.producer import SUFFIXES
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.lists import Filter
+from tempotask.store.numbers import CHUNK
 from tempotask.store.records import OUTSIDE_BYTES, Record, encode
 from tempotask.store.wait import Ending, Wait
 
@@ -213,7 +214,7 @@ class Feeder:
                 room = self._window - self._unsettled
                 # Not one by one, as they end.
                 if gathered and room >= min(len(gathered), self._window // 2):
-                    batch = [gathered.popleft() for _ in range(min(len(gathered), room, THOUSAND))]
+                    batch = [gathered.popleft() for _ in range(min(len(gathered), room, CHUNK))]
                     self._in_hand = batch
                     return batch
                 if not block or (self._closing and not gathered):

@@ -32,6 +32,7 @@ from tempotask.mapping.inputs import AwaitedInputs, inputs_of
 from tempotask.mapping.intake import Held, Intake
 from tempotask.mapping.waits import Waits
 from tempotask.options import whole
+from tempotask.store.numbers import CHUNK
 from tempotask.store.outcomes import BROKEN
 from tempotask.store.records import decode_outcome
 
@@ -47,8 +48,8 @@ IN_FLIGHT_BYTES = 64 * 2**20
 """Bytes of inputs and results in flight, unless somebody says how many there are to be: they may be large."""
 FEW = 16
 """Inputs in flight, however large they are."""
-FIRST, THOUSAND = 64, 1000
-"""Jobs in a chunk: in the first, so that there is a result soon, and at most."""
+FIRST = 64
+"""Jobs in the first chunk, so that there is a result soon."""
 PAUSE, LONGEST_PAUSE = 1e-5, 0.02
 """Seconds after which room is filled though less than a quarter is free: for each input that may be in flight, and at
 most. Where they are few, each may be what a worker waits for; where they are many, it is better to add many at once:
@@ -100,7 +101,7 @@ class Flow:
         if not isinstance(ordered, bool):
             raise InvalidOptions(f"ordered={ordered!r}: give True or False")
         self._ordered = ordered
-        self._client, self._queue = producer._client, queue
+        self._client, self._queue = producer.client, queue
         self._bell = Bell()
         self._inputs = inputs_of(inputs, self._bell.ring)
         self._intake = Intake(producer, queue, name, self._inputs)
@@ -265,7 +266,7 @@ class Flow:
         """What was handed out last has been taken."""
         self._taken += self._handing
         self._handing.clear()
-        if len(self._taken) >= THOUSAND:
+        if len(self._taken) >= CHUNK:
             self._forget()
         self._inputs.allow(self.handed + self.in_flight)
 
@@ -294,11 +295,11 @@ class Flow:
             most = min(room, self._size)
             if not self._add(most):
                 break
-            if most < THOUSAND:
+            if most < CHUNK:
                 self._left_off = True
                 break
             room = self._room()
-        self._size = min(THOUSAND, self._size * 2)
+        self._size = min(CHUNK, self._size * 2)
 
     def _add(self, most: int) -> bool:
         """Reads and enqueues a chunk, of so many at most; whether there was something."""
@@ -320,7 +321,7 @@ class Flow:
         for id, ending in self._waits.arrived():
             self._end(self._held.pop(id), ending)
         batch: list[Mapped] = []
-        most = max(1, min(self.in_flight // 4, THOUSAND))
+        most = max(1, min(self.in_flight // 4, CHUNK))
         while finished and len(batch) < most:
             index = self.handed if self._ordered else next(iter(finished))
             if index not in finished:

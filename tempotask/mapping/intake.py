@@ -55,9 +55,9 @@ class Intake:
         """Inputs read so far."""
         self.ids = ""
         """What ids begin with, once something has been read."""
-        self._client, self._largest = producer._client, producer._largest
+        self._client, self._largest = producer.client, producer.largest
         self._queue, self._name = queue, name
-        self._kind = producer._kind(queue, name, _kept(producer, queue, name))
+        self._kind = producer.kind(queue, name, _kept(producer, queue, name))
         self._stream: Stream | None = None
         self._under_way = False
 
@@ -131,6 +131,6 @@ def _refused(index: int, why: TempoTaskError) -> TempoTaskError:
 
 def _kept(producer: Producer, queue: str, name: str) -> JobOptions | None:
     """The options of the jobs: their outcomes are kept for a while, whatever their task says."""
-    task = producer._tasks.get((queue, name))
+    task = producer.tasks.get((queue, name))
     # Given only where it must be: jobs without options of their own run faster.
     return JobOptions(keep_result=KEEP) if task is None or float(task.run.keep_result or 0) < KEEP else None

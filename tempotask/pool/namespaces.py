@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tempotask import machine, shelf
 from tempotask.pool import linux
+from tempotask.store.script import chunked
 
 if TYPE_CHECKING:
     from tempotask.store.store import Store
@@ -34,8 +35,8 @@ def clear(store: Store, namespace: str) -> None:
         shelf.clear_folder(shelf.folder_of(server, namespace))
     client = store.server.client()
     while keys := list(client.scan_iter(f"{{{namespace}}}:*", count=10_000)):
-        for start in range(0, len(keys), 1000):
-            client.unlink(*keys[start : start + 1000])
+        for chunk in chunked(keys):
+            client.unlink(*chunk)
 
 
 def clear_left_behind(store: Store, kind: str) -> None:

@@ -18,7 +18,7 @@ from tempotask import interpreter
 from tempotask.pool import allocator, application, linux, threads
 from tempotask.pool.batch import ControlBlock
 from tempotask.pool.leaving import flush
-from tempotask.pool.report import Launch, WorkerSpec
+from tempotask.pool.report import Spawn, WorkerSpec
 from tempotask.pool.signals import SIGNALS
 from tempotask.pool.whereabouts import write_on_signal
 
@@ -87,18 +87,18 @@ def _default_signals() -> None:
 def run_spawned_worker(fd: int) -> None:
     """The same for one that was not forked: the file behind `fd` tells it all. Never returns."""
     size = os.fstat(fd).st_size
-    launch = msgspec.msgpack.decode(os.pread(fd, size, 0), type=Launch)
+    spawn = msgspec.msgpack.decode(os.pread(fd, size, 0), type=Spawn)
     os.close(fd)
-    for inherited in (launch.block_fd, launch.spec.wake_fd):
+    for inherited in (spawn.block_fd, spawn.spec.wake_fd):
         if inherited >= 0:
             os.set_inheritable(inherited, False)
 
     def prepare() -> application.Manager:
         threads.limit(os.environ)
-        interpreter.take_arguments(launch.arguments)
-        return application.load(launch.application)
+        interpreter.take_arguments(spawn.arguments)
+        return application.load(spawn.application)
 
-    run_worker(launch.parent, launch.spec, launch.block_fd, prepare)
+    run_worker(spawn.parent, spawn.spec, spawn.block_fd, prepare)
 
 
 def nothing(number: int, frame: FrameType | None) -> None:

@@ -9,8 +9,8 @@ In its life it
 An application whose import leaves threads running can't be forked: the nursery then takes its own place afresh,
 without the application, and workers are spawned. It waits in one select loop and uses no processor while idle.
 
-Run as `python -m tempotask.pool.nursery FD [--spawn APPLICATION]`, and as `… --worker FD` for a spawned worker; or, by
-`fork`, from a supervisor that has imported what both need.
+Run as `python -m tempotask.pool.nursery FD [--spawn APPLICATION ARGUMENT…]`, and as `… --worker FD` for a spawned
+worker; or, by `fork`, from a supervisor that has imported what both need.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tempotask.pool.report import (
     Import,
     Imported,
     ImportFailed,
-    Launch,
+    Spawn,
     Warned,
     WorkerBorn,
     WorkerDied,
@@ -209,16 +209,16 @@ class Nursery:
     def _spawn(self, spec: WorkerSpec, block_fd: int) -> int:
         import subprocess
 
-        launch = Launch(self._application, interpreter.arguments(), os.getpid(), spec, block_fd)
-        launch_fd = linux.anonymous_file("tempotask-launch", msgspec.msgpack.encode(launch))
+        spawn = Spawn(self._application, interpreter.arguments(), os.getpid(), spec, block_fd)
+        spawn_fd = linux.anonymous_file("tempotask-spawn", msgspec.msgpack.encode(spawn))
         try:
             child = subprocess.Popen(
-                [*interpreter.command(), "-m", __name__, "--worker", str(launch_fd)],
-                pass_fds=[fd for fd in (launch_fd, block_fd, spec.wake_fd) if fd >= 0],
+                [*interpreter.command(), "-m", __name__, "--worker", str(spawn_fd)],
+                pass_fds=[fd for fd in (spawn_fd, block_fd, spec.wake_fd) if fd >= 0],
                 process_group=0,
             )
         finally:
-            os.close(launch_fd)
+            os.close(spawn_fd)
         child.returncode = 0  # the nursery reaps; this object must not
         return child.pid
 

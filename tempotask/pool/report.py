@@ -146,7 +146,7 @@ class WorkerDied(msgspec.Struct, tag=True, array_like=True):
     status: ExitStatus
 
 
-class Launch(msgspec.Struct, array_like=True):
+class Spawn(msgspec.Struct, array_like=True):
     """From the nursery to a worker that is spawned, in a file that the worker is given."""
 
     application: str

@@ -1,5 +1,7 @@
 """Numbers that Python and the scripts share: script.py puts them, by these names, in front of every script."""
 
+CHUNK = 1000
+"""Jobs, ids or elements at most in one call, and in one command of a script: the server does nothing else meanwhile."""
 LOG_LINES = 1000
 """Lines of a job that are kept; the newest."""
 LOG_MS = 7 * 86_400_000

@@ -27,14 +27,13 @@ from redis.connection import AbstractConnection
 from tempotask.errors import ServerUnavailable, TempoTaskError
 from tempotask.store import lost
 from tempotask.store.owed import Owed
+from tempotask.store.script import chunked
 from tempotask.store.wait import FIRST_PAUSE, Ending, Wait
 
 if TYPE_CHECKING:
     from tempotask.store.connect import Server
     from tempotask.store.store import Store
 
-CHUNK = 1000
-"""Ids in one question."""
 LONGEST_PAUSE = 60.0
 """The most seconds of silence after which a wait is asked for again."""
 ANSWER = 1.0
@@ -218,8 +217,7 @@ class Outcomes:
 
     def _ask(self, ids: Iterable[str], *, pushed: bool = False) -> None:
         """`pushed`: no push is to come for an earlier question after these."""
-        ids = iter(ids)
-        while chunk := list(itertools.islice(ids, CHUNK)):
+        for chunk in chunked(ids):
             endings = self._store.ask(self._client, chunk)
             ended = ((id, ending) for id, ending in zip(chunk, endings, strict=True) if ending is not None)
             self._deliver(ended, pushed=pushed)

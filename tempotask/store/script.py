@@ -8,14 +8,18 @@ come the numbers that scripts share with Python.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from hiredis import pack_command
 
 from tempotask.store import numbers
 
+T = TypeVar("T")
 Argument = str | bytes | int | float
 
 _FOLDER = files("tempotask.store") / "scripts"
@@ -40,20 +44,25 @@ def load(name: str) -> Script:
     return Script(hashlib.sha1(text.encode()).hexdigest(), text)
 
 
+@functools.cache
 def _read(name: str) -> str:
     return (_FOLDER / f"{name}.lua").read_text()
 
 
-SCRIPTS = {
-    name: load(name)
-    for name in (
-        *("enqueue", "turn", "give_back", "sweep"),
-        *("schedule", "unschedule", "fire", "firings"),
-        *("say", "listen", "forget"),
-        *("register", "renew", "leave", "ask", "unwait", "find", "quiet", "snapshot", "mend", "pause", "act", "revise"),
-        *("rights", "format", "overview"),
-    )
-}
+def _names() -> Iterator[str]:
+    """Of the files that are scripts; what is included has no first line of theirs."""
+    names = sorted(file.name.removesuffix(".lua") for file in _FOLDER.iterdir() if file.name.endswith(".lua"))
+    return (name for name in names if _read(name).startswith("#!lua"))
+
+
+SCRIPTS = {name: load(name) for name in _names()}
+
+
+def chunked(items: Iterable[T], size: int = numbers.CHUNK) -> Iterator[list[T]]:
+    """These by the thousand, as calls take them, or by another size."""
+    rest = iter(items)
+    while chunk := list(itertools.islice(rest, size)):
+        yield chunk
 
 
 def text(told: bytes) -> str:

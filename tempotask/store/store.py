@@ -24,8 +24,8 @@ from tempotask.store.addition import Addition, NewJob, named
 from tempotask.store.connect import OTHERWISE, Server
 from tempotask.store.durability import Durability, DurableWire, Kind
 from tempotask.store.format import FORMAT, refusal
-from tempotask.store.numbers import NOTICE_MS
-from tempotask.store.script import Argument, packed, text
+from tempotask.store.numbers import CHUNK, NOTICE_MS
+from tempotask.store.script import Argument, chunked, packed, text
 from tempotask.store.settlement import Settlement
 from tempotask.store.wire import Lost, Wire
 
@@ -155,8 +155,8 @@ class Store:
     def read_many(self, commands: Sequence[tuple[str, str, *tuple[Argument, ...]]]) -> list[Any]:
         """The replies to many commands that change nothing, on keys without prefix; a thousand a round trip."""
         replies: list[Any] = []
-        for first in range(0, len(commands), 1000):
-            replies += self.server.patiently(functools.partial(self._pipe, commands[first : first + 1000]))
+        for chunk in chunked(commands):
+            replies += self.server.patiently(functools.partial(self._pipe, chunk))
         return replies
 
     def _pipe(self, commands: Sequence[tuple[str, str, *tuple[Argument, ...]]]) -> list[Any]:
@@ -320,7 +320,7 @@ class Store:
         """
         key = f"{self.prefix}waits:{client}"
         # Together: the server comes to the second as soon as the first has waited.
-        both = packed("BLPOP", key, timeout) + packed("LPOP", key, 1000)
+        both = packed("BLPOP", key, timeout) + packed("LPOP", key, CHUNK)
         connection.send_packed_command(both)  # type: ignore[no-untyped-call]
         first, others = (connection.read_response(disable_decoding=True) for _ in range(2))
         parts = [*(first or [])[1:], *(others or [])]
@@ -328,13 +328,12 @@ class Store:
 
     def unwait(self, client: str, ids: Sequence[str]) -> list[str]:
         """The client does not wait for these jobs any longer; for which it did."""
-        chunks = (ids[start : start + 1000] for start in range(0, len(ids), 1000))
-        return [id.decode() for chunk in chunks for id in self.run("unwait", client, *chunk)]
+        return [id.decode() for chunk in chunked(ids) for id in self.run("unwait", client, *chunk)]
 
     def forget_outcomes(self, ids: Sequence[str]) -> None:
         """Lets go of the outcomes of these jobs. Tries once, and raises what the client library raises."""
-        for start in range(0, len(ids), 1000):
-            while self.once("forget", *ids[start : start + 1000]):
+        for chunk in chunked(ids):
+            while self.once("forget", *chunk):
                 pass
 
     def quiet(self, *, delayed: bool = False) -> bool:

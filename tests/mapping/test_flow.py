@@ -16,7 +16,8 @@ from pool.running import Bench
 from servers import OwnServer
 
 from tempotask import InvalidName, JobFailed
-from tempotask.mapping.flow import THOUSAND, Flow, Mapped
+from tempotask.mapping.flow import Flow, Mapped
+from tempotask.store.numbers import CHUNK
 
 
 def flow(inputs: Any, name: str = "echo", queue: str = "q", **options: Any) -> Flow:
@@ -46,7 +47,7 @@ def test_errors_come_with_their_job() -> None:
 
 @pytest.mark.usefixtures("pool")
 def test_a_batch_is_a_quarter_of_those_in_flight_at_most() -> None:
-    for in_flight, most in ((1, 1), (40, 10), (100_000, THOUSAND)):
+    for in_flight, most in ((1, 1), (40, 10), (100_000, CHUNK)):
         going = flow(range(3000 if in_flight > 1 else 20), in_flight=in_flight)
         sizes = [len(batch) for batch in iter(going.some, [])]
         assert max(sizes) <= most

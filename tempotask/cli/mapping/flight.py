@@ -12,6 +12,7 @@ from typing import Any
 from tempotask.cli.mapping.span import Span
 from tempotask.cli.mapping.work import QUEUE, Work
 from tempotask.manager import QueueManager
+from tempotask.store.script import chunked
 from tempotask.store.wait import Ending, Wait
 
 
@@ -62,8 +63,7 @@ class Flight:
     def last(self) -> list[tuple[Span, Ending]]:
         """When the pool has ended: what has come until then. The rest has not run."""
         found, ids = self.landed(), list(self._spans)
-        for first in range(0, len(ids), 1000):
-            some = ids[first : first + 1000]
+        for some in chunked(ids):
             for id, outcome in zip(some, self._client.store.outcomes_of(some), strict=True):
                 if outcome is not None:
                     found.append((self._land(id), outcome))

@@ -9,9 +9,6 @@ local P = string.sub(KEYS[1], 1, -5)
 local byte, sub, floor, concat = string.byte, string.sub, math.floor, table.concat
 local call = redis.call
 
--- A bulk push hands so many elements to one command.
-local CHUNK = 1000
-
 -- The server's clock, which is the only one that counts, in milliseconds.
 local function now_ms()
   local t = call('TIME')
