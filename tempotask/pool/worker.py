@@ -147,36 +147,38 @@ class Worker:
         self._no_turn.over()
         while True:
             try:
-                with self._turning:
-                    reply = self._send_turn(want)
-                    kind = reply[0]
-                    if kind in (b"jobs", b"idle", b"settled", b"again"):
-                        if self._hand is not None and self._hand.opened:
-                            self._hand.let_go(len(self._hand.runs))
-                        self._hand = None
+                reply = self._send_turn(want)
             except NO_ANSWER as error:
                 if self._words[STOP] and self._hand is None:
                     return None
                 # Whether it took effect is not known: the next one, under a higher number, will show.
                 self._no_turn.sit_out(error)
                 continue
-            if kind == b"gone":
-                raise Gone
-            if kind == b"jobs":
-                if (brought := self._brought(reply[1])) is not None:
-                    return brought
-                if self._words[STOP]:
+            match reply[0]:
+                case b"jobs":
+                    if (brought := self._brought(reply[1])) is not None:
+                        return brought
+                    if self._words[STOP]:
+                        return None
+                    self._no_turn.sit_out()
+                case b"idle" | b"settled":
                     return None
-                self._no_turn.sit_out()
-                continue
-            if kind in (b"idle", b"settled"):
-                return None
-            if kind == b"refused":
+                case b"gone":
+                    raise Gone
+                case b"again":
+                    continue
+                case _:
+                    self._note(reply)
+
+    def _note(self, reply: list[Any]) -> None:
+        """Of a turn in which nothing was done: what is to be different when it is sent again."""
+        match reply[0]:
+            case b"refused":
                 assert self._hand is not None
-                self._hand.missing.update(int(index) for index in reply[1:])
-            elif kind == b"listened":
+                self._hand.missing.update(map(int, reply[1:]))
+            case b"listened":
                 self._listened = time.monotonic()
-            elif kind == b"stale":
+            case b"stale":
                 self._turns.pass_by(int(reply[1]))
 
     def _want(self) -> int:
@@ -184,11 +186,18 @@ class Worker:
         want = self._pace.want()
         return want if self._max_jobs is None else min(want, self._max_jobs - self._words[JOBS])
 
-    def _send_turn(self, want: int) -> Any:
-        hand = self._hand
-        if hand is None or hand.acknowledged == len(hand.runs):
-            return self._turns.take(want)
-        return self._turns.take(want, self._results(hand, len(hand.runs)))
+    def _send_turn(self, want: int) -> list[Any]:
+        with self._turning:
+            hand = self._hand
+            if hand is None or hand.acknowledged == len(hand.runs):
+                reply = self._turns.take(want)
+            else:
+                reply = self._turns.take(want, self._results(hand, len(hand.runs)))
+            if reply[0] in (b"jobs", b"idle", b"settled", b"again"):
+                if hand is not None and hand.opened:
+                    hand.let_go(len(hand.runs))
+                self._hand = None
+            return reply
 
     def _results(self, hand: Hand, stop: int) -> Results:
         first = hand.acknowledged
@@ -262,14 +271,8 @@ class Worker:
             if self._hand is not hand or hand.acknowledged >= stop:
                 return
             with contextlib.suppress(*NO_ANSWER):
-                while True:
-                    reply = self._turns.take(0, self._results(hand, stop))
-                    if reply[0] == b"refused":
-                        hand.missing.update(map(int, reply[1:]))
-                    elif reply[0] == b"listened":
-                        self._listened = time.monotonic()
-                    else:
-                        break
+                while (reply := self._turns.take(0, self._results(hand, stop)))[0] in (b"refused", b"listened"):
+                    self._note(reply)
                 if reply[0] == b"settled":
                     hand.acknowledged = self._words[SETTLED] = stop
                     hand.let_go(stop)
