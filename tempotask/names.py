@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tempotask.errors import InvalidName
 
@@ -57,10 +57,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """One line for the name of a `what` that is none of those known."""
+def unknown(what: str, name: str, known: Iterable[str], meant: Mapping[str, str] = {}) -> str:
+    """One line for the name of a `what` that is none of those known. `meant`: what others call so."""
     known = list(known)
-    near = nearest(name, known)
+    near = meant[name] if meant.get(name) in known else nearest(name, known)
     hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"
     return f"there is no {what} {name!r}; {hint}"
 

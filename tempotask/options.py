@@ -149,6 +149,22 @@ def _by_status(name: str, value: object) -> dict[str, int]:
 _KEPT = {"completed": 200, "failed": 10_000, "cancelled": 200}
 
 
+_ELSEWHERE = {
+    "max_retries": "attempts",
+    "retries": "attempts",
+    "max_tries": "attempts",
+    "countdown": "delay",
+    "eta": "delay_until",
+    "run_at": "delay_until",
+    "job_id": "id",
+    "task_id": "id",
+    "job_timeout": "timeout",
+    "time_limit": "timeout",
+    "result_ttl": "keep_result",
+}
+"""What other queues call our options."""
+
+
 class _Checked:
     """What both kinds of options share: they are checked, name by name, and then stay as they are."""
 
@@ -163,7 +179,7 @@ class _Checked:
             if check is None and name == "options":
                 raise InvalidOptions("there is no option 'options'; give options as keywords, as in priority=5")
             if check is None:
-                raise InvalidOptions(unknown("option", str(name), self._checks))
+                raise InvalidOptions(unknown("option", str(name), self._checks, _ELSEWHERE))
             # The dataclass is frozen, also for itself.
             object.__setattr__(self, name, check(name, value))
 

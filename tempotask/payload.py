@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -95,7 +96,8 @@ def refusal(value: object, error: Exception, what: str = "data") -> InvalidPaylo
         return InvalidPayload(f"{path} is an int of more than 64 bits; send it as a str")
     if type(part) is str:
         return InvalidPayload(f"{path} is a str that is not valid Unicode; send it as bytes")
-    return InvalidPayload(f"{path} is of type {kind}, which can't be sent; send plain data, a Struct or a dataclass")
+    instead = "its text, str(path)" if isinstance(part, PurePath) else "plain data, a Struct or a dataclass"
+    return InvalidPayload(f"{path} is of type {kind}, which can't be sent; send {instead}")
 
 
 def _culprit(value: object, path: str, error: Exception, depth: int) -> tuple[str, object, Exception]:

@@ -112,6 +112,12 @@ def say_if_empty(rows: Sequence[object], what: str, store: Store) -> None:
         say(f"no {what} in namespace {store.namespace} at {store.server.label}")
 
 
+def say_if_nobody_works(store: Store) -> None:
+    """Says so where jobs wait that nobody will run."""
+    if not store.registrations():
+        say(f"no supervisor works in namespace {store.namespace}: start one with tempotask-supervisor module:attribute")
+
+
 def end(status: int, line: str) -> NoReturn:
     """Ends the command: 1 where the answer is no, 2 on bad use."""
     say(line if status == 1 else f"tempotask: {line}")

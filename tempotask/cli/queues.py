@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tempotask.cli import output
-from tempotask.cli.command import everywhere, opened, say_if_empty
+from tempotask.cli.command import everywhere, opened, say_if_empty, say_if_nobody_works
 
 
 @click.command()
@@ -16,11 +16,13 @@ def queues(db: str | None, namespace: str, as_json: bool) -> None:
 
     with opened(db, namespace) as store:
         rows = lists.queues(store)
-    if as_json:
-        for row in rows:
-            output.print_json(row)
-        return
-    numbers = lists.QueueRow.__struct_fields__[2:]
-    names = [field.removesuffix("_seconds") for field in lists.QueueRow.__struct_fields__]
-    output.print_table(names, [[getattr(row, field) for field in row.__struct_fields__] for row in rows], numbers)
-    say_if_empty(rows, "queues", store)
+        if as_json:
+            for row in rows:
+                output.print_json(row)
+            return
+        numbers = lists.QueueRow.__struct_fields__[2:]
+        names = [field.removesuffix("_seconds") for field in lists.QueueRow.__struct_fields__]
+        output.print_table(names, [[getattr(row, field) for field in row.__struct_fields__] for row in rows], numbers)
+        say_if_empty(rows, "queues", store)
+        if any(row.waiting for row in rows):
+            say_if_nobody_works(store)

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
+import sysconfig
 import traceback
 import types
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ from tempotask.pool.batch import ControlBlock
 from tempotask.pool.report import AppReport, WorkerSpec
 from tempotask.store.address import without_secrets
 
+_LIBRARIES = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib")})
 _OURS = str(Path(__file__).resolve().parent.parent) + os.sep
 _MAIN = "__mp_main__"  # what multiprocessing calls a script that it imports again, so that guards hold
 _T = TypeVar("_T")
@@ -208,5 +210,7 @@ def _summary(target: str, error: BaseException, doing: str) -> str:
     if isinstance(error, SystemExit):
         return f'{doing} {target} ended in sys.exit({text}): put what runs as a script under if __name__ == "__main__"'
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
+    # What a library raises was brought about further up, if that is not installed as one itself.
+    own = [frame for frame in own if not frame.filename.startswith(_LIBRARIES)] or own
     place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
     return f"{doing} {target} failed: {type(error).__name__}{': ' + text if text else ''}{place}"

@@ -375,5 +375,8 @@ class Runner:
             later = random.randint(100, 300)
             return Run(record, started, time.monotonic(), b"", 0, None, retry=(later, encode(record)))
         known = ", ".join(sorted(f"{queue}/{name}" for queue, name in self.lanes)[:20]) or "nothing"
-        error = UnknownTask(f"no task {record.name!r} in queue {record.queue!r}; registered are: {known}")
+        error = UnknownTask(
+            f"no task {record.name!r} in queue {record.queue!r}; registered are: {known}; a supervisor takes up "
+            "changed code on HUP, and another application needs a namespace of its own; then retry this job"
+        )
         return ended_badly(record, DEFAULTS, describe(error), started, final=True)

@@ -324,7 +324,10 @@ class Supervisor:
         """Others run our jobs by now: the workers end, and new ones come under a new id."""
         if self._stopping:
             return
-        log.warning("this supervisor was taken for lost and its jobs given to others: starting over under a new id")
+        log.warning(
+            "the server does not know this supervisor any more, as it was taken for lost and its jobs given to others, "
+            "or the server has lost its data: starting over under a new id"
+        )
         for generation in self._generations:
             generation.kill()
         self._housekeeper.take_new_id()

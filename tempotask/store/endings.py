@@ -113,4 +113,6 @@ def _repeated(ids: Sequence[str]) -> set[str]:
 
 
 def _late(id: str, timeout: float | None) -> TimeoutError:
-    return TimeoutError(f"job {id} has not finished within {timeout} s; it goes on, and may be asked for again")
+    return TimeoutError(
+        f"job {id} has not finished within {timeout} s; it goes on where a supervisor runs, and may be asked for again"
+    )

@@ -73,6 +73,7 @@ def test_queues_are_listed(run: Run) -> None:
         ["mail", "no", "1", "0"],
         ["stats", "no", "1", "0"],
     ]
+    assert "no supervisor works in namespace" in run("queues").err
     fields = "name paused waiting delayed processing completed failed cancelled oldest_seconds"
     assert [list(told) for told in run("queues", "--json").objects] == [fields.split()] * 2
 

@@ -49,6 +49,7 @@ def test_a_module_that_fails_at_import_brings_its_traceback(maps: Maps) -> None:
         (["functions:shout", "--resume", "--bare", "-o", "out"], "leave one out"),
         (["functions:shout", "nowhere"], "nowhere can't be read: No such file"),
         (["functions:shout", "."], ". is a folder"),
+        (["functions:shout", "picture"], "picture holds no lines of text; to give names of files"),
         (["functions:shout", "-o", "no/where"], "no/where can't be written"),
         (["functions:shout", "-o", "functions.py"], "functions.py is not empty: --resume goes on with it"),
         (["functions:shout", "--failed", "functions.py"], "functions.py is not empty"),
@@ -63,6 +64,7 @@ def test_a_module_that_fails_at_import_brings_its_traceback(maps: Maps) -> None:
 )
 def test_bad_use_ends_with_2_and_says_what_to_type(maps: Maps, typed: list[str], answer: str) -> None:
     (maps.folder / "empty").touch()
+    (maps.folder / "picture").write_bytes(b"\x89PNG\n\0\0")
     status, out, err = maps.run(*typed, inputs=lines("a"))
     assert (status, out) == (2, "")
     assert answer in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -135,3 +136,11 @@ def test_children_with_on_success_exist_only_if_their_parent_completes(
     handle = register(tempotask, "parent", parent).enqueue()
     assert seen == expected
     assert len(handle.info().children) == len(expected) - 1
+
+
+def test_a_task_adds_many_jobs_of_its_own(tempotask: QueueManager[App]) -> None:
+    task = register(tempotask, "note", note)
+    handles = task.enqueue_many([1, 2], priority=3)
+    assert handles.results() == [1, 2]
+    assert {handle.info().priority for handle in handles} == {3}
+    assert asyncio.run(task.aenqueue_many(iter([3]))).results() == [3]

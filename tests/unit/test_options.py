@@ -15,6 +15,12 @@ from tempotask import InvalidName, InvalidOptions, JobOptions, Options
 from tempotask.store.records import RunOptions
 
 
+@pytest.mark.parametrize(("elsewhere", "here"), [("max_retries", "attempts"), ("eta", "delay_until"), ("job_id", "id")])
+def test_what_other_queues_call_an_option_is_told_by_its_name_here(elsewhere: str, here: str) -> None:
+    with pytest.raises(InvalidOptions, match=f"there is no option '{elsewhere}'; did you mean '{here}'"):
+        JobOptions.of({elsewhere: 3})
+
+
 def test_options_that_were_not_given_are_unset() -> None:
     options = JobOptions(priority=5)
     assert options.given() == {"priority": 5}

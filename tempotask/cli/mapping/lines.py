@@ -27,7 +27,7 @@ class Lines:
         """Opens the files; none means the standard input, and so does `-`. Raises `click.UsageError`."""
         self._separator = separator
         self._notify = notify
-        self._files = [_open(name) for name in files or ("-",)]
+        self._files = [_open(name, separator) for name in files or ("-",)]
         self.identities = {(state.st_dev, state.st_ino) for state in map(os.fstat, self._files)}
         """Which files these are."""
         sizes = [_size(file) for file in self._files]
@@ -135,7 +135,7 @@ class Lines:
         self._notify()
 
 
-def _open(name: str) -> int:
+def _open(name: str, separator: bytes) -> int:
     if name == "-":
         if sys.stdin is None:
             raise click.UsageError("the standard input is closed; give files, or a pipe")
@@ -147,6 +147,9 @@ def _open(name: str) -> int:
     if stat.S_ISDIR(os.fstat(file).st_mode):
         os.close(file)
         raise click.UsageError(f"{name} is a folder; give files with an input a line, as in find {name} | …")
+    if stat.S_ISREG(os.fstat(file).st_mode) and separator == b"\n" and b"\0" in os.pread(file, BLOCK, 0):
+        os.close(file)
+        raise click.UsageError(f"{name} holds no lines of text; to give names of files: printf '%s\\n' FILE… | …")
     return file
 
 

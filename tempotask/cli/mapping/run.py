@@ -212,7 +212,7 @@ class Command:
             return "without --bare, and with -o FILE, it can be gone on with by --resume"
         if self._wishes.output is None:
             return "with -o FILE it can be gone on with by --resume"
-        return "the same command with --resume goes on"
+        return "the same command goes on" if self._wishes.resume else "the same command with --resume goes on"
 
     def _not_written(self, error: OSError) -> int:
         """The exit status when nothing can be written any more: whoever reads has read enough, or reads nothing and the
