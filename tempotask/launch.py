@@ -88,11 +88,13 @@ class Launch:
     def begin(self) -> None:
         """Starts the child; `ready` says how that went."""
         read_end, write_end = os.pipe()
+        # -P: what lies in the working directory is imported only if this program would.
+        command = [*interpreter.command(), "-P", "-m"]
         # A child is born with what its parent holds back, and lets it in when it listens: before, it would end by it.
         held_back = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             self._child = subprocess.Popen(
-                [*interpreter.command(), "-m", "tempotask.launched", self._application, str(write_end), *sys.argv],
+                [*command, "tempotask.launched", self._application, str(write_end), *sys.argv],
                 stdin=subprocess.PIPE,
                 stdout=self._output,
                 pass_fds=(write_end,),

@@ -107,7 +107,10 @@ def _culprit(value: object, path: str, error: Exception, depth: int) -> tuple[st
             try:
                 to_bytes(part)
             except arrays.Large:
-                continue
+                # Nothing is wrong with that, but something may be behind it.
+                found = _culprit(part, path + step, error, depth + 1)
+                if found[1] is not part:
+                    return found
             except UNENCODABLE as inner:
                 return _culprit(part, path + step, inner, depth + 1)
     return path, value, error

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw
 
 from tempotask import arrays, payload
 from tempotask.client import Client
-from tempotask.errors import InvalidOptions, NotDurable, ServerFull, ServerUnavailable, TempoTaskError
+from tempotask.errors import InvalidOptions, InvalidPayload, NotDurable, ServerFull, ServerUnavailable, TempoTaskError
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.names import check_name, unknown
 from tempotask.options import GivenOptions, JobOptions
@@ -226,6 +226,8 @@ class Producer:
                     encoded = to_bytes(data)
                 except arrays.Large:
                     encoded = sender.encode(data, kind.id or automatic)
+                except InvalidPayload as error:
+                    raise payload.refusal(data, error) from None
                 if kind.plain and len(encoded) <= small:
                     group = kind.group
                     if group is None:

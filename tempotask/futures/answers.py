@@ -34,8 +34,6 @@ class Beginning(msgspec.Struct):
 
     main: dict[str, str] = {}
     """How `multiprocessing` has the main module of the starting program imported again."""
-    arguments: list[str] = []
-    """Its command line."""
     authkey: bytes = b""
     """By which what `multiprocessing` shares through its managers knows who belongs together."""
     modules: list[str] = []

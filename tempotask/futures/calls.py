@@ -178,7 +178,6 @@ def _import_for_all(beginning: Beginning) -> None:
     if beginning.authkey:
         process.current_process().authkey = beginning.authkey
     if beginning.main:
-        sys.argv[1:] = beginning.arguments
         spawn.prepare(dict(beginning.main))
     for module in beginning.modules:
         # Whatever it raises, the call will raise it too, and tell who made it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import threading
 import time
 import weakref
@@ -176,7 +175,7 @@ class TempoExecutor(Executor):
                 'if __name__ == "__main__":'
             )
         # Now, as a script that has come to its end has no file any more.
-        self._beginning.main, self._beginning.arguments = main_module(), sys.argv[1:]
+        self._beginning.main = main_module()
         while isinstance(fn, partial):
             fn = fn.func
         module = getattr(fn, "__module__", None)

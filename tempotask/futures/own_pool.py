@@ -62,7 +62,7 @@ class OwnPool:
         told = msgspec.json.encode(beginning).decode()
         if len(told) > LARGEST_BEGINNING:
             raise InvalidPayload(
-                f"the initializer's arguments and the command line are {len(told):,} bytes, and workers are told at "
+                f"the initializer and its arguments are {len(told):,} bytes of text (base64), and workers are told at "
                 f"most {LARGEST_BEGINNING:,} at their start; store them in a file and give its name"
             )
         client = self._client

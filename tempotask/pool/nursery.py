@@ -110,7 +110,7 @@ class Nursery:
     # The import
 
     def _import(self, message: Import) -> None:
-        self._application = message.application
+        self._application, self._arguments = message.application, message.arguments
         interpreter.take_arguments(message.arguments)
         setproctitle(f"tempotask: nursery {message.application}")
         if message.parent:
@@ -156,7 +156,9 @@ class Nursery:
         os.set_inheritable(fd, True)
         flush()
         os.chdir(self._folder)
-        arguments = [*interpreter.command(), "-m", __name__, str(fd), "--spawn", self._application, *sys.argv]
+        arguments = [*interpreter.command(), "-m", __name__, str(fd), "--spawn", self._application]
+        # The program's own, whatever the import has made of it.
+        arguments += map(os.fsdecode, self._arguments)
         os.execv(sys.executable, arguments)
 
     def spawn_only(self, name: str) -> None:

@@ -25,8 +25,9 @@ from tempotask.store.records import Status, decode_record
 from tempotask.store.script import text
 from tempotask.store.store import Store
 
-OVERLAP = 1.0
-"""Seconds by which a page of history may reach into one that was settled after it: batches take a tenth of it."""
+OVERLAP = 0.1
+"""Seconds, about, for which a job may have ended before its page is settled: what ended as long before the newest of a
+page has nothing newer behind that page."""
 MARGIN = 200
 """Elements that are read again of a line that has changed at both its ends."""
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -70,6 +71,8 @@ class Line:
 
     most = STEP
     """Elements that one command reads at most."""
+    in_order = False
+    """Whether the jobs of all its blocks are in the order of time."""
 
     def __init__(self, name: str, block: int) -> None:
         self.name = name
@@ -149,6 +152,7 @@ class History(Line):
     """The pages of a history. Of the last of them the oldest jobs, so many as are `trimmed`, do not count."""
 
     most = PAGES
+    in_order = True
 
     def __init__(self, queue: str, status: Status, trimmed: int) -> None:
         super().__init__(f"history:{queue}:{status}", 1)
@@ -229,15 +233,23 @@ def _first(store: Store, line: Line, begun: list[Part]) -> Iterator[Step]:
 
 def _further(store: Store, line: Line, begun: list[Part], length: int, mark: Mark) -> Iterator[Step]:
     for block, elements in begun:
-        parts = list(line.cut(block, elements, mark.size))
-        there, jobs = _behind((found for found, _ in line.ordered(parts)), mark)
+        steps = line.ordered(chain(line.cut(block, elements, mark.size), _older(store, line, block.low, length)))
+        passed, there = list[Step](), False
+        for step in steps:
+            found, at = step
+            if (found.id, found.at) == (mark.id, mark.at):
+                there = True
+                break
+            passed.append(step)
+            if at.high <= block.low or (line.in_order and found.at < mark.at):
+                break
+        if there:
+            yield from steps
+            return
         # Where nothing was added or taken, it has been cancelled meanwhile, say.
-        if there or length == mark.length:
-            left = {(found.id, found.at) for found in jobs}
-            for found, at in line.ordered(chain(parts, _older(store, line, block.low, length))):
-                # What is below the block comes among what is left of it.
-                if at.low < block.low or (found.id, found.at) in left:
-                    yield found, at
+        if length == mark.length:
+            yield from (step for step in passed if step[0].at <= mark.at or step[1].high <= block.low)
+            yield from (step for step in steps if step[0].at <= mark.at or not line.in_order)
             return
     top = min(length, max(0, min(mark.high, mark.high + length - mark.length)) + MARGIN)
     for found, block in line.ordered(_older(store, line, top, length)):

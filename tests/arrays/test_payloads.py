@@ -104,6 +104,20 @@ def test_what_is_wrong_beside_a_large_array_is_told_with_its_path(shm: Room) -> 
     assert shm.is_clean()
 
 
+def test_what_is_wrong_behind_a_large_array_is_told_with_its_path(shm: Room) -> None:
+    with pytest.raises(InvalidPayload, match=r"data\[0\]\['wrong'\] is of type object"):
+        payload.encode([{"right": np.zeros(LARGE), "wrong": object()}], 1000, "data", sender(), "job")
+    assert shm.is_clean()
+
+
+def test_many_jobs_are_refused_with_the_path_of_an_array_too() -> None:
+    with (
+        QueueManager.init(inline=True) as manager,
+        pytest.raises(InvalidPayload, match=r"^job 0: data\['a'\]: an array"),
+    ):
+        manager.enqueue_many([{"name": "t", "queue": "q", "data": {"a": np.array([object()])}}])
+
+
 def test_a_log_line_takes_no_large_array() -> None:
     with pytest.raises(InvalidPayload, match=r"^the log line is an array of 2,097,152 bytes"):
         payload.encode(np.zeros(LARGE), 1000, "the log line")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -74,11 +74,13 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def run(server_url: str, tmp_path: Path) -> Run:
     """Runs a program, a script or what stands after -c, to its end."""
 
-    def run(program: str, *, script: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        program: str, *, script: bool = True, arguments: Sequence[str | bytes] = ()
+    ) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "program.py"
         path.write_text(program)
         return subprocess.run(
-            [sys.executable, str(path)] if script else [sys.executable, "-c", program],
+            [sys.executable, *([str(path)] if script else ["-c", program]), *arguments],
             env={**os.environ, "TEMPOTASK_DB": server_url, "PYTHONPATH": str(TESTS)},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -247,6 +247,17 @@ if __name__ == "__main__":
         assert (told.returncode, told.stdout, told.stderr) == (0, "[0, 2, 4] True\n", "")
 
 
+def test_calls_find_the_command_line_of_the_program_however_long_and_in_whatever_bytes(run: Run) -> None:
+    program = f"""{HEAD}
+def given(n): return ascii(sys.argv[1]), len(sys.argv)
+if __name__ == "__main__":
+    with TempoExecutor(1) as executor:
+        print(executor.submit(given, 1).result())
+"""
+    told = run(program, arguments=[b"\xff", *("x" * 100 for _ in range(3000))])
+    assert (told.returncode, told.stdout) == (0, """["'\\\\udcff'", 3002]\n"""), told.stderr
+
+
 def test_a_script_without_a_guard_is_told_of_it(run: Run) -> None:
     told = run(f"""{HEAD}
 executor = TempoExecutor(1)

@@ -141,6 +141,7 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 given = sys.argv[1:]
+sys.argv.remove(given[0])
 if "a thread" in given:
     threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 
@@ -157,6 +158,7 @@ def squares(job, ctx):
         return list(pool.map(square, [1, 2, 3]))
 
 async def main():
+    sys.argv.insert(1, given[0])
     async with tempotask:
         print(json.dumps([await seen.enqueue(), await squares.enqueue("spawn"), await squares.enqueue("forkserver")]))
 

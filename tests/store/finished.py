@@ -16,8 +16,8 @@ from tempotask.store.store import Store
 EPOCH = 1_000_000.0
 
 
-def finish_page(store: Store, worker: str, ended: list[float]) -> None:
-    """Has a worker settle one page of jobs, whose ids say when they ended."""
+def finish_page(store: Store, worker: str, ended: list[float], limit: int = 10_000) -> None:
+    """Has a worker settle one page of jobs, whose ids say when they ended; so many are kept."""
     hire(store, worker)
     store.enqueue(store.new_call(), [new_job("claimed")])
     batch = turn(store, worker, 1, 1).batch
@@ -25,7 +25,7 @@ def finish_page(store: Store, worker: str, ended: list[float]) -> None:
     jobs = [(new_job(f"{at:g}", enqueued_at=EPOCH).record, at) for at in ended]
     finished = [Finished(record, at, at, 0.0, 0, Raw(b"\xc0"), None, []) for record, at in jobs]
     page = encode_page(Page(worker, "host", EPOCH, finished))
-    settlement = Settlement(pages=[batch.records[0].queue, "completed", len(ended), 10_000, page])
+    settlement = Settlement(pages=[batch.records[0].queue, "completed", len(ended), limit, page])
     store.run("turn", worker, 2, 0, 1 << 20, *store.limits, "", batch.turn, 0, 1, 0, *settlement.arguments())
 
 

@@ -166,6 +166,17 @@ def test_who_deletes_what_is_listed_page_by_page_deletes_all(store: Store, limit
     assert ids(store) == []
 
 
+def test_a_history_that_moves_on_shows_nothing_twice(store: Store) -> None:
+    """As many come as go: at its limit, it is as long as before."""
+    for n in range(6):
+        finish_page(store, f"w{n}", [float(n)], limit=5)
+    first, cursor = lists.jobs(store, status="completed", limit=3)
+    for n in range(6, 8):
+        finish_page(store, f"w{n}", [float(n)], limit=5)
+    second, cursor = lists.jobs(store, status="completed", limit=3, cursor=cursor)
+    assert ([found.id for found in first], [found.id for found in second], cursor) == (["5", "4", "3"], [], None)
+
+
 def test_the_newest_waiting_job_is_told_though_an_older_one_came_back_behind_it(store: Store) -> None:
     enqueue(store, "new", enqueued_at=EPOCH + 1)
     enqueue(store, "old", enqueued_at=EPOCH)
