@@ -38,7 +38,7 @@ def reason(id: str, known: bool, found: look.Found | None) -> TempoTaskError:
     if found is not None:
         return ResultExpired(f"job {id} has ended, and its outcome is no longer kept; give it a longer keep_result")
     # Seen by this process when it was added, and nowhere now.
-    why = "it was deleted, or it has ended and its outcome is no longer kept (keep_result), or the server lost its data"
+    why = "it was deleted, or its outcome is no longer kept (keep_result), or the server has lost its data"
     return ResultExpired(f"job {id} is not there any more: {why}")
 
 
