@@ -320,7 +320,7 @@ class Supervisor:
         read_end, write_end = os.pipe()
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tempotask.launched", project.application, str(write_end)],
+                [sys.executable, "-m", "tempotask.launched", project.application, str(write_end), *sys.argv],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

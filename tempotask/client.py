@@ -17,13 +17,12 @@ import redis
 
 from tempotask import arrays
 from tempotask.errors import (
+    VERDICTS,
     InvalidPayload,
     JobCancelled,
     JobFailed,
     JobNotFound,
-    JobTimeout,
     ResultExpired,
-    WorkerCrashed,
 )
 from tempotask.events import Events
 from tempotask.info import JobInfo, LogEntry, info_of
@@ -48,7 +47,6 @@ log = logging.getLogger("tempotask")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FAILURES: Mapping[str, type[JobFailed]] = {"JobTimeout": JobTimeout, "WorkerCrashed": WorkerCrashed}
 THREADS = 16
 """Threads for the awaitable twins of what talks to the server."""
 
@@ -243,7 +241,7 @@ class Client:
             raise JobCancelled(f"job {id} was cancelled" + (f": {failure.message}" if failure else ""))
         if failure is None:
             raise JobFailed(id, "Unknown", "the job failed, and nobody knows why")
-        kind = FAILURES.get(failure.type, JobFailed)
+        kind = VERDICTS.get(failure.type, JobFailed)
         raise kind(id, failure.type, failure.message, failure.traceback)
 
 

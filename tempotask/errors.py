@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tempotask.handle import JobHandle
 
@@ -109,3 +109,7 @@ class JobTimeout(JobFailed):
 
 class WorkerCrashed(JobFailed):
     """The job's process died under it `max_crashes` times."""
+
+
+VERDICTS: Mapping[str, type[JobFailed]] = {kind.__name__: kind for kind in (JobTimeout, WorkerCrashed)}
+"""The kinds of failure that we tell ourselves, by the names under which they are kept."""

@@ -27,7 +27,7 @@ def main() -> None:
     # Before the title is set: that takes the place of the whole environment, up to what is no part of it any more.
     mark = f"{launch.MARK}={os.environ.pop(launch.MARK)}"
     application, fd = sys.argv[1], int(sys.argv[2])
-    sys.argv[:] = sys.argv[3:] or sys.argv[:1]
+    sys.argv[:] = sys.argv[3:]
     setproctitle(f"tempotask: supervisor {application}")
     os.set_inheritable(fd, False)
     report = os.fdopen(fd, "wb")

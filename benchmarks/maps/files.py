@@ -63,8 +63,9 @@ def measure(bench: Bench) -> list[Row]:
             raise Failed(f"{command[0]} wrote {count(output)} rows for {len(paths)} files")
         return taken
 
-    first = {name: timed(command) for name, command in rivals().items()}
-    near = {name: command for name, command in rivals().items() if first[name] <= NEAR * min(first.values())}
+    others = rivals()
+    first = {name: timed(command) for name, command in others.items()}
+    near = {name: command for name, command in others.items() if first[name] <= NEAR * min(first.values())}
     commands = {ours: [*MAP, "benchmarks.apps.mapped:analysed"], **near}
     measures = {name: partial(timed, command) for name, command in commands.items()}
     spreads = {name: Spread(each, "s") for name, each in each_in_turn(measures, bench.size(ROUNDS, 1)).items()}

@@ -10,8 +10,7 @@ import msgspec
 
 from tempotask import arrays, payload
 from tempotask.arrays import Sender
-from tempotask.client import FAILURES
-from tempotask.errors import InvalidPayload, JobCancelled, JobFailed, TempoTaskError
+from tempotask.errors import VERDICTS, InvalidPayload, JobCancelled, JobFailed, TempoTaskError
 from tempotask.futures.functions import in_a_row, named
 from tempotask.futures.pickled import Signer
 from tempotask.shelf import Place, Shelf, remove
@@ -252,7 +251,7 @@ def _like(raised: Raised) -> BaseException | None:
 
 def _failed(id: str, failure: Failure) -> BaseException:
     """The error of a call that has no answer: its process died, or it was refused."""
-    text = FAILURES.get(failure.type, JobFailed)(id, failure.type, failure.message, failure.traceback)
+    text = VERDICTS.get(failure.type, JobFailed)(id, failure.type, failure.message, failure.traceback)
     if failure.type != "InvalidPayload":
         return text
     refused = InvalidPayload(failure.message)

@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 
 from tempotask.children import SHOWN
-from tempotask.errors import InvalidPayload, JobFailed, JobTimeout
+from tempotask.errors import VERDICTS, InvalidPayload, JobFailed, JobTimeout
 from tempotask.options import DEFAULTS
 from tempotask.pool.run import Run, keep_ms
 from tempotask.store.address import without_secrets
@@ -30,8 +30,6 @@ from tempotask.store.records import (
 
 NAME_BYTES, TEXT_BYTES, TRACEBACK_BYTES, ERRORS = 512, 4096, 16384, 20
 """Bounds of what a failure may leave behind: of a type's name, a message, a traceback, errors of earlier tries."""
-VERDICTS = ("JobTimeout", "WorkerCrashed")
-"""The types by which we say ourselves how a job failed."""
 CUT = "\n… (cut) …\n".encode()
 
 

@@ -58,6 +58,7 @@ class Nursery:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._application = ""
+        self._arguments: list[bytes] = []
         self._folder = os.getcwd()  # the import may leave it
         self._manager: application.Manager | None = None
         self._spawns = False
