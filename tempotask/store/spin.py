@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Callable
 
 MOMENT = 0.0001
 """Seconds for which an answer is looked for: a few times what it takes on the same host."""
@@ -24,19 +25,19 @@ BREAK = 500
 
 
 class Spin:
-    """For the answers on one descriptor, one after the other."""
+    """For the answers on one descriptor, one after the other; `clock` tells seconds that never go back."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, clock: Callable[[], float] = time.monotonic) -> None:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        self._look = poll.poll
+        self._look, self._clock = poll.poll, clock
         self._asked = 0.0
         self._left = PATIENCE
         """Tries until it is left off; while it is, calls until it is tried again, below zero."""
 
     def wait(self) -> None:
         """Returns when there is something to read, or when it is better to sleep until there is."""
-        look, clock = self._look, time.monotonic
+        look, clock = self._look, self._clock
         before, self._asked = self._asked, clock()
         if self._asked - before > SOON:
             return
