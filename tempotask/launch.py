@@ -274,4 +274,9 @@ def _spelt(module: ModuleType) -> str:
     file = getattr(module, "__file__", None)
     if file is None or not os.path.isfile(file):
         raise NotImportable(f"what is typed at a prompt, in a notebook or after -c can't be imported: {HOW_TO_GO_ON}")
-    return os.path.abspath(str(file))
+    path = os.path.abspath(str(file))
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise NotImportable(f"the path {path!r} is no UTF-8, and workers can't be told of it: {HOW_TO_GO_ON}") from None
+    return path

@@ -7,14 +7,19 @@ from typing import Any, NoReturn
 import click
 
 from tempotask.cli.command import options
-from tempotask.cli.mistakes import insist_on_folder
+from tempotask.cli.mistakes import insist_on_folder, insist_on_utf8
 
 
 @click.command("map")
-@click.argument("function", required=False)
+@click.argument("function", required=False, callback=insist_on_utf8)
 @click.argument("files", nargs=-1)
 @options(
-    click.option("--shell", metavar="COMMAND", help="Run this instead of a function; {} {.} {/} {//} {/.} {#}."),
+    click.option(
+        "--shell",
+        metavar="COMMAND",
+        callback=insist_on_utf8,
+        help="Run this instead of a function; {} {.} {/} {//} {/.} {#}.",
+    ),
     click.option("-o", "--output", metavar="FILE", help="Where rows go, else, or with -, to the standard output."),
     click.option("--failed", metavar="FILE", help="Where failed inputs go, with the reason; else it is told."),
     click.option("--resume", is_flag=True, help="Go on with what is in the output FILE."),

@@ -20,6 +20,15 @@ def insist_on_folder() -> None:
         raise click.UsageError("the working directory is gone; change into one that is there", where) from None
 
 
+def insist_on_utf8(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+    """`given`, if it can be sent to other processes: an argument may be any bytes. Else raises `UsageError`."""
+    try:
+        (given or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("it is no UTF-8; rename what it names", context, parameter) from None
+    return given
+
+
 def wrong_use(error: click.UsageError, root: click.Command, given: Sequence[str] = (), hint: str = "") -> str:
     """A line for a mistake that click found in what was `given` to the `root` command. `hint` goes with an unknown
     option of that."""

@@ -16,7 +16,7 @@ from tempotask.futures import permission
 
 
 @click.command("tempotask-supervisor", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("application")
+@click.argument("application", callback=mistakes.insist_on_utf8)
 @click.option("--db", metavar="URL", help="The server; else the application's, $TEMPOTASK_DB, the embedded one.")
 @click.option("--namespace", metavar="NS", help="Keys live under it; else the application's.")
 @click.option("--concurrency", type=click.IntRange(1, 4096), help="Worker processes; else one per core.")

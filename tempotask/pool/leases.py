@@ -7,6 +7,7 @@ Only the server's clock says when a lease has run out.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -53,9 +54,18 @@ def register(
     process = psutil.Process()
     registration = Registration(
         *(socket.gethostname(), boot_id(), process.pid, process.create_time(), tasks, workers, schedules),
-        *(application, os.getcwd(), linux.born_ns(process.pid)),
+        *(application, _folder(), linux.born_ns(process.pid)),
     )
     store.register(supervisor, lease, msgspec.msgpack.encode(registration))
+
+
+def _folder() -> str:
+    """The working directory; nothing where it is gone, or its name is no text that could be sent."""
+    with contextlib.suppress(OSError, UnicodeEncodeError):
+        folder = os.getcwd()
+        folder.encode()
+        return folder
+    return ""
 
 
 class Leases:

@@ -225,10 +225,12 @@ def _user(number: int) -> str:
 
 
 def _socket_path(home: Path) -> Path:
-    """Where the server listens: in `home`, or in a short folder of this user's if the kernel takes no path so long."""
+    """Where the server listens: in `home`; if the kernel takes no path so long, or no URL can hold it, in a short
+    folder of this user's."""
     path = home / "server.sock"
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
-        return path
+    with suppress(UnicodeEncodeError):
+        if len(str(path).encode()) <= LONGEST_SOCKET_PATH:
+            return path
     # The same for everybody who means this home, whatever their $TMPDIR.
     folder = Path(f"/tmp/tempotask-{os.geteuid()}")
     with suppress(FileExistsError):
@@ -236,8 +238,8 @@ def _socket_path(home: Path) -> Path:
     state = folder.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o077:
         raise ServerUnavailable(
-            f"{home} is too long a path for a socket, and {folder} is not a folder that is this user's alone: "
-            "remove that, or let $TEMPOTASK_HOME name a shorter path"
+            f"{home} is too long a path for a socket, or no UTF-8, and {folder} is not a folder that is this user's "
+            "alone: remove that, or let $TEMPOTASK_HOME name a shorter path"
         )
     return folder / f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock"
 

@@ -30,6 +30,13 @@ def test_it_runs_on_the_embedded_server_unless_told_otherwise(short_path: Path) 
     assert (short_path / ".tempotask").is_dir()
 
 
+def test_a_folder_whose_name_is_no_text_is_as_good_as_any(short_path: Path) -> None:
+    folder = short_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    status, out, _ = Maps(folder, {}).run("functions:shout", inputs=lines("a"))
+    assert (status, rows_of(out)[0]["result"]) == (0, "A")
+
+
 def test_many_lines_are_answered_once_each(maps: Maps) -> None:
     number = 30_000
     status, out, _ = maps.run("functions:double", inputs=lines(*range(number)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def test_a_module_that_fails_at_import_brings_its_traceback(maps: Maps) -> None:
         (["functions:shout", "--in-flight", "0"], "0 is not in the range"),
         (["functions:shout", "--timeout", "nan"], "--timeout=nan"),
         (["--shell", " "], "there is no function"),
+        (["--shell", os.fsdecode(b"\xff {}")], "it is no UTF-8"),
         (["--shell", "cat", "--jsonl"], "--jsonl is for functions"),
         (["functions:shout", "--order"], "did you mean --ordered?"),
     ],

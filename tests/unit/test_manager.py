@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +76,17 @@ def test_a_manager_of_a_script_is_found_by_its_path(monkeypatch: pytest.MonkeyPa
     vars(script)["app"] = manager = QueueManager.init()
     monkeypatch.setitem(sys.modules, "__main__", script)
     assert manager.locate() == f"{__file__}:app"
+
+
+def test_a_script_whose_path_is_no_text_is_not_importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = types.ModuleType("__main__")
+    path = tmp_path / os.fsdecode(b"\xff.py")
+    path.touch()
+    script.__file__ = str(path)
+    vars(script)["app"] = manager = QueueManager.init()
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    with pytest.raises(NotImportable, match="is no UTF-8"):
+        manager.locate()
 
 
 def test_a_manager_typed_at_a_prompt_is_not_importable(monkeypatch: pytest.MonkeyPatch) -> None:
