@@ -120,7 +120,7 @@ def _foreground(manager: QueueManager[Any], store: Store) -> Iterator[Foreground
     try:
         yield runner
     finally:
-        runner.close()
+        runner.loop.close()
         manager.close()
 
 

@@ -138,7 +138,7 @@ class Memory(Store):
     def close(self) -> None:
         """Ends the loops of `async def` handlers. Jobs stay."""
         while self._runners:
-            self._runners.pop()[0].close()
+            self._runners.pop()[0].loop.close()
 
     # -- looking
 
@@ -359,7 +359,7 @@ class Memory(Store):
             runner, block = self._runners.pop()
             if runner.lanes.keys() == self._manager.tasks.keys():
                 return runner, block
-            runner.close()
+            runner.loop.close()
         block = NoBlock()
         return Runner(self._manager, block, lambda queue, name: False, lambda: None), block
 

@@ -6,9 +6,6 @@ the worker settles.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import contextvars
 import functools
 import os
 import random
@@ -44,7 +41,8 @@ from tempotask.pool.batch import (
     ControlBlock,
 )
 from tempotask.pool.failure import describe, ended_badly, misfit, put_aside
-from tempotask.pool.overdue import OVER, awaited
+from tempotask.pool.loop import Loop
+from tempotask.pool.overdue import OVER
 from tempotask.pool.run import Hand, Run, keep_ms
 from tempotask.pool.saying import Saying
 from tempotask.retry import Retry
@@ -123,13 +121,8 @@ class Runner:
         self.saying = Saying(self.context)
         self._mark = 0.0
         self._pid = os.getpid()
-        self._looping = False
-        self._interrupt = NONE
-        self.task: asyncio.Task[Any] | None = None
-        """In which the `async def` handler runs, while one does."""
-        self.coroutine: Any = None
-        """What that handler is, as it runs."""
-        self._loop: asyncio.Runner | None = None
+        self.loop = Loop()
+        """For `async def` handlers."""
 
     def run_batch(self, hand: Hand, full: Callable[[], None]) -> None:
         """Runs a batch, job by job, until its end or until the supervisor has taken the rest away.
@@ -249,18 +242,11 @@ class Runner:
         interrupt, words[INTERRUPT] = words[INTERRUPT], NONE
         if interrupt == CANCEL:
             job.cancelled = True
-        if self._looping and interrupt:
+        if self.loop.runs and interrupt:
             # Raised inside the loop, it would hit whatever the loop does just then.
-            self._interrupt = interrupt
-            if self.task is not None:
-                self.task.get_loop().call_soon_threadsafe(self.task.cancel)
+            self.loop.interrupt(interrupt)
         elif interrupt == OVERDUE:
             raise JobTimeout(message=OVER)
-
-    def close(self) -> None:
-        """Ends the loop of the `async def` handlers."""
-        if self._loop is not None:
-            self._loop.close()
 
     def _set_deadline(self, index: int, options: RunOptions) -> None:
         words = self._words
@@ -271,63 +257,21 @@ class Runner:
 
     def _call(self, lane: Lane, job: Job[Any]) -> Any:
         context = self.context
-        self._interrupt, self._looping = NONE, lane.is_async
         try:
             context._job = job
             if lane.is_async:
-                return self._run_in_loop(lambda: lane.handler(job, context), job)
+                return self.loop.run(lambda: lane.handler(job, context), job)
             value = lane.handler(job, context)
             return self._finish(value, job) if type(value) is CoroutineType else value
         finally:
             context._job = None
-            self._looping = False
 
     def _finish(self, coroutine: CoroutineType[Any, Any, Any], job: Job[Any]) -> Any:
         """What a coroutine comes to that a `def` has returned, as decorators of `async def` handlers do."""
-        self._interrupt, self._looping = NONE, True
         try:
-            return self._run_in_loop(lambda: coroutine, job)
+            return self.loop.run(lambda: coroutine, job)
         finally:
-            self._looping = False
             coroutine.close()
-
-    def _run_in_loop(self, begin: Callable[[], Any], job: Job[Any]) -> Any:
-        if self._loop is None:
-            self._loop = asyncio.Runner()
-
-        async def call() -> Any:
-            self.task = me = asyncio.current_task()
-            try:
-                if self._interrupt or job.cancelled:
-                    raise asyncio.CancelledError
-                self.coroutine = begin()
-                return await awaited(self.coroutine, lambda: self._interrupt == OVERDUE)
-            finally:
-                if self.task is me:  # and it is not thrown away with its loop
-                    self.task = self.coroutine = None
-                    # What the handler left running ends with its job, as with `asyncio.run`.
-                    left = asyncio.all_tasks() - {me}
-                    for task in left:
-                        task.cancel()
-                    await asyncio.gather(*left, return_exceptions=True)
-
-        try:
-            # A context of its own for each job, as a task of any loop has: what one sets is not the next one's.
-            return self._loop.run(call(), context=contextvars.copy_context())
-        except asyncio.CancelledError:
-            if self._interrupt == OVERDUE:
-                raise JobTimeout(message=OVER) from None
-            raise
-        finally:
-            if self.task is not None:
-                self._drop_loop()
-
-    def _drop_loop(self) -> None:
-        """The handler has stopped its loop: what it left in there must not meet the next job's."""
-        loop, self._loop, self.task, self.coroutine = self._loop, None, None, None
-        if loop is not None:
-            with contextlib.suppress(Exception):
-                loop.get_loop().close()
 
     def _measure(self, run: Run) -> None:
         """Adds what a long job used. The short ones since the last measurement are taken to have used the processor

@@ -36,7 +36,7 @@ PAUSE, ANSWERS_WITHIN = 0.01, 1.0
 """Seconds between two looks whether a stack is written; how long one is waited for."""
 QUIET = 3
 """After so many looks that found nothing new, a stack is taken to be written: there is no mark at its end."""
-IN_LOOP = " in _run_in_loop"
+IN_LOOP = "/tempotask/pool/loop.py"
 """What stands in the stack of a worker that runs an `async def` handler."""
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -86,7 +86,7 @@ def stage(server_url: str, namespace: str) -> Iterator[Stage]:
     yield stage
     signal.signal(INTERRUPT_SIGNAL, before)
     if stage.runner is not None:
-        stage.runner.close()
+        stage.runner.loop.close()
     stage.manager.close()
 
 
@@ -334,3 +334,44 @@ def test_what_a_thread_says_that_has_outlived_its_job_is_said_by_no_job(stage: S
     for run, job in zip(stage.run(["plain", "limited"]), jobs[-2:], strict=True):
         assert [msgspec.msgpack.decode(line)[1] for line in run.lines or ()] == [f"of {job.token}"]
         assert run.progress == (job.token, None, None)
+
+
+async def begun(closed: list[str]) -> AsyncIterator[int]:
+    try:
+        yield 1
+        yield 2
+    finally:
+        await asyncio.sleep(0)
+        closed.append("closed")
+
+
+@pytest.mark.parametrize("way", ["let go of", "held", "raised"])
+def test_a_generator_that_is_left_half_way_is_closed_with_its_job(stage: Stage, way: str) -> None:
+    closed: list[str] = []
+    held = begun(closed)
+
+    async def handler(job: Job[Any], ctx: Context[Any]) -> int:
+        async for number in held if way == "held" else begun(closed):
+            if way == "raised":
+                raise LookupError
+            return number
+        return 0
+
+    stage.register(handler)
+    (run,) = stage.run(["coroutine"])
+    assert run.status == ("failed" if way == "raised" else "completed")
+    assert closed == ["closed"]
+
+
+def test_a_loop_that_a_plain_handler_has_closed_is_no_matter_of_the_next_jobs(stage: Stage) -> None:
+    async def handler(job: Job[Any], ctx: Context[Any]) -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    def legacy(job: Job[Any], ctx: Context[Any]) -> None:
+        asyncio.get_event_loop().close()
+
+    stage.register(handler)
+    stage.handler = legacy
+    runs = stage.run(["coroutine", "plain", "coroutine", "coroutine", "plain", "coroutine"])
+    assert [run.status for run in runs] == ["completed"] * 6
