@@ -66,6 +66,15 @@ def ended_badly(
     return Run(record, started, ended, outcome, keep_ms(options), "failed", NIL, failure, children=children)
 
 
+def unsendable(run: Run) -> Run:
+    """What becomes of a job that completed, with a result that the server does not take, however often it is sent."""
+    size = len(run.outcome)
+    why = f"a result of {size:,} bytes is more than the server takes; write it to a file, and return its name"
+    failed = ended_badly(run.record, DEFAULTS, describe(InvalidPayload(why)), run.started, final=True)
+    failed.ended, failed.keep_ms = run.ended, run.keep_ms
+    return failed
+
+
 def put_aside(record: Unreadable, started: float) -> Run:
     """What becomes of a job whose record can't be read: it fails with the reason. Its bytes stay with it, so that it
     can be tried again where a later version reads them."""

@@ -26,11 +26,18 @@ class Outage:
         self._what = what
         self._say = say
         self._said = ""
-        self._tries = 0
+        self._began = 0.0
+        self.tries = 0
+        """How many were in vain, one after the other."""
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has lasted."""
+        return time.monotonic() - self._began if self.tries else 0.0
 
     def over(self) -> None:
         """The call was answered."""
-        self._said, self._tries = "", 0
+        self._said, self.tries = "", 0
 
     def sit_out(self, error: Exception | None = None) -> None:
         """Pauses before the next try. Says why if the server refuses; of one that is away, others tell."""
@@ -39,5 +46,7 @@ class Outage:
             if why != self._said:
                 self._said = why
                 self._say(f"{self._what} fails, and is tried again: {why}")
-        self._tries += 1
-        time.sleep(growing(FIRST_PAUSE, LONGEST_PAUSE, self._tries) * random.uniform(0.5, 1.0))
+        if not self.tries:
+            self._began = time.monotonic()
+        self.tries += 1
+        time.sleep(growing(FIRST_PAUSE, LONGEST_PAUSE, self.tries) * random.uniform(0.5, 1.0))

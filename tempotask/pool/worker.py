@@ -46,6 +46,7 @@ from tempotask.pool.batch import (
     Pace,
 )
 from tempotask.pool.early import Early
+from tempotask.pool.failure import unsendable
 from tempotask.pool.others import Others
 from tempotask.pool.outage import NO_ANSWER, Outage
 from tempotask.pool.report import WorkerSpec
@@ -65,6 +66,10 @@ if TYPE_CHECKING:
 
 LISTENED = 10.0
 """Seconds for which results bring their events after it was seen that somebody listens."""
+ALWAYS_TAKEN = 1 << 20
+"""Bytes of an argument that every server takes: Redis and Valkey know no lower `proto-max-bulk-len`."""
+IN_VAIN = 10.0
+"""Seconds for which a result is sent again and again to a server that answers to all else."""
 STAND_BY = 1.0
 """The most seconds for which a worker waits for its supervisor when its job was to be ended."""
 
@@ -137,7 +142,7 @@ class Worker:
                 # A child that a handler forked and that came back from it: its work is done.
                 return 0
             raise
-        self._runner.close()
+        self._runner.loop.close()
         return 0
 
     # -- 1. turns
@@ -153,6 +158,7 @@ class Worker:
                     return None
                 # Whether it took effect is not known: the next one, under a higher number, will show.
                 self._no_turn.sit_out(error)
+                self._settle_part()
                 continue
             match reply[0]:
                 case b"jobs":
@@ -230,7 +236,7 @@ class Worker:
 
     def _write_awaits(self) -> None:
         if self._words[AWAITS]:
-            write_awaits(self._block, self._runner.task, self._runner.coroutine)
+            write_awaits(self._block, self._runner.loop.task, self._runner.loop.coroutine)
 
     # -- 2. running
 
@@ -276,6 +282,29 @@ class Worker:
                 if reply[0] == b"settled":
                     hand.acknowledged = self._words[SETTLED] = stop
                     hand.let_go(stop)
+
+    def _settle_part(self) -> None:
+        """Of results that do not go through as a whole settles a part, a smaller one each time: together they may be
+        more than the server takes in one message. One that it does not take alone fails, or it would be sent for ever.
+        """
+        hand, outage = self._hand, self._no_turn
+        first = 0 if hand is None else hand.acknowledged
+        if hand is None or first == len(hand.runs):
+            return
+        part = max(1, len(hand.runs) - first >> outage.tries)
+        self._settle(hand, first + part)
+        if hand.acknowledged > first:
+            outage.over()
+        elif part == 1 and len(hand.runs[first].outcome) > ALWAYS_TAKEN and outage.seconds > IN_VAIN and self._heard():
+            _say(f"the server does not take the result of job {hand.runs[first].record.id}, which fails")
+            with self._turning:
+                hand.runs[first] = unsendable(hand.runs[first])
+
+    def _heard(self) -> bool:
+        """Whether the server answers to a turn in which nothing is settled."""
+        with self._turning, contextlib.suppress(*NO_ANSWER):
+            return bool(self._turns.take(0)[0] == b"settled")
+        return False
 
     def _on_interrupt(self, number: int, frame: object) -> None:
         if self._words[INTERRUPT]:

@@ -15,6 +15,7 @@ from pool.running import LONG, Bench, wait_until
 from rights import USER, as_options, limited
 from servers import OwnServer
 
+from tempotask import JobFailed
 from tempotask.pool.pauses import growing
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -135,3 +136,18 @@ def test_no_job_pays_for_something_else_that_answers_in_the_place_of_the_server(
 @pytest.mark.parametrize(("tries", "seconds"), [(1, 0.1), (2, 0.2), (4, 0.8), (9, 25.6), (10, 30.0), (5000, 30.0)])
 def test_pauses_double_up_to_the_longest_however_often_it_is_tried(tries: int, seconds: float) -> None:
     assert growing(0.1, 30.0, tries) == pytest.approx(seconds)
+
+
+@pytest.mark.slow
+def test_a_result_that_the_server_does_not_take_fails_its_job_and_no_other(start_server: Start, tmp_path: Path) -> None:
+    server = start_server("--proto-max-bulk-len", "1mb")
+    with bench_on(server, tmp_path) as bench:
+        supervisor = bench.start(workers=1)
+        large = [bench.manager.enqueue(name="large", queue="q", data=size) for size in (900_000, 2_000_000, 900_000)]
+        others = bench.manager.enqueue_many({"name": "echo", "queue": "q", "data": n} for n in range(20))
+        assert others.results(timeout=LONG) == list(range(20))
+        with pytest.raises(JobFailed, match=r"a result of 2,000,\d+ bytes is more than the server takes") as failed:
+            large[1].result(timeout=LONG)
+        assert failed.value.type == "InvalidPayload"
+        assert [len(large[n].result(timeout=LONG)) for n in (0, 2)] == [900_000, 900_000]
+        assert supervisor.stop() == 0

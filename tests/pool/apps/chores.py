@@ -42,6 +42,11 @@ def echo(job: Job[Any], ctx: Context[App]) -> Any:
 
 
 @tempotask.task(queue="q")
+def large(job: Job[int], ctx: Context[App]) -> str:
+    return "x" * job.data
+
+
+@tempotask.task(queue="q")
 def say(job: Job[str], ctx: Context[App]) -> int:
     tell("said", job.data)
     return os.getpid()
