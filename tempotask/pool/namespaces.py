@@ -6,17 +6,19 @@ one of its kind on the same server does, since the name says whose they were.
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
 
 from tempotask import machine, shelf
 from tempotask.pool import linux
 from tempotask.store.script import chunked
 
 if TYPE_CHECKING:
+    from tempotask.store.connect import Server
     from tempotask.store.store import Store
 
 SILENT = 3600.0
@@ -31,12 +33,31 @@ def new(kind: str) -> str:
 
 def clear(store: Store, namespace: str) -> None:
     """Deletes all keys of a namespace in which nobody works any more, and the files of arrays on this host."""
-    for server in (store.server.place, shelf.INLINE):
-        shelf.clear_folder(shelf.folder_of(server, namespace))
-    client = store.server.client()
-    while keys := list(client.scan_iter(f"{{{namespace}}}:*", count=10_000)):
+    for place in (store.server.place, shelf.INLINE):
+        shelf.clear_folder(shelf.folder_of(place, namespace))
+    server = store.server
+    while keys := list(_keys(store, f"{{{namespace}}}:*")):
         for chunk in chunked(keys):
-            client.unlink(*chunk)
+            server.patiently(functools.partial(_unlink, server, chunk))
+
+
+def _unlink(server: Server, keys: Sequence[bytes]) -> None:
+    server.client().unlink(*keys)
+
+
+def _keys(store: Store, pattern: str) -> Iterator[bytes]:
+    """The keys of the server that are called so, patiently."""
+    server, cursor = store.server, 0
+    while True:
+        step = functools.partial(_scan, server, cursor, pattern)
+        cursor, found = server.patiently(step)
+        yield from found
+        if not cursor:
+            return
+
+
+def _scan(server: Server, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
+    return cast(tuple[int, list[bytes]], server.client().scan(cursor, pattern, 10_000))
 
 
 def clear_left_behind(store: Store, kind: str) -> None:
@@ -47,7 +68,7 @@ def clear_left_behind(store: Store, kind: str) -> None:
 
 
 def _others(store: Store, kind: str) -> Iterator[str]:
-    for key in store.server.client().scan_iter(f"{{{kind}-*}}:format", count=10_000):
+    for key in _keys(store, f"{{{kind}-*}}:format"):
         namespace = key.decode(errors="replace")[1:].partition("}")[0]
         if namespace != store.namespace:
             yield namespace
@@ -61,7 +82,7 @@ def _is_left_behind(store: Store, kind: str, namespace: str) -> bool:
             return linux.has_ended(int(pid), int(born, 16))
         heard = [int(made, 16) * 1000.0]
         now_ms = store.clock() / 1000
-        leases = store.server.client().hvals(f"{{{namespace}}}:leases")
+        leases = store.server.patiently(lambda: store.server.client().hvals(f"{{{namespace}}}:leases"))
         heard += [float(lease) for lease in leases if lease != b"swept"]
     except ValueError:
         # It is called like ours, and is somebody else's.

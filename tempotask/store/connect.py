@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import NoReturn, TypeVar, cast
 import redis
 from redis import exceptions as wrong
 from redis.connection import AbstractConnection
+from redis.sentinel import MasterNotFoundError
 
 from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable
 from tempotask.store import address, rights, tls
@@ -130,7 +132,11 @@ class Server:
         except (wrong.ConnectionError, wrong.TimeoutError):
             if not self._held:
                 raise
-            self._ensure()
+            try:
+                self._ensure()
+            except ServerUnavailable as error:
+                # What keeps one that ran from starting again may pass.
+                raise wrong.ConnectionError(str(error)) from error
             made.connect()  # type: ignore[no-untyped-call]
         return made
 
@@ -159,7 +165,7 @@ class Server:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise ServerUnavailable(
-                        f"the server at {self.label} can't be used ({error}), after waiting for it: "
+                        f"the server at {self.label} can't be used ({_in_words(error)}), after waiting for it: "
                         f"{self._advice(error)}, or {OTHERWISE}"
                     ) from error
                 try:
@@ -225,6 +231,11 @@ class Server:
             raise ServerUnavailable(rights.told(self.label, [rights.missing(error)], OTHERWISE)) from error
         if trouble := tls.trouble(error):
             raise ServerUnavailable(f"no TLS with the server at {self.label}: {trouble}, or {OTHERWISE}") from error
+        if _refused_by_sentinel(error):
+            raise ServerUnavailable(
+                f"the Sentinels of {self.label} refuse us: put ?sentinel_password=… behind that URL, and "
+                f"sentinel_username=… if need be, or {OTHERWISE}"
+            ) from error
         if isinstance(error, REFUSED):
             raise ServerUnavailable(
                 f"the server at {self.label} refuses us ({error}): put a user and a password that may use it "
@@ -236,7 +247,7 @@ class Server:
             ) from error
         if isinstance(error, wrong.InvalidResponse):
             raise ServerUnavailable(f"what answers at {self.label} is neither Redis nor Valkey: {OTHERWISE}") from error
-        if isinstance(error, (wrong.ConnectionError, wrong.AskError)) or "DB index" in str(error):
+        if isinstance(error, (wrong.ConnectionError, wrong.AskError)) or _of_the_server(error):
             raise ServerUnavailable(f"the server at {self.label} can't be used ({error}): {OTHERWISE}") from error
         raise error
 
@@ -271,8 +282,25 @@ def resolve(db: str | redis.Redis | None = None, *, connect_timeout: float = 10.
     return Server(db, connect_timeout=connect_timeout)
 
 
+def _refused_by_sentinel(error: redis.RedisError) -> bool:
+    """Whether those that know the master do not tell us, for want of a password. The library gives it as text."""
+    return isinstance(error, MasterNotFoundError) and "AuthenticationError" in str(error)
+
+
+def _in_words(error: redis.RedisError) -> str:
+    """Without the objects of the library that stand in its words."""
+    return re.sub(r"<redis\.client\.Redis.*?\)>\)>\)> - ", "", str(error))
+
+
+def _of_the_server(error: redis.RedisError) -> bool:
+    """Whether an error is about the server: a command that it does not know, say, or a database that it does not have;
+    and not about our script, or a key that somebody has put in the place of ours."""
+    ours = isinstance(error, wrong.NoScriptError) or "script: " in str(error) or str(error).startswith("WRONGTYPE")
+    return isinstance(error, wrong.ResponseError) and not ours
+
+
 def may_pass(error: redis.RedisError) -> bool:
     """Whether waiting may cure it: an outage, a server that loads or is busy or full, a master that is a replica."""
-    if isinstance(error, REFUSED) or tls.trouble(error):
+    if isinstance(error, REFUSED) or tls.trouble(error) or _refused_by_sentinel(error):
         return False
     return isinstance(error, PASSING) or str(error).startswith(PASSING_WORDS)

@@ -165,7 +165,12 @@ class Store:
         pipeline = self.server.client().pipeline(transaction=False)
         for command, key, *rest in commands:
             pipeline.execute_command(command, f"{self.prefix}{key}", *rest)  # type: ignore[no-untyped-call]
-        return pipeline.execute()
+        # The library would put words in front of an error, and the server's own begin with what kind it is of.
+        replies = pipeline.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, redis.RedisError):
+                raise reply
+        return replies
 
     def _execute(self, *command: Argument) -> Any:
         if not self._known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 import redis
+from pool.running import wait_until
 from sentinel import free_port
 from servers import OwnServer
 
+from tempotask import QueueManager
 from tempotask.errors import ServerFull, ServerUnavailable
 from tempotask.store.connect import Server
 
@@ -169,3 +172,39 @@ def test_a_database_that_does_not_exist_is_named_at_once(start_server: Start) ->
     with pytest.raises(ServerUnavailable, match="DB index is out of range"):
         server.patiently(server.client().ping)
     server.close()
+
+
+def test_reading_much_waits_for_a_server_that_is_busy_with_a_slow_script(start_server: Start) -> None:
+    running = start_server("--busy-reply-threshold", "20")
+    with QueueManager.init(running.url, namespace="n", options={"connect_timeout": LIMIT}) as manager:
+        manager.enqueue(name="a", queue="q")
+        assert manager.retry_jobs(queue="q") == 0
+        with redis.Redis.from_url(running.url) as somebody, redis.Redis.from_url(running.url) as admin:
+            endless = threading.Thread(target=lambda: _suppressed(somebody.eval, "while true do end", 0))
+            endless.start()
+            wait_until(lambda: _is_busy(admin), "it is not busy")
+            soon = threading.Thread(target=lambda: time.sleep(0.2) or admin.execute_command("SCRIPT", "KILL"))  # type: ignore[func-returns-value]
+            soon.start()
+            assert manager.retry_jobs(queue="q") == 0
+            soon.join()
+            endless.join()
+
+
+@pytest.mark.parametrize("options", [("--rename-command", "EVALSHA", "renamed"), ("--databases", "1")])
+def test_a_server_that_can_not_do_what_is_needed_is_told_of_at_once(start_server: Start, options: list[str]) -> None:
+    running = start_server(*options)
+    url = f"{running.url}?db=1" if "--databases" in options else running.url
+    with QueueManager.init(url, namespace="n") as manager, pytest.raises(ServerUnavailable, match="can't be used"):
+        manager.enqueue(name="a", queue="q")
+
+
+def _is_busy(client: redis.Redis) -> bool:
+    try:
+        return not client.ping()
+    except redis.ResponseError:
+        return True
+
+
+def _suppressed(call: Callable[..., object], *arguments: object) -> None:
+    with contextlib.suppress(redis.RedisError):
+        call(*arguments)
