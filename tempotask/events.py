@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from tempotask.store.connect import Server
     from tempotask.store.store import Store
 
-RENEW = LISTENING_MS / 4000
-"""Seconds between two times of saying that we listen: cut off for a minute after any of them, nothing is missed."""
+RENEW = LISTENING_MS / 18_000
+"""Seconds between two times of saying that we listen: cut off for a minute after any of them, nothing is missed; and a
+server that has lost its data records again soon."""
 READ_FOR = 2.0
 """Seconds for which one reading waits for events."""
 LONGEST_PAUSE = 2.0

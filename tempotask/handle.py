@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
 import msgspec
 
-from tempotask.durations import patience
+from tempotask.durations import Duration, patience
 from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired
 from tempotask.names import is_automatic, short
 from tempotask.store.endings import aask_within, ain_order, in_order, is_silence
@@ -77,7 +77,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         """
         return self._client.logs(self.id)
 
-    def result(self, timeout: float | None = None) -> R:
+    def result(self, timeout: Duration | None = None) -> R:
         """Waits for the job's end, at most `timeout` seconds, also through an outage of the server; its result.
 
         Raises:
@@ -106,14 +106,14 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
     ainfo = twin(info)
     alogs = twin(logs)
 
-    async def aresult(self, timeout: float | None = None) -> R:
+    async def aresult(self, timeout: Duration | None = None) -> R:
         """`result`, to be awaited."""
         return self._value(await self._aending(timeout))
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.aresult().__await__()
 
-    async def wait(self, timeout: float | None = None) -> Status:
+    async def wait(self, timeout: Duration | None = None) -> Status:
         """Waits for the job's end; its final status.
 
         Raises:
@@ -125,7 +125,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         self._saw(ending)
         return await self._client.apart(self._client.final_status, self.id, ending)
 
-    async def _aending(self, timeout: float | None) -> Ending:
+    async def _aending(self, timeout: Duration | None) -> Ending:
         ending = self._fresh()
         if ending is None:
             outcomes, ids, again = self._client.outcomes, [self.id], self._is_to_be_sought()
@@ -184,7 +184,7 @@ class JobHandles(list[JobHandle[R]]):
         found = super().__getitem__(index)
         return JobHandles(found) if isinstance(found, list) else found
 
-    def results(self, timeout: float | None = None) -> list[R]:
+    def results(self, timeout: Duration | None = None) -> list[R]:
         """All results, in order, asked for at once; waits at most `timeout` seconds in all.
 
         Raises:
@@ -203,7 +203,7 @@ class JobHandles(list[JobHandle[R]]):
                 for handle, ending in zip(self, endings, strict=True)
             ]
 
-    async def aresults(self, timeout: float | None = None) -> list[R]:
+    async def aresults(self, timeout: Duration | None = None) -> list[R]:
         """`results`, to be awaited."""
         if not self:
             return []
@@ -228,7 +228,7 @@ class JobHandles(list[JobHandle[R]]):
         return endings, [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
 
 
-def _left(timeout: float | None) -> Callable[[], float | None]:
+def _left(timeout: Duration | None) -> Callable[[], float | None]:
     """How much of a time is left, each time that it is asked."""
     timeout = patience(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -243,7 +243,7 @@ class as_completed(Generic[R]):
         TimeoutError: the time is over, and some have not finished.
     """
 
-    def __init__(self, handles: Iterable[JobHandle[R]], timeout: float | None = None) -> None:
+    def __init__(self, handles: Iterable[JobHandle[R]], timeout: Duration | None = None) -> None:
         self._handles = list(dict.fromkeys(_checked(handles)))
         self._timeout = patience(timeout)
 

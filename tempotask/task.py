@@ -254,8 +254,9 @@ class Task(Generic[D, R]):
         producer = self._registered()._producer
         return Flow(producer, self.queue, self.name, inputs, ordered=ordered, in_flight=in_flight)
 
-    def __call__(self, job: Job[D], ctx: Context[Any]) -> R | Awaitable[R]:
-        """Calls the handler, here and now: for tests, and for handlers that share work."""
+    def __call__(self, job: Job[D], ctx: Context[Any] | None) -> R | Awaitable[R]:
+        """Calls the handler, here and now: for tests, and for handlers that share work. A handler that needs no context
+        may get None."""
         returned: R | Awaitable[R] = self.handler(job, ctx)
         return returned
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import time
@@ -53,17 +54,20 @@ def ask(store: Store, supervisors: list[str], patience: float = ANSWERS_WITHIN) 
     from tempotask.store.records import UNREADABLE
 
     key = f"stacks:{os.urandom(8).hex()}"
-    client = store.server.client()
-    store.notify([f"orders:{supervisor}" for supervisor in supervisors], f"stacks {key}")
+    client, patiently = store.server.client(), store.server.patiently
+    orders = [f"orders:{supervisor}" for supervisor in supervisors]
+    # Who is told twice answers twice, and the second time nobody takes it.
+    patiently(lambda: store.notify(orders, f"stacks {key}"))
     answers, until = list[Answer](), time.monotonic() + patience
     while len(answers) < len(supervisors) and (left := until - time.monotonic()) > 0:
-        told = client.blpop([store.prefix + key], timeout=max(0.01, min(0.5, left)))
+        wait = max(0.01, min(0.5, left))
+        told = patiently(functools.partial(client.blpop, [store.prefix + key], timeout=wait))
         if told:
             try:
                 answers.append(msgspec.msgpack.decode(cast(bytes, told[1]), type=Answer))
             except UNREADABLE as error:
                 say(f"an answer that this version can't read is left out: {error}")
-    client.delete(store.prefix + key)
+    patiently(lambda: client.delete(store.prefix + key))
     return sorted(answers, key=lambda answer: answer.supervisor)
 
 

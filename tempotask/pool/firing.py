@@ -31,14 +31,15 @@ WHEN_FULL, WHEN_UNREADABLE, WHEN_OLD = 1.0, 60.0, 1.0
 supervisors declare it, and not as it is."""
 
 
-def declare(store: Store, declared: Sequence[Schedule], *, again: bool = False) -> None:
+def declare(store: Store, declared: Sequence[Schedule], *, again: bool = False) -> bool:
     """Puts the schedules of an application, after its supervisor was registered with them; ends those that nobody
     declares. What is as it was keeps its next time, so that a firing that was missed takes place.
 
     Of several forms of one schedule that is declared the newest counts. `again`: puts only those that are lost, or
-    whose form no live supervisor declares any more, as after a deploy that was taken back.
+    whose form no live supervisor declares any more, as after a deploy that was taken back. Whether there was room for
+    all of them.
     """
-    forms = _Forms(store) if again else None
+    forms, room = _Forms(store) if again else None, True
     for schedule in declared:
         instead_of: Planned | str = ""
         if forms is not None:
@@ -46,16 +47,19 @@ def declare(store: Store, declared: Sequence[Schedule], *, again: bool = False) 
             if planned is not None and (planned.added or forms.has(planned)):
                 continue
             instead_of = planned or schedules.NOTHING
-        _declare(store, schedule, instead_of)
+        room = _declare(store, schedule, instead_of) and room
     _remove_undeclared(store, [planned for planned in schedules.every(store) if not planned.added])
+    return room
 
 
-def _declare(store: Store, schedule: Schedule, instead_of: Planned | str) -> None:
+def _declare(store: Store, schedule: Schedule, instead_of: Planned | str) -> bool:
     try:
         if not schedules.declare(store, schedule, instead_of=instead_of):
             log.error("schedule %s is not put: one that was added is called so; cancel that", schedule.id)
     except ServerFull:
-        log.error("schedule %s is not put: the server is full", schedule.id)
+        log.error("schedule %s is not put yet: the server is full", schedule.id)
+        return False
+    return True
 
 
 def fire(store: Store, declared: Sequence[Schedule] = ()) -> None:

@@ -91,6 +91,8 @@ class Housekeeper:
         self._renewed = self._tidied = 0.0
         self._due: float | None = None
         self._outages = 0
+        self._room = True
+        """Whether the server had room for all schedules."""
 
     def register(self, report: AppReport, kept: Mapping[str, int], workers: int) -> None:
         """Makes the supervisor known, or what has changed of it. In the clerk's thread."""
@@ -101,7 +103,7 @@ class Housekeeper:
         self._schedules = decode_schedules(report.schedules)
         forms = [(schedule.id, schedule.form) for schedule in self._schedules]
         register(store, self.supervisor, self.lease, tasks, workers, forms, self._application)
-        firing.declare(store, self._schedules)
+        self._room = firing.declare(store, self._schedules)
 
     def begin(self) -> None:
         """Begins to renew and to compare."""
@@ -148,8 +150,8 @@ class Housekeeper:
         if self._clerk.store.server.outages != self._outages:
             self._outages = self._clerk.store.server.outages
             self._compare()
-        if self._others - renewal.leases.keys():
-            # It may have been the last one to declare schedules as they are.
+        if self._others - renewal.leases.keys() or not self._room:
+            # Another may have been the last one to declare schedules as they are.
             self._declare_again()
         self._others = set(renewal.leases)
         self._renewed = now
@@ -214,7 +216,13 @@ class Housekeeper:
         self._house.after(RECONCILE, self._reconcile)
 
     def _declare_again(self) -> None:
-        self._clerk.ask(lambda: firing.declare(self._clerk.store, self._schedules, again=True))
+        def declared(room: bool) -> None:
+            had_room, self._room = self._room, room
+            if room and not had_room:
+                # That tells when they are due.
+                self.renew()
+
+        self._clerk.ask(lambda: firing.declare(self._clerk.store, self._schedules, again=True), declared)
 
     def _compare(self) -> None:
         """After a restart with an older state the server may hold jobs for workers that do not have them, or are dead:

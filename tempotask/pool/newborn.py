@@ -48,6 +48,9 @@ def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[
         code = manager.work(spec, block) or 0
     except SystemExit as exit:
         code = exit.code if isinstance(exit.code, int) else 0 if exit.code is None else 1
+        if not isinstance(exit.code, int | None):
+            # As Python does at the end of a program.
+            print(exit.code, file=sys.stderr)
     except application.LoadError as error:
         print(f"{error.traceback}{error.summary}", file=sys.stderr)
     except BaseException:

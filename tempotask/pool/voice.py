@@ -88,7 +88,8 @@ def speak_for(current: Current) -> None:
     """
     streams = {stream: _named(stream, current) for stream in (sys.stdout, sys.stderr)}
     sys.stdout, sys.stderr = (streams[stream] for stream in (sys.stdout, sys.stderr))
-    for handler in logging.getLogger().handlers:
+    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
+    for handler in [handler for logger in loggers if isinstance(logger, logging.Logger) for handler in logger.handlers]:
         if type(handler) is logging.StreamHandler and _is_nameless(handler.formatter):
             handler.setStream(streams.get(handler.stream, handler.stream))
     if logging.lastResort is not None:
@@ -105,7 +106,9 @@ def _is_nameless(formatter: logging.Formatter | None) -> bool:
     if formatter is None:
         return True
     format = formatter._fmt or ""
-    return type(formatter) is logging.Formatter and "job_id" not in format and not format.startswith("{")
+    # One with such a beginning makes JSON, which other words in front would spoil.
+    json = "{{" if isinstance(formatter._style, logging.StrFormatStyle) else "{"
+    return type(formatter) is logging.Formatter and "job_id" not in format and not format.startswith(json)
 
 
 def _name_records(current: Current) -> None:

@@ -68,6 +68,11 @@ CARRIED = {"client_name"} | {
         *("ciphers", "keyfile", "min_version", "password"),
     )
 }
+# Settings that are objects of Python.
+OBJECTS = {
+    *("command_packer", "credential_provider", "encoder_class", "event_dispatcher", "parser_class"),
+    *("redis_connect_func", "socket_type"),
+}
 REACHED = {"host", "port", "path", "db", "username", "password"}
 # Ours to choose: how long and how often we try, how we keep count of connections.
 NEEDLESS = OURS.keys() | {
@@ -120,6 +125,8 @@ class Address:
 def from_url(url: str) -> Address:
     """What a URL says. Raises InvalidOptions, without showing a password, when it is not a server's URL."""
     url = url.strip()
+    if unsaid := sorted(OBJECTS & parse_qs(url.partition("?")[2]).keys()):
+        raise InvalidOptions(f"{_shown(url)}: a URL can't say {unsaid[0]}; give a redis.Redis that is made with it")
     try:
         return _parsed(url)
     except InvalidOptions:
@@ -155,6 +162,9 @@ def from_client(client: redis.Redis) -> Address:
         for name, value in pool.connection_kwargs.items()
         if name not in NEEDLESS and (name in REACHED | USUAL.keys() or not known)
     }
+    if "ssl_cert_reqs" in settings and settings["ssl_cert_reqs"] is None:
+        # As the library has it; a URL can't say None.
+        settings["ssl_cert_reqs"] = "none"
     special = {name: value for name, value in settings.items() if value not in (None, USUAL.get(name))}
     query = {name: _written(special[name]) for name in sorted(CARRIED & special.keys())}
     lost = [name for name in special if name in USUAL.keys() - CARRIED - REACHED]

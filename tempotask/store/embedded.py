@@ -149,11 +149,17 @@ def home_folder(home: Path | None = None) -> Path:
     Raises ServerUnavailable when somebody else has put a link there: he must not choose which folder of ours is used.
     """
     home = (home or Path(os.environ.get("TEMPOTASK_HOME") or ".tempotask")).expanduser()
-    if home.is_symlink() and not _trusted(home):
-        raise _not_ours(home.absolute())
     try:
+        if home.is_symlink() and not _trusted(home):
+            raise _not_ours(home.absolute())
         return home.resolve()
-    except FileNotFoundError:
+    except ServerUnavailable:
+        raise
+    except (RuntimeError, OSError) as error:
+        if not isinstance(error, FileNotFoundError):
+            # Links that lead to each other, before Python 3.13 a RuntimeError; a name that is too long.
+            why = error.strerror if isinstance(error, OSError) else str(error).partition(" from ")[0]
+            raise ServerUnavailable(f"no folder can be at {home}: {why}. $TEMPOTASK_HOME names another") from None
         raise ServerUnavailable(
             "the working directory is gone, where the embedded server would be: change into one that is there, "
             "or name a server by --db or $TEMPOTASK_DB"

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Sequence
 
-from tempotask.durations import patience
+from tempotask.durations import Duration, patience
 from tempotask.store.outcomes import ANSWER, Outcomes
 from tempotask.store.wait import Ending, Wait
 
@@ -18,7 +18,7 @@ SILENCE = 1.0
 
 
 def in_order(
-    outcomes: Outcomes, ids: Sequence[str], timeout: float | None, known: bool, *, again: bool = False
+    outcomes: Outcomes, ids: Sequence[str], timeout: Duration | None, known: bool, *, again: bool = False
 ) -> Generator[Ending, None, None]:
     """The endings of these jobs, in their order, each as soon as it and those before it are there.
 
@@ -53,7 +53,7 @@ def in_order(
 
 
 async def ain_order(
-    outcomes: Outcomes, ids: Sequence[str], timeout: float | None, known: bool, *, again: bool = False
+    outcomes: Outcomes, ids: Sequence[str], timeout: Duration | None, known: bool, *, again: bool = False
 ) -> AsyncGenerator[Ending, None]:
     """`in_order`, for `async for`."""
     loop, ready, timeout = asyncio.get_running_loop(), asyncio.Event(), patience(timeout)

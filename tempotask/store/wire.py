@@ -13,6 +13,7 @@ import redis
 from redis.connection import AbstractConnection
 from redis.exceptions import NoScriptError
 
+from tempotask.errors import ServerUnavailable
 from tempotask.store import keys
 from tempotask.store.connect import Server, may_pass
 from tempotask.store.script import SCRIPTS, Argument, packed
@@ -131,6 +132,9 @@ class Wire:
                     self._spin.wait()
                 return [self._connection.read_response(disable_decoding=True) for _ in commands]
             return [self._read_late(self._connection, waits) for _ in commands]
+        except ServerUnavailable:
+            # The embedded server does not start. An OSError as well, and no connection that broke.
+            raise
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             self.close()
             if isinstance(error, redis.RedisError) and not may_pass(error):

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+import redis
 from pool.running import APPS, LONG, Bench, Supervisor, wait_until
 
 from tempotask import InvalidOptions, Repeat
@@ -202,3 +203,19 @@ def test_nothing_is_asked_of_the_server_between_two_firings(bench: Bench, every:
     wait_until(lambda: time.monotonic() - began > 1.0, "the clock stands still")
     assert process.num_ctx_switches().voluntary - before < 50
     assert supervisor.stop() == 0
+
+
+def test_schedules_for_which_a_full_server_had_no_room_are_put_when_it_has(
+    tmp_path: Path, start_server: Callable[..., Any], every: Any
+) -> None:
+    server = start_server()
+    bench = Bench(tmp_path, server.url, "full")
+    every(every=0.2)
+    with redis.Redis.from_url(server.url) as admin:
+        admin.config_set("maxmemory", "1mb")
+        supervisor = start(bench)
+        supervisor.wait_for("is not put yet: the server is full")
+        admin.config_set("maxmemory", "0")
+    bench.hear(within=LONG / 2)
+    assert supervisor.stop() == 0
+    bench.close()

@@ -6,10 +6,14 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from pool.running import LONG, Bench, wait_until
+from servers import OwnServer
 
 APP, STUCK = "ending:tempotask", "stuck:tempotask"
 
@@ -153,3 +157,16 @@ def test_where_nobody_works_it_says_so(bench: Bench) -> None:
     shown = stacks(bench)
     assert shown.returncode == 1
     assert "no supervisor works" in shown.stderr
+
+
+def test_of_a_server_that_is_full_it_says_so(start_server: Callable[..., OwnServer], tmp_path: Path) -> None:
+    server = start_server()
+    bench = Bench(tmp_path, server.url, "full")
+    bench.start(app=APP, workers=1)
+    with redis.Redis.from_url(server.url) as admin:
+        admin.config_set("maxmemory", "1mb")
+        shown = stacks(bench)
+        admin.config_set("maxmemory", "0")
+    assert (shown.returncode, shown.stdout, shown.stderr.count("\n")) == (2, "", 1)
+    assert "is full" in shown.stderr
+    bench.close()

@@ -204,3 +204,10 @@ def test_a_format_that_does_not_name_the_job_gets_it_in_front(bench: Bench) -> N
     handle = add(bench, "note", "hello")
     handle.result(timeout=LONG)
     assert supervisor.wait_for("hello") == f"[q/note {handle.id}] at INFO: hello"
+
+
+def test_loggers_of_their_own_and_formats_in_braces_get_it_in_front_too(bench: Bench) -> None:
+    supervisor = bench.start(app="configured:tempotask", workers=1)
+    handle = add(bench, "named", "hello")
+    handle.result(timeout=LONG)
+    assert supervisor.wait_for("hello") == f"[q/named {handle.id}] INFO of shop: hello"

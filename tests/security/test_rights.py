@@ -118,9 +118,10 @@ def test_a_right_that_is_taken_away_later_is_named_as_well(given: Given) -> None
             manager.enqueue(name="a", queue="q", data=1)
 
 
-def test_a_command_that_lacks_a_right_ends_with_one_line(given: Given, bare: Run) -> None:
-    given.change("-info")
+@pytest.mark.parametrize("command", ["info", "get", "smembers"])
+def test_a_command_that_lacks_a_right_ends_with_one_line(given: Given, bare: Run, command: str) -> None:
+    given.change(f"-{command}")
     ended: Ended = bare("queues", "--db", given.url)
     assert (ended.status, ended.out) == (2, "")
-    assert "lacks +info " in ended.err
+    assert f"lacks +{command} " in ended.err or "lacks a command " in ended.err
     assert ended.err.count("\n") == 1

@@ -20,6 +20,7 @@ import redis
 from pool.running import wait_until
 from servers import wait_until_written
 
+from tempotask import QueueManager
 from tempotask.errors import ServerUnavailable
 from tempotask.store import embedded
 from tempotask.store.connect import Server
@@ -417,3 +418,29 @@ def test_a_file_that_goes_while_the_folder_is_looked_through_is_nothing_to_distr
     finally:
         stopped.set()
         thread.join()
+
+
+@pytest.mark.parametrize("how", ["a link to itself", "a name that is too long"])
+def test_where_no_folder_can_be_is_one_clear_line(short_path: Path, how: str) -> None:
+    home = short_path / ("z" * 300 if how == "a name that is too long" else "loop")
+    if how == "a link to itself":
+        home.symlink_to(home)
+    with pytest.raises(ServerUnavailable, match=r"no folder can be at .*TEMPOTASK_HOME names another"):
+        EmbeddedServer.open(home)
+
+
+def test_why_it_does_not_start_is_told_once_and_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPOTASK_HOME", str(home))
+    with QueueManager.init(options={"connect_timeout": LIMIT}) as manager:
+        manager.enqueue(name="a", queue="q")
+        process = server_process(next(iter(manager._client.store.server._held.values())))
+        guardian = process.parent()
+    assert guardian is not None
+    wait_until_gone(process, guardian)
+    (written,) = (home / "appendonlydir").glob("*.incr.aof")
+    written.write_bytes(b"nonsense" + written.read_bytes())
+    began = time.monotonic()
+    told = pytest.raises(ServerUnavailable, match=r"^the embedded server did not start")
+    with QueueManager.init(options={"connect_timeout": LIMIT}) as manager, told:
+        manager.get_jobs()
+    assert time.monotonic() - began < LIMIT / 2

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import redis
 from play import enqueue, hire, results_of, turn, woken
+from pool.running import wait_until
 
 from tempotask import Event, InvalidName, InvalidOptions, QueueManager, Subscription
-from tempotask.events import READ_FOR
+from tempotask.events import READ_FOR, RENEW
 from tempotask.store import events
 from tempotask.store.check import check
 from tempotask.store.store import Store
@@ -228,3 +229,15 @@ def test_results_are_asked_to_bring_their_events_when_somebody_listens(store: St
     handed = woken(store, "w", 3)
     assert handed is not None
     assert handed.listened
+
+
+def test_events_go_on_soon_after_a_server_was_emptied_under_its_listeners(start_server: Callable[..., Any]) -> None:
+    server = start_server()
+    heard = Heard()
+    with QueueManager.init(server.url, namespace="n") as manager, manager.on("waiting", heard.put):
+        with redis.Redis.from_url(server.url) as client:
+            client.flushall()
+        store = manager._client.store
+        wait_until(lambda: store.read("EXISTS", "listeners"), "they are not known again", within=RENEW + LONG / 4)
+        manager.enqueue(name="after", queue="q")
+        assert heard.get(timeout=LONG).name == "after"

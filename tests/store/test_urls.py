@@ -67,6 +67,11 @@ def test_an_unknown_setting_in_a_url_is_named() -> None:
         Server("redis://host?timeot=3")
 
 
+def test_a_setting_that_is_an_object_is_not_taken_from_a_url() -> None:
+    with pytest.raises(InvalidOptions, match=r"a URL can't say event_dispatcher; give a redis\.Redis"):
+        Server("redis://localhost/0?event_dispatcher=x")
+
+
 def test_what_is_neither_a_url_nor_a_client_is_refused() -> None:
     with pytest.raises(InvalidOptions, match=r"not a redis\.asyncio\.client\.Redis"):
         Server(redis.asyncio.Redis())  # type: ignore[arg-type]
@@ -91,6 +96,7 @@ def test_the_server_is_what_was_given_else_the_environments_else_the_embedded(
         (redis.Redis("h", username="u", password="p", client_name="a b"), "redis://u:p@h:6379/0?client_name=a+b"),
         (redis.Redis(unix_socket_path="/a b", db=2, password="p"), "unix://:p@/a%20b?db=2"),
         (redis.Redis("h", ssl=True, ssl_ca_certs="/ca"), "rediss://h:6379/0?ssl_ca_certs=%2Fca"),
+        (redis.Redis("h", ssl=True, ssl_cert_reqs=None), "rediss://h:6379/0?ssl_cert_reqs=none"),
         (redis.Redis("h", ssl=True, ssl_cert_reqs=ssl.CERT_NONE), "rediss://h:6379/0?ssl_cert_reqs=none"),
         (
             Sentinel([("a", 1), ("b", 2)], sentinel_kwargs={"password": "q"}).master_for("main", password="p", db=3),

@@ -11,8 +11,11 @@
 at_least(1)
 whole_or_nothing(ARGV[1])
 local found = redis.pcall('GET', P .. 'format')
--- Something else than a text is no format of ours either.
-if type(found) == 'table' then return 'unknown' end
+if type(found) == 'table' then
+  -- Something else than a text is no format of ours either; all else, a right that our user lacks say, is no format.
+  if string.find(found.err, 'WRONGTYPE', 1, true) then return 'unknown' end
+  return found
+end
 if ARGV[1] ~= '' and (not found or (tonumber(found) or 1 / 0) < tonumber(ARGV[1])) then
   call('SET', P .. 'format', ARGV[1])
 end

@@ -13,3 +13,14 @@ tempotask = QueueManager.init()
 @tempotask.task(queue="q")
 def note(job: Job[str], ctx: Context[Any]) -> None:
     logging.info(job.data)
+
+
+shop = logging.getLogger("shop")
+shop.propagate = False
+shop.addHandler(logging.StreamHandler())
+shop.handlers[0].setFormatter(logging.Formatter("{levelname} of {name}: {message}", style="{"))
+
+
+@tempotask.task(queue="q")
+def named(job: Job[str], ctx: Context[Any]) -> None:
+    shop.info(job.data)

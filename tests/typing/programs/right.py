@@ -113,6 +113,7 @@ def produce() -> None:
     handle = thumbnail.enqueue(Thumb("a.png"), priority=5, delay=timedelta(minutes=1))
     assert_type(handle, JobHandle[str])
     assert_type(handle.result(timeout=3), str)
+    assert_type(handle.result(timeout=timedelta(seconds=3)), str)
     assert_type(resize.enqueue(Thumb("a.png"), delay_until=datetime.now(UTC)).result(), int)
     plain.enqueue()
     untyped = tempotask.enqueue(name="thumbnail", queue="images", data=Thumb("a.png"), options={"id": "a.png"})
@@ -122,7 +123,8 @@ def produce() -> None:
     assert_type(handles, JobHandles[Any])
     many = tempotask.enqueue_many({"name": "thumbnail", "queue": "images", "data": {"path": p}} for p in "abc")
     print(many.results(timeout=10), tempotask.get_queues_list(), tempotask.get_jobs_list())
-    for finished in as_completed([handle], timeout=5):
+    plain(Job("an id", "plain", "q", None), None)
+    for finished in as_completed([handle], timeout=timedelta(seconds=5)):
         assert_type(finished, JobHandle[str])
     assert_type(tempotask.get_job_by_id("a.png"), JobInfo | None)
     assert_type(tempotask.get_jobs(queue="images", status="failed", limit=10)[0], JobInfo)
