@@ -56,19 +56,20 @@ def ask(store: Store, supervisors: list[str], patience: float = ANSWERS_WITHIN) 
     key = f"stacks:{os.urandom(8).hex()}"
     client, patiently = store.server.client(), store.server.patiently
     orders = [f"orders:{supervisor}" for supervisor in supervisors]
-    # Who is told twice answers twice, and the second time nobody takes it.
     patiently(lambda: store.notify(orders, f"stacks {key}"))
-    answers, until = list[Answer](), time.monotonic() + patience
+    # Who was told twice, as a reply was lost, answers twice.
+    answers, until = dict[str, Answer](), time.monotonic() + patience
     while len(answers) < len(supervisors) and (left := until - time.monotonic()) > 0:
         wait = max(0.01, min(0.5, left))
         told = patiently(functools.partial(client.blpop, [store.prefix + key], timeout=wait))
         if told:
             try:
-                answers.append(msgspec.msgpack.decode(cast(bytes, told[1]), type=Answer))
+                answer = msgspec.msgpack.decode(cast(bytes, told[1]), type=Answer)
+                answers[answer.supervisor] = answer
             except UNREADABLE as error:
                 say(f"an answer that this version can't read is left out: {error}")
     patiently(lambda: client.delete(store.prefix + key))
-    return sorted(answers, key=lambda answer: answer.supervisor)
+    return [answers[supervisor] for supervisor in sorted(answers)]
 
 
 def _fields(stack: Stack) -> dict[str, object]:

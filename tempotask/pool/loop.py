@@ -11,6 +11,7 @@ import contextvars
 import sys
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterable
+from types import CoroutineType
 from typing import Any
 
 from tempotask.errors import JobTimeout
@@ -118,6 +119,11 @@ async def _end_all_but(me: asyncio.Task[Any] | None, generators: Generators) -> 
     for generator in list(generators):
         with contextlib.suppress(Exception):
             await generator.aclose()
-    # Those that nobody holds any more are about to be closed by the loop, in tasks.
+    # Those that nobody holds any more are about to be closed by the loop, in tasks, which are let to their end. What
+    # others began as they were cancelled is not: it may have none.
     await asyncio.sleep(0)
-    await asyncio.gather(*(asyncio.all_tasks() - {me}), return_exceptions=True)
+    tasks = asyncio.all_tasks() - {me}
+    for task in tasks:
+        if isinstance(task.get_coro(), CoroutineType):
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -47,6 +47,7 @@ class Stage:
         self.block = ControlBlock.create()
         self.runner: Runner | None = None
         self.turn = 0
+        self.left: asyncio.Task[None] | None = None
 
     def register(self, handler: Handler) -> None:
         self.manager.register_job(name="coroutine", queue="q", handler=handler)
@@ -361,6 +362,24 @@ def test_a_generator_that_is_left_half_way_is_closed_with_its_job(stage: Stage, 
     (run,) = stage.run(["coroutine"])
     assert run.status == ("failed" if way == "raised" else "completed")
     assert closed == ["closed"]
+
+
+def test_what_is_begun_as_tasks_are_cancelled_does_not_hold_up_the_worker(stage: Stage) -> None:
+    async def endless() -> None:
+        await asyncio.Event().wait()
+
+    async def first() -> None:
+        try:
+            await endless()
+        finally:
+            stage.left = asyncio.create_task(endless())
+
+    async def handler(job: Job[Any], ctx: Context[Any]) -> None:
+        stage.left = asyncio.create_task(first())
+        await asyncio.sleep(0)
+
+    stage.register(handler)
+    assert [run.status for run in stage.run(["coroutine"] * 2)] == ["completed"] * 2
 
 
 def test_a_loop_that_a_plain_handler_has_closed_is_no_matter_of_the_next_jobs(stage: Stage) -> None:
