@@ -150,20 +150,19 @@ def home_folder(home: Path | None = None) -> Path:
     """
     home = (home or Path(os.environ.get("TEMPOTASK_HOME") or ".tempotask")).expanduser()
     try:
-        if home.is_symlink() and not _trusted(home):
-            raise _not_ours(home.absolute())
-        return home.resolve()
-    except ServerUnavailable:
-        raise
-    except (RuntimeError, OSError) as error:
-        if not isinstance(error, FileNotFoundError):
-            # Links that lead to each other, before Python 3.13 a RuntimeError; a name that is too long.
-            why = error.strerror if isinstance(error, OSError) else str(error).partition(" from ")[0]
-            raise ServerUnavailable(f"no folder can be at {home}: {why}. $TEMPOTASK_HOME names another") from None
+        strange, resolved = home.is_symlink() and not _trusted(home), home.resolve()
+    except FileNotFoundError:
         raise ServerUnavailable(
             "the working directory is gone, where the embedded server would be: change into one that is there, "
             "or name a server by --db or $TEMPOTASK_DB"
         ) from None
+    except (RuntimeError, OSError) as error:
+        # Links that lead to each other, before Python 3.13 a RuntimeError; a name that is too long.
+        why = error.strerror if isinstance(error, OSError) else str(error).partition(" from ")[0]
+        raise ServerUnavailable(f"no folder can be at {home}: {why}. $TEMPOTASK_HOME names another") from None
+    if strange:
+        raise _not_ours(home.absolute())
+    return resolved
 
 
 def find_server() -> Path:
