@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 D = TypeVar("D")
 R = TypeVar("R")
 
+_ELSEWHERE = {"apply_async", "delay", "s", "schedule", "send", "send_with_options", "signature", "submit"}
+"""What adds a job in other queues."""
 LEFT_OUT: Any = None
 """Stands for data that was left out. Untyped, as the type of the data may not have None."""
 
@@ -259,6 +261,12 @@ class Task(Generic[D, R]):
         may get None."""
         returned: R | Awaitable[R] = self.handler(job, ctx)
         return returned
+
+    if not TYPE_CHECKING:  # to type checkers, every name would be one of ours
+
+        def __getattr__(self, name: str) -> Any:
+            how = f"; {self.name}.enqueue(data, priority=…, delay=…) adds a job" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a task has no {name!r}{how}")
 
     def __repr__(self) -> str:
         return f"<Task {self.name!r} of queue {self.queue!r}, declared at {self.where}>"

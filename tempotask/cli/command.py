@@ -107,9 +107,13 @@ def say(line: str) -> None:
 
 
 def say_if_empty(rows: Sequence[object], what: str, store: Store) -> None:
-    """Says that a list is empty, and where."""
+    """Says that a list is empty, and where; and where else something might be."""
     if not rows:
-        say(f"no {what} in namespace {store.namespace} at {store.server.label}")
+        from tempotask.pool import namespaces
+
+        others = ", ".join(namespaces.neighbours(store))
+        hint = f"; others there are {others}: give --namespace" if others else ""
+        say(f"no {what} in namespace {store.namespace} at {store.server.label}{hint}")
 
 
 def say_if_nobody_works(store: Store) -> None:

@@ -7,6 +7,7 @@ one of its kind on the same server does, since the name says whose they were.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import secrets
 import time
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from tempotask.store.connect import Server
     from tempotask.store.store import Store
 
+MANY = 100_000
+"""Keys of a server through which nobody goes for a hint."""
 SILENT = 3600.0
 """Seconds of silence after which a pool of another machine is taken to be gone for good."""
 
@@ -65,6 +68,14 @@ def clear_left_behind(store: Store, kind: str) -> None:
     for namespace in _others(store, kind):
         if _is_left_behind(store, kind, namespace):
             clear(store, namespace)
+
+
+def neighbours(store: Store, most: int = 5) -> list[str]:
+    """Some other namespaces on that server; none where it holds so much that to look for them would take long."""
+    if store.server.patiently(lambda: store.server.client().dbsize()) > MANY:
+        return []
+    names = (key.decode(errors="replace")[1:].rpartition("}")[0] for key in _keys(store, "{*}:format"))
+    return sorted(itertools.islice((name for name in names if name != store.namespace), most))
 
 
 def _others(store: Store, kind: str) -> Iterator[str]:

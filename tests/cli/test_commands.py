@@ -9,11 +9,13 @@ import pty
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from cli.typed import PROGRAM, Run, finish
+from servers import OwnServer
 
 from tempotask.store.records import (
     Record,
@@ -61,6 +63,15 @@ def test_a_copy_is_published_to_each_queue(run: Run) -> None:
         {"id": "x:mail", "queue": "mail", "name": "created", "created": False},
         {"id": "x:other", "queue": "other", "name": "created", "created": True},
     ]
+
+
+def test_who_looks_into_an_empty_namespace_is_told_of_others(start_server: Callable[..., OwnServer], bare: Run) -> None:
+    url = start_server().url
+    bare("enqueue", "images", "shrink", "--db", url, "--namespace", "shop")
+    ended = bare("queues", "--db", url)
+    assert ended.status == 0
+    assert "no queues in namespace tempotask" in ended.err
+    assert ended.err.endswith("; others there are shop: give --namespace\n")
 
 
 def test_queues_are_listed(run: Run) -> None:

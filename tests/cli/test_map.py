@@ -305,3 +305,26 @@ def test_lines_that_turn_out_to_take_long_do_not_wait_behind_each_other(maps: Ma
     (maps.folder / "gate").touch()
     status, _, _ = started.end()
     assert (status, len(rows_of((maps.folder / "out").read_text()))) == (0, 6001)
+
+
+def test_arrays_numbers_of_numpy_and_paths_stand_in_rows_as_json_has_them(maps: Maps) -> None:
+    (maps.folder / "numeric.py").write_text(
+        "from pathlib import Path\nimport numpy\n"
+        "def f(n: int) -> object:\n"
+        "    return [numpy.arange(n), numpy.float64(n), {'path': Path('a', 'b'), 'flag': numpy.bool_(n > 2)}]\n"
+        "def odd(n: int) -> object:\n    return numpy.longdouble(n)\n"
+    )
+    status, out, _ = maps.run("numeric:f", inputs=lines(3))
+    assert (status, rows_of(out)[0]["result"]) == (0, [[0, 1, 2], 3.0, {"path": "a/b", "flag": True}])
+    status, out, err = maps.run("numeric:odd", inputs=lines(3))
+    assert (status, out) == (1, "")
+    assert "longdouble" in err
+
+
+def test_of_failures_that_go_to_a_file_the_first_is_shown(maps: Maps) -> None:
+    status, _, err = maps.run("functions:fail", "--failed", "failed", inputs=lines("bad", "a", "bad", "bad"))
+    assert status == 1
+    assert err.count("no such thing") == 1
+    assert len(maps.rows("failed")) == 3
+    quiet = maps.run("functions:fail", "--failed", "others", "--quiet", inputs=lines("bad"))
+    assert quiet == (1, "", "")

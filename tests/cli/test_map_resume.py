@@ -175,7 +175,7 @@ def test_answers_to_other_inputs_are_refused(maps: Maps) -> None:
     before = (maps.folder / "out").read_bytes()
     for given, answer in (
         (lines("a", "x", "c"), 'input 1 is "x" now, and another one in out'),
-        (lines("a", "b"), "out answers 3 inputs, and there are 2 now"),
+        (lines("a", "b"), "out answers input number 3, and there are 2 now"),
     ):
         status, _, err = maps.run("functions:shout", "-o", "out", "--resume", inputs=given)
         assert (status, err.count("\n")) == (2, 1)

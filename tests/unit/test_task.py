@@ -320,3 +320,10 @@ def test_an_error_is_tried_again_if_retry_on_names_it_and_fail_on_does_not(
     task: Task[Any, Any] = Task(name="t", queue="q", handler=untyped, options=options)
     assert all(task.tries_again(kind) for kind in again)
     assert not any(task.tries_again(kind) for kind in final)
+
+
+def test_who_adds_a_job_as_with_other_queues_is_told_how_it_is_done_here() -> None:
+    task = QueueManager.init().register_job(name="thumb", queue="q", handler=lambda job, ctx: None)
+    with pytest.raises(AttributeError, match=r"a task has no 'delay'; thumb\.enqueue\(data, .* adds a job"):
+        getattr(task, "delay")("a.png")  # noqa: B009
+    assert not hasattr(task, "nothing")

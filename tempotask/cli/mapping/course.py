@@ -71,6 +71,8 @@ class Course:
         `left_behind`: spans by their first index."""
         self._work, self._lines, self._ready, self._view = work, lines, ready, view
         self._output, self._failed = output, failed
+        self._shown = False
+        """Whether somebody has been shown one of the failures that go to a file."""
         self._workers, self._spans, self._in_flight = workers, SPANS * workers, in_flight
         self._share = max(1, in_flight // self._spans)
         self._tally = view.tally
@@ -164,8 +166,8 @@ class Course:
             raise TempoTaskError(self._lines.error)
         if beyond > self._lines.taken:
             raise Changed(
-                f"{self._output.name} answers {beyond:,} inputs, and there are {self._lines.taken:,} now: give the "
-                "same inputs in the same order to go on"
+                f"{self._output.name} answers input number {beyond:,}, and there are {self._lines.taken:,} now: give "
+                "the same inputs in the same order to go on"
             )
 
     # -- inputs to spans
@@ -259,6 +261,9 @@ class Course:
         for failures in (piece.failures for piece in pieces if piece.failures):
             if self._failed is not None:
                 self._failed.write(failures)
+                if not self._shown:
+                    self._shown = True
+                    self._view.first_failed(failures[0])
             else:
                 for failure in failures:
                     self._view.failed(failure)

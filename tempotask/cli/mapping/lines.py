@@ -147,10 +147,22 @@ def _open(name: str, separator: bytes) -> int:
     if stat.S_ISDIR(os.fstat(file).st_mode):
         os.close(file)
         raise click.UsageError(f"{name} is a folder; give files with an input a line, as in find {name} | …")
-    if stat.S_ISREG(os.fstat(file).st_mode) and separator == b"\n" and b"\0" in os.pread(file, BLOCK, 0):
+    if stat.S_ISREG(os.fstat(file).st_mode) and (doubt := _doubt(os.pread(file, BLOCK, 0), separator)):
         os.close(file)
-        raise click.UsageError(f"{name} holds no lines of text; to give names of files: printf '%s\\n' FILE… | …")
+        raise click.UsageError(f"{name} {doubt}")
     return file
+
+
+def _doubt(block: bytes, separator: bytes) -> str:
+    """What is to be said of a file that begins so; nothing if it may be what was meant."""
+    if separator == b"\0":
+        several = block.count(b"\n") > 1 and b"\0" not in block
+        return "holds lines, and no NUL; leave out -0" if several else ""
+    if b"\0" not in block:
+        return ""
+    if block.endswith(b"\0") and b"\0\0" not in block and not any(byte < 32 for byte in block.replace(b"\0", b"")):
+        return "holds inputs that end with NUL, as of find -print0; give -0"
+    return "holds no lines of text; to give names of files: printf '%s\\n' FILE… | …"
 
 
 def _size(file: int) -> int | None:

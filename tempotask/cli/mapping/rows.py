@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -11,8 +13,23 @@ from msgspec import Raw
 from tempotask import payload
 from tempotask.store.records import Failure
 
-_encode = msgspec.json.Encoder().encode
 UNENCODABLE = (*payload.UNENCODABLE, UnicodeError)
+
+
+def _plain(value: Any) -> Any:
+    """Of what JSON does not know: paths as text, arrays of numpy as lists, and its single numbers as numbers."""
+    if isinstance(value, PurePath):
+        return str(value)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic):
+        plain = value.tolist()
+        # Those that Python has none of stay what they are.
+        if not isinstance(plain, numpy.generic):
+            return plain
+    raise TypeError(f"no JSON is made of {type(value)}")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 class Row(msgspec.Struct):
@@ -39,7 +56,7 @@ def encode(value: Any) -> bytes:
     except UNENCODABLE as error:
         try:
             # Text that is no Unicode is escaped, and other programs that read JSON may make of it what they can.
-            return json.dumps(msgspec.to_builtins(value, str_keys=True)).encode()
+            return json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)).encode()
         except UNENCODABLE:
             raise payload.refusal(value, error, "result") from None
 

@@ -53,6 +53,9 @@ class View:
         """Tells of a failed input."""
         self.say(f"tempotask map: {short(row)}")
 
+    def first_failed(self, row: bytes) -> None:
+        """Tells of the first of those that go to a file: it may be the same mistake in all, and is seen at once so."""
+
     def close(self) -> None:
         """Shows nothing any more."""
 
@@ -64,6 +67,9 @@ class PlainLines(View):
 
     def show(self) -> None:
         self.say(f"tempotask map: {told(self.tally)}")
+
+    def first_failed(self, row: bytes) -> None:
+        self.failed(row)
 
 
 class Objects(View):
@@ -107,6 +113,9 @@ class Live(View):
 
     def say(self, line: str) -> None:
         self._console.print(output.visible(line), markup=False, highlight=False, soft_wrap=True)
+
+    def first_failed(self, row: bytes) -> None:
+        self.failed(row)
 
     def close(self) -> None:
         self._drawn.stop()
