@@ -173,8 +173,8 @@ class Feeder:
                 while self._feed():
                     pass
                 if self._withdrawing and self._unsettled:
-                    with contextlib.suppress(TempoTaskError):
-                        self._client.acting.cancel_all(Filter(QUEUE, "waiting"))
+                    # Where nothing can be cancelled, as the server is gone, nobody is to wait for it either.
+                    self._client.acting.cancel_all(Filter(QUEUE, "waiting"))
                 with self._news:
                     self._news.wait_for(lambda: not self._unsettled or self._broken is not None)
             except BaseException as error:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tempotask.errors import InvalidOptions, ServerUnavailable, TempoTaskError
+from tempotask.errors import InvalidOptions, NotDurable, ServerFull, ServerUnavailable, TempoTaskError
 from tempotask.mapping.bell import Bell
 from tempotask.mapping.inputs import AwaitedInputs, inputs_of
 from tempotask.mapping.intake import Held, Intake
@@ -235,7 +235,9 @@ class Flow:
 
     def _let_go(self) -> None:
         _forget(self._client.store, self._taken + self._handing, self._forgetting)
-        self._intake.answered()
+        with contextlib.suppress(ServerFull, NotDurable):
+            # What is on its way must be there to be cancelled.
+            self._intake.answered()
         if self._held:
             self._client.acting.cancel_begun_with(f"{self._intake.ids}-", self._queue)
 
@@ -251,8 +253,11 @@ class Flow:
             try:
                 self._make_room()
                 self._fill()
-                while not (batch := self._collect()) and (wait := self._waits.oldest()) is not None:
-                    self._intake.answered()
+                while not (batch := self._collect()):
+                    # Before this thread sleeps: what the server has not got, or not taken, nobody else would notice.
+                    self._confirm()
+                    if (wait := self._waits.oldest()) is None:
+                        break
                     self._client.outcomes.ask(wait)
                 if batch and (wait := self._waits.oldest()) is not None:
                     # While whoever maps is at work on this batch, the next comes.
@@ -310,10 +315,16 @@ class Flow:
             self._held |= chunk.held
             self._bytes += sum([one.size for one in chunk.held.values()])
             waiting = self._waits.begin(list(chunk.held))
+            self._confirm()
             self._intake.send(chunk)
             self._sent_at = time.monotonic()
-            self._waits.added(waiting)
+            self._waits.sent(waiting)
         return bool(chunk.held or chunk.refused)
+
+    def _confirm(self) -> None:
+        """Waits until the server has what was sent. Raises what `Intake.answered` does."""
+        self._intake.answered()
+        self._waits.added()
 
     def _collect(self) -> list[Mapped]:
         """What has ended, and can be handed out."""

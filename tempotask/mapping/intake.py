@@ -102,8 +102,7 @@ class Intake:
         return chunk
 
     def send(self, chunk: Chunk) -> None:
-        """Enqueues the jobs of a chunk; whether that worked shows at the next call, or in `answered`."""
-        self.answered()
+        """Enqueues the jobs of a chunk, once what was sent before is `answered`; whether that worked shows there."""
         if self._stream is not None:
             self._under_way = True
             self._stream.send(chunk.addition)

@@ -36,20 +36,29 @@ class Waits:
     def __init__(self, client: Client, wake: Wake) -> None:
         self._client, self._wake = client, wake
         self._open: set[Waiting] = set()
+        self._coming: Waiting | None = None
         self._unasked: deque[Waiting] = deque()
         self._touched: deque[Waiting] = deque()
 
     def begin(self, ids: list[str]) -> Waiting:
-        """Waits for the jobs of a chunk, which are about to be added; `added` follows."""
+        """Waits for the jobs of a chunk, which are about to be sent; `sent` and `added` follow."""
         waiting = Waiting(self._client.outcomes, ids, self._touched, self._wake)
         self._open.add(waiting)
         return waiting
 
-    def added(self, waiting: Waiting) -> None:
+    def sent(self, waiting: Waiting) -> None:
         """They are on their way to the server."""
-        self._unasked.append(waiting)
+        self._coming = waiting
+        waiting.wait.coming = True
         # Whoever maps may come back after hours only.
         self._client.outcomes.ask_later(waiting.wait)
+
+    def added(self) -> None:
+        """The server has those that were sent."""
+        if (waiting := self._coming) is not None:
+            self._coming = None
+            waiting.wait.coming = False
+            self._unasked.append(waiting)
 
     def oldest(self) -> Wait | None:
         """The oldest for which nobody has asked, to be asked for now: of that chunk most has ended."""

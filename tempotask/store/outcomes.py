@@ -370,6 +370,8 @@ class Outcomes:
 
     def _find_lost(self, wait: Wait) -> None:
         """Ends the waiting for jobs that are nowhere; looks at some of them, others' turn comes at the next check."""
+        if wait.coming:
+            return
         with self._lock:
             missing = self._missing(wait)
         random.shuffle(missing)

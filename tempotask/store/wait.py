@@ -17,7 +17,9 @@ FIRST_PAUSE = 2.0
 class Wait:
     """Somebody's waiting for some jobs. `notify` is called, from any thread, when something has arrived."""
 
-    __slots__ = ("_arrived", "_lock", "asked", "ended", "ids", "known", "notify", "pause", "registered", "seeks")
+    __slots__ = (
+        *("_arrived", "_lock", "asked", "coming", "ended", "ids", "known", "notify", "pause", "registered", "seeks"),
+    )
 
     def __init__(self, ids: Sequence[str], notify: Callable[[], object], known: bool, lock: threading.Lock) -> None:
         self._lock = lock
@@ -25,6 +27,8 @@ class Wait:
         self.notify = notify
         self.known = known
         """Whether this process saw these jobs being added."""
+        self.coming = False
+        """Whether these jobs are on their way to the server: until it has them, none is lost."""
         self.seeks = not known
         """Whether those without an outcome are looked for at once: as a rule only others' are."""
         self.registered = False

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from mapping.app import echo, even, fleeting, fragile, half, held, note, tempotask, threads
 from mapping.conftest import Gate, Stats, wait_until_nothing_waits
+from pool.running import wait_until
 
-from tempotask import InvalidOptions, InvalidPayload, Job, JobFailed, QueueManager, Task, WorkerCrashed
+from tempotask import InvalidOptions, InvalidPayload, Job, JobFailed, QueueManager, ServerFull, Task, WorkerCrashed
 from tempotask.mapping.flow import IN_FLIGHT
 
 SOURCES: dict[str, Callable[[int], Iterable[int]]] = {
@@ -321,3 +322,44 @@ def test_a_map_that_never_begins_opens_nothing() -> None:
     manager: QueueManager[Any] = QueueManager.init("redis://localhost:1")
     task = manager.register_job(Task(name="n", queue="q", handler=_handler))
     task.map([1]).close()
+
+
+@pytest.fixture
+def one_ahead(pool: None, stats: Stats) -> Iterator[Iterator[int]]:
+    """A map of 1, 2 and 3: 1 was handed out, 2 has ended, and 3 is to be added at the next step."""
+    before = stats("q").get("completed", 0)
+    results = echo.map([1, 2, 3], in_flight=2, ordered=True)
+    assert next(results) == 1
+    wait_until(lambda: stats("q")["completed"] >= before + 2, "the second does not end")
+    yield results
+    results.close()
+
+
+def test_an_input_is_not_lost_where_the_connection_breaks_as_it_is_added(one_ahead: Iterator[int]) -> None:
+    admin = tempotask._client.store.server.client()
+    admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
+    assert list(one_ahead) == [2, 3]
+
+
+def test_a_full_server_is_told_as_that(one_ahead: Iterator[int]) -> None:
+    admin = tempotask._client.store.server.client()
+    admin.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(ServerFull):
+            list(one_ahead)
+    finally:
+        admin.config_set("maxmemory", 0)
+
+
+def test_a_map_that_ends_as_the_server_is_full_cancels_what_waits(gate: Gate, stats: Stats) -> None:
+    admin = tempotask._client.store.server.client()
+    results = held.map(["", *[gate.path] * 20], in_flight=8)
+    assert next(results) == ""
+    wait_until(lambda: stats("held").get("processing"), "none is taken")
+    admin.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(ServerFull):
+            next(results)
+    finally:
+        admin.config_set("maxmemory", 0)
+    wait_until_nothing_waits(stats, "held")
