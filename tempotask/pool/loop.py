@@ -10,7 +10,7 @@ import contextlib
 import contextvars
 import sys
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from types import CoroutineType
 from typing import Any
 
@@ -19,7 +19,8 @@ from tempotask.job import Job
 from tempotask.pool.batch import NONE, OVERDUE
 from tempotask.pool.overdue import OVER, awaited
 
-Generators = Iterable[AsyncGenerator[Any, Any]]
+Begun = list[weakref.ref[AsyncGenerator[Any, Any]]]
+"""The asynchronous generators that a handler has begun."""
 
 
 class Loop:
@@ -60,69 +61,71 @@ class Loop:
     def _run(self, begin: Callable[[], Any], job: Job[Any]) -> Any:
         if self._runner is not None and self._runner.get_loop().is_closed():
             # A `def` handler has taken it for its own.
-            self._drop()
-        if self._runner is None:
-            self._runner = asyncio.Runner()
+            self._runner = None
+        runner = self._runner = self._runner or asyncio.Runner()
+        generators: Begun = []
 
         async def call() -> Any:
-            self.task = me = asyncio.current_task()
-            generators = _begun_from_now_on()
-            try:
-                if self._interrupt or job.cancelled:
-                    raise asyncio.CancelledError
-                self.coroutine = begin()
-                return await awaited(self.coroutine, lambda: self._interrupt == OVERDUE)
-            finally:
-                if self.task is me:  # and it is not thrown away with its loop
-                    self.task = self.coroutine = None
-                    await _end_all_but(me, generators)
+            self.task = asyncio.current_task()
+            _note_begun(generators)
+            if self._interrupt or job.cancelled:
+                raise asyncio.CancelledError
+            self.coroutine = begin()
+            return await awaited(self.coroutine, lambda: self._interrupt == OVERDUE)
 
         try:
             # A context of its own for each job, as a task of any loop has: what one sets is not the next one's.
-            return self._runner.run(call(), context=contextvars.copy_context())
+            return runner.run(call(), context=contextvars.copy_context())
         except asyncio.CancelledError:
             if self._interrupt == OVERDUE:
                 raise JobTimeout(message=OVER) from None
             raise
         finally:
-            if self.task is not None:
-                # The handler has stopped the loop: what it left in there must not meet the next job's.
-                self._drop()
+            self._clean(runner, generators)
 
-    def _drop(self) -> None:
-        runner, self._runner, self.task, self.coroutine = self._runner, None, None, None
-        if runner is not None:
+    def _clean(self, runner: asyncio.Runner, generators: Begun) -> None:
+        """Ends what the handler has left behind. Of how it ended itself that changes nothing."""
+        ended = self.task is not None and self.task.done()
+        self.task = self.coroutine = None
+        loop = runner.get_loop()
+        if ended and (generators or asyncio.all_tasks(loop)):
+            try:
+                runner.run(_end_the_rest(generators))
+            except BaseException:
+                ended = False
+        if not ended:
+            # The loop was stopped: what is left in there must not meet the next job's.
+            self._runner = None
             with contextlib.suppress(Exception):
-                runner.get_loop().close()
+                loop.close()
 
 
-def _begun_from_now_on() -> Generators:
-    """The asynchronous generators that are begun in the running loop from now on, until it stops."""
-    begun: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+def _note_begun(generators: Begun) -> None:
+    """Adds the asynchronous generators that are begun in the running loop from now on, until it stops."""
     loops_own = sys.get_asyncgen_hooks().firstiter
 
     def note(generator: AsyncGenerator[Any, Any]) -> None:
-        begun.add(generator)
+        generators.append(weakref.ref(generator))
         if loops_own is not None:
             loops_own(generator)
 
     sys.set_asyncgen_hooks(firstiter=note)
-    return begun
 
 
-async def _end_all_but(me: asyncio.Task[Any] | None, generators: Generators) -> None:
-    """Cancels the other tasks, and closes generators that were left half-way."""
-    tasks = asyncio.all_tasks() - {me}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for generator in list(generators):
-        with contextlib.suppress(Exception):
-            await generator.aclose()
-    # Those that nobody holds any more are about to be closed by the loop, in tasks, which are let to their end. What
-    # others began as they were cancelled is not: it may have none.
+async def _end_the_rest(generators: Begun) -> None:
+    """Ends the other tasks, and closes generators that were left half-way."""
+    await _end_tasks()
+    alive = [generator for begun in generators if (generator := begun()) is not None]
+    await asyncio.gather(*(generator.aclose() for generator in alive), return_exceptions=True)
+    # What they have begun as they ended.
     await asyncio.sleep(0)
-    tasks = asyncio.all_tasks() - {me}
+    await _end_tasks()
+
+
+async def _end_tasks() -> None:
+    """Cancels all tasks but this one, and waits for their ends. Those in which the loop closes generators that nobody
+    holds any more are no coroutines, and let to their end."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         if isinstance(task.get_coro(), CoroutineType):
             task.cancel()

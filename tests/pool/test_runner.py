@@ -382,6 +382,50 @@ def test_what_is_begun_as_tasks_are_cancelled_does_not_hold_up_the_worker(stage:
     assert [run.status for run in stage.run(["coroutine"] * 2)] == ["completed"] * 2
 
 
+def test_what_happens_as_the_rest_is_ended_changes_nothing_of_a_job_nor_of_the_next(stage: Stage) -> None:
+    kept: list[Any] = []
+
+    async def rows() -> AsyncIterator[int]:
+        other = asyncio.create_task(asyncio.sleep(600))
+        try:
+            yield 1
+        finally:
+            other.cancel()
+            await other
+
+    async def leaves(how: str) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+
+        async def left() -> None:
+            try:
+                await asyncio.sleep(600)
+            finally:
+                if how == "exits":
+                    raise SystemExit(3)
+                if how == "stops":
+                    asyncio.get_running_loop().stop()
+                me.cancel()
+
+        kept.append(asyncio.create_task(left()))
+        await asyncio.sleep(0)
+
+    async def handler(job: Job[Any], ctx: Context[Any]) -> str:
+        how = ["generator", "exits", "", "stops", "cancels", ""][job.token - 100]
+        if how == "generator":
+            kept.append(generator := rows())
+            await anext(generator)
+        elif how:
+            await leaves(how)
+        else:
+            await asyncio.sleep(0.01)
+        return "done"
+
+    stage.register(handler)
+    runs = stage.run(["coroutine"] * 6)
+    assert [(run.status, msgspec.msgpack.decode(run.result)) for run in runs] == [("completed", "done")] * 6
+
+
 def test_a_loop_that_a_plain_handler_has_closed_is_no_matter_of_the_next_jobs(stage: Stage) -> None:
     async def handler(job: Job[Any], ctx: Context[Any]) -> int:
         await asyncio.sleep(0)
