@@ -66,13 +66,18 @@ def ended_badly(
     return Run(record, started, ended, outcome, keep_ms(options), "failed", NIL, failure, children=children)
 
 
-def unsendable(run: Run) -> Run:
-    """What becomes of a job that completed, with a result that the server does not take, however often it is sent."""
-    size = len(run.outcome)
-    why = f"a result of {size:,} bytes is more than the server takes; write it to a file, and return its name"
+def unsendable(run: Run, size: int) -> Run:
+    """What becomes of a run when the server refuses the largest part, of so many bytes, of what settles it: it lacks
+    what it logged, if that is most of it; else it fails, without its result and the children of its success."""
+    logged = sum(len(bytes(line)) for line in run.lines or ())
+    if run.status == "failed" or 2 * logged > size:
+        return msgspec.structs.replace(run, lines=None)
+    why = f"a result, or what goes with it, of {size:,} bytes is more than the server takes; write it to a file"
     failed = ended_badly(run.record, DEFAULTS, describe(InvalidPayload(why)), run.started, final=True)
-    failed.ended, failed.keep_ms = run.ended, run.keep_ms
-    return failed
+    return msgspec.structs.replace(
+        run, status="failed", failure=failed.failure, outcome=failed.outcome, result=NIL, held=None,
+        children=None if run.held else run.children,
+    )  # fmt: skip
 
 
 def put_aside(record: Unreadable, started: float) -> Run:

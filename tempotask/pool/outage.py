@@ -26,14 +26,8 @@ class Outage:
         self._what = what
         self._say = say
         self._said = ""
-        self._began = 0.0
         self.tries = 0
         """How many were in vain, one after the other."""
-
-    @property
-    def seconds(self) -> float:
-        """For how long it has lasted."""
-        return time.monotonic() - self._began if self.tries else 0.0
 
     def over(self) -> None:
         """The call was answered."""
@@ -46,7 +40,5 @@ class Outage:
             if why != self._said:
                 self._said = why
                 self._say(f"{self._what} fails, and is tried again: {why}")
-        if not self.tries:
-            self._began = time.monotonic()
         self.tries += 1
         time.sleep(growing(FIRST_PAUSE, LONGEST_PAUSE, self.tries) * random.uniform(0.5, 1.0))

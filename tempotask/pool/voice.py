@@ -86,12 +86,17 @@ def speak_for(current: Current) -> None:
     of log records that just writes to a standard stream, in a format that does not name the job, gets its lines marked
     as printed ones are.
     """
-    streams = {stream: _named(stream, current) for stream in (sys.stdout, sys.stderr)}
-    sys.stdout, sys.stderr = (streams[stream] for stream in (sys.stdout, sys.stderr))
+    out, err = sys.stdout, sys.stderr
+    sys.stdout = _named(out, current)
+    # They may be one: made twice of it, the first would close it as it goes.
+    sys.stderr = sys.stdout if err is out else _named(err, current)
     loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
     for handler in [handler for logger in loggers if isinstance(logger, logging.Logger) for handler in logger.handlers]:
         if type(handler) is logging.StreamHandler and _is_nameless(handler.formatter):
-            handler.setStream(streams.get(handler.stream, handler.stream))
+            if handler.stream is out:
+                handler.setStream(sys.stdout)
+            elif handler.stream is err:
+                handler.setStream(sys.stderr)
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(logging.Formatter(PLAIN))
     _name_records(current)
@@ -105,10 +110,12 @@ def _named(stream: TextIO, current: Current) -> TextIO:
 def _is_nameless(formatter: logging.Formatter | None) -> bool:
     if formatter is None:
         return True
+    if type(formatter) is not logging.Formatter:
+        return False
     format = formatter._fmt or ""
     # One with such a beginning makes JSON, which other words in front would spoil.
     json = "{{" if isinstance(formatter._style, logging.StrFormatStyle) else "{"
-    return type(formatter) is logging.Formatter and "job_id" not in format and not format.startswith(json)
+    return "job_id" not in format and not format.startswith(json)
 
 
 def _name_records(current: Current) -> None:

@@ -68,8 +68,6 @@ LISTENED = 10.0
 """Seconds for which results bring their events after it was seen that somebody listens."""
 ALWAYS_TAKEN = 1 << 20
 """Bytes of an argument that every server takes: Redis and Valkey know no lower `proto-max-bulk-len`."""
-IN_VAIN = 10.0
-"""Seconds for which a result is sent again and again to a server that answers to all else."""
 STAND_BY = 1.0
 """The most seconds for which a worker waits for its supervisor when its job was to be ended."""
 
@@ -285,7 +283,7 @@ class Worker:
 
     def _settle_part(self) -> None:
         """Of results that do not go through as a whole settles a part, a smaller one each time: together they may be
-        more than the server takes in one message. One that it does not take alone fails, or it would be sent for ever.
+        more than the server takes in one message. One that it refuses alone fails, or it would be sent for ever.
         """
         hand, outage = self._hand, self._no_turn
         first = 0 if hand is None else hand.acknowledged
@@ -295,16 +293,13 @@ class Worker:
         self._settle(hand, first + part)
         if hand.acknowledged > first:
             outage.over()
-        elif part == 1 and len(hand.runs[first].outcome) > ALWAYS_TAKEN and outage.seconds > IN_VAIN and self._heard():
-            _say(f"the server does not take the result of job {hand.runs[first].record.id}, which fails")
+        elif part == 1:
             with self._turning:
-                hand.runs[first] = unsendable(hand.runs[first])
-
-    def _heard(self) -> bool:
-        """Whether the server answers to a turn in which nothing is settled."""
-        with self._turning, contextlib.suppress(*NO_ANSWER):
-            return bool(self._turns.take(0)[0] == b"settled")
-        return False
+                size = self._results(hand, first + 1).largest
+                if size > ALWAYS_TAKEN and self._turns.refused(size):
+                    run = hand.runs[first]
+                    _say(f"the server refuses {size:,} bytes of job {run.record.id}, which lacks its log or its result")
+                    hand.runs[first] = unsendable(run, size)
 
     def _on_interrupt(self, number: int, frame: object) -> None:
         if self._words[INTERRUPT]:

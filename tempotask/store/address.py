@@ -71,7 +71,7 @@ CARRIED = {"client_name"} | {
 # Settings that are objects of Python.
 OBJECTS = {
     *("command_packer", "credential_provider", "encoder_class", "event_dispatcher", "parser_class"),
-    *("redis_connect_func", "socket_type"),
+    *("maint_notifications_config", "redis_connect_func", "socket_type"),
 }
 REACHED = {"host", "port", "path", "db", "username", "password"}
 # Ours to choose: how long and how often we try, how we keep count of connections.
@@ -226,6 +226,9 @@ def _parsed(url: str) -> Address:
             raise ValueError
     if len(path) > 1 or (path and not path[0].isdecimal()):
         raise ValueError
+    for host in [host for host, _ in sentinels] or [parts.hostname or ""]:
+        # A UnicodeError, which is a ValueError, where no name can be looked up for it.
+        host.encode("idna")
     netloc = f"{access}@{hosts}" if access else hosts
     plain = f"{scheme}://{netloc}/{''.join(path)}?{parts.query}"
     settings = parse_url(plain)  # type: ignore[no-untyped-call]

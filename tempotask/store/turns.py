@@ -40,6 +40,11 @@ class Results(NamedTuple):
         missing = (len(self.missing), *self.missing)
         return [events, self.turn, self.first, self.stop, *missing, *self.settlement.arguments()]
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest argument."""
+        return max((len(part) for part in self.arguments() if isinstance(part, bytes)), default=0)
+
 
 ANSWERS = (b"jobs", b"again", b"idle", b"settled", b"refused", b"listened", b"stale", b"gone")
 """With which replies to a turn begin."""
@@ -135,6 +140,10 @@ class Turns:
         """What a running job tells: the events of its start and progress (empty for none), what is to be known of it,
         lines that it logged. 0 if it is not held any more, 2 if those who listen know that it started, else 1."""
         return int(self._wire.run("say", self._worker, turn, index, id, started, progress, known, *lines))
+
+    def refused(self, size: int) -> bool:
+        """Whether the server refuses an argument of so many bytes, as soon as it hears how long one is to be."""
+        return self._wire.refused(size)
 
     def abandon(self) -> None:
         """In a forked child: the connection is the parent's, and nothing is ever sent again."""

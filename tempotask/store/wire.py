@@ -69,6 +69,23 @@ class Wire:
         self.close()
         raise Lost(f"the reply {str(reply)[:100]} answers something else")
 
+    def refused(self, size: int) -> bool:
+        """Whether the server refuses an argument of so many bytes, as soon as it hears how long one is to be: none is
+        sent. False also where it does not say."""
+        connection = None
+        try:
+            connection = self._server.connection(timeout=REFUSED_WITHIN)
+            connection.send_packed_command([f"*2\r\n$4\r\nECHO\r\n${size}\r\n".encode()], check_health=False)  # type: ignore[no-untyped-call]
+            connection.read_response(disable_decoding=True)
+        except redis.ResponseError as error:
+            return "invalid bulk length" in str(error)
+        except (redis.RedisError, OSError):
+            return False
+        finally:
+            if connection is not None:
+                connection.disconnect()  # type: ignore[no-untyped-call]
+        return False
+
     def abandon(self) -> None:
         """In a forked child: the connection is the parent's, and nothing is ever sent again."""
         self._connection, self._patience = None, -1.0
@@ -174,6 +191,8 @@ def _descriptor(connection: AbstractConnection) -> int:
 
 IDLE_SECONDS = 30.0
 """How long an idle worker blocks before it takes another turn: a wake-up may have been lost in a dead connection."""
+REFUSED_WITHIN = 1.0
+"""Seconds after which a server that has not refused the length of an argument is taken to wait for it."""
 ANSWER_WITHIN = 10.0
 """Seconds for which a worker waits for the answer to a turn, on a connection that may be half open. What it was told
 and has not heard, it is told again."""

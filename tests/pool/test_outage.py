@@ -138,7 +138,6 @@ def test_pauses_double_up_to_the_longest_however_often_it_is_tried(tries: int, s
     assert growing(0.1, 30.0, tries) == pytest.approx(seconds)
 
 
-@pytest.mark.slow
 def test_a_result_that_the_server_does_not_take_fails_its_job_and_no_other(start_server: Start, tmp_path: Path) -> None:
     server = start_server("--proto-max-bulk-len", "1mb")
     with bench_on(server, tmp_path) as bench:
@@ -146,8 +145,26 @@ def test_a_result_that_the_server_does_not_take_fails_its_job_and_no_other(start
         large = [bench.manager.enqueue(name="large", queue="q", data=size) for size in (900_000, 2_000_000, 900_000)]
         others = bench.manager.enqueue_many({"name": "echo", "queue": "q", "data": n} for n in range(20))
         assert others.results(timeout=LONG) == list(range(20))
-        with pytest.raises(JobFailed, match=r"a result of 2,000,\d+ bytes is more than the server takes") as failed:
+        with pytest.raises(JobFailed, match=r" of 2,000,\d+ bytes is more than the server takes") as failed:
             large[1].result(timeout=LONG)
         assert failed.value.type == "InvalidPayload"
         assert [len(large[n].result(timeout=LONG)) for n in (0, 2)] == [900_000, 900_000]
+        noisy = bench.manager.enqueue(name="shouts", queue="q", data=300)
+        assert noisy.result(timeout=LONG) == 1
+        assert noisy.logs() == []
+        assert supervisor.stop() == 0
+
+
+def test_no_result_is_given_up_for_an_outage_however_long_it_is(start_server: Start, tmp_path: Path) -> None:
+    server = start_server(*DURABLE)
+    with bench_on(server, tmp_path) as bench:
+        supervisor = bench.start(workers=1)
+        handle = bench.manager.enqueue(name="bulky", queue="q", data=2_000_000)
+        bench.hear()
+        server.kill()
+        bench.open_gate()
+        time.sleep(3)  # how long it lasts is what matters
+        server.start()
+        assert len(handle.result(timeout=LONG)) == 2_000_000
+        assert not supervisor.about("the server refuses")
         assert supervisor.stop() == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pool.running import LONG, Bench, Supervisor, wait_until
+from pool.running import APPS, LONG, Bench, Supervisor, wait_until
 
 from tempotask import InvalidOptions, Job, JobFailed, JobHandle
 from tempotask.info import Progress
@@ -211,3 +211,14 @@ def test_loggers_of_their_own_and_formats_in_braces_get_it_in_front_too(bench: B
     handle = add(bench, "named", "hello")
     handle.result(timeout=LONG)
     assert supervisor.wait_for("hello") == f"[q/named {handle.id}] INFO of shop: hello"
+    assert supervisor.wait_for("as it is") == "bare as it is"
+
+
+def test_an_application_that_sends_errors_where_its_output_goes_works_as_any(bench: Bench) -> None:
+    source = (APPS / "configured.py").read_text()
+    (bench.folder / "merged.py").write_text(
+        source.replace("import logging\n", "import logging, sys\nsys.stderr = sys.stdout\n", 1)
+    )
+    supervisor = bench.start(app="merged:tempotask", folder=bench.folder, workers=1)
+    add(bench, "note", "hello").result(timeout=LONG)
+    assert supervisor.stop() == 0

@@ -52,6 +52,7 @@ def test_a_label_shows_where_the_server_is_and_no_password(url: str, label: str)
             "redis://:secret@host:port",
             "redis://user:secret@host/0/1",
         ),
+        *("redis://:secret@a..b", "redis://:secret@.local", f"redis://:secret@{'a' * 70}", "redis://:secret@x\udcff"),
         *("redis//user:secret@host", "redis://host/x?password=secret", "redis+sentinel://:secret@host"),
     ],
 )

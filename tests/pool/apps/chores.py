@@ -47,6 +47,21 @@ def large(job: Job[int], ctx: Context[App]) -> str:
 
 
 @tempotask.task(queue="q")
+def bulky(job: Job[int], ctx: Context[App]) -> str:
+    """A large result, once the test opens the gate."""
+    tell("holds", job.id)
+    os.read(GATE, 1)
+    return "x" * job.data
+
+
+@tempotask.task(queue="q")
+def shouts(job: Job[int], ctx: Context[App]) -> int:
+    for _ in range(job.data):
+        job.logger("x" * 10_000)
+    return 1
+
+
+@tempotask.task(queue="q")
 def say(job: Job[str], ctx: Context[App]) -> int:
     tell("said", job.data)
     return os.getpid()

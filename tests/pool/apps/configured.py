@@ -15,6 +15,18 @@ def note(job: Job[str], ctx: Context[Any]) -> None:
     logging.info(job.data)
 
 
+class Bare(logging.Formatter):
+    """As hand-written ones are."""
+
+    def __init__(self) -> None:
+        pass
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"bare {record.getMessage()}"
+
+
+logging.getLogger("bare").addHandler(logging.StreamHandler())
+logging.getLogger("bare").handlers[0].setFormatter(Bare())
 shop = logging.getLogger("shop")
 shop.propagate = False
 shop.addHandler(logging.StreamHandler())
@@ -24,3 +36,4 @@ shop.handlers[0].setFormatter(logging.Formatter("{levelname} of {name}: {message
 @tempotask.task(queue="q")
 def named(job: Job[str], ctx: Context[Any]) -> None:
     shop.info(job.data)
+    logging.getLogger("bare").info("as it is")
