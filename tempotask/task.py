@@ -265,8 +265,12 @@ class Task(Generic[D, R]):
     if not TYPE_CHECKING:  # to type checkers, every name would be one of ours
 
         def __getattr__(self, name: str) -> Any:
-            how = f"; {self.name}.enqueue(data, priority=…, delay=…) adds a job" if name in _ELSEWHERE else ""
-            raise AttributeError(f"a task has no {name!r}{how}")
+            if name in _ELSEWHERE:
+                raise AttributeError(
+                    f"a task has no {name!r}; {self.name}.enqueue(data, priority=…, delay=…) adds a job"
+                )
+            # Raises what there is to say, of a property too.
+            return object.__getattribute__(self, name)
 
     def __repr__(self) -> str:
         return f"<Task {self.name!r} of queue {self.queue!r}, declared at {self.where}>"

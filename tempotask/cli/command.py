@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from tempotask.cli import output
+from tempotask.errors import TempoTaskError
 
 if TYPE_CHECKING:
     from tempotask.manager import QueueManager
@@ -111,7 +112,10 @@ def say_if_empty(rows: Sequence[object], what: str, store: Store) -> None:
     if not rows:
         from tempotask.pool import namespaces
 
-        others = ", ".join(namespaces.neighbours(store))
+        others = ""
+        # It is a hint: who may not have it is told the rest.
+        with suppress(TempoTaskError):
+            others = ", ".join(namespaces.neighbours(store))
         hint = f"; others there are {others}: give --namespace" if others else ""
         say(f"no {what} in namespace {store.namespace} at {store.server.label}{hint}")
 

@@ -11,7 +11,6 @@ import contextvars
 import sys
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from types import CoroutineType
 from typing import Any
 
 from tempotask.errors import JobTimeout
@@ -19,8 +18,10 @@ from tempotask.job import Job
 from tempotask.pool.batch import NONE, OVERDUE
 from tempotask.pool.overdue import OVER, awaited
 
-Begun = list[weakref.ref[AsyncGenerator[Any, Any]]]
-"""The asynchronous generators that a handler has begun."""
+CLOSES = "async_generator_athrow"
+"""The type of what closes an asynchronous generator."""
+CLEANINGS = 3
+"""So often is tried to end what a handler has left behind."""
 
 
 class Loop:
@@ -35,6 +36,14 @@ class Loop:
         """What that handler is, as it runs."""
         self._interrupt = NONE
         self._runner: asyncio.Runner | None = None
+        self._main: asyncio.Task[Any] | None = None
+        """What the loop runs for."""
+        self._stopped = False
+        """Whether somebody else has stopped it."""
+        self._begun = False
+        """Whether the handler has begun an asynchronous generator."""
+        self._generators: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        """Those that are there still."""
 
     def run(self, begin: Callable[[], Any], job: Job[Any]) -> Any:
         """What the coroutine that `begin` makes comes to. Raises what it raises, and `JobTimeout` where the job's time
@@ -62,71 +71,88 @@ class Loop:
         if self._runner is not None and self._runner.get_loop().is_closed():
             # A `def` handler has taken it for its own.
             self._runner = None
-        runner = self._runner = self._runner or asyncio.Runner()
-        generators: Begun = []
+        runner = self._runner = self._runner or self._made()
+        # One of its own for each job, as a task of any loop has: what one sets is not the next one's.
+        context = contextvars.copy_context()
+        self._stopped, self._begun, self._generators = False, False, weakref.WeakSet()
 
         async def call() -> Any:
-            self.task = asyncio.current_task()
-            _note_begun(generators)
+            self.task = self._main = asyncio.current_task()
+            self._note_begun()
             if self._interrupt or job.cancelled:
                 raise asyncio.CancelledError
             self.coroutine = begin()
             return await awaited(self.coroutine, lambda: self._interrupt == OVERDUE)
 
         try:
-            # A context of its own for each job, as a task of any loop has: what one sets is not the next one's.
-            return runner.run(call(), context=contextvars.copy_context())
+            return runner.run(call(), context=context)
         except asyncio.CancelledError:
             if self._interrupt == OVERDUE:
                 raise JobTimeout(message=OVER) from None
             raise
         finally:
-            self._clean(runner, generators)
+            self._clean(runner, context)
 
-    def _clean(self, runner: asyncio.Runner, generators: Begun) -> None:
-        """Ends what the handler has left behind. Of how it ended itself that changes nothing."""
-        ended = self.task is not None and self.task.done()
-        self.task = self.coroutine = None
+    def _made(self) -> asyncio.Runner:
+        runner = asyncio.Runner()
         loop = runner.get_loop()
-        if ended and (generators or asyncio.all_tasks(loop)):
-            try:
-                runner.run(_end_the_rest(generators))
-            except BaseException:
-                ended = False
-        if not ended:
-            # The loop was stopped: what is left in there must not meet the next job's.
+        stop = loop.stop
+
+        def stop_and_note() -> None:
+            # It is called also by `run`, when that is done.
+            self._stopped = self._stopped or self._main is None or not self._main.done()
+            stop()
+
+        loop.stop = stop_and_note  # type: ignore[method-assign]
+        return runner
+
+    def _note_begun(self) -> None:
+        """Notes the asynchronous generators that are begun in the running loop from now on, until it stops."""
+        loops_own = sys.get_asyncgen_hooks().firstiter
+
+        def note(generator: AsyncGenerator[Any, Any]) -> None:
+            self._begun = True
+            self._generators.add(generator)
+            if loops_own is not None:
+                loops_own(generator)
+
+        sys.set_asyncgen_hooks(firstiter=note)
+
+    def _clean(self, runner: asyncio.Runner, context: contextvars.Context) -> None:
+        """Ends what the handler has left behind. Of how it ended itself that changes nothing."""
+        loop, whole = runner.get_loop(), self.task is not None and self.task.done() and not self._stopped
+        self.task = self.coroutine = None
+        if self._begun or not whole or asyncio.all_tasks(loop):
+            for _ in range(CLEANINGS):
+                try:
+                    runner.run(self._end_the_rest(), context=context)
+                    break
+                except BaseException:
+                    # What one of them raises must not keep the others from their ends.
+                    whole = False
+        if not whole or self._stopped:
+            # What may be left in there must not meet the next job's.
             self._runner = None
             with contextlib.suppress(Exception):
                 loop.close()
 
-
-def _note_begun(generators: Begun) -> None:
-    """Adds the asynchronous generators that are begun in the running loop from now on, until it stops."""
-    loops_own = sys.get_asyncgen_hooks().firstiter
-
-    def note(generator: AsyncGenerator[Any, Any]) -> None:
-        generators.append(weakref.ref(generator))
-        if loops_own is not None:
-            loops_own(generator)
-
-    sys.set_asyncgen_hooks(firstiter=note)
-
-
-async def _end_the_rest(generators: Begun) -> None:
-    """Ends the other tasks, and closes generators that were left half-way."""
-    await _end_tasks()
-    alive = [generator for begun in generators if (generator := begun()) is not None]
-    await asyncio.gather(*(generator.aclose() for generator in alive), return_exceptions=True)
-    # What they have begun as they ended.
-    await asyncio.sleep(0)
-    await _end_tasks()
+    async def _end_the_rest(self) -> None:
+        """Ends the other tasks, and closes generators that were left half-way."""
+        self._main = asyncio.current_task()
+        await _end_tasks()
+        for generator in list(self._generators):
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                await generator.aclose()
+        # What they have begun as they ended.
+        await asyncio.sleep(0)
+        await _end_tasks()
 
 
 async def _end_tasks() -> None:
     """Cancels all tasks but this one, and waits for their ends. Those in which the loop closes generators that nobody
-    holds any more are no coroutines, and let to their end."""
+    holds any more are let to theirs."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
-        if isinstance(task.get_coro(), CoroutineType):
+        if type(task.get_coro()).__name__ != CLOSES:
             task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -75,7 +75,7 @@ def neighbours(store: Store, most: int = 5) -> list[str]:
     if store.server.patiently(lambda: store.server.client().dbsize()) > MANY:
         return []
     names = (key.decode(errors="replace")[1:].rpartition("}")[0] for key in _keys(store, "{*}:format"))
-    return sorted(itertools.islice((name for name in names if name != store.namespace), most))
+    return sorted(itertools.islice((name for name in names if name not in ("", store.namespace)), most))
 
 
 def _others(store: Store, kind: str) -> Iterator[str]:

@@ -68,6 +68,8 @@ LISTENED = 10.0
 """Seconds for which results bring their events after it was seen that somebody listens."""
 ALWAYS_TAKEN = 1 << 20
 """Bytes of an argument that every server takes: Redis and Valkey know no lower `proto-max-bulk-len`."""
+SOME = 8
+"""Tries after which a large result that does not get through is worth a line."""
 STAND_BY = 1.0
 """The most seconds for which a worker waits for its supervisor when its job was to be ended."""
 
@@ -295,11 +297,14 @@ class Worker:
             outage.over()
         elif part == 1:
             with self._turning:
-                size = self._results(hand, first + 1).largest
-                if size > ALWAYS_TAKEN and self._turns.refused(size):
-                    run = hand.runs[first]
+                run, size = hand.runs[first], self._results(hand, first + 1).largest
+                if size <= ALWAYS_TAKEN:
+                    return
+                if self._turns.refused(size):
                     _say(f"the server refuses {size:,} bytes of job {run.record.id}, which lacks its log or its result")
                     hand.runs[first] = unsendable(run, size)
+                elif outage.tries > SOME:
+                    outage.tell(f"{size:,} bytes of job {run.record.id} do not get through to the server")
 
     def _on_interrupt(self, number: int, frame: object) -> None:
         if self._words[INTERRUPT]:

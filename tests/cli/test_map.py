@@ -328,3 +328,12 @@ def test_of_failures_that_go_to_a_file_the_first_is_shown(maps: Maps) -> None:
     assert len(maps.rows("failed")) == 3
     quiet = maps.run("functions:fail", "--failed", "others", "--quiet", inputs=lines("bad"))
     assert quiet == (1, "", "")
+
+
+def test_inputs_that_end_with_nul_may_hold_lines(maps: Maps) -> None:
+    (maps.folder / "documents").write_bytes(b"\0".join([b"line\n" * 20_000] * 2) + b"\0")
+    (maps.folder / "record").write_bytes(b'{"a": 1,\n"b": 2,\n"c": 3}')
+    status, out, _ = maps.run("functions:raw", "-0", "documents")
+    assert (status, [row["result"] for row in rows_of(out)]) == (0, [100_000] * 2)
+    status, out, _ = maps.run("functions:shape", "-0", "--jsonl", "record")
+    assert (status, [row["result"] for row in rows_of(out)]) == (0, ["dict"])

@@ -52,6 +52,7 @@ def test_a_module_that_fails_at_import_brings_its_traceback(maps: Maps) -> None:
         (["functions:shout", "."], ". is a folder"),
         (["functions:shout", "picture"], "picture holds no lines of text; to give names of files"),
         (["functions:shout", "names"], "names holds inputs that end with NUL, as of find -print0; give -0"),
+        (["functions:shout", "many"], "give -0"),
         (["functions:shout", "-0", "text"], "text holds lines, and no NUL; leave out -0"),
         (["functions:shout", "-o", "no/where"], "no/where can't be written"),
         (["functions:shout", "-o", "functions.py"], "functions.py is not empty: --resume goes on with it"),
@@ -69,6 +70,7 @@ def test_a_module_that_fails_at_import_brings_its_traceback(maps: Maps) -> None:
 def test_bad_use_ends_with_2_and_says_what_to_type(maps: Maps, typed: list[str], answer: str) -> None:
     (maps.folder / "empty").touch()
     (maps.folder / "names").write_bytes(b"a.png\0b c.png\0")
+    (maps.folder / "many").write_bytes(b"".join(b"dir/file%07d.txt\0" % n for n in range(10_000)))
     (maps.folder / "text").write_bytes(b"a.png\nb c.png\n")
     (maps.folder / "picture").write_bytes(b"\x89PNG\n\0\0")
     status, out, err = maps.run(*typed, inputs=lines("a"))

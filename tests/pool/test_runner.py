@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import signal
 import time
@@ -364,6 +365,28 @@ def test_a_generator_that_is_left_half_way_is_closed_with_its_job(stage: Stage, 
     assert closed == ["closed"]
 
 
+def test_a_generator_is_closed_in_the_context_of_its_job(stage: Stage) -> None:
+    var: contextvars.ContextVar[int] = contextvars.ContextVar("var")
+    closed: list[int] = []
+    kept: list[AsyncIterator[int]] = []
+
+    async def rows() -> AsyncIterator[int]:
+        token = var.set(1)
+        try:
+            yield 1
+        finally:
+            closed.append(var.get())
+            var.reset(token)
+
+    async def handler(job: Job[Any], ctx: Context[Any]) -> int:
+        kept.append(generator := rows())
+        return await anext(generator)
+
+    stage.register(handler)
+    assert [run.status for run in stage.run(["coroutine"])] == ["completed"]
+    assert closed == [1]
+
+
 def test_what_is_begun_as_tasks_are_cancelled_does_not_hold_up_the_worker(stage: Stage) -> None:
     async def endless() -> None:
         await asyncio.Event().wait()
@@ -411,10 +434,14 @@ def test_what_happens_as_the_rest_is_ended_changes_nothing_of_a_job_nor_of_the_n
         await asyncio.sleep(0)
 
     async def handler(job: Job[Any], ctx: Context[Any]) -> str:
-        how = ["generator", "exits", "", "stops", "cancels", ""][job.token - 100]
+        how = ["generator", "exits", "", "stops", "cancels", "", "next", "stops at once", ""][job.token - 100]
         if how == "generator":
             kept.append(generator := rows())
             await anext(generator)
+        elif how == "next":
+            kept.append(asyncio.ensure_future(rows().__anext__()))
+        elif how == "stops at once":
+            asyncio.get_running_loop().stop()
         elif how:
             await leaves(how)
         else:
@@ -422,8 +449,8 @@ def test_what_happens_as_the_rest_is_ended_changes_nothing_of_a_job_nor_of_the_n
         return "done"
 
     stage.register(handler)
-    runs = stage.run(["coroutine"] * 6)
-    assert [(run.status, msgspec.msgpack.decode(run.result)) for run in runs] == [("completed", "done")] * 6
+    runs = stage.run(["coroutine"] * 9)
+    assert [(run.status, msgspec.msgpack.decode(run.result)) for run in runs] == [("completed", "done")] * 9
 
 
 def test_a_loop_that_a_plain_handler_has_closed_is_no_matter_of_the_next_jobs(stage: Stage) -> None:

@@ -327,3 +327,13 @@ def test_who_adds_a_job_as_with_other_queues_is_told_how_it_is_done_here() -> No
     with pytest.raises(AttributeError, match=r"a task has no 'delay'; thumb\.enqueue\(data, .* adds a job"):
         getattr(task, "delay")("a.png")  # noqa: B009
     assert not hasattr(task, "nothing")
+
+
+def test_what_a_property_of_a_task_lacks_is_named() -> None:
+    class Own(Task[Any, Any]):
+        @property
+        def broken(self) -> Any:
+            return self.missing  # type: ignore[attr-defined]
+
+    with pytest.raises(AttributeError, match="missing"):
+        Own(name="own", queue="q", handler=lambda job, ctx: None).broken  # noqa: B018

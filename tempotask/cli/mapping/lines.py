@@ -154,13 +154,14 @@ def _open(name: str, separator: bytes) -> int:
 
 
 def _doubt(block: bytes, separator: bytes) -> str:
-    """What is to be said of a file that begins so; nothing if it may be what was meant."""
+    """What is to be said of a file that begins with such a block; nothing if it may be what was meant."""
     if separator == b"\0":
-        several = block.count(b"\n") > 1 and b"\0" not in block
-        return "holds lines, and no NUL; leave out -0" if several else ""
+        whole_lines = len(block) < BLOCK and b"\0" not in block and block.endswith(b"\n") and block.count(b"\n") > 1
+        return "holds lines, and no NUL; leave out -0" if whole_lines else ""
     if b"\0" not in block:
         return ""
-    if block.endswith(b"\0") and b"\0\0" not in block and not any(byte < 32 for byte in block.replace(b"\0", b"")):
+    names = block[: block.rfind(b"\0")].split(b"\0")
+    if all(names) and not any(byte < 32 and byte not in b"\t\n" for name in names for byte in name):
         return "holds inputs that end with NUL, as of find -print0; give -0"
     return "holds no lines of text; to give names of files: printf '%s\\n' FILE… | …"
 
