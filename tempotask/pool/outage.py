@@ -36,12 +36,9 @@ class Outage:
     def sit_out(self, error: Exception | None = None) -> None:
         """Pauses before the next try. Says why if the server refuses; of one that is away, others tell."""
         if error is not None and not isinstance(error, Lost):
-            self.tell(rights.without_name(error) if isinstance(error, redis.RedisError) else str(error))
+            why = rights.without_name(error) if isinstance(error, redis.RedisError) else str(error)
+            if why != self._said:
+                self._said = why
+                self._say(f"{self._what} fails, and is tried again: {why}")
         self.tries += 1
         time.sleep(growing(FIRST_PAUSE, LONGEST_PAUSE, self.tries) * random.uniform(0.5, 1.0))
-
-    def tell(self, why: str) -> None:
-        """Says why it fails, unless that was said last."""
-        if why != self._said:
-            self._said = why
-            self._say(f"{self._what} fails, and is tried again: {why}")

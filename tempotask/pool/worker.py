@@ -68,8 +68,8 @@ LISTENED = 10.0
 """Seconds for which results bring their events after it was seen that somebody listens."""
 ALWAYS_TAKEN = 1 << 20
 """Bytes of an argument that every server takes: Redis and Valkey know no lower `proto-max-bulk-len`."""
-SOME = 8
-"""Tries after which a large result that does not get through is worth a line."""
+SOME = 10
+"""Tries after which a large result that does not get through is worth a line; it goes alone by then."""
 STAND_BY = 1.0
 """The most seconds for which a worker waits for its supervisor when its job was to be ended."""
 
@@ -303,8 +303,8 @@ class Worker:
                 if self._turns.refused(size):
                     _say(f"the server refuses {size:,} bytes of job {run.record.id}, which lacks its log or its result")
                     hand.runs[first] = unsendable(run, size)
-                elif outage.tries > SOME:
-                    outage.tell(f"{size:,} bytes of job {run.record.id} do not get through to the server")
+                elif outage.tries == SOME:
+                    _say(f"{size:,} bytes of job {run.record.id} do not get through to the server, and are sent again")
 
     def _on_interrupt(self, number: int, frame: object) -> None:
         if self._words[INTERRUPT]:

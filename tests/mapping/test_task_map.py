@@ -341,25 +341,27 @@ def test_an_input_is_not_lost_where_the_connection_breaks_as_it_is_added(one_ahe
     assert list(one_ahead) == [2, 3]
 
 
-def test_a_full_server_is_told_as_that(one_ahead: Iterator[int]) -> None:
+@contextlib.contextmanager
+def refused_as_full() -> Iterator[None]:
+    """While it lasts the server is full, and what is done in it is to be told so."""
     admin = tempotask._client.store.server.client()
     admin.config_set("maxmemory", 1)
     try:
         with pytest.raises(ServerFull):
-            list(one_ahead)
+            yield
     finally:
         admin.config_set("maxmemory", 0)
+
+
+def test_a_full_server_is_told_as_that(one_ahead: Iterator[int]) -> None:
+    with refused_as_full():
+        list(one_ahead)
 
 
 def test_a_map_that_ends_as_the_server_is_full_cancels_what_waits(gate: Gate, stats: Stats) -> None:
-    admin = tempotask._client.store.server.client()
     results = held.map(["", *[gate.path] * 20], in_flight=8)
     assert next(results) == ""
     wait_until(lambda: stats("held").get("processing"), "none is taken")
-    admin.config_set("maxmemory", 1)
-    try:
-        with pytest.raises(ServerFull):
-            next(results)
-    finally:
-        admin.config_set("maxmemory", 0)
+    with refused_as_full():
+        next(results)
     wait_until_nothing_waits(stats, "held")
