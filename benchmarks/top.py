@@ -42,7 +42,7 @@ def shown(project: Project) -> Iterator[psutil.Process]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     me, seen = os.getpid(), threading.Event()
-    command = [sys.executable, "-m", "tempotask.cli.main", "top", "--db", project.bench.url]
+    command = [sys.executable, "-m", "tempotask.cli", "top", "--db", project.bench.url]
     process = subprocess.Popen(
         [*command, "--namespace", project.namespace], stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT,
         env={**os.environ, "TERM": "xterm-256color"}, preexec_fn=lambda: linux.die_with(me),

@@ -1,9 +1,4 @@
-"""Starting the pool from a program: which application it is, and a supervisor as a child process.
-
-The child runs launched.py. Three things bind the two: the child's standard input is a pipe that ends when this program
-ends, however that comes, and then the pool goes too; the child writes one line of JSON when all workers are ready, or
-why they will not be; and signals tell it to stop.
-"""
+"""Starting the pool from a program: which application it is, and what its supervisor (process.py) is told and says."""
 
 from __future__ import annotations
 
@@ -12,8 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import uuid
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, ModuleType
@@ -21,27 +14,22 @@ from typing import BinaryIO
 
 import msgspec
 
-from tempotask import errors, interpreter
+from tempotask import errors
 from tempotask.errors import NotImportable, TempoTaskError
+from tempotask.process import SupervisorProcess
 
 HOW_TO_GO_ON = (
     "put the application (QueueManager.init and the tasks) in a file of its own, and start the pool from there, "
     "or with: tempotask-supervisor app:tempotask"
 )
-STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOP_WITHIN = 15.0
 """Seconds that a supervisor may take beyond `grace` until it is stopped harder."""
-
-
-START = "TEMPOTASK_START"
-"""The environment variable by which the supervisor is told its `Start`."""
-MARK = "TEMPOTASK_LAUNCHED"
-"""The one by which what comes from it is told from all else, since its value is nobody else's."""
 
 
 class Start(msgspec.Struct, omit_defaults=True):
     """What only the program that starts a pool knows; what is left out, the application says."""
 
+    application: str
     db: str | None = None
     namespace: str | None = None
     concurrency: int | None = None
@@ -51,6 +39,18 @@ class Start(msgspec.Struct, omit_defaults=True):
     allow_pickle: bool = False
     quiet: bool = False
     """Whether only warnings and worse are logged, and the program tells by itself why the pool did not start."""
+    environment: dict[str, str] = {}
+    """Variables that the pool alone is to have."""
+
+    def write(self, process: SupervisorProcess) -> None:
+        """Tells it to the child."""
+        process.tell(msgspec.json.encode(self))
+
+    @classmethod
+    def read(cls, pipe: BinaryIO) -> Start | None:
+        """In the child: waits for it. None if the program has ended, or wants no pool after all."""
+        line = pipe.readline()
+        return msgspec.json.decode(line, type=cls) if line.endswith(b"\n") else None
 
 
 class Report(msgspec.Struct, omit_defaults=True):
@@ -70,60 +70,23 @@ class Report(msgspec.Struct, omit_defaults=True):
 class Launch:
     """A supervisor as a child of this program: started, waited for, stopped."""
 
-    def __init__(
-        self, application: str, start: Start, grace: float, output: int | None = None, **environment: str
-    ) -> None:
-        """`output`: where its standard output goes, if not where ours does. `environment`: what it alone is told."""
-        self._application = application
+    def __init__(self, start: Start, grace: float) -> None:
         self._start = start
         self._grace = grace
-        self._output = output
-        self._own_environment = environment
-        self._child: subprocess.Popen[bytes] | None = None
-        self._report: int | None = None
+        self._process: SupervisorProcess | None = None
         self._lock = threading.Lock()
         self._told = False
         """Whether a signal of the user's was passed on."""
 
-    def begin(self) -> None:
-        """Starts the child; `ready` says how that went."""
-        read_end, write_end = os.pipe()
-        # -P: what lies in the working directory is imported only if this program would.
-        command = [*interpreter.command(), "-P", "-m"]
-        # A child is born with what its parent holds back, and lets it in when it listens: before, it would end by it.
-        held_back = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-        try:
-            self._child = subprocess.Popen(
-                [*command, "tempotask.launched", self._application, str(write_end), *sys.argv],
-                stdin=subprocess.PIPE,
-                stdout=self._output,
-                pass_fds=(write_end,),
-                # Out of the terminal's foreground group: a Ctrl-C comes to this program, and it decides what follows.
-                process_group=0,
-                env=environment(self._start, **self._own_environment),
-            )
-            self._report = read_end
-            _ours_alone(self._child)
-        except BaseException:
-            os.close(read_end)
-            raise
-        finally:
-            os.close(write_end)
-            # Last, as what was held back may be raised here.
-            self._let_in(held_back)
-
-    def _let_in(self, held_back: set[signal.Signals | int]) -> None:
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
-        except BaseException:
-            self.stop()
-            raise
+    def begin(self, process: SupervisorProcess | None = None) -> None:
+        """Has the child begin, which is started now if it was not started before; `ready` says how that went."""
+        self._process = process or SupervisorProcess()
+        self._start.write(self._process)
 
     def ready(self) -> None:
         """Waits until every worker is ready; ends the child and raises what it reported, if they will not be."""
-        assert self._report is not None
-        with os.fdopen(self._report, "rb") as pipe:
-            self._report = None
+        assert self._process is not None
+        with self._process.report as pipe:
             line = pipe.readline()
         try:
             report = msgspec.json.decode(line, type=Report) if line else None
@@ -142,22 +105,22 @@ class Launch:
     @property
     def pid(self) -> int | None:
         """The child's process id, once it was started."""
-        return None if self._child is None else self._child.pid
+        return None if self._process is None else self._process.child.pid
 
     def ended(self) -> int | None:
         """The child's exit status, if it has ended."""
-        return None if self._child is None else self._child.poll()
+        return None if self._process is None else self._process.child.poll()
 
     def wait(self) -> int:
         """Waits for the end of the child; its exit status."""
-        assert self._child is not None
-        return self._child.wait()
+        assert self._process is not None
+        return self._process.child.wait()
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         """Tells the child to stop: gently at first, at once when it is told again."""
         # Popen looks first whether the child has been reaped, so that no other process is hit.
-        if self._child is not None:
-            self._child.send_signal(number)
+        if self._process is not None:
+            self._process.child.send_signal(number)
 
     def tell(self) -> None:
         """Passes on that the user wants it to stop, so that its end is no failure."""
@@ -169,9 +132,9 @@ class Launch:
 
         `patience`: seconds, if not what the application's `grace` needs.
         """
-        child = self._child
-        if child is None:
+        if self._process is None:
             return 0
+        child = self._process.child
         with self._lock:
             for seconds in (self._grace + STOP_WITHIN if patience is None else patience, STOP_WITHIN):
                 child.send_signal(signal.SIGTERM)
@@ -183,11 +146,7 @@ class Launch:
             else:
                 child.kill()
                 child.wait()
-            if child.stdin is not None:
-                child.stdin.close()
-            if self._report is not None:
-                os.close(self._report)
-                self._report = None
+            self._process.close()
         return child.returncode
 
     @contextmanager
@@ -212,31 +171,6 @@ class Launch:
 def how_ended(status: int) -> str:
     """How a supervisor with that exit status has ended, in words; as `Popen` tells it, negative for a signal."""
     return f"was killed by signal {-status}" if status < 0 else f"has ended with status {status}"
-
-
-def environment(start: Start, **own: str) -> dict[str, str]:
-    """The child's environment, with what is its own: it imports from where this program does, and learns what only this
-    program knows."""
-    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    told = {START: msgspec.json.encode(start).decode(), MARK: uuid.uuid4().hex}
-    # The mark comes behind the rest, which may hold passwords, and which the title of the process takes the place of.
-    others = {name: value for name, value in os.environ.items() if name not in told}
-    return {**others, "PYTHONPATH": path, **own, **told}
-
-
-def _ours_alone(child: subprocess.Popen[bytes]) -> None:
-    """Closes the pipe to the child in every fork of this program, or the pool would outlive the program with them."""
-    _children.add(child)
-
-
-def _close_all() -> None:
-    for child in list(_children):
-        if child.stdin is not None:
-            child.stdin.close()
-
-
-_children: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
-os.register_at_fork(after_in_child=_close_all)
 
 
 def locate(manager: object, module: str) -> str:

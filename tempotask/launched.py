@@ -1,9 +1,9 @@
-"""A supervisor that a program has started: the other end of launch.py.
+"""A supervisor that a program has started: the other end of launch.py and process.py.
 
-Run as `python -m tempotask.launched APPLICATION FD ARGUMENT…`, with the program's own arguments, which the application
-finds as it is imported; the rest is in the environment. It does what the command
-`tempotask-supervisor` does, and is ready sooner, as somebody waits: it takes no command line apart, and its nursery is
-a fork of it, so that what both need is imported once.
+Run as `python -m tempotask.launched FD ARGUMENT…`, with the program's own arguments, which the application finds as it
+is imported; the rest is told on the standard input, in a line. It does what the command `tempotask-supervisor` does,
+and is ready sooner, as somebody waits: it imports what it can before it is told, and its nursery is a fork of it, so
+that what both need is imported once.
 """
 
 from __future__ import annotations
@@ -18,22 +18,31 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Supervises. Writes a line of JSON to FD when all workers are ready, or why they will not be: exit status 2."""
-    import msgspec
     from setproctitle import setproctitle
 
-    from tempotask import launch
-    from tempotask.errors import TempoTaskError
+    from tempotask.process import MARK
 
     # Before the title is set: that takes the place of the whole environment, up to what is no part of it any more.
-    mark = f"{launch.MARK}={os.environ.pop(launch.MARK)}"
-    application, fd = sys.argv[1], int(sys.argv[2])
-    sys.argv[:] = sys.argv[3:]
-    setproctitle(f"tempotask: supervisor {application}")
+    mark, fd = f"{MARK}={os.environ.pop(MARK)}", int(sys.argv[1])
+    setproctitle("tempotask: supervisor")
+    sys.argv[:] = sys.argv[2:]
     os.set_inheritable(fd, False)
+
+    # All that takes long, before it is known what to supervise.
+    import tempotask.pool.worker  # noqa: F401
+    from tempotask import launch
+    from tempotask.errors import TempoTaskError
+    from tempotask.futures import permission  # noqa: F401
+    from tempotask.pool import supervise  # noqa: F401
+
+    start = launch.Start.read(sys.stdin.buffer)
+    if start is None:
+        return
+    setproctitle(f"tempotask: supervisor {start.application}")
+    os.environ.update(start.environment)
     report = os.fdopen(fd, "wb")
-    start = msgspec.json.decode(os.environ.pop(launch.START), type=launch.Start)
     try:
-        _supervise(application, start, mark, report)
+        _supervise(start, mark, report)
     except TempoTaskError as error:
         launch.Report(error=str(error), kind=type(error).__name__).write(report)
         if not start.quiet:
@@ -41,9 +50,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _supervise(application: str, start: Start, mark: str, report: BinaryIO) -> NoReturn:
-    # What the nursery, and all workers, need besides.
-    import tempotask.pool.worker  # noqa: F401
+def _supervise(start: Start, mark: str, report: BinaryIO) -> NoReturn:
     from tempotask import launch
     from tempotask.futures import permission
     from tempotask.pool.settings import Settings
@@ -51,7 +58,7 @@ def _supervise(application: str, start: Start, mark: str, report: BinaryIO) -> N
 
     permission.allow(start.allow_pickle)
     settings = Settings(
-        application,
+        start.application,
         db=start.db,
         namespace=start.namespace,
         concurrency=start.concurrency,

@@ -328,12 +328,13 @@ class QueueManager(Jobs, Generic[A]):
         if report.why_not_handed_over:
             raise InvalidOptions(f"workers can't connect as this program: {report.why_not_handed_over}; give a URL")
         start = launch.Start(
+            self.locate(),
             db=report.db,
             namespace=self.namespace,
             concurrency=self.concurrency,
             tasks=sorted(self.tasks),
         )
-        started = launch.Launch(self.locate(), start, self.options.grace)
+        started = launch.Launch(start, self.options.grace)
         started.begin()
         self._launch = started
         return started

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -33,6 +33,9 @@ from tempotask.cli.schedules import schedules
 from tempotask.cli.server import server
 from tempotask.cli.stacks import stacks
 from tempotask.cli.top import top
+
+if TYPE_CHECKING:
+    from tempotask.process import SupervisorProcess
 
 
 class Commands(click.Group):
@@ -76,8 +79,8 @@ def asks_for_help(given: Sequence[str]) -> bool:
     return not given or any(one in ("-h", "--help", "--version") for one in given)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command, and exits."""
+def main(arguments: Sequence[str] | None = None, pool: SupervisorProcess | None = None) -> NoReturn:
+    """Runs the command, and exits. `pool` is for a map, if it was started before."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if sys.stdout is None:
@@ -85,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise click.UsageError("the standard output is closed; send it to /dev/null if nobody reads it", context)
         if arguments is None and any("://" in argument for argument in given):
             retitle(given)
-        status = cli.main(given or ["--help"], prog_name="tempotask", standalone_mode=False)
+        status = cli.main(given or ["--help"], prog_name="tempotask", standalone_mode=False, obj=pool)
         with output.reader_may_leave():
             sys.stdout.flush()
     except click.UsageError as error:
@@ -109,7 +112,3 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         command.say(f"tempotask: {error}{hint}")
         status = 2
     sys.exit(status if isinstance(status, int) else 0)
-
-
-if __name__ == "__main__":
-    main()

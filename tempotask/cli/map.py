@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from tempotask.cli.command import options
 from tempotask.cli.mistakes import insist_on_folder, insist_on_utf8
+
+if TYPE_CHECKING:
+    from tempotask.process import SupervisorProcess
 
 
 @click.command("map")
@@ -36,7 +39,10 @@ from tempotask.cli.mistakes import insist_on_folder, insist_on_utf8
     click.option("--namespace", default="", metavar="NS", help="What the name of its own namespace begins with."),
     click.option("--json", "as_json", is_flag=True, help="What it says beside the rows is JSON too, an object a line."),
 )
-def map_(function: str | None, files: tuple[str, ...], shell: str | None, **given: Any) -> NoReturn:
+@click.pass_obj
+def map_(
+    pool: SupervisorProcess | None, /, function: str | None, files: tuple[str, ...], shell: str | None, **given: Any
+) -> NoReturn:
     """Calls FUNCTION (module:function, or script.py:function) with each line of FILES, or of the standard input.
 
     Writes a row of JSON for each: {"index": 17, "input": "…", "result": …}. With --shell it runs a command for each,
@@ -55,4 +61,4 @@ def map_(function: str | None, files: tuple[str, ...], shell: str | None, **give
         given["output"] = None
     wishes = Wishes(function=function or "", shell=shell or "", files=files, **given)
     wishes.check()
-    leave(Command(wishes).run())
+    leave(Command(wishes, pool).run())

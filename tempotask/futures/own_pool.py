@@ -67,14 +67,15 @@ class OwnPool:
             )
         client = self._client
         start = launch.Start(
+            APPLICATION,
             db=client.server.url if client.db is not None else None,
             namespace=client.namespace,
             concurrency=self._workers,
             allow_pickle=self._allow_pickle,
             quiet=True,
+            environment={VARIABLE: told, permission.KEY: self._key},
         )
-        environment = {VARIABLE: told, permission.KEY: self._key}
-        self._launch = launch.Launch(APPLICATION, start, Options().grace, None, **environment)
+        self._launch = launch.Launch(start, Options().grace)
         self._launch.begin()
 
     def wait(self) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 from cli.mapped import Maps, lines
@@ -77,6 +79,16 @@ def test_bad_use_ends_with_2_and_says_what_to_type(maps: Maps, typed: list[str],
     assert (status, out) == (2, "")
     assert answer in err
     assert err.count("\n") <= 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_command_that_ends_while_it_starts_leaves_no_pool_and_no_traceback(maps: Maps, number: int) -> None:
+    started = maps.start("functions:shout")
+    command = psutil.Process(started.process.pid)
+    wait_until(command.children, "no pool was started")
+    started.process.send_signal(number)
+    # The pool has its end of these pipes too.
+    assert started.end() == (130 if number == signal.SIGINT else -number, "", "")
 
 
 def test_a_server_out_of_reach_ends_it_with_one_line(maps: Maps) -> None:

@@ -80,7 +80,7 @@ def manager(server_url: str, namespace: str) -> Iterator[QueueManager[Any]]:
 
 @pytest.fixture
 def command(server_url: str, namespace: str) -> list[str]:
-    return [sys.executable, "-m", "tempotask.cli.main", "run-here", "--db", server_url, "--namespace", namespace]
+    return [sys.executable, "-m", "tempotask.cli", "run-here", "--db", server_url, "--namespace", namespace]
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def typed(server_url: str, namespace: str, tmp_path: Path) -> Callable[..., list
 
     def typed(id: str, *options: str) -> list[str]:
         where = ["--db", server_url, "--namespace", namespace, "--app", "app:tempotask"]
-        return [sys.executable, "-m", "tempotask.cli.main", "run-here", id, *where, *options]
+        return [sys.executable, "-m", "tempotask.cli", "run-here", id, *where, *options]
 
     return typed
 

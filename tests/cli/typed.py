@@ -16,7 +16,7 @@ from tempotask.store.settlement import Settlement
 from tempotask.store.store import Store
 from tempotask.store.turns import message_of
 
-PROGRAM = [sys.executable, "-m", "tempotask.cli.main"]
+PROGRAM = [sys.executable, "-m", "tempotask.cli"]
 
 
 class Ended(NamedTuple):

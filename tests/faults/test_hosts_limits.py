@@ -166,7 +166,7 @@ def application(short_path: Path) -> Path:
 
 def tempotask(folder: Path, *arguments: str, through: list[str] | None = None) -> subprocess.CompletedProcess[str]:
     """The command, in that folder."""
-    command = [*(through or ()), sys.executable, "-m", "tempotask.cli.main", *arguments]
+    command = [*(through or ()), sys.executable, "-m", "tempotask.cli", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONG)
 
 

@@ -17,7 +17,7 @@ from tempotask.store.store import Store
 def run_here(bench: Bench, id: str, *options: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Types the command in that folder."""
     names = {name: str(bench.folder / name.removeprefix("TEST_").lower()) for name in PIPES}
-    command = [sys.executable, "-m", "tempotask.cli.main", "run-here", id, "--db", bench.url]
+    command = [sys.executable, "-m", "tempotask.cli", "run-here", id, "--db", bench.url]
     return subprocess.run(
         [*command, "--namespace", bench.namespace, *options],
         cwd=folder,

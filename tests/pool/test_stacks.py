@@ -19,7 +19,7 @@ APP, STUCK = "ending:tempotask", "stuck:tempotask"
 
 
 def stacks(bench: Bench, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tempotask.cli.main", "stacks", "--db", bench.url, "--namespace", bench.namespace]
+    command = [sys.executable, "-m", "tempotask.cli", "stacks", "--db", bench.url, "--namespace", bench.namespace]
     return subprocess.run([*command, *options], capture_output=True, text=True, timeout=LONG)
 
 

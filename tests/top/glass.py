@@ -166,4 +166,4 @@ def _own_terminal() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-TOP = (sys.executable, "-m", "tempotask.cli.main", "top")
+TOP = (sys.executable, "-m", "tempotask.cli", "top")

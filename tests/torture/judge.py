@@ -288,7 +288,7 @@ def read_blames(line: str) -> list[Blame]:
 
 def check(world: World, allows: frozenset[str] = frozenset()) -> list[Found]:
     """What the command finds in the namespace."""
-    command = [sys.executable, "-m", "tempotask.cli.main", "check", "--db", world.server.url]
+    command = [sys.executable, "-m", "tempotask.cli", "check", "--db", world.server.url]
     done = subprocess.run([*command, "--namespace", world.namespace], capture_output=True, text=True, timeout=120)
     said = (done.stdout + done.stderr).splitlines() or [f"exit status {done.returncode}"]
     if "waiters" in allows and all(line.startswith(("waiters has", "namespace")) for line in said):

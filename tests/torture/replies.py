@@ -136,7 +136,7 @@ def _judge(world: World, book: Book, found: Toll) -> None:
                 told = f"{what} {id} ended {number} times of {owed[what]}"
                 (found.lost if number < owed[what] else found.twice).append(told)
     checked = subprocess.run(
-        [sys.executable, "-m", "tempotask.cli.main", "check", "--db", world.server.url, "--namespace", world.namespace],
+        [sys.executable, "-m", "tempotask.cli", "check", "--db", world.server.url, "--namespace", world.namespace],
         capture_output=True,
         text=True,
     )

@@ -29,7 +29,7 @@ LAYERS = (
     ("pool",),
     (*("task", "job", "handle", "mapping", "children", "info", "options", "payload", "retry"),),
     ("store",),
-    ("schedule", "names", "durations", "arrays", "shelf", "machine", "interpreter", "twins"),
+    ("schedule", "names", "durations", "arrays", "shelf", "machine", "interpreter", "process", "twins"),
     ("errors",),
 )
 """From the top. CONTRIBUTING.md says what they are for."""

@@ -17,15 +17,16 @@ import pytest
 
 from tempotask import InvalidOptions, NotImportable, TempoTaskError
 from tempotask.launch import Launch, Start
+from tempotask.process import SupervisorProcess
 
-START = Start(namespace="n", concurrency=3, tasks=[("q", "t")])
+START = Start("app:tempotask", namespace="n", concurrency=3, tasks=[("q", "t")])
 
 
 def stand_in(folder: Path, body: str) -> str:
     """An executable that takes the place of Python, and runs `body` instead of the supervisor."""
     program = folder / "stand_in"
     opening = f"#!{sys.executable}\nimport json, os, signal, sys, time\n"
-    opening += "report = os.fdopen(int(sys.argv[sys.argv.index('-m') + 3]), 'w')\n"
+    opening += "report = os.fdopen(int(sys.argv[sys.argv.index('-m') + 2]), 'w')\n"
     program.write_text(opening + textwrap.dedent(body))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return str(program)
@@ -33,7 +34,7 @@ def stand_in(folder: Path, body: str) -> str:
 
 def launched(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str, start: Start = START) -> Launch:
     monkeypatch.setattr(sys, "executable", stand_in(folder, body))
-    launch = Launch("app:tempotask", start, grace=30.0)
+    launch = Launch(start, grace=30.0)
     launch.begin()
     return launch
 
@@ -68,7 +69,7 @@ def test_a_pool_that_is_ready_can_be_stopped(monkeypatch: pytest.MonkeyPatch, tm
 def test_the_supervisor_is_told_what_only_the_program_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, "/somewhere/else"])
     body = """
-        told = [sys.argv, os.environ['TEMPOTASK_START'], sys.path]
+        told = [sys.argv, sys.stdin.readline(), sys.path]
         print(json.dumps({'error': json.dumps(told)}), file=report)
     """
     launch = launched(monkeypatch, tmp_path, body)
@@ -76,8 +77,8 @@ def test_the_supervisor_is_told_what_only_the_program_knows(monkeypatch: pytest.
         launch.ready()
     arguments, start, path = json.loads(str(told.value))
     own = arguments.index("-m")
-    assert arguments[own : own + 3] == ["-m", "tempotask.launched", "app:tempotask"]
-    assert arguments[own + 4 :] == sys.argv
+    assert arguments[own : own + 2] == ["-m", "tempotask.launched"]
+    assert arguments[own + 3 :] == sys.argv
     assert msgspec.json.decode(start, type=Start) == START
     assert "/somewhere/else" in path
 
@@ -132,13 +133,13 @@ def test_the_pool_learns_of_the_programs_death_also_when_a_fork_of_it_lives(tmp_
         import os, signal, sys
         sys.executable = {supervisor!r}
         from tempotask.launch import Launch, Start
-        launch = Launch("app:tempotask", Start(), 30.0)
+        launch = Launch(Start("app:tempotask"), 30.0)
         launch.begin()
         launch.ready()
         if os.fork() == 0:
             sys.stdin.read()
             os._exit(0)
-        print("ready", launch._child.pid, flush=True)
+        print("ready", launch.pid, flush=True)
         signal.pause()
     """
     with subprocess.Popen(
@@ -154,3 +155,43 @@ def test_the_pool_learns_of_the_programs_death_also_when_a_fork_of_it_lives(tmp_
         os.waitpid(int(pid), 0)
         assert seen.read_text() == "end of file"
         process.stdin.close()
+
+
+def test_a_supervisor_may_be_started_before_it_is_known_what_it_will_supervise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", stand_in(tmp_path, "sys.stdin.readline()\n" + READY + WAIT))
+    process = SupervisorProcess()
+    launch = Launch(START, grace=30.0)
+    launch.begin(process)
+    launch.ready()
+    assert launch.pid == process.child.pid
+    assert launch.stop() == 0
+
+
+def test_a_supervisor_that_nobody_wants_after_all_is_gone_at_once_and_leaves_nothing_open() -> None:
+    before = pipes()
+    process = SupervisorProcess()
+    process.dismiss()
+    assert process.child.returncode == -signal.SIGKILL
+    assert pipes() <= before
+
+
+def test_a_supervisor_whose_program_is_killed_before_it_is_told_anything_ends_without_a_word() -> None:
+    program = """
+        import signal
+        from tempotask.process import SupervisorProcess
+        print(SupervisorProcess().child.pid, flush=True)
+        signal.pause()
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        pid = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        # It has become ours (tests adopt what loses its parent).
+        assert os.waitpid(pid, 0)[1] == 0
+        assert process.stderr.read() == ""

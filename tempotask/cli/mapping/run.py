@@ -22,6 +22,7 @@ from tempotask.cli.output import tell
 from tempotask.errors import ServerUnavailable, TempoTaskError
 from tempotask.launch import Launch, Start, how_ended
 from tempotask.pool import namespaces
+from tempotask.process import SupervisorProcess
 
 if TYPE_CHECKING:
     from tempotask.cli.mapping.course import Course
@@ -40,8 +41,9 @@ FAILED, BAD, INTERRUPTED = 1, 2, 130
 class Command:
     """Carries out what was typed."""
 
-    def __init__(self, wishes: Wishes) -> None:
+    def __init__(self, wishes: Wishes, pool: SupervisorProcess | None) -> None:
         self._wishes = wishes
+        self._pool = pool
         self._files = Files(wishes)
         self._tally = Tally()
         self._told = 0
@@ -56,9 +58,15 @@ class Command:
         """
         kept = self._wishes.output is not None and self._files.output.regular
         name = self._wishes.own_namespace(kept=kept)
-        start = Start(db=self._wishes.db, namespace=name, concurrency=self._wishes.concurrency, quiet=True)
-        environment = {VARIABLE: self._wishes.work.encode()}
-        self._launch = Launch(APPLICATION, start, GRACE, output=2, **environment)
+        start = Start(
+            APPLICATION,
+            db=self._wishes.db,
+            namespace=name,
+            concurrency=self._wishes.concurrency,
+            quiet=True,
+            environment={VARIABLE: self._wishes.work.encode()},
+        )
+        self._launch = Launch(start, GRACE)
         self._files.lines.begin()
         if not self._wishes.files and sys.stdin.isatty():
             say("reading lines from the terminal; Ctrl-D ends them")
@@ -67,12 +75,16 @@ class Command:
         try:
             if not kept:
                 # Nothing can be left in there. And what follows takes as long as it takes the pool to start.
-                self._launch.begin()
+                self._begin()
             return self._on_server(name, kept)
         finally:
             self._launch.stop(SOON)
             self._files.close()
             signal.signal(signal.SIGTERM, before)
+
+    def _begin(self) -> None:
+        # What its workers print is no row.
+        self._launch.begin(self._pool or SupervisorProcess(output=2))
 
     def _on_server(self, name: str, kept: bool) -> int:
         from tempotask.cli.mapping.left_behind import left_behind
@@ -89,7 +101,7 @@ class Command:
                 # What a killed command has left, whose output is gone.
                 namespaces.clear(store, name)
             if kept:
-                self._launch.begin()
+                self._begin()
             status: int | None = None
             try:
                 held = self._with_pool(manager, left)
