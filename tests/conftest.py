@@ -17,7 +17,7 @@ import pytest
 import redis
 from pool.running import LONG, Bench
 from rights import as_options, limited
-from servers import OwnServer
+from servers import VALKEY, OwnServer
 
 from tempotask.store.connect import Server
 from tempotask.store.store import Store
@@ -55,15 +55,12 @@ if sys.platform == "linux":
 
 @pytest.fixture(scope="session")
 def admin_url() -> Iterator[str]:
-    """The server for all tests: $TEMPOTASK_TEST_DB, else a fresh Valkey that keeps nothing.
+    """The server for all tests: what $TEMPOTASK_TEST_SERVER starts, else a Valkey. It keeps nothing.
 
     For the user who may do everything: flush, kill connections, change settings.
     """
-    if given := os.environ.get("TEMPOTASK_TEST_DB"):
-        yield given
-        return
     folder = Path(tempfile.mkdtemp(prefix="tempotask-test-"))
-    server = OwnServer(folder, *as_options())
+    server = OwnServer(folder, *as_options(), program=os.environ.get("TEMPOTASK_TEST_SERVER") or VALKEY)
     yield server.url
     server.kill()
     shutil.rmtree(folder)
@@ -72,7 +69,7 @@ def admin_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def server_url(admin_url: str) -> str:
     """The same server, for a user who may do just what docs/security.md says is needed."""
-    return admin_url if os.environ.get("TEMPOTASK_TEST_DB") else limited(admin_url)
+    return limited(admin_url)
 
 
 @pytest.fixture

@@ -20,15 +20,18 @@ def wait_until_written(client: redis.Redis) -> None:
         time.sleep(0.002)
 
 
-class OwnServer:
-    """A Valkey in a folder that exists. It keeps nothing, unless the options say so."""
+VALKEY = str(get_binary_path())
 
-    def __init__(self, folder: Path, *options: str) -> None:
+
+class OwnServer:
+    """A Valkey, if `program` is none else, in a folder that exists. It keeps nothing, unless the options say so."""
+
+    def __init__(self, folder: Path, *options: str, program: str = VALKEY) -> None:
         self.folder = folder
         self.path = f"{folder}/s.sock"
         self.url = f"unix://{self.path}"
         self._command = [
-            *(str(get_binary_path()), "--port", "0", "--unixsocket", self.path, "--dir", str(folder)),
+            *(program, "--port", "0", "--unixsocket", self.path, "--dir", str(folder)),
             *("--save", "", "--loglevel", "warning", *options),
         ]
         self.start()
