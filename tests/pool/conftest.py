@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from pool.owner import APPS, Owner
 from pool.running import LONG
+from pool.stage import Stage
 from pool.watched import Watched
 
 from tempotask.pool import batch
+from tempotask.pool.batch import INTERRUPT_SIGNAL
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +46,14 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Owner]]:
     yield make
     for owner in owners:
         owner.close()
+
+
+@pytest.fixture
+def stage(server_url: str, namespace: str) -> Iterator[Stage]:
+    before = signal.getsignal(INTERRUPT_SIGNAL)
+    stage = Stage(server_url, namespace)
+    yield stage
+    signal.signal(INTERRUPT_SIGNAL, before)
+    if stage.runner is not None:
+        stage.runner.loop.close()
+    stage.manager.close()

@@ -3,93 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
+from pool.stage import Stage
 
-from tempotask import Context, InvalidOptions, Job, JobTimeout, QueueManager
+from tempotask import Context, InvalidOptions, Job, JobTimeout
 from tempotask.pool.batch import (
     CANCEL,
     HANDED,
     INTERRUPT,
     INTERRUPT_HANDED,
     INTERRUPT_INDEX,
-    INTERRUPT_SIGNAL,
     INTERRUPT_TURN,
     NONE,
     OVERDUE,
     TURN,
-    ControlBlock,
 )
-from tempotask.pool.run import Hand, Run
-from tempotask.pool.runner import Runner
-from tempotask.store.records import Batch, Record, RunOptions, decode_outcome, encode
-
-Handler = Callable[[Job[Any], Context[Any]], Any]
-
-
-class Stage:
-    """A runner with two tasks, `plain` and `limited`, that call what the test gives; and the supervisor's half."""
-
-    def __init__(self, url: str, namespace: str) -> None:
-        self.manager = QueueManager.init(db=url, namespace=namespace)
-        self.handler: Handler = lambda job, ctx: None
-        for name, options in (("plain", {}), ("limited", {"timeout": 600})):
-            self.manager.register_job(
-                name=name, queue="q", handler=lambda job, ctx: self.handler(job, ctx), options=options
-            )
-        self.watched = self.full = 0
-        self.block = ControlBlock.create()
-        self.runner: Runner | None = None
-        self.turn = 0
-        self.left: asyncio.Task[None] | None = None
-
-    def register(self, handler: Handler) -> None:
-        self.manager.register_job(name="coroutine", queue="q", handler=handler)
-
-    def run(self, names: list[str], *, options: RunOptions | None = None, handed: int = 0) -> list[Run]:
-        """Runs a batch of these tasks; the data of each job is its index."""
-        if self.runner is None:
-            self.runner = Runner(self.manager, self.block, lambda queue, name: False, self._watched)
-            signal.signal(INTERRUPT_SIGNAL, self.runner.on_interrupt)
-        self.turn += 1
-        records = [
-            Record("", f"{self.turn}-{n}", "q", "0", name, 0.0, 0, options=options) for n, name in enumerate(names)
-        ]
-        hand = Hand(Batch(str(self.turn), 100, records, {}), 0)
-        self.block.begin(self.turn, len(records), handed)
-        self.runner.run_batch(hand, self._full)
-        return hand.runs
-
-    def sentence(self, interrupt: int, index: int, turn: int | None = None, handed: int = 0) -> None:
-        """What the supervisor does in a stopped worker, and the signal after it."""
-        words = self.block.words
-        words[INTERRUPT_INDEX], words[INTERRUPT_TURN], words[INTERRUPT_HANDED] = index, turn or words[TURN], handed
-        words[INTERRUPT] = interrupt
-        os.kill(os.getpid(), INTERRUPT_SIGNAL)
-
-    def _watched(self) -> None:
-        self.watched += 1
-
-    def _full(self) -> None:
-        self.full += 1
-
-
-@pytest.fixture
-def stage(server_url: str, namespace: str) -> Iterator[Stage]:
-    before = signal.getsignal(INTERRUPT_SIGNAL)
-    stage = Stage(server_url, namespace)
-    yield stage
-    signal.signal(INTERRUPT_SIGNAL, before)
-    if stage.runner is not None:
-        stage.runner.loop.close()
-    stage.manager.close()
+from tempotask.store.records import RunOptions, decode_outcome, encode
 
 
 @pytest.mark.parametrize("name", ["plain", "limited"])
@@ -336,132 +271,3 @@ def test_what_a_thread_says_that_has_outlived_its_job_is_said_by_no_job(stage: S
     for run, job in zip(stage.run(["plain", "limited"]), jobs[-2:], strict=True):
         assert [msgspec.msgpack.decode(line)[1] for line in run.lines or ()] == [f"of {job.token}"]
         assert run.progress == (job.token, None, None)
-
-
-async def begun(closed: list[str]) -> AsyncIterator[int]:
-    try:
-        yield 1
-        yield 2
-    finally:
-        await asyncio.sleep(0)
-        closed.append("closed")
-
-
-@pytest.mark.parametrize("way", ["let go of", "held", "raised"])
-def test_a_generator_that_is_left_half_way_is_closed_with_its_job(stage: Stage, way: str) -> None:
-    closed: list[str] = []
-    held = begun(closed)
-
-    async def handler(job: Job[Any], ctx: Context[Any]) -> int:
-        async for number in held if way == "held" else begun(closed):
-            if way == "raised":
-                raise LookupError
-            return number
-        return 0
-
-    stage.register(handler)
-    (run,) = stage.run(["coroutine"])
-    assert run.status == ("failed" if way == "raised" else "completed")
-    assert closed == ["closed"]
-
-
-def test_a_generator_is_closed_in_the_context_of_its_job(stage: Stage) -> None:
-    var: contextvars.ContextVar[int] = contextvars.ContextVar("var")
-    closed: list[int] = []
-    kept: list[AsyncIterator[int]] = []
-
-    async def rows() -> AsyncIterator[int]:
-        token = var.set(1)
-        try:
-            yield 1
-        finally:
-            closed.append(var.get())
-            var.reset(token)
-
-    async def handler(job: Job[Any], ctx: Context[Any]) -> int:
-        kept.append(generator := rows())
-        return await anext(generator)
-
-    stage.register(handler)
-    assert [run.status for run in stage.run(["coroutine"])] == ["completed"]
-    assert closed == [1]
-
-
-def test_what_is_begun_as_tasks_are_cancelled_does_not_hold_up_the_worker(stage: Stage) -> None:
-    async def endless() -> None:
-        await asyncio.Event().wait()
-
-    async def first() -> None:
-        try:
-            await endless()
-        finally:
-            stage.left = asyncio.create_task(endless())
-
-    async def handler(job: Job[Any], ctx: Context[Any]) -> None:
-        stage.left = asyncio.create_task(first())
-        await asyncio.sleep(0)
-
-    stage.register(handler)
-    assert [run.status for run in stage.run(["coroutine"] * 2)] == ["completed"] * 2
-
-
-def test_what_happens_as_the_rest_is_ended_changes_nothing_of_a_job_nor_of_the_next(stage: Stage) -> None:
-    kept: list[Any] = []
-
-    async def rows() -> AsyncIterator[int]:
-        other = asyncio.create_task(asyncio.sleep(600))
-        try:
-            yield 1
-        finally:
-            other.cancel()
-            await other
-
-    async def leaves(how: str) -> None:
-        me = asyncio.current_task()
-        assert me is not None
-
-        async def left() -> None:
-            try:
-                await asyncio.sleep(600)
-            finally:
-                if how == "exits":
-                    raise SystemExit(3)
-                if how == "stops":
-                    asyncio.get_running_loop().stop()
-                me.cancel()
-
-        kept.append(asyncio.create_task(left()))
-        await asyncio.sleep(0)
-
-    async def handler(job: Job[Any], ctx: Context[Any]) -> str:
-        how = ["generator", "exits", "", "stops", "cancels", "", "next", "stops at once", ""][job.token - 100]
-        if how == "generator":
-            kept.append(generator := rows())
-            await anext(generator)
-        elif how == "next":
-            kept.append(asyncio.ensure_future(rows().__anext__()))
-        elif how == "stops at once":
-            asyncio.get_running_loop().stop()
-        elif how:
-            await leaves(how)
-        else:
-            await asyncio.sleep(0.01)
-        return "done"
-
-    stage.register(handler)
-    runs = stage.run(["coroutine"] * 9)
-    assert [(run.status, msgspec.msgpack.decode(run.result)) for run in runs] == [("completed", "done")] * 9
-
-
-def test_a_loop_that_a_plain_handler_has_closed_is_no_matter_of_the_next_jobs(stage: Stage) -> None:
-    async def handler(job: Job[Any], ctx: Context[Any]) -> int:
-        await asyncio.sleep(0)
-        return 1
-
-    def legacy(job: Job[Any], ctx: Context[Any]) -> None:
-        asyncio.get_event_loop().close()
-
-    stage.register(handler)
-    stage.handler = legacy
-    runs = stage.run(["coroutine", "plain", "coroutine", "coroutine", "plain", "coroutine"])
-    assert [run.status for run in runs] == ["completed"] * 6

@@ -14,7 +14,7 @@ from tempotask.cli.mapping import rows
 from tempotask.cli.mapping.function import Function
 from tempotask.cli.mapping.settings import CRASHES, options
 from tempotask.cli.mapping.shell import ExitStatus, ShellCommand
-from tempotask.cli.mapping.span import CUT, HEAVIEST, Answer
+from tempotask.cli.mapping.span import HEAVIEST, LONG, Answer
 from tempotask.cli.mapping.work import LARGEST, QUEUE, VARIABLE, Work
 from tempotask.errors import InvalidPayload, JobTimeout
 from tempotask.job import Context, Job
@@ -44,7 +44,7 @@ class Answering:
         """Goes from input to input, until the end, until it has taken long, or until the answer is large."""
         kind, clock, (first, lines) = self._kind, time.monotonic, job.data
         answer, began, me = Answer(0.0, [], {}), clock(), os.getpid()
-        until, size = began + CUT, 0
+        until, size = began + LONG, 0
         for index, line in enumerate(lines, first):
             try:
                 value: Any = kind.begin(index, line)

@@ -21,7 +21,7 @@ from tempotask.cli.mapping.answered import Answered
 from tempotask.cli.mapping.flight import Flight
 from tempotask.cli.mapping.lines import Lines
 from tempotask.cli.mapping.order import Order, Pieces
-from tempotask.cli.mapping.span import HEAVIEST, LONGEST, SPAN, Answer, Span, span
+from tempotask.cli.mapping.span import HEAVIEST, Answer, Span, fitting, span
 from tempotask.cli.mapping.target import Target
 from tempotask.cli.mapping.view import View
 from tempotask.cli.mapping.work import LARGEST, Work
@@ -201,8 +201,7 @@ class Course:
         """How many inputs the next span is to have."""
         if self._mean is None or self._work.one_by_one:
             return 1
-        fit = min(SPAN / max(self._mean, 1e-9), HEAVIEST / max(self._weight, 1.0))
-        most = max(1, min(LONGEST, room, self._share, int(fit)))
+        most = max(1, min(room, self._share, fitting(self._mean, self._weight)))
         if at >= self._answered.beyond and not self._left:
             return most
         size = 1

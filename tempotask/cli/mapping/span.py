@@ -1,8 +1,10 @@
 """A span: inputs that follow each other and travel as one job, and what a worker answers.
 
-Jobs cost tens of microseconds, and inputs may take less. So as many go into one job as are expected to fill `SPAN`
-seconds. A worker that has been at a span for longer than `CUT` answers what it has, and so does one whose rows are
-`HEAVIEST`; the rest comes back: inputs that take long, or make large rows, are jobs of their own soon.
+Jobs cost tens of microseconds, and inputs may take less: as many go into one job as are expected to fill `SHORT`
+seconds. Inputs that take longer, so that few fill a batch of jobs, share the cost of a turn: `FEW` go together, unless
+that would take more than `LONG`. A worker that has been at a span for that long answers what it has, and so does one
+whose rows are `HEAVIEST`; the rest comes back: inputs that take very long, or make large rows, are jobs of their own
+soon.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-SPAN, CUT = 0.005, 0.02
+SHORT, LONG = 0.005, 0.2
 """Seconds."""
+FEW = 4
 LONGEST = 256
 """Inputs in one span at most."""
 HEAVIEST = 256 * 1024
@@ -50,6 +53,13 @@ class Answer(msgspec.Struct, array_like=True):
 def span(first: int, lines: list[bytes], work: str) -> Span:
     """Inputs from that index on, for work of that name."""
     return Span(first, lines, f"{first}.{len(lines)}.{_digest(first, lines, work)}")
+
+
+def fitting(seconds: float, size: float) -> int:
+    """How many inputs are to go into one span, of which each takes so long, and makes a row of so many bytes."""
+    seconds = max(seconds, 1e-9)
+    few = min(FEW, LONG / seconds)
+    return max(1, int(min(max(SHORT / seconds, few), HEAVIEST / max(size, 1.0), LONGEST)))
 
 
 def place(id: str) -> tuple[int, int] | None:
