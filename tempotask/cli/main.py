@@ -112,3 +112,7 @@ def main(arguments: Sequence[str] | None = None, pool: SupervisorProcess | None 
         command.say(f"tempotask: {error}{hint}")
         status = 2
     sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
