@@ -77,8 +77,8 @@ def start_server(short_path: Path) -> Iterator[Callable[..., OwnServer]]:
     """Starts servers of the test's own: give the options of a command line."""
     started: list[OwnServer] = []
 
-    def start(*options: str) -> OwnServer:
-        started.append(OwnServer(Path(tempfile.mkdtemp(dir=short_path)), *options))
+    def start(*options: str, program: str = VALKEY) -> OwnServer:
+        started.append(OwnServer(Path(tempfile.mkdtemp(dir=short_path)), *options, program=program))
         return started[-1]
 
     yield start

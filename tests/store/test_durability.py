@@ -267,13 +267,12 @@ def test_a_server_that_has_no_disk_to_wait_for_is_refused_before_anything_is_add
 
 
 def test_a_redis_that_can_not_wait_for_its_disk_is_refused_by_its_version(
-    short_path: Path, start_server: Start, manager_on: Make, monkeypatch: pytest.MonkeyPatch
+    start_server: Start, manager_on: Make
 ) -> None:
     old = shutil.which("redis-server")
     if old is None:
         pytest.skip("there is no redis-server on the PATH")
-    monkeypatch.setattr("servers.get_binary_path", lambda: old)
-    server = start_server(*ALWAYS)
+    server = start_server(*ALWAYS, program=old)
     with redis.Redis.from_url(server.url) as client:
         version = client.info("server")["redis_version"]
     if not version.startswith("7.0"):
