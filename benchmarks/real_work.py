@@ -1,10 +1,11 @@
 """Is real work done as fast as by pools that keep their jobs in memory, and with how much CPU?
 
-Asked of the pools that are named as peers: pool, executor, joblib, and GNU parallel, which is only told, as it is none.
-All have two processes, do the same jobs by the same functions in one environment, and must come to the same results.
-Each way is a driver, a process that has been started beforehand and has done all jobs once, so starting processes and
-importing libraries is counted for nobody; but GNU parallel starts its processes for each chunk, and that is its way.
-Each round has drivers of its own: how a process lies in memory makes some percent, and stays as it is.
+Ours goes two ways: each is a job, or an executor is handed them in chunks; the faster one is held against the fastest
+pool. Asked of the pools that are named as peers: pool, executor, joblib, and GNU parallel, which is only told, as it is
+none. All have two processes, do the same jobs by the same functions in one environment, and must come to the same
+results. Each way is a driver, a process that has been started beforehand and has done all jobs once, so starting
+processes and importing libraries is counted for nobody; but GNU parallel starts its processes for each chunk, and that
+is its way. Each round has drivers of its own: how a process lies in memory makes some percent, and stays as it is.
 The time is that from when the first job is handed out, for us enqueued, until the last result is there.
 """
 
@@ -16,7 +17,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -24,10 +25,11 @@ from typing import Self
 from benchmarks.harness import PATIENCE, ROOT, Bench, Failed
 from benchmarks.peers.environment import NotInstalled, run
 from benchmarks.real.kinds import KINDS, Kind
-from benchmarks.real.rivals import ENVIRONMENT, ONE_THREAD, RIVALS, Rival, add
+from benchmarks.real.rivals import ENVIRONMENT, ONE_THREAD, RIVALS, Rival, add, chunks_of
 from benchmarks.rows import Row, Spread, ratio, told
 
-OURS = "ours"
+OURS = {"ours": "each a job", "ours_in_chunks": "TempoExecutor"}
+"""Our ways, and how the table calls them."""
 AT_MOST, AIM = 1.03, 1.00
 
 
@@ -92,9 +94,9 @@ class Driver:
         return line
 
 
-def best(driver: Driver, rival: Rival, jobs: Path, count: int) -> int:
+def best(driver: Driver, sizes: Sequence[int], jobs: Path) -> int:
     """The size of chunks with which it is fastest here."""
-    return min(rival.chunks(count), key=lambda chunk: driver.run(jobs, chunk).seconds)
+    return min(sizes, key=lambda chunk: driver.run(jobs, chunk).seconds) if len(sizes) > 1 else sizes[0]
 
 
 @dataclass
@@ -103,23 +105,29 @@ class Series:
 
     jobs: Path
     """The file of them."""
-    count: int
+    sizes: Mapping[str, Sequence[int]]
+    """The sizes of chunks that each way is tried with."""
     runs: dict[str, list[Run]]
     chunks: dict[str, int] = field(default_factory=dict)
-    """The sizes with which the rivals are fastest, found in the first round."""
+    """The sizes with which they are fastest, found in the first round."""
     digests: set[str] = field(default_factory=set)
+    """Of the results; there is to be one."""
 
-    def add_round(self, drivers: Mapping[str, Driver], rivals: Mapping[str, Rival]) -> None:
+    def add_round(self, drivers: Mapping[str, Driver]) -> None:
         """Has each way do all jobs, for the first time in these processes, and then once more, to be measured."""
         for way, driver in drivers.items():
-            chunk = self.chunks.get(way) or (rivals[way].chunks(self.count)[-1] if way in rivals else 1)
-            self.digests.add(driver.run(self.jobs, chunk).digest)
+            self.digests.add(driver.run(self.jobs, self.chunks.get(way, self.sizes[way][-1])).digest)
         if not self.chunks:
-            self.chunks = {way: best(drivers[way], rival, self.jobs, self.count) for way, rival in rivals.items()}
+            self.chunks = {way: best(driver, self.sizes[way], self.jobs) for way, driver in drivers.items()}
         for way, driver in drivers.items():
-            run = driver.run(self.jobs, self.chunks.get(way, 1))
+            run = driver.run(self.jobs, self.chunks[way])
             self.digests.add(run.digest)
             self.runs[way].append(run)
+
+    def name(self, way: str) -> str:
+        """How the table calls a way."""
+        name = OURS.get(way, way)
+        return f"{name} in chunks of {self.chunks[way]}" if len(self.sizes[way]) > 1 else name
 
 
 def rows_of(what: str, rivals: Mapping[str, Rival], series: Series) -> list[Row]:
@@ -127,18 +135,17 @@ def rows_of(what: str, rivals: Mapping[str, Rival], series: Series) -> list[Row]
         raise Failed(f"not all ways came to the same results: {what}")
     seconds = {way: Spread([run.seconds for run in runs], "s") for way, runs in series.runs.items()}
     cpu = {way: Spread([run.cpu for run in runs], "s") for way, runs in series.runs.items()}
+    mine = min(OURS, key=lambda way: seconds[way].median)
     pools = [way for way, rival in rivals.items() if rival.in_memory]
     fastest = min(pools, key=lambda way: seconds[way].median) if pools else None
     rows = []
-    for way in rivals:
-        name = f"{way} in chunks of {series.chunks[way]}" if rivals[way].chunked else way
-        mine, others = seconds[OURS], seconds[way]
-        if way == fastest:
-            wall = f"{what}, our wall / that of the fastest pool: {name}"
-            rows.append(ratio(wall, mine, others, AT_MOST, AIM, more_is_better=False))
+    for ours, way in ((ours, way) for ours in OURS for way in rivals if mine == ours or way == fastest):
+        wall = f"{what}, our wall ({series.name(ours)}) / that of {series.name(way)}"
+        if (ours, way) == (mine, fastest):
+            rows.append(ratio(wall, seconds[ours], seconds[way], AT_MOST, AIM, more_is_better=False))
         else:
-            rows.append(told(f"{what}, our wall / that of {name}", mine, others))
-        rows.append(told(f"{what}, our CPU / that of {name}", cpu[OURS], cpu[way]))
+            rows.append(told(wall, seconds[ours], seconds[way]))
+        rows.append(told(wall.replace("our wall", "our CPU"), cpu[ours], cpu[way]))
     return rows
 
 
@@ -148,20 +155,20 @@ def of_kind(bench: Bench, kind: Kind, rivals: Mapping[str, Rival]) -> list[Row]:
     folder.mkdir(parents=True)
     make = [ENVIRONMENT.python, "-m", "benchmarks.real.make", kind.name, str(folder), str(part)]
     run(make, ROOT, {**os.environ, **ONE_THREAD})
-    ways = (OURS, *rivals)
-    grains = {
-        f"{kind.what} {grain.count // part:,} {grain.what}{library}": Series(
-            folder / f"{number}.json", grain.count // part, {way: [] for way in ways}
-        )
-        for number, grain in enumerate(kind.grains)
-    }
+    ways = (*OURS, *rivals)
+    grains = {}
+    for number, grain in enumerate(kind.grains):
+        count = grain.count // part
+        sizes = {"ours": [1], "ours_in_chunks": chunks_of(count), **{way: rivals[way].chunks(count) for way in rivals}}
+        jobs, runs = folder / f"{number}.json", {way: list[Run]() for way in ways}
+        grains[f"{kind.what} {count:,} {grain.what}{library}"] = Series(jobs, sizes, runs)
     for _ in range(bench.rounds):
         with contextlib.ExitStack() as stack:
             drivers = {way: stack.enter_context(Driver(bench, way, kind, folder)) for way in ways}
             for driver in drivers.values():
                 driver.ready()
             for series in grains.values():
-                series.add_round(drivers, rivals)
+                series.add_round(drivers)
         bench.empty()
     shutil.rmtree(folder)
     return [row for what, series in grains.items() for row in rows_of(what, rivals, series)]

@@ -16,6 +16,12 @@ PARTS = 8
 """One more size: so many chunks in all, four for each process, which is what `Pool.map` takes by itself."""
 
 
+def chunks_of(count: int) -> list[int]:
+    """Sizes of chunks to be tried for so many jobs."""
+    sizes = {chunk for chunk in CHUNKS if chunk * PARTS < count}
+    return sorted({*sizes, -(-count // PARTS)})
+
+
 @dataclass(frozen=True)
 class Rival:
     """One of ways.py."""
@@ -32,8 +38,7 @@ class Rival:
         if not self.in_memory:
             # Each chunk is a process to start.
             return [-(-count // parts) for parts in (PARTS // 4, PARTS)]
-        sizes = {chunk for chunk in CHUNKS if chunk * PARTS < count}
-        return sorted({*sizes, -(-count // PARTS)})
+        return chunks_of(count)
 
     @property
     def commands(self) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """The ways to have jobs done by two processes. Each is started, and then puts lists of jobs through.
 
-Ours adds them all and waits for all results. The pools are set up as benchmarks/peers/apps/ has them for no-op jobs.
+Ours adds them all, each a job, and waits for all results; or its executor is handed them in chunks, as those of the
+standard library are. The pools are set up as benchmarks/peers/apps/ has them for no-op jobs.
 """
 
 from __future__ import annotations
@@ -35,6 +36,15 @@ def ours(kind: str) -> Iterator[Results]:
         yield results
     finally:
         asyncio.run(tempotask.stop())
+
+
+@contextlib.contextmanager
+def ours_in_chunks(kind: str) -> Iterator[Results]:
+    from tempotask.futures import TempoExecutor
+
+    work = KINDS[kind].work
+    with TempoExecutor(WORKERS) as workers:
+        yield lambda jobs, chunk: workers.map(work, jobs, chunksize=chunk)
 
 
 @contextlib.contextmanager
@@ -81,5 +91,5 @@ def parallel(kind: str) -> Iterator[Results]:
 
 
 WAYS: dict[str, Callable[[str], AbstractContextManager[Results]]] = {
-    way.__name__: way for way in (ours, pool, executor, joblib, parallel)
+    way.__name__: way for way in (ours, ours_in_chunks, pool, executor, joblib, parallel)
 }
