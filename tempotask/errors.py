@@ -84,7 +84,8 @@ class JobFailed(TempoTaskError):
     """The job ended with an error.
 
     `type`, `message` and `traceback` are text: the remote exception's type as tracebacks print it, its message
-    and its formatted traceback (empty when there was no Python to write one).
+    and its formatted traceback (empty when there was no Python to write one). Who lets the error go uncaught is shown
+    that traceback as well.
     """
 
     def __init__(self, id: str, type: str, message: str, traceback: str = "") -> None:
@@ -95,6 +96,8 @@ class JobFailed(TempoTaskError):
         self.type = type
         self.message = message
         self.traceback = traceback
+        if traceback:
+            self.add_note(f"\nIn the job:\n{traceback.rstrip()}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return self.__class__, (self.id, self.type, self.message, self.traceback)

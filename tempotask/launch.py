@@ -42,10 +42,6 @@ class Start(msgspec.Struct, omit_defaults=True):
     environment: dict[str, str] = {}
     """Variables that the pool alone is to have."""
 
-    def write(self, process: SupervisorProcess) -> None:
-        """Tells it to the child."""
-        process.tell(msgspec.json.encode(self))
-
     @classmethod
     def read(cls, pipe: BinaryIO) -> Start | None:
         """In the child: waits for it. None if the program has ended, or wants no pool after all."""
@@ -79,9 +75,17 @@ class Launch:
         """Whether a signal of the user's was passed on."""
 
     def begin(self, process: SupervisorProcess | None = None) -> None:
-        """Has the child begin, which is started now if it was not started before; `ready` says how that went."""
-        self._process = process or SupervisorProcess()
-        self._start.write(self._process)
+        """Has the child begin, which is started now if it was not started before; `ready` says how that went.
+
+        Raises:
+            TempoTaskError: the system refuses to start it.
+        """
+        told = msgspec.json.encode(self._start)
+        try:
+            self._process = process or SupervisorProcess()
+        except OSError as error:
+            raise TempoTaskError(f"the pool can't be started: {error.strerror}") from error
+        self._process.tell(told)
 
     def ready(self) -> None:
         """Waits until every worker is ready; ends the child and raises what it reported, if they will not be."""
@@ -98,7 +102,8 @@ class Launch:
         if report is None and self._told and status in (0, 1):
             return  # told to stop before it was ready: no error, and nothing to wait for
         if report is None:
-            raise TempoTaskError(f"the pool {how_ended(status)} before it was ready; see its log above")
+            where = "" if self._start.quiet else "; see its log above"
+            raise TempoTaskError(f"the pool {how_ended(status)} before it was ready{where}")
         kind = getattr(errors, report.kind, None)
         raise (kind if isinstance(kind, type) and issubclass(kind, TempoTaskError) else TempoTaskError)(report.error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ def _pool_of_map() -> SupervisorProcess | None:
     """For a map, the process of its pool: that takes longest to be there, so it is started before all else."""
     if sys.argv[1:2] != ["map"] or {"-h", "--help"} & {*sys.argv}:
         return None
+    # What is raised within an import may be dropped. It lets them in as soon as it can be stopped.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         return None  # a pipe of ours would take the place of what is closed
     from tempotask.process import SupervisorProcess

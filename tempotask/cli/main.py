@@ -38,6 +38,19 @@ if TYPE_CHECKING:
     from tempotask.process import SupervisorProcess
 
 
+STARTS = ("run", "start", "supervisor", "work", "worker", "workers")
+"""What others call the command that is one of its own here."""
+MEANT = {
+    "inspect": "stacks",
+    "monitor": "top",
+    "purge": "delete",
+    "revoke": "cancel",
+    "stats": "queues",
+    "status": "queues",
+}
+"""What others call ours."""
+
+
 class Commands(click.Group):
     """A group that helps with mistyped names."""
 
@@ -45,7 +58,9 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command(ctx, args[0]) is None:
-            raise click.UsageError(names.unknown("command", args[0], self.commands), ctx)
+            if args[0] in STARTS:
+                raise click.UsageError("workers are started with `tempotask-supervisor app:tempotask`", ctx)
+            raise click.UsageError(names.unknown("command", args[0], self.commands, MEANT), ctx)
         return super().resolve_command(ctx, args)
 
 

@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     click.option("--attempts", type=click.IntRange(1), default=1, metavar="N", help="Tries of each input."),
     click.option("--timeout", type=float, metavar="S", help="Seconds that a try may take."),
     click.option("--quiet", is_flag=True, help="Say nothing of how it goes."),
-    click.option("--db", metavar="URL", help="The server. Else $TEMPOTASK_DB, else the embedded one of this folder."),
+    click.option(
+        "--db",
+        metavar="URL",
+        callback=insist_on_utf8,
+        help="The server. Else $TEMPOTASK_DB, else the embedded one of this folder.",
+    ),
     click.option("--namespace", default="", metavar="NS", help="What the name of its own namespace begins with."),
     click.option("--json", "as_json", is_flag=True, help="What it says beside the rows is JSON too, an object a line."),
 )

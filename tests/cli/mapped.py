@@ -23,6 +23,8 @@ from pathlib import Path
 
 import msgspec
 
+from tempotask import JobTimeout
+
 
 class Row(msgspec.Struct):
     name: str
@@ -62,6 +64,19 @@ def fail(line: str) -> str:
         raise LookupError("no such thing")
     if line == "exit":
         sys.exit("enough")
+    return line
+
+def cancelled(line: str) -> str:
+    if line == "bad":
+        raise asyncio.CancelledError
+    return line
+
+async def awaits_cancelled(line: str) -> str:
+    return cancelled(line)
+
+def overdue(line: str) -> str:
+    if line == "bad":
+        raise JobTimeout("of another job")
     return line
 
 def strange(line: str) -> object:

@@ -180,6 +180,8 @@ def test_the_server_is_shown_with_who_works_there(run: Run, store: Store) -> Non
     ("typed", "answer"),
     [
         (["chek"], "there is no command 'chek'; did you mean 'check'?"),
+        (["purge"], "there is no command 'purge'; did you mean 'delete'?"),
+        (["worker"], "workers are started with `tempotask-supervisor app:tempotask`"),
         (["xyzzy"], "there is no command 'xyzzy'; there are queues, jobs, "),
         (["jobs", "--quue", "x"], "there is no option --quue; did you mean --queue?"),
         (["--json", "jobs"], "options come after the command"),

@@ -65,6 +65,7 @@ def test_a_module_that_fails_at_import_brings_its_traceback(maps: Maps) -> None:
         (["functions:shout", "--timeout", "nan"], "--timeout=nan"),
         (["--shell", " "], "there is no function"),
         (["--shell", os.fsdecode(b"\xff {}")], "it is no UTF-8"),
+        (["functions:shout", "--db", os.fsdecode(b"redis://\xff")], "it is no UTF-8"),
         (["--shell", "cat", "--jsonl"], "--jsonl is for functions"),
         (["functions:shout", "--order"], "did you mean --ordered?"),
     ],
@@ -88,7 +89,29 @@ def test_a_command_that_ends_while_it_starts_leaves_no_pool_and_no_traceback(map
     wait_until(command.children, "no pool was started")
     started.process.send_signal(number)
     # The pool has its end of these pipes too.
-    assert started.end() == (130 if number == signal.SIGINT else -number, "", "")
+    status, out, err = started.end()
+    assert (status, out, err.strip()) == (130 if number == signal.SIGINT else -number, "", "")
+
+
+DROPPED = """
+import os, signal, sys
+
+def look(frame, event, arg):
+    code = frame.f_code
+    if code.co_name == "cb" and "importlib._bootstrap" in code.co_filename and os.environ["SEEN"] in sys.modules:
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+
+if "tempotask.cli" in sys.orig_argv:
+    sys.setprofile(look)
+"""
+
+
+@pytest.mark.parametrize("module", ["tempotask.launch", "tempotask.manager"])
+def test_a_ctrl_c_is_heard_that_comes_where_python_drops_what_is_raised(maps: Maps, module: str) -> None:
+    (maps.folder / "sitecustomize.py").write_text(DROPPED)
+    maps.environment |= {"PYTHONPATH": str(maps.folder), "SEEN": module}
+    assert maps.run("functions:shout", inputs=lines("a"))[0] == 130
 
 
 def test_a_server_out_of_reach_ends_it_with_one_line(maps: Maps) -> None:

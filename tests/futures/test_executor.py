@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, as_completed, wait
 from functools import partial
@@ -80,6 +81,7 @@ def test_exceptions_are_of_their_own_type_and_show_where_they_were_raised(execut
         assert error.args == arguments
         assert isinstance(error.__cause__, JobFailed)
         assert "in fail" in error.__cause__.traceback
+        assert "in fail" in "".join(traceback.format_exception(error)), "who lets it go uncaught sees where"
 
 
 def test_an_exception_that_cannot_be_made_again_comes_as_text(executor: TempoExecutor, pickling: TempoExecutor) -> None:

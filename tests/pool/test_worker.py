@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+import traceback
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -36,6 +37,7 @@ def test_a_handler_that_fails_is_tried_again_as_often_as_it_may(bench: Bench) ->
     assert (failed.value.type, failed.value.message) == ("ValueError", "attempt 2")
     assert 'raise ValueError(f"attempt {job.attempt}")' in failed.value.traceback
     assert "runner.py" not in failed.value.traceback
+    assert failed.value.traceback.rstrip() in "".join(traceback.format_exception(failed.value))
     assert [error.message for error in short.info().errors] == ["attempt 1", "attempt 2"]
     supervisor.stop()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Generator
@@ -51,11 +50,11 @@ class Answering:
                 if self.is_async:
                     value = await value
                 row = _small(kind.row(index, line, value))
-            except (JobTimeout, asyncio.CancelledError):
-                raise
             except BaseException as error:
-                # Another try, or a child that the function forked and that came out of it: for others to handle.
-                if job.attempt < self._work.attempts or os.getpid() != me:
+                # Another try, the end of the job, or a child that the function forked and that came out of it: for
+                # others to handle.
+                overdue = self._work.timeout is not None and isinstance(error, JobTimeout)
+                if job.attempt < self._work.attempts or job.cancelled or overdue or os.getpid() != me:
                     raise
                 row, failure = b"", self._failure(index, line, error)
                 answer.failures[index - first] = failure

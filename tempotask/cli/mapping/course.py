@@ -202,6 +202,9 @@ class Course:
         if self._mean is None or self._work.one_by_one:
             return 1
         most = max(1, min(room, self._share, fitting(self._mean, self._weight)))
+        if (left := self._lines.left) is not None:
+            # The last ones are to be shared out: none is to wait behind a long one while others have nothing to do.
+            most = min(most, max(1, left // self._spans))
         if at >= self._answered.beyond and not self._left:
             return most
         size = 1
@@ -277,8 +280,8 @@ class Course:
         if outcome.status == "completed":
             return self._answer(one, msgspec.msgpack.decode(outcome.result, type=Answer))
         failure = outcome.failure or Failure("JobCancelled", "it was cancelled")
-        if one.left_behind or (len(one.lines) > 1 and failure.type == "WorkerCrashed"):
-            # Which of them it was, each of them shows by itself; and what failed before is tried again.
+        if one.left_behind or (len(one.lines) > 1 and outcome.status == "failed"):
+            # Whose doing it was, each of them shows by itself; and what failed before is tried again.
             self._backlog.extend(self._missing(one, 0, one_by_one=True))
             return []
         return [(one.first, Pieces(len(one.lines), [], self._failures(one, failure)))]

@@ -65,6 +65,11 @@ class Lines:
             return max(there, there * self._all / self._read)
         return None
 
+    @property
+    def left(self) -> int | None:
+        """How many are left to be taken; None until all have been read."""
+        return len(self._lines) if self._at_end else None
+
     def ready(self) -> int:
         """How many can be taken now."""
         return len(self._lines)

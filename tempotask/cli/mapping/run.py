@@ -48,6 +48,8 @@ class Command:
         self._tally = Tally()
         self._told = 0
         """How often somebody wanted it to stop."""
+        self._interrupted = False
+        """Whether that was before there was anything to finish."""
         self._launch: Launch
 
     def run(self) -> int:
@@ -71,8 +73,9 @@ class Command:
         if not self._wishes.files and sys.stdin.isatty():
             say("reading lines from the terminal; Ctrl-D ends them")
         # Where no pool has anything to finish, TERM ends it as Ctrl-C does.
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        before = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
             if not kept:
                 # Nothing can be left in there. And what follows takes as long as it takes the pool to start.
                 self._begin()
@@ -80,7 +83,12 @@ class Command:
         finally:
             self._launch.stop(SOON)
             self._files.close()
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._interrupted = True
+        raise KeyboardInterrupt
 
     def _begin(self) -> None:
         # What its workers print is no row.
@@ -129,6 +137,9 @@ class Command:
         wishes, view = self._wishes, View(self._tally)
         try:
             with self._signals():
+                if self._interrupted:
+                    # It was raised where that is dropped: in what an import calls when it lets go of a lock.
+                    raise KeyboardInterrupt
                 self._ready()
                 workers = Workers(lambda: self._launch.pid)
                 name = wishes.shell or wishes.function
@@ -222,7 +233,7 @@ class Command:
     def _how_to_go_on(self) -> str:
         if self._wishes.bare:
             return "without --bare, and with -o FILE, it can be gone on with by --resume"
-        if self._wishes.output is None:
+        if self._wishes.output is None or not self._files.output.regular:
             return "with -o FILE it can be gone on with by --resume"
         return "the same command goes on" if self._wishes.resume else "the same command with --resume goes on"
 
