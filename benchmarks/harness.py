@@ -22,12 +22,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+import msgspec
 import psutil
 import redis
 
 from benchmarks.rows import Row, Spread
 from tempotask import QueueManager, launch
 from tempotask.pool import linux
+from tempotask.process import environment
 from tempotask.store.connect import Server, resolve
 from tempotask.store.embedded import find_server
 from tempotask.store.store import Store
@@ -243,7 +245,8 @@ class Project:
         self.folder = bench.folder / namespace
         """For what handlers leave behind; they find it in $BENCHMARK_FOLDER."""
         self.folder.mkdir()
-        self.environment = {**os.environ, **environment, "BENCHMARK_FOLDER": str(self.folder)}
+        self._own_environment = {**environment, "BENCHMARK_FOLDER": str(self.folder)}
+        self.environment = {**os.environ, **self._own_environment}
         self.producer: QueueManager[Any] = QueueManager.init(bench.url, namespace=namespace)
         self._server: Server = resolve(bench.url)
         self.store = Store(self._server, namespace)
@@ -254,7 +257,14 @@ class Project:
 
     def supervisor(self, *, workers: int = WORKERS, db: str = "", lease: float | None = None) -> Supervisor:
         """Starts a supervisor; returns before it is ready. `db`: another way to the server."""
-        start = launch.Start(db or self.bench.url, self.namespace, concurrency=workers, lease=lease)
+        start = launch.Start(
+            self.application,
+            db=db or self.bench.url,
+            namespace=self.namespace,
+            concurrency=workers,
+            lease=lease,
+            environment=self._own_environment,
+        )
         self._supervisors.append(Supervisor(self, start))
         return self._supervisors[-1]
 
@@ -320,16 +330,19 @@ class Supervisor:
         read_end, write_end = os.pipe()
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tempotask.launched", project.application, str(write_end), *sys.argv],
+                [sys.executable, "-m", "tempotask.launched", str(write_end), *sys.argv],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 pass_fds=(write_end,),
                 process_group=0,
                 cwd=ROOT,
-                env=launch.environment(start, **project.environment),
+                env=environment(),
             )
         os.close(write_end)
+        assert self.process.stdin is not None
+        self.process.stdin.write(msgspec.json.encode(start) + b"\n")
+        self.process.stdin.flush()
         self._report: int | None = read_end
 
     @property

@@ -46,7 +46,7 @@ class SupervisorProcess:
                 pass_fds=(write_end,),
                 # Out of the terminal's foreground group: a Ctrl-C comes to this program, and it decides what follows.
                 process_group=0,
-                env=_environment(),
+                env=environment(),
             )
             _children.add(self.child)
         except BaseException:
@@ -86,7 +86,7 @@ class SupervisorProcess:
             raise
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The child's: it imports from where this program does."""
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     # The mark comes behind the rest, which may hold passwords, and which the title of the process takes the place of.
