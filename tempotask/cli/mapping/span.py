@@ -17,6 +17,7 @@ import msgspec
 SHORT, LONG = 0.005, 0.2
 """Seconds."""
 FEW = 4
+"""Inputs."""
 LONGEST = 256
 """Inputs in one span at most."""
 HEAVIEST = 256 * 1024
