@@ -48,14 +48,19 @@ class SupervisorProcess:
                 process_group=0,
                 env=environment(),
             )
-            _children.add(self.child)
         except BaseException:
             self.report.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
             raise
         finally:
             os.close(write_end)
+        _children.add(self.child)
+        try:
             # Last, as what was held back may be raised here.
-            self._let_in(held_back)
+            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
+        except BaseException:
+            self.dismiss()
+            raise
 
     def tell(self, line: bytes) -> None:
         """Tells the child what to supervise, in one line; one that has ended already does not hear it."""
@@ -77,13 +82,6 @@ class SupervisorProcess:
         """Closes the pipes."""
         self.report.close()
         _close(self.child)
-
-    def _let_in(self, held_back: set[signal.Signals | int]) -> None:
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
-        except BaseException:
-            self.dismiss()
-            raise
 
 
 def environment() -> dict[str, str]:
