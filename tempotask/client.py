@@ -31,6 +31,7 @@ from tempotask.pool import linux
 from tempotask.shelf import Shelf
 from tempotask.store import lists, look
 from tempotask.store.acting import Acting
+from tempotask.store.attendance import Attendance
 from tempotask.store.connect import Server, resolve
 from tempotask.store.left import left_in
 from tempotask.store.lists import Filter
@@ -72,6 +73,8 @@ class Client:
         self._tasks = tasks
         self.reruns = 0
         """Grows when a job may have been run again under its id: what handles have seen may be of an earlier run."""
+        self.own_pool = False
+        """Whether who waits here sees to the workers too, and so needs not be told that nobody works."""
         # A URL that says nothing is refused here, not at the first use.
         self._server = None if db is None else Server(db, connect_timeout=options.connect_timeout)
         self._forget()
@@ -81,6 +84,7 @@ class Client:
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._store: Store | None = None
+        self._attendance: Attendance | None = None
         self._outcomes: Outcomes | None = None
         self._events: Events | None = None
         self._shelf: Shelf | None = None
@@ -110,11 +114,20 @@ class Client:
             return self._store
 
     @property
+    def attendance(self) -> Attendance:
+        """What tells this process that nobody works."""
+        with self._in_this_process():
+            if self._attendance is None:
+                self._attendance = Attendance(self.store)
+            return self._attendance
+
+    @property
     def outcomes(self) -> Outcomes:
         """The outcomes that this process waits for."""
         with self._in_this_process():
             if self._outcomes is None:
-                self._outcomes = Outcomes(self.server, self.store, self.submit)
+                attendance = None if self.own_pool else self.attendance
+                self._outcomes = Outcomes(self.server, self.store, self.submit, attendance)
             return self._outcomes
 
     @property
@@ -155,7 +168,7 @@ class Client:
         with self._in_this_process():
             store, outcomes, executor, events = self._store, self._outcomes, self._executor, self._events
             shelf = self._shelf
-            self._store = self._outcomes = self._executor = self._events = self._shelf = None
+            self._store = self._attendance = self._outcomes = self._executor = self._events = self._shelf = None
         if shelf is not None:
             shelf.close()
         if events is not None:

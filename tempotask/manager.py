@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -22,6 +23,7 @@ from tempotask.jobs import Jobs
 from tempotask.names import check_name, check_sought
 from tempotask.options import GivenOptions, JobFields, JobOptions, Options, whole
 from tempotask.producer import Producer
+from tempotask.store.attendance import SILENCE
 from tempotask.store.schedules import encode_schedules
 from tempotask.task import Task
 from tempotask.twins import twin
@@ -254,10 +256,12 @@ class QueueManager(Jobs, Generic[A]):
             TempoTaskError: the pool that `start` started has ended, and jobs are left.
             ServerUnavailable: the server can't be reached.
         """
-        pause = FIRST_LOOK
+        pause, begun = FIRST_LOOK, time.monotonic()
         while not await self._client.apart(functools.partial(self._client.store.quiet, delayed=delayed)):
             if self._launch is not None and (status := self._launch.ended()) is not None:
                 raise TempoTaskError(f"the pool {launch.how_ended(status)}, and jobs are left; see its log above")
+            if time.monotonic() - begun > SILENCE:
+                await self._client.apart(self._client.attendance.look)
             await asyncio.sleep(pause)
             pause = min(LONGEST_LOOK, pause * 1.5)
         await self._client.apart(self._client.tell_left)

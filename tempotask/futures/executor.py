@@ -69,6 +69,7 @@ class TempoExecutor(Executor):
         key = permission.given_key() or permission.new_key()
         namespace = new_namespace()
         client = Client(db, namespace, Options(max_payload_bytes=LARGEST), {})
+        client.own_pool = True
         if db is not None and (why := client.server.why_not_handed_over):
             raise InvalidOptions(f"workers can't connect as this program: {why}; give a URL")
         signer = pickled.Signer(key)

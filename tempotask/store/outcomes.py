@@ -31,6 +31,7 @@ from tempotask.store.script import chunked
 from tempotask.store.wait import FIRST_PAUSE, Ending, Wait
 
 if TYPE_CHECKING:
+    from tempotask.store.attendance import Attendance
     from tempotask.store.connect import Server
     from tempotask.store.store import Store
 
@@ -54,11 +55,15 @@ class Outcomes:
     4. asks again after silence or a broken connection, and finds out when there is nothing to wait for.
     """
 
-    def __init__(self, server: Server, store: Store, submit: Callable[..., object]) -> None:
+    def __init__(
+        self, server: Server, store: Store, submit: Callable[..., object], attendance: Attendance | None = None
+    ) -> None:
         self._server = server
         self._store = store
         self._submit = submit
         """Calls in another thread."""
+        self._attendance = attendance
+        """Is to look whether anybody works, when nothing is heard."""
         self._client = uuid.uuid4().hex
         """Under this name the server knows this process as a waiter."""
         self._lock = threading.Lock()
@@ -364,6 +369,8 @@ class Outcomes:
             try:
                 self._ask_for(missing, [wait])
                 self._find_lost(wait)
+                if self._attendance is not None and wait.pause > FIRST_PAUSE:
+                    self._attendance.look()
             finally:
                 wait.pause = min(LONGEST_PAUSE, wait.pause * 2)
                 self.ask_later(wait)

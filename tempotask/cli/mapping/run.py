@@ -100,6 +100,7 @@ class Command:
         from tempotask.manager import QueueManager
 
         with QueueManager.init(self._wishes.db, namespace=name, options=options()) as manager:
+            manager._client.own_pool = True
             store = manager._client.store
             store.server.check()
             left = {}
