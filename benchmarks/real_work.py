@@ -1,12 +1,14 @@
 """Is real work done as fast as by pools that keep their jobs in memory, and with how much CPU?
 
-Ours goes two ways: each is a job, or an executor is handed them in chunks; the faster one is held against the fastest
-pool. Asked of the pools that are named as peers: pool, executor, joblib, and GNU parallel, which is only told, as it is
-none. All have two processes, do the same jobs by the same functions in one environment, and must come to the same
-results. Each way is a driver, a process that has been started beforehand and has done all jobs once, so starting
-processes and importing libraries is counted for nobody; but GNU parallel starts its processes for each chunk, and that
-is its way. Each round has drivers of its own: how a process lies in memory makes some percent, and stays as it is.
-The time is that from when the first job is handed out, for us enqueued, until the last result is there.
+Ours goes two ways: each is a job, or an executor is handed them in chunks. Held against ours are the pools that are
+named as peers: pool, executor, joblib; and GNU parallel, which is only told, as it is none. All have two processes, do
+the same jobs by the same functions in one environment, and must come to the same results. A search finds the best
+chunks, the faster of our ways and the fastest pool, and these are then compared, round by round.
+
+Each way is a driver, a process that has been started beforehand and has done all jobs once, so starting processes and
+importing libraries is counted for nobody; but GNU parallel starts its processes for each chunk, and that is its way.
+Each round has drivers of its own: how a process lies in memory makes some percent, and stays as it is. The time is that
+from when the first job is handed out, for us enqueued, until the last result is there.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -31,6 +34,10 @@ from benchmarks.rows import Row, Spread, ratio, told
 OURS = {"ours": "each a job", "ours_in_chunks": "TempoExecutor"}
 """Our ways, and how the table calls them."""
 AT_MOST, AIM = 1.03, 1.00
+TRIES = 2
+"""Runs with each size of chunks, to find the best."""
+ROUNDS = 7
+"""More than others have: it is about hundredths."""
 
 
 @dataclass(frozen=True)
@@ -94,59 +101,74 @@ class Driver:
         return line
 
 
-def best(driver: Driver, sizes: Sequence[int], jobs: Path) -> int:
-    """The size of chunks with which it is fastest here."""
-    return min(sizes, key=lambda chunk: driver.run(jobs, chunk).seconds) if len(sizes) > 1 else sizes[0]
-
-
 @dataclass
 class Series:
-    """The runs of each way with the jobs of a grain, a run a round."""
+    """The runs of each way with the jobs of a grain."""
 
     jobs: Path
     """The file of them."""
     sizes: Mapping[str, Sequence[int]]
     """The sizes of chunks that each way is tried with."""
-    runs: dict[str, list[Run]]
+    pools: Sequence[str]
     chunks: dict[str, int] = field(default_factory=dict)
-    """The sizes with which they are fastest, found in the first round."""
+    """The sizes with which they are fastest."""
+    mine: str = ""
+    """The faster of our ways."""
+    reference: str = ""
+    """The fastest of the pools."""
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    """A run a round, of those that are compared."""
     digests: set[str] = field(default_factory=set)
     """Of the results; there is to be one."""
 
-    def add_round(self, drivers: Mapping[str, Driver]) -> None:
-        """Has each way do all jobs, for the first time in these processes, and then once more, to be measured."""
+    def search(self, drivers: Mapping[str, Driver]) -> None:
+        """Finds with which chunks each way is fastest, and which ways are: in runs of their own, as the best of several
+        in the very runs that are compared is as a rule the one that was lucky in them."""
+        found = {}
         for way, driver in drivers.items():
-            self.digests.add(driver.run(self.jobs, self.chunks.get(way, self.sizes[way][-1])).digest)
-        if not self.chunks:
-            self.chunks = {way: best(driver, self.sizes[way], self.jobs) for way, driver in drivers.items()}
-        for way, driver in drivers.items():
-            run = driver.run(self.jobs, self.chunks[way])
-            self.digests.add(run.digest)
-            self.runs[way].append(run)
+            sizes = self.sizes[way]
+            self._run(driver, sizes[-1])
+            times = {size: statistics.mean(self._run(driver, size).seconds for _ in range(TRIES)) for size in sizes}
+            self.chunks[way] = min(times, key=lambda size: times[size])
+            found[way] = min(times.values())
+        self.mine = min(OURS, key=lambda way: found[way])
+        self.reference = min(self.pools, key=lambda way: found[way], default="")
+        others = [way for way in drivers if way not in (*OURS, *self.pools)]
+        self.runs = {way: [] for way in (*OURS, self.reference, *others) if way}
 
-    def name(self, way: str) -> str:
+    def add_round(self, drivers: Mapping[str, Driver]) -> None:
+        """Has those that are compared do all jobs, for the first time in these processes, and then once more, to be
+        measured."""
+        for way in self.runs:
+            self._run(drivers[way], self.chunks[way])
+        for way, runs in self.runs.items():
+            runs.append(self._run(drivers[way], self.chunks[way]))
+
+    def _run(self, driver: Driver, chunk: int) -> Run:
+        run = driver.run(self.jobs, chunk)
+        self.digests.add(run.digest)
+        return run
+
+    def rows(self, what: str) -> list[Row]:
+        """How each of our ways compares with each of the others."""
+        if len(self.digests) != 1:
+            raise Failed(f"not all ways came to the same results: {what}")
+        seconds = {way: Spread([run.seconds for run in runs], "s") for way, runs in self.runs.items()}
+        cpu = {way: Spread([run.cpu for run in runs], "s") for way, runs in self.runs.items()}
+        rows = []
+        for ours, way in ((ours, way) for ours in OURS for way in self.runs if way not in OURS):
+            wall = f"{what}, our wall ({self._name(ours)}) / that of {self._name(way)}"
+            if (ours, way) == (self.mine, self.reference):
+                rows.append(ratio(wall, seconds[ours], seconds[way], AT_MOST, AIM, more_is_better=False))
+            else:
+                rows.append(told(wall, seconds[ours], seconds[way]))
+            rows.append(told(wall.replace("our wall", "our CPU"), cpu[ours], cpu[way]))
+        return rows
+
+    def _name(self, way: str) -> str:
         """How the table calls a way."""
         name = OURS.get(way, way)
         return f"{name} in chunks of {self.chunks[way]}" if len(self.sizes[way]) > 1 else name
-
-
-def rows_of(what: str, rivals: Mapping[str, Rival], series: Series) -> list[Row]:
-    if len(series.digests) != 1:
-        raise Failed(f"not all ways came to the same results: {what}")
-    seconds = {way: Spread([run.seconds for run in runs], "s") for way, runs in series.runs.items()}
-    cpu = {way: Spread([run.cpu for run in runs], "s") for way, runs in series.runs.items()}
-    mine = min(OURS, key=lambda way: seconds[way].median)
-    pools = [way for way, rival in rivals.items() if rival.in_memory]
-    fastest = min(pools, key=lambda way: seconds[way].median) if pools else None
-    rows = []
-    for ours, way in ((ours, way) for ours in OURS for way in rivals if mine == ours or way == fastest):
-        wall = f"{what}, our wall ({series.name(ours)}) / that of {series.name(way)}"
-        if (ours, way) == (mine, fastest):
-            rows.append(ratio(wall, seconds[ours], seconds[way], AT_MOST, AIM, more_is_better=False))
-        else:
-            rows.append(told(wall, seconds[ours], seconds[way]))
-        rows.append(told(wall.replace("our wall", "our CPU"), cpu[ours], cpu[way]))
-    return rows
 
 
 def of_kind(bench: Bench, kind: Kind, rivals: Mapping[str, Rival]) -> list[Row]:
@@ -155,23 +177,33 @@ def of_kind(bench: Bench, kind: Kind, rivals: Mapping[str, Rival]) -> list[Row]:
     folder.mkdir(parents=True)
     make = [ENVIRONMENT.python, "-m", "benchmarks.real.make", kind.name, str(folder), str(part)]
     run(make, ROOT, {**os.environ, **ONE_THREAD})
-    ways = (*OURS, *rivals)
+    pools = [way for way, rival in rivals.items() if rival.in_memory]
     grains = {}
     for number, grain in enumerate(kind.grains):
         count = grain.count // part
         sizes = {"ours": [1], "ours_in_chunks": chunks_of(count), **{way: rivals[way].chunks(count) for way in rivals}}
-        jobs, runs = folder / f"{number}.json", {way: list[Run]() for way in ways}
-        grains[f"{kind.what} {count:,} {grain.what}{library}"] = Series(jobs, sizes, runs)
-    for _ in range(bench.rounds):
-        with contextlib.ExitStack() as stack:
-            drivers = {way: stack.enter_context(Driver(bench, way, kind, folder)) for way in ways}
-            for driver in drivers.values():
-                driver.ready()
+        what = f"{kind.what} {count:,} {grain.what}{library}"
+        grains[what] = Series(folder / f"{number}.json", sizes, pools)
+    with started((*OURS, *rivals), bench, kind, folder) as drivers:
+        for series in grains.values():
+            series.search(drivers)
+    for _ in range(bench.size(ROUNDS, 1)):
+        with started({way for series in grains.values() for way in series.runs}, bench, kind, folder) as drivers:
             for series in grains.values():
                 series.add_round(drivers)
         bench.empty()
     shutil.rmtree(folder)
-    return [row for what, series in grains.items() for row in rows_of(what, rivals, series)]
+    return [row for what, series in grains.items() for row in series.rows(what)]
+
+
+@contextlib.contextmanager
+def started(ways: Iterable[str], bench: Bench, kind: Kind, folder: Path) -> Iterator[dict[str, Driver]]:
+    """New drivers, by their ways; they end with it."""
+    with contextlib.ExitStack() as stack:
+        drivers = {way: stack.enter_context(Driver(bench, way, kind, folder)) for way in ways}
+        for driver in drivers.values():
+            driver.ready()
+        yield drivers
 
 
 def measure(bench: Bench) -> list[Row]:
