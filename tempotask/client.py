@@ -84,7 +84,7 @@ class Client:
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._store: Store | None = None
-        self._attendance: Attendance | None = None
+        self.attendance = Attendance()
         self._outcomes: Outcomes | None = None
         self._events: Events | None = None
         self._shelf: Shelf | None = None
@@ -112,14 +112,6 @@ class Client:
                 limits = Limits(self._options.max_results, self._options.max_results_bytes)
                 self._store = Store(self.server, self.namespace, limits, self._options.durability)
             return self._store
-
-    @property
-    def attendance(self) -> Attendance:
-        """What tells this process that nobody works."""
-        with self._in_this_process():
-            if self._attendance is None:
-                self._attendance = Attendance(self.store)
-            return self._attendance
 
     @property
     def outcomes(self) -> Outcomes:
@@ -168,7 +160,7 @@ class Client:
         with self._in_this_process():
             store, outcomes, executor, events = self._store, self._outcomes, self._executor, self._events
             shelf = self._shelf
-            self._store = self._attendance = self._outcomes = self._executor = self._events = self._shelf = None
+            self._store = self._outcomes = self._executor = self._events = self._shelf = None
         if shelf is not None:
             shelf.close()
         if events is not None:

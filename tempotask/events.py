@@ -246,19 +246,22 @@ class Listener:
 
     def _run(self) -> None:
         _caller.set(self)
-        loop, pause = asyncio.Runner(), 0.05
+        loop, pause, told = asyncio.Runner(), 0.05, False
         try:
             while not self._stopped.is_set():
                 try:
                     entries = self._read()
                 except Exception as error:  # whatever it is: who has subscribed is to hear again when it is over
                     self._disconnect()
-                    if pause >= LONGEST_PAUSE:
+                    if pause >= LONGEST_PAUSE and not told:
                         log.warning("events can't be read, trying on: %s", error)
+                        told = True
                     self._stopped.wait(pause)
                     pause = min(LONGEST_PAUSE, pause * 2)
                     continue
-                pause = 0.05
+                if told:
+                    log.warning("events are read again")
+                pause, told = 0.05, False
                 for entry in entries:
                     self._deliver(entry, loop)
         finally:

@@ -156,16 +156,24 @@ class Launch:
 
     @contextmanager
     def passing_on_signals(self) -> Iterator[None]:
-        """While it lasts, Ctrl-C and TERM go to the child instead of this program."""
+        """While it lasts, Ctrl-C, TERM and HUP go to the child instead of this program."""
         if threading.current_thread() is not threading.main_thread():
             # Only the main thread may set handlers.
             yield
             return
 
         def pass_on(number: int, frame: FrameType | None) -> None:
-            self.tell()
+            if number == signal.SIGHUP:
+                # It takes up changed code, and goes on.
+                self.signal(number)
+            else:
+                self.tell()
 
-        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        passed = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            # As under nohup.
+            passed.remove(signal.SIGHUP)
+        before = {number: signal.signal(number, pass_on) for number in passed}
         try:
             yield
         finally:

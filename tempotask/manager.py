@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -23,7 +22,6 @@ from tempotask.jobs import Jobs
 from tempotask.names import check_name, check_sought
 from tempotask.options import GivenOptions, JobFields, JobOptions, Options, whole
 from tempotask.producer import Producer
-from tempotask.store.attendance import SILENCE
 from tempotask.store.schedules import encode_schedules
 from tempotask.task import Task
 from tempotask.twins import twin
@@ -256,14 +254,16 @@ class QueueManager(Jobs, Generic[A]):
             TempoTaskError: the pool that `start` started has ended, and jobs are left.
             ServerUnavailable: the server can't be reached.
         """
-        pause, begun = FIRST_LOOK, time.monotonic()
+        pause, attendance = FIRST_LOOK, self._client.attendance
+        attendance.waits()
         while not await self._client.apart(functools.partial(self._client.store.quiet, delayed=delayed)):
             if self._launch is not None and (status := self._launch.ended()) is not None:
                 raise TempoTaskError(f"the pool {launch.how_ended(status)}, and jobs are left; see its log above")
-            if time.monotonic() - begun > SILENCE:
-                await self._client.apart(self._client.attendance.look)
+            if attendance.due:
+                await self._client.apart(attendance.look, self._client.store)
             await asyncio.sleep(pause)
             pause = min(LONGEST_LOOK, pause * 1.5)
+        attendance.heard()
         await self._client.apart(self._client.tell_left)
 
     async def stop(self) -> None:
@@ -281,7 +281,8 @@ class QueueManager(Jobs, Generic[A]):
             raise
 
     def run(self) -> None:
-        """Starts the pool and waits until it is stopped, by Ctrl-C or TERM; a second one stops it at once. For scripts.
+        """Starts the pool and waits until it is stopped, by Ctrl-C or TERM; a second one stops it at once. HUP has it
+        take up changed code. For scripts.
 
         Raises:
             What `start` does.

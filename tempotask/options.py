@@ -90,7 +90,9 @@ def _moment(name: str, value: object) -> datetime:
     if not isinstance(value, datetime):
         raise InvalidOptions(f"{name}={value!r}: give an aware datetime, as in datetime.now(UTC) + timedelta(hours=1)")
     if value.utcoffset() is None:
-        raise InvalidOptions(f"{name}={value!r} has no time zone; give an aware datetime, with tzinfo=UTC for instance")
+        raise InvalidOptions(
+            f"{name}={value.isoformat()} has no time zone; give a time with its zone, as in 2030-01-31T12:00:00+01:00"
+        )
     return value
 
 
@@ -243,7 +245,8 @@ class JobOptions(_Checked):
     }
 
     def __init__(self, **options: Unpack[JobFields]) -> None:
-        self._take(options)
+        # Who hands on what somebody may have left out has None for it.
+        self._take({name: value for name, value in options.items() if value is not None or name not in _MAY_BE_NONE})
         if self.delay is not UNSET and self.delay_until is not UNSET:
             raise InvalidOptions("delay and delay_until exclude each other; give one of them")
 
@@ -268,6 +271,8 @@ class JobOptions(_Checked):
         return f"JobOptions({', '.join(f'{name}={value!r}' for name, value in self.given().items())})"
 
 
+_MAY_BE_NONE = frozenset({"id", "delay", "delay_until", "repeat"})
+"""Options that have no value of their own: None is as if they were left out."""
 GivenOptions = JobOptions | Mapping[str, Any] | None
 """Options of a job as they may be given."""
 DEFAULTS = RunOptions(

@@ -126,6 +126,10 @@ class Producer:
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]], parent: str | None = None) -> JobHandles[Any]:
         """Adds jobs by the thousand, each thousand all or none. On an error, `.handles` are those that are in."""
+        if isinstance(jobs, Mapping):
+            raise InvalidOptions(
+                "enqueue_many takes several jobs, as in enqueue_many([{…}]); enqueue adds a single one"
+            )
         handles: JobHandles[Any] = JobHandles()
         made = 0
         stream, under_way = self.client.stream(), list[JobHandle[Any]]()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def job_options(command: F) -> F:
-    """The options of a job, by the names that `JobOptions` has for them."""
+    """The options of a job, by the names that `JobOptions` has for them; but `repeat`, which makes no job."""
     seconds: dict[str, Any] = {"type": float, "metavar": "S"}
     return options(
         click.option("--data", metavar="JSON", help="The payload; @FILE reads a file, @- the standard input."),
@@ -34,7 +34,6 @@ def job_options(command: F) -> F:
         click.option("--cancel-grace", help="Seconds after a cancel until its process is ended.", **seconds),
         click.option("--max-crashes", type=int, metavar="N", help="Crashes of its process until it fails."),
         click.option("--keep-result", help="Seconds that its outcome is kept.", **seconds),
-        click.option("--repeat", metavar="PATTERN", help='Again and again, as in "*/5 * * * *".'),
     )(command)
 
 

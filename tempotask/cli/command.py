@@ -122,7 +122,9 @@ def say_if_empty(rows: Sequence[object], what: str, store: Store) -> None:
 
 def say_if_nobody_works(store: Store) -> None:
     """Says so where jobs wait that nobody will run."""
-    if not store.registrations():
+    from tempotask.store.attendance import supervised
+
+    if not supervised(store):
         say(f"no supervisor works in namespace {store.namespace}: start one with tempotask-supervisor module:attribute")
 
 

@@ -15,6 +15,7 @@ from tempotask.cli.command import everywhere, managed
 @click.argument("name")
 @everywhere
 @job_options
+@click.option("--repeat", metavar="PATTERN", help='Again and again, as in "*/5 * * * *".')
 def enqueue(
     db: str | None, namespace: str, as_json: bool, queue: str, name: str, data: str | None, **given: Any
 ) -> None:

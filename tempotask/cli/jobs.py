@@ -60,4 +60,5 @@ def _print_jobs(rows: list[look.JobRow]) -> None:
             for row in rows
         ],
         numbers=("tries", "wait", "run"),
+        spare=("worker", "wait", "tries", "at", "run"),
     )

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import click
 import msgspec
 
 SHORT = 60
 """Characters of a value in a table on a terminal."""
+LAST = 20
+"""Characters that the last column of a table has at least."""
 
 
 def print_json(value: Any) -> None:
@@ -24,6 +26,20 @@ def print_json(value: Any) -> None:
         # Data can be more than JSON: keys that are no text, say.
         line = msgspec.json.encode(_simple(value), enc_hook=str)
     _write(line.decode())
+
+
+@contextmanager
+def others_aside() -> Iterator[None]:
+    """While it lasts, what is printed to the standard output, by whomever, goes to the standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def tell(value: Any) -> None:
@@ -44,11 +60,14 @@ def _simple(value: Any) -> Any:
     return value
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:
-    """A table; the columns named in `numbers` are put to the right."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = (), spare: Sequence[str] = ()
+) -> None:
+    """A table; the columns named in `numbers` are put to the right. A terminal that has no room for all is not shown
+    those that can be spared, the first named first."""
     texts = [[text(value) for value in row] for row in rows]
     if sys.stdout.isatty():
-        _print_rich(columns, texts, numbers)
+        _print_rich(columns, [list(map(_shortened, row)) for row in texts], numbers, spare)
         return
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
     for row in (columns, *texts):
@@ -59,19 +78,37 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: 
         _write("  ".join(cells).rstrip())
 
 
-def _print_rich(columns: Sequence[str], texts: list[list[str]], numbers: Sequence[str]) -> None:
+def _shortened(cell: str) -> str:
+    return cell if len(cell) <= SHORT else f"{cell[: SHORT - 1]}…"
+
+
+def _print_rich(columns: Sequence[str], texts: list[list[str]], numbers: Sequence[str], spare: Sequence[str]) -> None:
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    console, last = Console(), columns[-1]
+    widths = {column: max(map(cell_len, cells)) for column, *cells in zip(columns, columns, *texts, strict=True)}
+    # It may go on in the next line.
+    widths[last] = min(widths[last], LAST)
+    shown = list(columns)
+
+    def fit(apart: int) -> bool:
+        return sum(widths[one] for one in shown) + apart * (len(shown) - 1) <= console.width
+
+    for column in spare:
+        if not fit(apart=1):
+            shown.remove(column)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1 if fit(apart=3) else 0))
+    for column in shown:
+        side: Literal["left", "right"] = "right" if column in numbers else "left"
+        table.add_column(column, justify=side, overflow="fold", min_width=widths[column] if fit(apart=1) else None)
     for row in texts:
-        table.add_row(*(Text(cell if len(cell) <= SHORT else f"{cell[: SHORT - 1]}…") for cell in row))
+        table.add_row(*(Text(cell) for column, cell in zip(columns, row, strict=True) if column in shown))
     with reader_may_leave():
-        Console().print(table)
+        console.print(table)
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,6 +40,22 @@ def run_here(db: str | None, namespace: str, as_json: bool, id: str, app: str | 
     insist_on_folder()
     # As in a worker, and before numpy is imported.
     threads.limit(os.environ)
+    with ExitStack() as aside:
+        if as_json:
+            # What the application and the handler print is none.
+            aside.enter_context(output.others_aside())
+
+        def tell(run: Run) -> None:
+            aside.close()
+            _tell(id, run, as_json)
+
+        run = _run(db, namespace, id, app, pdb, tell)
+    if run.status != "completed":
+        raise click.exceptions.Exit(1)
+
+
+def _run(db: str | None, namespace: str, id: str, app: str | None, pdb: bool, tell: Callable[[Run], object]) -> Run:
+    """Runs the job and has it told what came of it, before a debugger opens."""
     manager = _load(app) if app else None
     if manager is not None:
         db = db or manager.describe().db
@@ -58,13 +74,12 @@ def run_here(db: str | None, namespace: str, as_json: bool, id: str, app: str | 
             if runner.left or (runner.interrupted and not pdb):
                 # Who presses Ctrl-C, or leaves the debugger, knows where.
                 raise click.Abort
-            _tell(id, run, as_json)
+            tell(run)
             if pdb and runner.where is not None:
                 _debug(runner.where)
         if runner.interrupted:
             raise click.Abort
-    if run.status != "completed":
-        raise click.exceptions.Exit(1)
+    return run
 
 
 def _load(target: str) -> QueueManager[Any]:

@@ -45,7 +45,7 @@ def command(application: str, **options: Any) -> None:
             # What is no number passes as one in any range.
             duration(f"--{name}", options[name], least=least)
     permission.allow(options.pop("allow_pickle"))
-    supervise(Settings(application, **options | {"db": options["db"] or None}))
+    supervise(Settings(application, **options))
 
 
 def main() -> None:

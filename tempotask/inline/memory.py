@@ -117,8 +117,8 @@ class Memory(Store):
 
     def read(self, command: str, key: str, *rest: Argument) -> Any:
         """Reads what lies outside of records and pages: there is little."""
-        if key == "queues":
-            return {name.encode() for name in self._queues}
+        if key in ("queues", "paused"):
+            return {name.encode() for name in (self._queues if key == "queues" else self._paused)}
         if key.startswith("log:"):
             return list(self._logs.get(key.removeprefix("log:"), ()))
         return [] if command == "LRANGE" else {} if command == "HGETALL" else None
@@ -171,8 +171,8 @@ class Memory(Store):
         return None
 
     def queues(self) -> list[tuple[str, bool]]:
-        """The queues that ever had a job, by name, and whether they are paused."""
-        return [(name, name in self._paused) for name in sorted(self._queues)]
+        """The queues that ever had a job, or are paused, by name, and whether they are."""
+        return [(name, name in self._paused) for name in sorted({*self._queues, *self._paused})]
 
     # -- acting
 

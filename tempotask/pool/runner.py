@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 PILE = 1 << 20
 """Bytes of results after which a batch is settled before it ends."""
+NAMED = 20
+"""Tasks at most that a message lists."""
 FRESH = 0.001
 """Seconds for which short jobs with the same limit share a deadline: to make one takes longer than some of them run."""
 MEASURED = 0.001
@@ -318,7 +320,9 @@ class Runner:
             # be handed each other's jobs again and again.
             later = random.randint(100, 300)
             return Run(record, started, time.monotonic(), b"", 0, None, retry=(later, encode(record)))
-        known = ", ".join(sorted(f"{queue}/{name}" for queue, name in self.lanes)[:20]) or "nothing"
+        declared = sorted(f"{queue}/{name}" for queue, name in self.lanes)
+        more = f" and {len(declared) - NAMED:,} more" if len(declared) > NAMED else ""
+        known = (", ".join(declared[:NAMED]) or "nothing") + more
         error = UnknownTask(
             f"no task {record.name!r} in queue {record.queue!r}; registered are: {known}; a supervisor takes up "
             "changed code on HUP, and another application needs a namespace of its own; then retry this job"

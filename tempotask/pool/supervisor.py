@@ -193,7 +193,8 @@ class Supervisor:
             why = report.why_not_handed_over
             self._generations.refuse(NotImportable(f"workers can't connect as the program does ({why}): give --db URL"))
             return
-        server = resolve(self._settings.db or report.db, connect_timeout=self._options.connect_timeout)
+        db = report.db if self._settings.db is None else self._settings.db
+        server = resolve(db, connect_timeout=self._options.connect_timeout)
         limits = Limits(self._options.max_results, self._options.max_results_bytes)
         self._clerk = Clerk(Store(server, self._settings.namespace or report.namespace, limits))
         try:

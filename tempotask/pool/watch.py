@@ -95,7 +95,7 @@ class Watch:
         self._give_back = give_back
         self._turn, self._job = "", -1
         """The batch that it had at the last look, and the index that it had come to."""
-        self._turn_since = self._job_since = worker.born_at
+        self._turn_since = self._job_since = self._looked = worker.born_at
         self._cancels: list[Cancel] = []
         self._cancels_since = self._obeyed = self._stealing_until = 0.0
         self._sentence: Sentence | None = None
@@ -129,6 +129,7 @@ class Watch:
         if not self.worker.pid or self.worker.state == "ending":
             return
         peek = self.peek()
+        self._looked = now
         if not self.ready_at and peek.state != STARTING:
             self.ready_at = now
         if peek.name != self._turn:
@@ -361,11 +362,24 @@ class Watch:
             # It may also end of itself when it is cancelled; and by our signal, where a handler had reset that.
             done = sentence if sentence.cause is Cause.CANCEL or signal == INTERRUPT_SIGNAL else None
         if done is not None:
-            return Death(self.worker.id, done.cause, done.turn, done.index, self._turn_since, done.how or how, done.job)
+            since = self._began(look)
+            return Death(self.worker.id, done.cause, done.turn, done.index, since, done.how or how, done.job)
         stopped = self._killed or (self.retired and look.running is None) or self._died_of_a_message(signal)
         cause = Cause.STOP if stopped else Cause.BEREFT if bereft else Cause.CRASH
         ended = range(self.worker.block.words[SETTLED], max(0, min(look.started, look.limit)))
-        return Death(self.worker.id, cause, look.name, look.running, self._turn_since, how, ended=ended)
+        return Death(self.worker.id, cause, look.name, look.running, self._began(look), how, ended=ended)
+
+    def _began(self, look: Look) -> float:
+        """From when, of the monotonic clock, it was at the job that it had come to: the first of a batch from its
+        beginning, another since it was seen first, or since the last look if it never was."""
+        began = self.worker.block.words[BEGAN]
+        if not began:
+            return self.worker.born_at
+        taken = time.monotonic() - (linux.now_ns() - began) / 1e9
+        if look.started <= 0:
+            return taken
+        seen = (look.name, look.started) == (self._turn, self._job)
+        return max(taken, self._job_since if seen else self._looked)
 
     def _died_of_a_message(self, signal: int | None) -> bool:
         """Whether what the supervisor had to say killed it: a handler, not the one that runs, had reset the signal."""

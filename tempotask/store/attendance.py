@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -15,35 +16,48 @@ if TYPE_CHECKING:
 log = logging.getLogger("tempotask")
 
 SILENCE = 5.0
-"""Seconds of waiting for a job after which it is looked whether anybody works: pools are started beside producers."""
+"""Seconds in which nothing is heard until it is looked whether anybody works: pools are started beside producers."""
 
 
 class Attendance:
     """Tells the log that nobody works: once, until somebody does."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self) -> None:
         self._told = False
-        self._next = 0.0
-        """From when, of the monotonic clock, it is worth another look."""
+        self._next = math.inf
+        """From when, of the monotonic clock, it is worth a look."""
 
-    def look(self) -> None:
-        """Looks, unless that was done a moment ago. For who has waited for `SILENCE`. Raises `ServerUnavailable`."""
-        if time.monotonic() < self._next:
+    def waits(self) -> None:
+        """Somebody begins to wait, however long: who asks again and again for a short while waits as well."""
+        if self._next == math.inf:
+            self._next = time.monotonic() + SILENCE
+
+    def heard(self) -> None:
+        """Something has come."""
+        self._next = time.monotonic() + SILENCE
+
+    @property
+    def due(self) -> bool:
+        """Whether nothing has come for a while, so that it is worth a look."""
+        return time.monotonic() >= self._next
+
+    def look(self, store: Store) -> None:
+        """Looks, if that is due. Raises `ServerUnavailable`."""
+        if not self.due:
             return
         self._next = time.monotonic() + SILENCE
-        absent = not _supervised(self._store)
+        absent = not supervised(store)
         if absent and not self._told:
             log.warning(
                 "no supervisor works in namespace %r of %s, and jobs are waited for; start one there: "
                 "tempotask-supervisor app:tempotask",
-                self._store.namespace,
-                self._store.server.label,
+                store.namespace,
+                store.server.label,
             )
         self._told = absent
 
 
-def _supervised(store: Store) -> bool:
+def supervised(store: Store) -> bool:
     """Whether the lease of a supervisor runs. Those that were swept have a word instead of a time."""
     now = store.now()
     return any(number(text(until)) / 1000 > now for until in store.read("HGETALL", "leases").values())

@@ -13,7 +13,7 @@ import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -128,17 +128,19 @@ def jobs(
     """
     wanted = Filter.of(queue, status, name)
     marks = {} if cursor is None else _read_cursor(cursor)
-    shown: list[Found] = []
+    shown: dict[tuple[str, float], Found] = {}
     passed: dict[str, Step] = {}
     sources = [_placed(name, steps) for name, steps in _sources(store, wanted, marks).items()]
     for _, source, step in heapq.merge(*sources, key=itemgetter(0), reverse=True):
-        if wanted.fits(step[0]):
-            if len(shown) == limit:
+        if (job := step[0]).record is not None and wanted.fits(job):
+            run = job.record.id, job.record.enqueued_at
+            if len(shown) == limit and run not in shown:
                 marks.update((name, mark(step)) for name, step in passed.items())
-                return sorted(shown, key=_at, reverse=True), _written(marks)
-            shown.append(step[0])
+                return _in_order(shown.values()), _written(marks)
+            # One that has moved meanwhile is met twice, and is where it has come to.
+            shown[run] = max(job, shown.get(run, job), key=lambda one: STATUSES.index(one.status))
         passed[source] = step
-    return sorted(shown, key=_at, reverse=True), None
+    return _in_order(shown.values()), None
 
 
 def newest(store: Store, most: int) -> list[QueueJobs]:
@@ -163,7 +165,7 @@ def newest(store: Store, most: int) -> list[QueueJobs]:
             put(islice(source, most))
     for queue in queues.values():
         for status, some in queue.jobs.items():
-            queue.jobs[status] = sorted(some, key=_at, reverse=True)[:most]
+            queue.jobs[status] = _in_order(some)[:most]
     return list(queues.values())
 
 
@@ -171,8 +173,9 @@ def _nothing() -> dict[Status, list[Found]]:
     return {status: [] for status in STATUSES}
 
 
-def _at(found: Found) -> float:
-    return found.at
+def _in_order(jobs: Iterable[Found]) -> list[Found]:
+    """The newest first."""
+    return sorted(jobs, key=attrgetter("at"), reverse=True)
 
 
 def _read_cursor(cursor: object) -> dict[str, Mark]:
@@ -193,23 +196,24 @@ def _written(marks: dict[str, Mark]) -> str:
 
 def _sources(store: Store, wanted: Filter, marks: Mapping[str, Mark]) -> dict[str, Iterator[Step]]:
     """Where such jobs are, by name; each from its mark on, and roughly newest first."""
-    needle = None if wanted.name is None else wanted.name.encode()
-    lines: list[Line] = []
-    unfinished = wanted.any_of("waiting")
-    ended = [status for status in FINISHED if wanted.any_of(status)]
-    if unfinished or ended:
-        counted = counts(store, None if wanted.queue is None else [wanted.queue])
-        if unfinished:
-            lines += _queues(counted, needle)
-        lines += _histories(counted, ended)
-    if wanted.any_of("delayed"):
-        lines += [Later(name) for name in LATER]
-    sources = {line.name: steps for line, steps in zip(lines, read(store, lines, marks), strict=True)}
-    if wanted.any_of("processing"):
-        sources["workers"] = whole(processing(store), marks.get("workers"))
+    names = None if wanted.queue is None else [wanted.queue]
+    sources: dict[str, Iterator[Step]] = {}
+
+    def begin(lines: Sequence[Line]) -> None:
+        sources.update(zip((line.name for line in lines), read(store, lines, marks), strict=True))
+
+    # The way that jobs go: one that moves meanwhile is met twice, and not missed.
     if wanted.any_of("waiting", "delayed"):
         some = (found for found in paused(store) if wanted.any_of(found.status))
         sources["parked"] = whole(some, marks.get("parked"))
+    if wanted.any_of("delayed"):
+        begin([Later(name) for name in LATER])
+    if wanted.any_of("waiting"):
+        begin(_queues(counts(store, names), None if wanted.name is None else wanted.name.encode()))
+    if wanted.any_of("processing"):
+        sources["workers"] = whole(processing(store), marks.get("workers"))
+    if ended := [status for status in FINISHED if wanted.any_of(status)]:
+        begin(_histories(counts(store, names), ended))
     return sources
 
 
@@ -241,12 +245,12 @@ def _placed(name: str, steps: Iterator[Step]) -> Iterator[tuple[float, str, Step
 
 
 def queues(store: Store) -> list[QueueRow]:
-    """Every queue that ever had a job, by name. Raises `ServerUnavailable`."""
+    """Every queue that ever had a job, or was paused, by name. Raises `ServerUnavailable`."""
     return [one.row for one in measured(store)]
 
 
 def measured(store: Store) -> list[Counted]:
-    """Every queue that ever had a job, by name, with all that is counted, and what its workers hold."""
+    """Every queue that ever had a job, or was paused, by name, with all that is counted, and what its workers hold."""
     counted = counts(store)
     rows = {one.row.name: one.row for one in counted}
     keys = [(one.row, key) for one in counted for key in one.keys]

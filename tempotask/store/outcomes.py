@@ -84,6 +84,8 @@ class Outcomes:
     def begin(self, ids: Sequence[str], notify: Callable[[], object], known: bool) -> Wait:
         """Begins to wait; `ask` or `ask_soon` must follow, and `end` at the end."""
         wait = Wait(ids, notify, known, self._lock)
+        if self._attendance is not None:
+            self._attendance.waits()
         with self._lock:
             if self._waiting.keys().isdisjoint(ids):
                 self._waiting.update(dict.fromkeys(ids, (wait,)))
@@ -209,6 +211,11 @@ class Outcomes:
                 again = [id for id in ids if id in self._waiting]
             # Somebody has begun to wait for these meanwhile, and may have asked before we took it back.
             self._ask(again, pushed=True)
+            self._look_who_works()
+
+    def _look_who_works(self) -> None:
+        if self._attendance is not None:
+            self._attendance.look(self._store)
 
     def _missing(self, wait: Wait) -> list[str]:
         waiting = self._waiting
@@ -278,6 +285,8 @@ class Outcomes:
                     registered = registered or wait.registered
                 if registered and not pushed:
                     self._owed.add((id,))
+        if touched and self._attendance is not None:
+            self._attendance.heard()
         for wait in touched:
             try:
                 wait.notify()
@@ -369,8 +378,7 @@ class Outcomes:
             try:
                 self._ask_for(missing, [wait])
                 self._find_lost(wait)
-                if self._attendance is not None and wait.pause > FIRST_PAUSE:
-                    self._attendance.look()
+                self._look_who_works()
             finally:
                 wait.pause = min(LONGEST_PAUSE, wait.pause * 2)
                 self.ask_later(wait)

@@ -51,8 +51,10 @@ def present(store: Store, names: Sequence[str]) -> list[str]:
 
 
 def queue_names(store: Store) -> list[str]:
-    """Every queue that ever had a job, sorted. What has no name is none of ours, and no script takes it for one."""
-    return sorted(text(name) for name in store.read("SMEMBERS", "queues") if name)
+    """Every queue that ever had a job, or was paused, sorted. What has no name is none of ours, and no script takes it
+    for one."""
+    queues, paused = store.read_many([("SMEMBERS", "queues"), ("SMEMBERS", "paused")])
+    return sorted(text(name) for name in {*queues, *paused} if name)
 
 
 def scores(members: Sequence[Any]) -> Iterator[tuple[bytes, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import pty
@@ -244,11 +245,22 @@ def test_without_a_server_the_embedded_one_of_the_folder_is_used_and_keeps_the_j
     assert "all is right" in here("check")
 
 
-def test_on_a_terminal_there_are_tables(run: Run, server_url: str, namespace: str) -> None:
-    run("enqueue", "images", "shrink", "--id", "a.png")
-    command = [*PROGRAM, "jobs", "--db", server_url, "--namespace", namespace]
+@pytest.fixture
+def on_terminal(server_url: str, namespace: str) -> Callable[..., str]:
+    """What a command shows on a terminal so wide."""
+    return functools.partial(shown_on_terminal, ["--db", server_url, "--namespace", namespace])
+
+
+def shown_on_terminal(where: list[str], *command: str, width: int) -> str:
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command, stdout=theirs, stdin=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "150"}) as it:
+    environment = {**os.environ, "COLUMNS": str(width), "NO_COLOR": "1", "TERM": "dumb"}
+    with subprocess.Popen(
+        [*PROGRAM, *command, *where],
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+    ) as it:
         os.close(theirs)
         shown = b""
         try:
@@ -258,8 +270,31 @@ def test_on_a_terminal_there_are_tables(run: Run, server_url: str, namespace: st
             pass  # what Linux says at the end of a terminal
         os.close(ours)
         assert it.wait(60) == 0
-    assert "a.png" in shown.decode()
-    assert "─" in shown.decode()
+    return shown.decode()
+
+
+def test_on_a_terminal_there_are_tables(run: Run, on_terminal: Callable[..., str]) -> None:
+    run("enqueue", "images", "shrink", "--id", "a.png")
+    shown = on_terminal("jobs", width=150)
+    assert "a.png" in shown
+    assert "─" in shown
+
+
+def test_on_a_terminal_of_80_columns_a_job_is_one_line(run: Run, on_terminal: Callable[..., str]) -> None:
+    id = run("enqueue", "images", "thumbnail").out.strip()
+    assert f"{id} thumbnail images waiting" in " ".join(on_terminal("jobs", width=80).split())
+
+
+def test_a_queue_is_listed_that_was_paused_before_it_had_a_job(run: Run) -> None:
+    assert run("pause", "images").status == 0
+    (told,) = map(json.loads, run("queues", "--json").out.splitlines())
+    assert (told["name"], told["paused"], told["waiting"]) == ("images", True, 0)
+
+
+def test_only_a_single_job_can_be_a_schedule(run: Run) -> None:
+    ended = run("publish", "note", "a", "b", "--repeat", "* * * * *")
+    assert ended.status == 2
+    assert "--repeat" in ended.err
 
 
 def test_a_reader_that_has_read_enough_is_no_error(run: Run, server_url: str, namespace: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 import redis
 from cli.mapped import Maps, Started, lines
 from pool.running import LONG, wait_until
+from servers import OwnServer
 
 from tempotask.cli.mapping.answered import answered
 from tempotask.cli.mapping.span import LONGEST
@@ -286,6 +287,8 @@ ROW = b'{"index":%d,"input":"a","result":1}\n'
         # A power cut: of a block that the disk was to hold nothing but zeros is left.
         (ROW % 0 + b"\0" * 50, {0}, ROW % 0),
         (ROW % 0 + b"\0" * 50 + b"1}\n" + ROW % 2, {0}, ROW % 0),
+        (b"\0" * 50, set(), b""),
+        (b'{"ind', set(), b""),
     ],
 )
 def test_what_was_not_written_to_the_end_is_cut_off(
@@ -305,6 +308,10 @@ def test_what_was_not_written_to_the_end_is_cut_off(
     ("content", "answer"),
     [
         (b"1\n2\n", "line 1 is no row of a map"),
+        (b'{"config": 1}', "line 1 is no row of a map"),
+        (b"SQLite format 3\0\x10\0\n", "line 1 is no row of a map"),
+        (b"\0\1\0\0\0\x0f", "line 1 is no row of a map"),
+        (ROW % 0 + b"a note", "line 2 is no row of a map, nor the beginning of one"),
         (ROW % 0 + b'{"index":-1,"input":"a"}\n', "line 2 is no row of a map"),
         (ROW % 0 + b"some text\n", "line 2 is no row of a map"),
         (ROW % 0 + ROW % 0, "line 2 answers input 0 once more"),
@@ -316,3 +323,37 @@ def test_a_file_that_no_map_has_written_is_refused_and_stays_as_it_is(maps: Maps
     assert status == 2
     assert answer in err
     assert (maps.folder / "out").read_bytes() == content
+
+
+def test_a_file_that_no_map_has_written_is_not_begun_anew_for_the_failed(maps: Maps) -> None:
+    (maps.folder / "notes.txt").write_text("my notes\n")
+    command = ("functions:fail", "-o", "out", "--failed", "notes.txt")
+    status, _, err = maps.run(*command, inputs=lines("bad"))
+    assert (status, err.count("\n")) == (2, 1)
+    assert "notes.txt is not empty: --resume begins it anew, or remove it" in err
+    status, _, err = maps.run(*command, "--resume", inputs=lines("bad"))
+    assert (status, err.count("\n")) == (2, 1)
+    assert "notes.txt is something else" in err
+    assert (maps.folder / "notes.txt").read_text() == "my notes\n"
+
+
+def test_a_second_ctrl_c_stops_at_once_where_the_server_is_away_and_the_same_command_goes_on(
+    maps: Maps, start_server: Callable[..., OwnServer]
+) -> None:
+    server, inputs = start_server("--appendonly", "yes"), [*map(str, range(20)), "gate"]
+    maps.environment["TEMPOTASK_DB"] = server.url
+    command = ("functions:wait", "-o", "out", "--resume")
+    started = maps.start(*command)
+    started.give(*inputs)
+    wait_until(lambda: len(written(maps)) == 20, "the short ones were not written")
+    server.kill()
+    started.process.send_signal(signal.SIGINT)
+    assert told(started, "stopping: what runs is finished")
+    started.process.send_signal(signal.SIGINT)
+    status, _, err = started.end()
+    assert status == 130
+    assert err.endswith("tempotask map: interrupted: 20 done; the same command goes on\n")
+    server.start()
+    (maps.folder / "gate").touch()
+    assert maps.run(*command, inputs=lines(*inputs))[0] == 0
+    assert sorted(written(maps)) == sorted(inputs)

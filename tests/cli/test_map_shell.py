@@ -20,6 +20,8 @@ from tempotask.cli.mapping.shell import filled
         ("{/} {//} {/.}", "x/y.d/a.tar.gz", "a.tar.gz x/y.d a.tar"),
         ("{//} {.}", "plain", ". plain"),
         ("{.}", "x.d/plain", "x.d/plain"),
+        ("{.} {//}", "a.", "a ."),
+        ("{.} {/} {//}", "a/b/", "a/b/ '' a"),
         ("echo {#} {}", "$(rm -rf /)", "echo 5 '$(rm -rf /)'"),
         ("echo {} {}", "it's", "echo 'it'\"'\"'s' 'it'\"'\"'s'"),
         ("awk '{print}' {}", "a", "awk '{print}' a"),

@@ -45,6 +45,16 @@ def parent(job: Job[None], ctx: Context) -> str:
     return "added"
 
 @tempotask.task(queue="q")
+def talk(job: Job[None], ctx: Context) -> str:
+    print("printed")
+    os.write(1, b"written\\n")
+    return "said"
+
+@tempotask.task(queue="q")
+def waits(job: Job[None], ctx: Context) -> int:
+    return ctx.enqueue(name="double", queue="q", data=1).result(20)
+
+@tempotask.task(queue="q")
 async def later(job: Job[int], ctx: Context) -> int:
     import asyncio
     await asyncio.sleep(0)
@@ -121,6 +131,18 @@ def test_json_is_one_object(manager: QueueManager[Any], run: Run) -> None:
     assert (told["id"], told["status"], told["result"]) == (good.id, "completed", 8)
     told = json.loads(run(bad.id, "--app", "app:tempotask", "--json").stdout)
     assert (told["status"], told["error"]) == ("failed", "LookupError: no such thing")
+
+
+def test_what_the_handler_prints_is_no_json(manager: QueueManager[Any], run: Run) -> None:
+    ended = run(manager.enqueue(name="talk", queue="q").id, "--app", "app:tempotask", "--json")
+    assert json.loads(ended.stdout)["result"] == "said"
+    assert {"printed", "written"} <= {*ended.stderr.splitlines()}
+
+
+def test_a_handler_that_waits_for_a_job_that_was_not_added_is_told_so(manager: QueueManager[Any], run: Run) -> None:
+    ended = run(manager.enqueue(name="waits", queue="q").id, "--app", "app:tempotask")
+    assert ended.returncode == 1
+    assert "was not added, as nothing is while a job runs here, so it has no result" in ended.stderr.splitlines()[-1]
 
 
 def test_large_data_are_fetched(manager: QueueManager[Any], run: Run) -> None:

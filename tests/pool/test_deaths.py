@@ -43,6 +43,19 @@ def test_only_the_job_that_ran_is_blamed_for_the_death_of_its_worker(bench: Benc
     assert supervisor.stop() == 0
 
 
+def test_a_job_that_takes_its_process_with_it_has_not_begun_before_it_was_added(bench: Bench) -> None:
+    bench.start(workers=1)
+    # Its worker has been there for a while, and it is gone before anybody looks.
+    bench.manager.enqueue(name="echo", queue="q").result(timeout=LONG)
+    time.sleep(0.3)
+    handle = bench.manager.enqueue(name="end", queue="q", data="os._exit", options={"max_crashes": 1})
+    with pytest.raises(WorkerCrashed):
+        handle.result(timeout=LONG)
+    info = handle.info()
+    assert info.started_at is not None
+    assert info.started_at >= info.enqueued_at
+
+
 def test_at_the_third_crash_a_job_fails_as_worker_crashed(bench: Bench) -> None:
     supervisor = bench.start(workers=2)
     handle = bench.manager.enqueue(name="hold", queue="q", options={"attempts": 5})

@@ -225,3 +225,26 @@ if __name__ == "__main__":
     program.send_signal(signal.SIGTERM)
     program.communicate(timeout=LONG)
     assert program.returncode == 0
+
+
+def test_hup_has_a_program_that_runs_its_pool_take_up_changed_code(
+    begin: Begin, server_url: str, namespace: str, tmp_path: Path
+) -> None:
+    program = begin("""
+@tempotask.task(queue="q")
+def version(job, ctx):
+    return 1
+
+if __name__ == "__main__":
+    tempotask.run()
+    print("stopped")
+""")
+    with QueueManager.init(server_url, namespace=namespace) as manager:
+        assert manager.enqueue(name="version", queue="q").result(LONG) == 1
+        path = tmp_path / "program.py"
+        path.write_text(path.read_text().replace("return 1", "return 2"))
+        program.send_signal(signal.SIGHUP)
+        wait_until(lambda: manager.enqueue(name="version", queue="q").result(LONG) == 2, "it is as it was")
+    program.send_signal(signal.SIGTERM)
+    said, log = program.communicate(timeout=LONG)
+    assert (program.returncode, said) == (0, "stopped\n"), log

@@ -217,12 +217,13 @@ def test_what_nobody_waits_for_is_counted_in_the_log(bench: Bench, caplog: pytes
     assert manager.pause_queue("paused")
     held, _ = manager.enqueue(name="echo", queue="q"), manager.enqueue(name="echo", queue="q", options={"delay": 3600})
     assert manager.pause_job_by_id(held.id)
+    manager.enqueue(name="echo", queue="q", options={"repeat": "0 0 1 1 *"})
     supervisor = bench.begin("--drain")
     assert supervisor.end() == 0
-    assert "nothing is left to run; 4 paused and 1 delayed jobs are left" in supervisor.log
+    assert "nothing is left to run; 4 paused and 1 delayed jobs are left; 1 schedule goes on" in supervisor.log
     with caplog.at_level("INFO", "tempotask"):
         asyncio.run(manager.join())
-    assert "nothing is left to run; 4 paused and 1 delayed jobs are left" in caplog.text
+    assert "nothing is left to run; 4 paused and 1 delayed jobs are left; 1 schedule goes on" in caplog.text
 
 
 def test_draining_an_empty_namespace_ends_at_once(bench: Bench) -> None:

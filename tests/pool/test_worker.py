@@ -167,6 +167,14 @@ def test_an_unknown_task_is_left_to_a_supervisor_that_declares_it_and_fails_with
     old.stop()
 
 
+def test_an_unknown_task_is_told_some_of_those_that_are_known_and_how_many_more(bench: Bench) -> None:
+    several = "from tempotask import QueueManager\ntempotask = QueueManager.init()\n"
+    several += "for n in range(23):\n    tempotask.task(queue='q', name=f't{n}')(lambda job, ctx: None)\n"
+    (bench.folder / "several.py").write_text(several)
+    bench.start(app="several:tempotask", folder=bench.folder, workers=1)
+    assert "q/t6 and 3 more; a supervisor takes up" in failure(bench, "new").message
+
+
 def test_an_unknown_task_is_left_to_a_supervisor_whose_registration_is_of_another_version(bench: Bench) -> None:
     supervisor = bench.start(workers=1)
     bench.store.register("other", 3600, encode(["of another version"]))

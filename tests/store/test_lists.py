@@ -55,6 +55,49 @@ def test_jobs_are_listed_by_queue_status_and_name(store: Store) -> None:
         ids(store, status="wating")
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_job_that_moves_while_a_list_is_read_is_in_it_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    enqueue(store, "a", queue="q", enqueued_at=EPOCH)
+    hire(store, "w")
+    read, batches = lists.processing, []
+
+    def claim() -> None:
+        batches.append(turn(store, "w", 1).batch)
+
+    def settle() -> None:
+        turn(store, "w", 2, 0, results_of(batches[0]))
+
+    steps = [claim, settle]
+
+    def move_and_read(store: Store) -> Any:
+        """What is left to do is done when the queues have been read, and it runs no more."""
+        for step in steps[before:]:
+            step()
+        return read(store)
+
+    for step in steps[:before]:
+        step()
+    monkeypatch.setattr(lists, "processing", move_and_read)
+    assert [(found.id, found.status) for found in lists.jobs(store)[0]] == [("a", "completed")]
+
+
+def test_a_job_that_was_claimed_while_a_list_is_read_is_in_it_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue(store, "a", queue="q", enqueued_at=EPOCH)
+    hire(store, "w")
+    read = lists.processing
+
+    def claim_and_read(store: Store) -> Any:
+        turn(store, "w", 1)
+        return read(store)
+
+    monkeypatch.setattr(lists, "processing", claim_and_read)
+    assert [(found.id, found.status) for found in lists.jobs(store)[0]] == [("a", "processing")]
+
+
 def test_pages_of_a_list_hold_each_job_once(store: Store) -> None:
     fill(store)
     listed: list[str] = []

@@ -211,6 +211,11 @@ def test_the_error_of_many_names_the_job_and_has_the_handles_that_are_in(
         assert manager._client.store.read("LLEN", "queue:0:q") == 1000
 
 
+def test_one_job_is_not_several(manager: QueueManager[Any]) -> None:
+    with pytest.raises(InvalidOptions, match="enqueue adds a single one"):
+        manager.enqueue_many(GOOD)  # type: ignore[arg-type]
+
+
 def test_data_that_can_not_be_sent_is_refused_before_anything_is_sent(manager: QueueManager[Any]) -> None:
     for call in (
         lambda: manager.enqueue(name="t", queue="q", data=object()),

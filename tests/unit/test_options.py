@@ -29,6 +29,10 @@ def test_options_that_were_not_given_are_unset() -> None:
     assert options == JobOptions(priority=5) != JobOptions()
 
 
+def test_none_is_as_if_an_option_without_a_value_of_its_own_were_left_out() -> None:
+    assert JobOptions(id=None, delay=None, delay_until=None, repeat=None, priority=1).given() == {"priority": 1}  # type: ignore[arg-type]
+
+
 def test_options_stay_as_they_are() -> None:
     with pytest.raises(AttributeError):
         JobOptions(priority=5).priority = 6  # type: ignore[misc]

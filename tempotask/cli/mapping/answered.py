@@ -11,6 +11,9 @@ import msgspec
 
 from tempotask.cli.mapping.target import Target
 
+ROW = b'{"index":'
+"""What every row begins with, also one of a failed input."""
+
 
 class _Written(msgspec.Struct):
     """A row, as far as it matters."""
@@ -46,16 +49,26 @@ class Answered:
         return True
 
 
+def insist_on_rows(target: Target) -> None:
+    """Raises `click.UsageError` for a file that can't be what a map has written, by what it begins with."""
+    beginning = next(iter(target.blocks()), b"")
+    kept = beginning.partition(b"\0")[0][: len(ROW)]
+    # Of a file whose beginning the disk did not keep, nothing but zeros is left.
+    if not ROW.startswith(kept) or (not kept and beginning.strip(b"\0")):
+        _refuse(target, "line 1 is no row of a map, nor the beginning of one")
+
+
 def answered(target: Target) -> Answered:
     """Reads what a killed command has written, and cuts off what it has not written to the end: a row without its end,
     or what the disk did not keep when the power went. Raises `click.UsageError` for a file that is no output."""
+    insist_on_rows(target)
     found, decode, size, number, rest = Answered(), msgspec.json.Decoder(_Written).decode, 0, 0, b""
     for block in target.blocks():
         *whole, rest = (rest + block).split(b"\n")
         for line in whole:
             number += 1
             if b"\0" in line:
-                target.cut(size)
+                _cut_off(target, size, number, line)
                 return found
             try:
                 row = decode(line)
@@ -68,8 +81,15 @@ def answered(target: Target) -> Answered:
                 _refuse(target, f"line {number} answers input {index} once more")
             size += len(line) + 1
     if rest:
-        target.cut(size)
+        _cut_off(target, size, number + 1, rest)
     return found
+
+
+def _cut_off(target: Target, size: int, number: int, line: bytes) -> None:
+    """Cuts off what begins as a row does, or is not there."""
+    if not ROW.startswith(line.partition(b"\0")[0][: len(ROW)]):
+        _refuse(target, f"line {number} is no row of a map, nor the beginning of one")
+    target.cut(size)
 
 
 def _with_broken_text(line: bytes) -> tuple[int, bytes]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tempotask.cli.mapping import rows
 from tempotask.cli.mapping.answered import Answered
-from tempotask.cli.mapping.flight import Flight
+from tempotask.cli.mapping.flight import TICK, Flight
 from tempotask.cli.mapping.lines import Lines
 from tempotask.cli.mapping.order import Order, Pieces
 from tempotask.cli.mapping.span import HEAVIEST, Answer, Span, fitting, span
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from tempotask.manager import QueueManager
     from tempotask.store.wait import Ending
 
-TICK = 0.1
-"""Seconds after which it is looked whether somebody wants it to stop."""
 SPANS = 16
 """Spans on their way for each worker: enough to fill its batches, and little to be done again after a kill."""
 ENOUGH = 0.5
@@ -148,10 +147,15 @@ class Course:
         work = self._mean * self._flight.inputs / self._workers
         return min(LONGEST_REST, work * spare / len(self._flight))
 
-    def last(self) -> bool:
+    def last(self, give_up: Callable[[], bool]) -> bool:
         """When the pool has ended: writes what has come until then. Whether the server has answers that are not
-        written, for a command that goes on: held back for the order, or left by an earlier command and not come to."""
-        self._settle(self._flight.last())
+        written, for a command that goes on: held back for the order, or left by an earlier command and not come to.
+
+        Raises:
+            ServerUnavailable: the server can't be asked, or `give_up` has said that nobody waits for it any more.
+        """
+        self._settle(self._flight.landed())
+        self._settle(self._flight.last(give_up))
         return bool(self._order or self._left)
 
     def close(self) -> None:

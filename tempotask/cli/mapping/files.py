@@ -8,7 +8,7 @@ import threading
 
 import click
 
-from tempotask.cli.mapping.answered import Answered, answered
+from tempotask.cli.mapping.answered import Answered, answered, insist_on_rows
 from tempotask.cli.mapping.lines import Lines
 from tempotask.cli.mapping.target import Target
 from tempotask.cli.mapping.wishes import Wishes
@@ -33,10 +33,10 @@ class Files:
             self._begin(wishes)
 
     def _begin(self, wishes: Wishes) -> None:
-        named = [target for target in (self.output if wishes.output else None, self.failed) if target is not None]
-        for target in named:
-            if target.regular and not target.empty:
-                raise click.UsageError(f"{target.name} is not empty: --resume goes on with it, or remove it")
+        uses = {"goes on with it": self.output if wishes.output else None, "begins it anew": self.failed}
+        for use, target in uses.items():
+            if target is not None and target.regular and not target.empty:
+                raise click.UsageError(f"{target.name} is not empty: --resume {use}, or remove it")
 
     def _go_on(self) -> None:
         if not self.output.regular:
@@ -44,6 +44,7 @@ class Files:
         self.answered = answered(self.output)
         if self.failed is not None and self.failed.regular:
             # What is in it is tried again.
+            insist_on_rows(self.failed)
             self.failed.cut()
 
     def close(self) -> None:

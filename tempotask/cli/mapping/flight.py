@@ -7,13 +7,18 @@ earlier command has added.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from typing import Any
 
 from tempotask.cli.mapping.span import Span
 from tempotask.cli.mapping.work import QUEUE, Work
+from tempotask.errors import ServerUnavailable
 from tempotask.manager import QueueManager
 from tempotask.store.script import chunked
 from tempotask.store.wait import Ending, Wait
+
+TICK = 0.1
+"""Seconds after which it is looked whether somebody wants it to stop."""
 
 
 class Flight:
@@ -60,15 +65,20 @@ class Flight:
         self._waits = left
         return found
 
-    def last(self) -> list[tuple[Span, Ending]]:
-        """When the pool has ended: what has come until then. The rest has not run."""
-        found, ids = self.landed(), list(self._spans)
-        for some in chunked(ids):
-            for id, outcome in zip(some, self._client.store.outcomes_of(some), strict=True):
-                if outcome is not None:
-                    found.append((self._land(id), outcome))
-        self.close()
-        return found
+    def last(self, give_up: Callable[[], bool]) -> list[tuple[Span, Ending]]:
+        """When the pool has ended: what has come until then, and was not heard of. The rest has not run.
+
+        Raises:
+            ServerUnavailable: the server can't be asked, or `give_up` has said that nobody waits for it any more.
+        """
+        ids = list(self._spans)
+        store = self._client.store
+        asked = self._client.submit(lambda: [one for some in chunked(ids) for one in store.outcomes_of(some)])
+        while not futures.wait([asked], TICK).done:
+            if give_up():
+                raise ServerUnavailable("the server has not said what else was answered")
+        ended = zip(ids, asked.result(), strict=True)
+        return [(self._land(id), outcome) for id, outcome in ended if outcome is not None]
 
     def close(self) -> None:
         """Waits for nothing any more."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ class Command:
         """How often somebody wanted it to stop."""
         self._interrupted = False
         """Whether that was before there was anything to finish."""
+        self._away = False
+        """Whether the server can't be asked any more."""
         self._launch: Launch
 
     def run(self) -> int:
@@ -126,9 +129,10 @@ class Command:
                 # Whoever has given a file goes on with it, when there is room again.
                 status, held = self._not_written(error), True
                 self._launch.stop(SOON)
-            if not (held and kept):
-                namespaces.clear(store, name)
-            namespaces.clear_left_behind(store, self._wishes.kind)
+            if not self._away:
+                if not (held and kept):
+                    namespaces.clear(store, name)
+                namespaces.clear_left_behind(store, self._wishes.kind)
         return self._end() if status is None else status
 
     def _with_pool(self, manager: QueueManager[Any], left: dict[int, tuple[int, str]]) -> bool:
@@ -196,7 +200,13 @@ class Command:
         view.say("tempotask map: stopping: what runs is finished; Ctrl-C again stops it at once")
         while self._launch.ended() is None:
             course.step()
-        return course.last()
+        end = time.monotonic() + SOON
+        try:
+            return course.last(lambda: self._told > 1 and time.monotonic() > end)
+        except ServerUnavailable:
+            # It keeps what it has, for a command that goes on.
+            self._away = True
+            return True
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ import msgspec
 from tempotask.cli.mapping import rows
 
 PLACEHOLDERS = re.compile(r"\{(?:|\.|/|//|/\.|#)\}")
-_EXTENSION = re.compile(r"\.[^/.]+$")
+_EXTENSION = re.compile(r"\.[^/.]*$")
 
 
 class ExitStatus(Exception):
@@ -79,7 +79,7 @@ def filled(template: str, value: str, index: int) -> str:
 
 def _part(kind: str, value: str) -> str:
     if kind == "//":
-        return os.path.dirname(value) or "."
+        return os.path.dirname(value.rstrip("/") or value) or "."
     part = os.path.basename(value) if kind.startswith("/") else value
     return _EXTENSION.sub("", part) if kind.endswith(".") else part
 

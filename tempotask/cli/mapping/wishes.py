@@ -50,6 +50,8 @@ class Wishes:
             raise click.UsageError("--bare writes no indices, so --resume can't know what is answered; leave one out")
         if self.shell and self.jsonl:
             raise click.UsageError("--jsonl is for functions; a command gets each line as it is")
+        if self.failed == "-":
+            raise click.UsageError("--failed takes the name of a file; without it each failed input is told in a line")
         if self.output and self.failed and os.path.realpath(self.output) == os.path.realpath(self.failed):
             raise click.UsageError("rows and failed inputs would go to the same file; give another name to one of them")
         if self.timeout is not None:

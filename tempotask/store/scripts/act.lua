@@ -203,9 +203,11 @@ local function told_of(record, start)
   local live = call('HGET', P .. 'live', own)
   if not live or sub(live, 2, #start + 1) ~= start then return false end
   local _, at = span(live, #start + 3)
-  if not at then return end
-  at = at + (WIDTH[byte(live, at)] or 1)
-  ran[own] = { started = sub(live, at, at + 8), progress = sub(live, at + 9) }
+  -- What can't be read of it says at least whether it was told.
+  if at then
+    at = at + (WIDTH[byte(live, at)] or 1)
+    ran[own] = { started = sub(live, at, at + 8), progress = sub(live, at + 9) }
+  end
   return sub(live, 1, 1) == '2'
 end
 
