@@ -73,6 +73,8 @@ class Launch:
         self._lock = threading.Lock()
         self._told = False
         """Whether a signal of the user's was passed on."""
+        self._runs = False
+        """Whether every worker was ready once."""
 
     def begin(self, process: SupervisorProcess | None = None) -> None:
         """Has the child begin, which is started now if it was not started before; `ready` says how that went.
@@ -97,6 +99,7 @@ class Launch:
         except msgspec.MsgspecError:
             report = Report(error=line.decode(errors="replace").strip())
         if report is not None and report.ready:
+            self._runs = True
             return
         status = self.stop()
         if report is None and self._told and status in (0, 1):
@@ -163,11 +166,11 @@ class Launch:
             return
 
         def pass_on(number: int, frame: FrameType | None) -> None:
-            if number == signal.SIGHUP:
-                # It takes up changed code, and goes on.
-                self.signal(number)
-            else:
+            if number != signal.SIGHUP:
                 self.tell()
+            elif self._runs:
+                # It takes up changed code, and goes on; before, it is about to read what is there.
+                self.signal(number)
 
         passed = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
