@@ -75,6 +75,8 @@ class Launch:
         """Whether a signal of the user's was passed on."""
         self._runs = False
         """Whether every worker was ready once."""
+        self._reload = False
+        """Whether changed code is to be taken up as soon as that is so."""
 
     def begin(self, process: SupervisorProcess | None = None) -> None:
         """Has the child begin, which is started now if it was not started before; `ready` says how that went.
@@ -100,6 +102,8 @@ class Launch:
             report = Report(error=line.decode(errors="replace").strip())
         if report is not None and report.ready:
             self._runs = True
+            if self._reload:
+                self.signal(signal.SIGHUP)
             return
         status = self.stop()
         if report is None and self._told and status in (0, 1):
@@ -169,8 +173,11 @@ class Launch:
             if number != signal.SIGHUP:
                 self.tell()
             elif self._runs:
-                # It takes up changed code, and goes on; before, it is about to read what is there.
+                # It takes up changed code, and goes on.
                 self.signal(number)
+            else:
+                # It would end a child that does not listen yet.
+                self._reload = True
 
         passed = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
