@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,6 +143,17 @@ def _no_process_left_behind() -> Iterator[None]:
         process.kill()
     psutil.wait_procs(left, timeout=LONG)
     assert not left, f"the test left processes behind: {names}"
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left_behind() -> Iterator[None]:
+    """Fails a test after which threads of ours go on: they would open and close connections beside later tests."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("tempotask")]
+    for thread in left:
+        thread.join(LONG)
+    assert not [thread.name for thread in left if thread.is_alive()], "the test left threads behind"
 
 
 def _describe(process: psutil.Process) -> str:

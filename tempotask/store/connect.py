@@ -67,6 +67,8 @@ class Server:
         self.connect_timeout = connect_timeout
         self.outages = 0
         """How often `patiently` had to try again: who sees it grow knows that the server may have lost something."""
+        self._closings = 0
+        """How often it was closed: who waits for it sees by that to wait no longer."""
         self._home = home_folder() if db is None else None
         self._held: dict[str, EmbeddedServer] = {}
         """The hold on the embedded server, at most one: of threads that take one at the same time, the first has it."""
@@ -151,10 +153,11 @@ class Server:
 
         That is a time of `time.monotonic`; without it, `connect_timeout` from now. `call` must be safe to do twice: its
         answer may be what was lost. Raises ServerUnavailable when the time is over, or at once when the server refuses
-        us, and ServerFull when it is at its `maxmemory`. Other errors, of an unknown script say, pass through.
+        us or is closed meanwhile, and ServerFull when it is at its `maxmemory`. Other errors, of an unknown script say,
+        pass through.
         """
         deadline = time.monotonic() + self.connect_timeout if deadline is None else deadline
-        pause = FIRST_PAUSE
+        pause, closings = FIRST_PAUSE, self._closings
         while True:
             try:
                 return call()
@@ -162,6 +165,11 @@ class Server:
                 if not may_pass(error):
                     self._give_up(error)
                 self.outages += 1
+                if self._closings != closings:
+                    raise ServerUnavailable(
+                        f"the server at {self.label} can't be used ({_in_words(error)}), and was closed by this "
+                        "program while a call waited for it"
+                    ) from error
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise ServerUnavailable(
@@ -185,7 +193,9 @@ class Server:
         return self._info
 
     def close(self) -> None:
-        """Lets go of this process's connections and of the embedded server. The next use opens them again."""
+        """Lets go of this process's connections and of the embedded server, and ends the waiting of other threads for
+        one that is away. The next use opens them again."""
+        self._closings += 1
         if client := self._clients.pop(os.getpid(), None):
             # Those in use are let go by whoever uses them: closed under another thread, their number would soon be
             # some other connection's, and that thread would read what is meant for somebody else.

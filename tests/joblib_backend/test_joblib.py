@@ -36,6 +36,11 @@ def _no_process_left_behind() -> None:
     """In the place of the look for what a test left: executors stay for the next test, `_executors` ends them."""
 
 
+@pytest.fixture(autouse=True)
+def _no_thread_left_behind() -> None:
+    """The same for their threads."""
+
+
 def files() -> list[Path]:
     """What lies on the shelf of joblib's calls, by this process."""
     gc.collect()

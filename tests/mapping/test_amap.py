@@ -184,3 +184,4 @@ def test_an_inline_manager_maps_too() -> None:
 
     asyncio.run(main())
     assert tempotask is not inline
+    inline.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TypeVar
 
@@ -73,6 +75,16 @@ def ready(owner: Owner, mode: str) -> WorkerProcess:
 
 def title(process: psutil.Process) -> str:
     return " ".join(process.cmdline()).strip()
+
+
+def descriptors(pid: int) -> Counter[str]:
+    """What the open descriptors of a process lead to, and how many to each."""
+    folder = f"/proc/{pid}/fd"
+    led: Counter[str] = Counter()
+    for number in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):  # that of the listing is closed by now
+            led[os.readlink(f"{folder}/{number}")] += 1
+    return led
 
 
 def living(process: psutil.Process) -> list[psutil.Process]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -12,7 +11,7 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from pool.owner import Owner, gone, living, ready
+from pool.owner import Owner, descriptors, gone, living, ready
 from pool.running import LONG
 
 from tempotask.pool.pool import Died, Dying, Imported
@@ -189,11 +188,13 @@ def test_fifty_births_and_deaths_leave_no_descriptor_and_no_process(own: Callabl
         owner.told.clear()
 
     born_and_died()
-    gc.collect()  # what tests before this one have left holds some
-    before = psutil.Process().num_fds(), nursery.num_fds(), len(owner.selector.get_map())
+    before, watched = [descriptors(pid) for pid in (os.getpid(), nursery.pid)], len(owner.selector.get_map())
     for _ in range(50):
         born_and_died()
-    assert (psutil.Process().num_fds(), nursery.num_fds(), len(owner.selector.get_map())) == before
+    after = [descriptors(pid) for pid in (os.getpid(), nursery.pid)]
+    assert not after[0] - before[0]
+    assert not after[1] - before[1]
+    assert len(owner.selector.get_map()) == watched
     assert nursery.children() == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from typing import IO
 
 import psutil
 import pytest
-from pool.owner import APPS, Owner, gone, living, ready, title
+from pool.owner import APPS, Owner, descriptors, gone, living, ready, title
 from pool.running import LONG
 
 from tempotask.pool.pool import Died, Imported, NurseryDied
@@ -111,8 +110,7 @@ def test_a_pool_whose_nursery_hangs_in_an_import_can_be_ended(own: Callable[...,
 
 def test_the_end_of_a_pool_leaves_no_descriptor(own: Callable[..., Owner]) -> None:
     own("plain:app").wait_for(Imported)
-    gc.collect()  # what tests before this one have left holds some
-    before = psutil.Process().num_fds()
+    before = descriptors(os.getpid())
     for _ in range(3):
         owner = Owner("plain:app")
         owner.wait_for(Imported)
@@ -120,7 +118,7 @@ def test_the_end_of_a_pool_leaves_no_descriptor(own: Callable[..., Owner]) -> No
         owner.told.clear()
         owner.close()
         owner.close = lambda: None  # type: ignore[method-assign]
-    assert psutil.Process().num_fds() == before
+    assert not descriptors(os.getpid()) - before
 
 
 def test_an_exit_status_says_what_happened() -> None:

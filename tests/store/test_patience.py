@@ -95,6 +95,25 @@ def test_a_deadline_cuts_the_waiting_short() -> None:
     assert len(tries) == 1
 
 
+def test_who_waits_for_a_server_waits_no_longer_when_it_is_closed() -> None:
+    server = Server(f"redis://127.0.0.1:{free_port()}", connect_timeout=1000)
+    tried = threading.Event()
+    told: list[Exception] = []
+
+    def call() -> None:
+        try:
+            server.patiently(lambda: (tried.set(), server.client().ping()))
+        except ServerUnavailable as error:
+            told.append(error)
+
+    waiting = threading.Thread(target=call)
+    waiting.start()
+    assert tried.wait(LIMIT)
+    server.close()
+    waiting.join(LIMIT)
+    assert "was closed by this program" in str(told[0])
+
+
 def test_a_server_that_accepts_and_never_answers_is_given_up_too() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = Server(f"redis://127.0.0.1:{silent.getsockname()[1]}", connect_timeout=2)
