@@ -128,17 +128,15 @@ def jobs(
     """
     wanted = Filter.of(queue, status, name)
     marks = {} if cursor is None else _read_cursor(cursor)
-    shown: dict[tuple[str, float], Found] = {}
+    shown = _Met()
     passed: dict[str, Step] = {}
     sources = [_placed(name, steps) for name, steps in _sources(store, wanted, marks).items()]
     for _, source, step in heapq.merge(*sources, key=itemgetter(0), reverse=True):
-        if (job := step[0]).record is not None and wanted.fits(job):
-            run = job.record.id, job.record.enqueued_at
-            if len(shown) == limit and run not in shown:
+        if wanted.fits(step[0]):
+            if len(shown) == limit and _run_of(step[0]) not in shown:
                 marks.update((name, mark(step)) for name, step in passed.items())
                 return _in_order(shown.values()), _written(marks)
-            # One that has moved meanwhile is met twice, and is where it has come to.
-            shown[run] = max(job, shown.get(run, job), key=lambda one: STATUSES.index(one.status))
+            shown.meet(step[0])
         passed[source] = step
     return _in_order(shown.values()), None
 
@@ -147,30 +145,52 @@ def newest(store: Store, most: int) -> list[QueueJobs]:
     """All queues, by name, each with its newest jobs, at most so many of each status."""
     counted = measured(store)
     queues = {one.row.name: QueueJobs(one.row.name, one.row.paused, one.stats(), _nothing()) for one in counted}
-
-    def put(steps: Iterable[Step]) -> None:
-        for job, _ in steps:
-            if job.record is not None and (queue := queues.get(job.record.queue)) is not None:
-                queue.jobs[job.status].append(job)
-
-    if most > 0:
-        for source in read(store, _queues(counted)):
-            put(islice(source, most))
-        put(whole(processing(store)))
-        # One place for all queues: what lies far behind in a long one is not looked for.
-        far = max(10 * STEP, most)
-        for source in (*read(store, [Later(name) for name in LATER]), whole(islice(paused(store), far))):
-            put(islice(source, far))
-        for source in read(store, _histories(counted, FINISHED)):
-            put(islice(source, most))
-    for queue in queues.values():
-        for status, some in queue.jobs.items():
-            queue.jobs[status] = _in_order(some)[:most]
+    for job in _in_order(_newest(store, counted, most) if most > 0 else ()):
+        assert job.record is not None
+        if (queue := queues.get(job.record.queue)) is not None and len(queue.jobs[job.status]) < most:
+            queue.jobs[job.status].append(job)
     return list(queues.values())
+
+
+def _newest(store: Store, counted: Sequence[Counted], most: int) -> Iterable[Found]:
+    """At least the newest of each queue and status, at most so many, each job once."""
+    met = _Met()
+
+    def meet(source: Iterator[Step], most: int) -> None:
+        for job, _ in islice(source, most):
+            if job.record is not None:
+                met.meet(job)
+
+    # One place for all queues: what lies far behind in a long one is not looked for.
+    far = max(10 * STEP, most)
+    # The way that jobs go, as in `_sources`.
+    for source in (whole(islice(paused(store), far)), *read(store, [Later(name) for name in LATER])):
+        meet(source, far)
+    for source in read(store, _queues(counted)):
+        meet(source, most)
+    for job in processing(store):
+        met.meet(job)
+    for source in read(store, _histories(counts(store, [one.row.name for one in counted]), FINISHED)):
+        meet(source, most)
+    return met.values()
 
 
 def _nothing() -> dict[Status, list[Found]]:
     return {status: [] for status in STATUSES}
+
+
+class _Met(dict[tuple[str, float], Found]):
+    """Jobs that were met, by their runs: an id may come again."""
+
+    def meet(self, job: Found) -> None:
+        """One that has moved meanwhile is met twice, and is where it has come to."""
+        run = _run_of(job)
+        self[run] = max(job, self.get(run, job), key=lambda one: STATUSES.index(one.status))
+
+
+def _run_of(job: Found) -> tuple[str, float]:
+    assert job.record is not None
+    return job.record.id, job.record.enqueued_at
 
 
 def _in_order(jobs: Iterable[Found]) -> list[Found]:
