@@ -74,7 +74,7 @@ class Client:
         self.reruns = 0
         """Grows when a job may have been run again under its id: what handles have seen may be of an earlier run."""
         self.own_pool = False
-        """Whether who waits here sees to the workers too, and so needs not be told that nobody works."""
+        """Whether this program sees to the workers too, and so need not be told that nobody works."""
         # A URL that says nothing is refused here, not at the first use.
         self._server = None if db is None else Server(db, connect_timeout=options.connect_timeout)
         self._forget()

@@ -97,7 +97,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         return self._value(ending)
 
     def cancel(self) -> bool:
-        """Cancels the job; whether it will be cancelled. One that has not started never does; one that runs is ended.
+        """Cancels the job; whether it will be cancelled. One that has not started never starts; one that runs is ended.
         A finished job stays as it is. Of a schedule: it makes no more jobs."""
         return self._client.acting.cancel(self.id)
 

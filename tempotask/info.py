@@ -55,12 +55,19 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     wait_seconds: float | None
+    """From when it was added to when its last try began."""
     run_seconds: float | None
+    """What the last try took."""
     cpu_seconds: float | None
+    """Processor time of its process during the last try; of tries of a millisecond or more."""
     peak_memory_bytes: int | None
+    """The most that its process had ever held by then, other jobs included."""
     worker: str | None
+    """The id of the worker that holds it, or ran it last."""
     host: str | None
+    """The name of that worker's host."""
     parent: str | None
+    """The id of the job whose handler added this one."""
     error: str | None
     result: Any
     data: Any

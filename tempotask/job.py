@@ -79,6 +79,7 @@ class Job(msgspec.Struct, Generic[D]):
     token: int = 0
     """A fencing token: a later start of a job has a higher one, also after the server came back with older state."""
     cancelled: bool = False
+    """Whether the job was cancelled while it runs: a `def` handler that sees it should end within `cancel_grace`."""
     _enqueued: float = 0.0
     _sink: Sink = _NOWHERE
 

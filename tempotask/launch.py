@@ -129,7 +129,7 @@ class Launch:
         return self._process.child.wait()
 
     def signal(self, number: int = signal.SIGTERM) -> None:
-        """Tells the child to stop: gently at first, at once when it is told again."""
+        """Sends the child a signal. TERM stops it: gently at first, at once when it comes again."""
         # Popen looks first whether the child has been reaped, so that no other process is hit.
         if self._process is not None:
             self._process.child.send_signal(number)

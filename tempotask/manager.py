@@ -1,10 +1,9 @@
-"""QueueManager: the door. Declares, produces, starts pools and waits for them; what it is asked for others do."""
+"""QueueManager: the door. Declares, produces, starts pools and waits for them. Others do the work."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -23,7 +22,7 @@ from tempotask.names import check_name, check_sought
 from tempotask.options import GivenOptions, JobFields, JobOptions, Options, whole
 from tempotask.producer import Producer
 from tempotask.store.schedules import encode_schedules
-from tempotask.task import Task
+from tempotask.task import Task, declaring_frame
 from tempotask.twins import twin
 
 if TYPE_CHECKING:
@@ -54,7 +53,8 @@ class QueueManager(Jobs, Generic[A]):
         self._make_context: Callable[[], A]
         self._use(Client(db, namespace, options, self.tasks))
         self._launch: launch.Launch | None = None
-        self._module = _calling_module()
+        # The name of the module that makes the manager.
+        self._module = str(declaring_frame().f_globals.get("__name__", "__main__"))
 
     @overload
     @classmethod
@@ -361,7 +361,7 @@ class QueueManager(Jobs, Generic[A]):
             concurrency=self.concurrency,
             options=self.options.encode(),
             tasks=[
-                TaskReport(t.queue, t.name, msgspec.msgpack.encode(t.run), t.where, not t.tries_again(JobTimeout))
+                TaskReport(t.queue, t.name, msgspec.msgpack.encode(t.run_options), not t.tries_again(JobTimeout))
                 for t in self.tasks.values()
             ],
             why_not_handed_over=(server.why_not_handed_over or None) if server is not None else None,
@@ -389,11 +389,3 @@ class QueueManager(Jobs, Generic[A]):
     def context(self) -> Context[A]:
         """The context of handlers in this process: calls the factory."""
         return Context(self, self._make_context())
-
-
-def _calling_module() -> str:
-    """The name of the module that makes the manager."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "tempotask":
-        frame = frame.f_back
-    return str(frame.f_globals.get("__name__", "__main__"))

@@ -203,6 +203,20 @@ class JobOptions(_Checked):
 
     Durations are seconds, or a `timedelta`; they are kept as seconds.
 
+    `id`: of the job; as long as one of this id has not finished, none is added.
+    `priority`: -1,000,000 to 1,000,000, of a queue's jobs the higher ones go first; 0.
+    `delay`, `delay_until`: when it may start, from now or by the clock; at once.
+    `attempts`: tries in all; 1.
+    `retry_delay`, `backoff`, `max_retry_delay`: the pause before another try; 0. It is always the same ("fixed") or
+    doubles up to the third of these ("exponential": of it a random part between half and whole); "fixed", 3600.
+    `timeout`: the time of one try; no limit.
+    `kill_after`: what a handler has to end after its `timeout`, before its process group is killed; 0.2.
+    `cancel_grace`: what a handler has to end after its job was cancelled; 0.2.
+    `max_crashes`: at this crash of its process it fails as `WorkerCrashed`; 3.
+    `keep_result`: how long the outcome can be asked for; 3600.
+    `repeat`: when it fires, as a schedule; never.
+    `retry_on`, `fail_on`: exceptions after which alone there is another try, or after which there is none; any, none.
+
     Raises:
         InvalidOptions: an option that does not exist, or a value that makes no sense.
         InvalidName: an `id` that is not spelt as ids are.

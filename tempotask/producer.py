@@ -38,7 +38,7 @@ class _Kind(msgspec.Struct):
     queue: str
     name: str
     options: GivenOptions
-    """As they were given. Kept, since a bulk call knows them again by what they are."""
+    """As they were given. Kept alive, since a bulk call knows them again by their `id()`."""
     id: str | None
     priority: str
     delay: float | None
@@ -140,8 +140,6 @@ class Producer:
                 handles += _told(under_way, stream.created())
                 under_way = following
                 stream.send(addition, last=len(thousand) < CHUNK)
-                if addition.singles:
-                    self.client.reruns += 1
             handles += _told(under_way, stream.created())
         except TempoTaskError as error:
             handles += _in_all_the_same(under_way, stream, error)
@@ -162,9 +160,6 @@ class Producer:
         except NotDurable as error:
             error.handles = self.handles(jobs, error.created)
             raise
-        finally:
-            if any(job.given_id for job in jobs):
-                self.client.reruns += 1
         handles = self.handles(jobs, created)
         # All are in, or were there before: without an answer they stay as they are.
         with contextlib.suppress(TempoTaskError):
@@ -176,8 +171,9 @@ class Producer:
     def _see_whose(self, handle: JobHandle[Any]) -> None:
         """Has a handle to a job that was there before say which queue and which task that is of."""
         # It may have ended since, and need not be known any more.
-        if (found := self.client.find(handle.id)) is not None:
-            handle.queue, handle.name = found.queue, found.name
+        found = self.client.found(handle.id)
+        if found is not None and (job := found.record or found.outcome) is not None:
+            handle.queue, handle.name = job.queue, job.name
 
     def _schedule(
         self, queue: str, name: str, data: object, options: JobOptions, repeat: Repeat, parent: str | None

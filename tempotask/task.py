@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 D = TypeVar("D")
 R = TypeVar("R")
 
-_ELSEWHERE = {"apply_async", "delay", "s", "schedule", "send", "send_with_options", "signature", "submit"}
+_ELSEWHERE = {"apply_async", "delay", "run", "s", "schedule", "send", "send_with_options", "signature", "submit"}
 """What adds a job in other queues."""
 LEFT_OUT: Any = None
 """Stands for data that was left out. Untyped, as the type of the data may not have None."""
@@ -79,7 +79,7 @@ class Task(Generic[D, R]):
     ) -> None:
         self.name = check_name("task", name)
         self.queue = check_name("queue", queue)
-        frame = _declaring_frame()
+        frame = declaring_frame()
         self.where = f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
         """Where it was declared, `file:line`."""
         # One task may be the handler of another, under a second name.
@@ -89,7 +89,7 @@ class Task(Generic[D, R]):
         self.is_async = any(inspect.iscoroutinefunction(one) for one in (handler, _call_of(handler)))
         self.options = JobOptions.of(options)
         self.description = description or (inspect.getdoc(_function_of(handler)) or "").partition("\n")[0]
-        self.run = merged(self.options.run(), DEFAULTS)
+        self.run_options = merged(self.options.run(), DEFAULTS)
         """The options that a worker uses for a job whose call gave none: all of them are set."""
         self.manager: QueueManager[Any] | None = None
         """The manager that it is registered with."""
@@ -214,12 +214,14 @@ class Task(Generic[D, R]):
         asked for. `in_flight`: inputs at most that are read and whose results are not yielded; if left out, some
         thousands, fewer if they are large. Inputs that are no collection are read in a thread of their own, since that
         may take time. `on_error`: "raise" the first error, or "yield" errors (`JobFailed` and the like) in the place of
-        results. When the generator ends early, closed or by an error, what has not started is cancelled.
+        results. When the generator ends early, closed or by an error, what has not started is cancelled. All but
+        `InvalidOptions` is raised when results are asked for: also what reading the inputs raises, and what
+        `JobHandle.result` does, unless errors are yielded.
 
         Raises:
-            InvalidOptions: what makes no sense; the rest when results are asked for:
-            What `JobHandle.result` raises, InvalidPayload: for an input, unless errors are yielded.
-            What reading the inputs raises; ServerUnavailable, ServerFull: the server does not take them.
+            InvalidOptions: what makes no sense.
+            InvalidPayload: an input that can't be sent, unless errors are yielded.
+            ServerUnavailable, ServerFull: the server does not take the inputs.
         """
         return self._flow(inputs, ordered=ordered, in_flight=in_flight).results(on_error)
 
@@ -315,8 +317,8 @@ def _function_of(handler: Any) -> Any:
     return function
 
 
-def _declaring_frame() -> FrameType:
-    """The frame of the program that declares: the first outside of this package and of `typing`."""
+def declaring_frame() -> FrameType:
+    """The frame of the program that declares a task or makes a manager: the first outside of here and of `typing`."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         module = frame.f_globals.get("__name__", "")

@@ -182,8 +182,10 @@ class TempoExecutor(Executor):
         module = getattr(fn, "__module__", None)
         if isinstance(module, str) and module not in ("__main__", "__mp_main__"):
             self._beginning.modules = [module]
-        for other in [other for other in _open if other.ended]:
-            _open.discard(other)
+        # Copied at once, as other threads add to it.
+        for other in list(_open):
+            if other.ended:
+                _open.discard(other)
 
     def _check(self) -> None:
         if _over:

@@ -104,21 +104,29 @@ class Feeder:
         """Takes calls that are to be made; the first ones start the pool, whose workers begin so.
 
         Raises:
-            RuntimeError: it is closed, or of another process.
+            RuntimeError: it is closed, or of another process; or the system has no thread for it.
             BrokenExecutor: the pool is gone.
         """
         self.check()
         with self._news:
             self._check()
-            self._gathered.extend(calls)
             if self._thread is None:
-                thread = threading.Thread(target=self._run, args=(beginning,), name="tempotask feeder", daemon=True)
-                # A signal's handler may have been here meanwhile.
-                if self._thread is None:
-                    self._thread = thread
-                    thread.start()
-            elif self._asleep:
+                self._start(beginning)
+            self._gathered.extend(calls)
+            if self._asleep:
                 self._news.notify_all()
+
+    def _start(self, beginning: Beginning) -> None:
+        """Raises RuntimeError when the system has no thread for it."""
+        thread = threading.Thread(target=self._run, args=(beginning,), name="tempotask feeder", daemon=True)
+        # A signal's handler may have been here meanwhile.
+        if self._thread is None:
+            self._thread = thread
+            try:
+                thread.start()
+            except RuntimeError:
+                self._thread = None
+                raise
 
     def check(self) -> None:
         """Raises what `take` would."""

@@ -98,7 +98,10 @@ class ReadInputs(Inputs):
     def _read(self) -> None:
         source, self._source = self._source or (), None
         try:
+            # In this order, as `close` sets the one and then looks at the other.
             self._at_it = True
+            if self._closed:
+                return
             for one in source:
                 self._at_it = False
                 self._put(one)
@@ -106,9 +109,9 @@ class ReadInputs(Inputs):
                     self._more.clear()
                     if self._number >= self._allowed and not self._closed:
                         self._more.wait()
+                self._at_it = True
                 if self._closed:
                     return
-                self._at_it = True
         except BaseException as error:  # whoever maps must hear of it
             self._error = error
         finally:

@@ -132,4 +132,4 @@ def _kept(producer: Producer, queue: str, name: str) -> JobOptions | None:
     """The options of the jobs: their outcomes are kept for a while, whatever their task says."""
     task = producer.tasks.get((queue, name))
     # Given only where it must be: jobs without options of their own run faster.
-    return JobOptions(keep_result=KEEP) if task is None or float(task.run.keep_result or 0) < KEEP else None
+    return JobOptions(keep_result=KEEP) if task is None or float(task.run_options.keep_result or 0) < KEEP else None

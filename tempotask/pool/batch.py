@@ -104,7 +104,11 @@ class ControlBlock:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._memory = mmap.mmap(fd, mmap.PAGESIZE)
+        try:
+            self._memory = mmap.mmap(fd, mmap.PAGESIZE)
+        except BaseException:
+            os.close(fd)
+            raise
         self._bytes = memoryview(self._memory)
         self.words = self._bytes.cast("q")
 

@@ -49,7 +49,7 @@ class Death(NamedTuple):
     turn: str
     running: int | None
     since: float
-    """When that turn was first seen, by the monotonic clock."""
+    """From when it was at the job that it had come to, by the monotonic clock."""
     how: str
     """For the log and for whoever asks: "was killed by SIGKILL"."""
     job: Record | None = None
@@ -71,6 +71,11 @@ class Findings(NamedTuple):
     """Where none ran: those of which one may have done it. They run again, each alone."""
 
 
+_SEEN_TO = "had been seen to already"
+"""The verdict on a job that was not held any more when it was to be passed: by another supervisor, or by a first call
+whose answer was lost."""
+
+
 class Coroner:
     """Gives back what dead workers held. `tasks` are those that the application declares."""
 
@@ -87,7 +92,7 @@ class Coroner:
             if len(suspects) > 1:
                 why = f"its process {death.how} behind it"
                 given_back, suspected = self._suspect(death.worker, turn, suspects, why)
-                return Findings(None, "", given_back - len(suspected), suspected)
+                return Findings(None, "", _others(given_back, len(suspected)), suspected)
             death = death._replace(running=next(iter(suspects), None))
         if death.running is None:
             given_back, _ = self._store.give_back_all(death.worker)
@@ -101,7 +106,7 @@ class Coroner:
         # One that can't be read runs nothing.
         if death.cause in (Cause.STOP, Cause.CANCEL) or isinstance(record, Unreadable):
             given_back, _ = self._store.give_back_all(death.worker)
-            return Findings(record, "runs again, unmarked", given_back - 1)
+            return Findings(record, "runs again, unmarked", _others(given_back))
         options = self.options_of(record)
         if death.cause is Cause.TIMEOUT:
             failure = Failure("JobTimeout", f"the time of this try was over, and its process {death.how}")
@@ -115,9 +120,9 @@ class Coroner:
         if count < most:
             replaced = [(death.running, encode(blamed))]
             self._tell_start(record, death.worker, turn, death.running, death.since)
-            given_back, _ = self._store.give_back_all(death.worker, turn, [death.running], replaced)
-            what = "suspected" if bereft else "crash"
-            return Findings(record, f"runs again, alone ({what} {count} of {most})", given_back - 1)
+            given_back, counted = self._store.give_back_all(death.worker, turn, [death.running], replaced)
+            verdict = f"runs again, alone ({'suspected' if bereft else 'crash'} {count} of {most})"
+            return Findings(record, verdict if counted else _SEEN_TO, _others(given_back))
         why = f"its process {death.how}"
         told = _suspected(f"{why} with its nursery", count) if bereft else f"{why}, for the {_nth(count)} time"
         failure = Failure("WorkerCrashed", told)
@@ -140,7 +145,7 @@ class Coroner:
         given_back, counted = self._store.give_back_all(
             death.worker, death.turn, [death.running], settlement=settlement
         )
-        return Findings(run.record, verdict if counted else "had been given to another worker", given_back)
+        return Findings(run.record, verdict if counted else _SEEN_TO, given_back)
 
     def lost_host(self, worker: str) -> None:
         """Gives back what a worker of a lost host held, each job as a suspect."""
@@ -190,6 +195,12 @@ class Coroner:
     def options_of(self, record: Record) -> RunOptions:
         """What holds for a job: what its call gave, else what its task declares."""
         return merged(record.options, self._options.get((record.queue, record.name), DEFAULTS))
+
+
+def _others(given_back: int, judged: int = 1) -> int:
+    """How many went back beside those that are told of by name. Of these, none may have: cancelled meanwhile, or gone
+    with a first call whose answer was lost."""
+    return max(0, given_back - judged)
 
 
 def _most_suspected(options: RunOptions) -> int:

@@ -185,7 +185,7 @@ class Generation:
             url = store.server.url
             assert url is not None, "settled before the first worker is asked for"
             place = self._places.next(watch.worker.spec.place for watch in self._watches.values() if not watch.leaving)
-            spec = WorkerSpec(name, supervisor, url, store.namespace, self.report.options, self._wake_fd, place)
+            spec = WorkerSpec(name, supervisor, url, store.namespace, self._wake_fd, place)
             try:
                 self.pool.ask_for(spec)
             except OSError as error:
@@ -228,7 +228,7 @@ class Generation:
         if watch.last_state != STARTING and (age >= SHORT_LIFE or death.running is not None or death.ended):
             self.failures = 0
             return ""
-        self._refused = not watch.pid
+        self._refused = not watch.worker.pid
         return self._pause() if self._refused else f", {age:.1f} s after its start{self._pause()}"
 
     def _pause(self) -> str:
@@ -245,9 +245,11 @@ class Generation:
             if findings.given_back:
                 log.info("worker %s ended; %d jobs given back", name, findings.given_back)
             return
-        told: dict[str, Any] = {"worker": name, "pid": watch.pid, "signal": status.signal, "code": status.code}
+        # Not the watch's: a worker may have been born and have died between two looks.
+        pid = watch.worker.pid
+        told: dict[str, Any] = {"worker": name, "pid": pid, "signal": status.signal, "code": status.code}
         others = f"; {findings.given_back} jobs given back" if findings.given_back else ""
-        if not watch.pid:
+        if not pid:
             # Why is told by the nursery, or by the end of that.
             log.log(logging.WARNING if pause else logging.INFO, "worker %s was never born%s", name, pause, extra=told)
             return
@@ -255,12 +257,12 @@ class Generation:
             told["suspected"] = [job.id for job in findings.suspected]
             log.warning(
                 "worker %s (pid %d) %s behind the end of %s, one of which may have done it: each runs again, alone%s",
-                name, watch.pid, death.how, _several(told["suspected"]), others, extra=told,
+                name, pid, death.how, _several(told["suspected"]), others, extra=told,
             )  # fmt: skip
             return
         if findings.job is None:
             others = pause + others
-            log.warning("worker %s (pid %d) %s while it ran no job%s", name, watch.pid, death.how, others, extra=told)
+            log.warning("worker %s (pid %d) %s while it ran no job%s", name, pid, death.how, others, extra=told)
             return
         job = findings.job
         told |= {"job": job.id, "queue": job.queue, "name_of_job": job.name, "verdict": findings.verdict}
@@ -268,7 +270,7 @@ class Generation:
         log.log(
             logging.INFO if death.cause is Cause.CANCEL else logging.WARNING,
             "worker %s (pid %d) %s while it ran job %s (%s/%s), which %s%s",
-            name, watch.pid, death.how, job.id, job.queue, job.name, findings.verdict, others, extra=told,
+            name, pid, death.how, job.id, job.queue, job.name, findings.verdict, others, extra=told,
         )  # fmt: skip
 
 

@@ -49,7 +49,9 @@ from tempotask.pool.report import (
 )
 
 NOT_BORN = 71  # the exit code of a worker that the system could not start (EX_OSERR)
-_GONE_WITHIN = 4.0  # seconds for what was killed to go, before the nursery gives up on it, and its supervisor on both
+_GONE_WITHIN = 4.0
+"""Seconds for what was killed to go, before the nursery gives up on it: fewer than its supervisor waits for both
+(pool.py)."""
 
 
 class Nursery:
@@ -130,10 +132,10 @@ class Nursery:
         # Once, here: each worker would take the time, and find what is on the disk by then, of a newer version maybe.
         import tempotask.pool.worker  # noqa: F401
 
-        report.threads = _threads()
-        self._warn_of_threads(report.threads)
+        threads_left = _threads()
+        self._warn_of_threads(threads_left)
         self._channel.send(Imported(report))
-        if report.threads or not linux.CAN_FORK:
+        if threads_left or not linux.CAN_FORK:
             self._start_afresh()
         # While the supervisor makes ready. What the import made is never visited again, so its pages stay shared.
         gc.collect()

@@ -49,7 +49,7 @@ _MOST_UNBORN = 32
 the other to read; and the kernel limits how many descriptors are on their way."""
 _GONE_WITHIN = 5.0
 """Seconds at most for processes that were told to end, or were killed, to be gone: their ends are waited for as events,
-so that only one that the kernel holds up, for a disk say, is given up."""
+so that only one that the kernel holds up, for a disk say, is given up. More than the nursery waits (nursery.py)."""
 
 
 class WorkerProcess:

@@ -18,7 +18,7 @@ class Private(msgspec.Struct, array_like=True):
 
 
 class TaskReport(msgspec.Struct, array_like=True):
-    """One task that the application declares. `options` is MessagePack; `where` is the place that declares it.
+    """One task that the application declares. `options` is MessagePack.
 
     `time_outs_final`: a try whose time was over is the last one, whatever attempts are left.
     """
@@ -26,16 +26,14 @@ class TaskReport(msgspec.Struct, array_like=True):
     queue: str
     name: str
     options: bytes
-    where: str
     time_outs_final: bool = False
 
 
 class AppReport(Private, array_like=True):
     """What a supervisor has to know about an application, which it never imports itself.
 
-    `options` is MessagePack, and so are `schedules` (store/schedules.py). `threads` (the nursery fills it in) names
-    the Python threads that the import left running; `why_not_handed_over` names what keeps the application's server
-    from being handed to other processes.
+    `options` is MessagePack, and so are `schedules` (store/schedules.py). `why_not_handed_over` names what keeps the
+    application's server from being handed to other processes.
     """
 
     db: str | None
@@ -43,7 +41,6 @@ class AppReport(Private, array_like=True):
     concurrency: int | None
     options: bytes
     tasks: list[TaskReport]
-    threads: list[str] = []
     why_not_handed_over: str | None = None
     schedules: bytes = b""
 
@@ -51,15 +48,14 @@ class AppReport(Private, array_like=True):
 class WorkerSpec(Private, array_like=True):
     """What a worker is told at birth.
 
-    `wake_fd` (-1: none) is an eventfd or a pipe's end that it writes to when it goes from idle to busy. Its number is
-    the supervisor's in the supervisor and the worker's in the worker.
+    `wake_fd` (-1: none) is an eventfd or a pipe's end that it writes to whenever its supervisor may have something to
+    do about it. Its number is the supervisor's in the supervisor and the worker's in the worker.
     """
 
     worker: str
     supervisor: str
     db: str
     namespace: str
-    options: bytes
     wake_fd: int = -1
     place: Place = Place()
 

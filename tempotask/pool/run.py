@@ -42,9 +42,11 @@ class Run(msgspec.Struct, gc=False):
     """What was told of it while it ran, if it ran long."""
 
     @property
-    def held_bytes(self) -> int:
-        """How large those children are."""
-        return sum(len(part) for part in self.held or () if isinstance(part, bytes))
+    def size(self) -> int:
+        """Bytes of what a settlement carries for it, about."""
+        said = sum(len(bytes(line)) for line in self.lines or ())
+        children = sum(len(part) for part in self.held or () if isinstance(part, bytes))
+        return len(self.outcome) + (len(self.retry[1]) if self.retry else 0) + said + children
 
 
 def keep_ms(options: RunOptions) -> int:
@@ -73,7 +75,8 @@ class Hand:
         self.size = size
         """Bytes."""
         self.runs: list[Run] = []
-        """In the order of the batch, from its first job on. Only ever appended to: two threads read it."""
+        """In the order of the batch, from its first job on. Two threads read it: it only gets longer, and what is there
+        is replaced by none but who takes the turn."""
         self.acknowledged = 0
         """So many of them, from the first on, are settled."""
         self.began = 0.0
@@ -86,7 +89,7 @@ class Hand:
         """The files of large arrays that jobs came with, by index."""
 
     def let_go(self, stop: int) -> None:
-        """Removes the files of the jobs up to `stop`, which are settled. Who is tried again needs his still."""
+        """Removes the files of the jobs up to `stop`, which are settled. A job that is tried again needs its files."""
         for index in [index for index in self.opened if index < stop]:
             places = self.opened.pop(index)
             if self.runs[index].status is not None and index not in self.missing:

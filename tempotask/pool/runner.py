@@ -86,11 +86,12 @@ class Lane:
         self.decode = payload.reader(task.types[0], arrays.opener(opened))
         self.handler = task.handler
         self.is_async = task.is_async
-        self.options = task.run
-        self.keep_ms = keep_ms(task.run)
+        self.options = task.run_options
+        self.keep_ms = keep_ms(task.run_options)
         self.plain = not task.is_async
         """Whether nothing but the call is needed: no event loop."""
-        self.limit = _limit(float(task.run.timeout), float(task.run.kill_after or 0)) if task.run.timeout else None
+        timeout, kill_after = task.run_options.timeout, task.run_options.kill_after
+        self.limit = _limit(float(timeout), float(kill_after or 0)) if timeout else None
         self.endless = task.options.attempts is UNSET
         """Whether a handler that asks for another try gets one, however many there were."""
         tail = encode(task.queue) + encode(task.name)
@@ -149,7 +150,7 @@ class Runner:
             lane = lanes.get((record.queue, record.name))
             if lane is None or not lane.plain or record.options is not None or record.flags:
                 run = self._run(lane, index, record, payloads.pop(index, None), token + index, started)
-                held_back += len(run.outcome) + run.held_bytes
+                held_back += run.size
                 limited = None
             else:
                 if (limit := lane.limit) is not None:
@@ -164,6 +165,7 @@ class Runner:
                     data = lane.decode(record.payload)
                 except BaseException as error:
                     run = self._failed(lane, record, lane.options, started, misfit(error))
+                    held_back += run.size
                 else:
                     try:
                         # From here until it is taken away again, an interrupt can strike.
@@ -180,16 +182,18 @@ class Runner:
                         else:
                             encoded = payload.encode(value, largest, "result", sender, record.id)
                             result, outcome = Raw(encoded), lane.completed + encoded
-                            held_back += len(outcome)
                     except BaseException as error:
                         # Nothing is called before this, so that no signal is looked at before it.
                         context._job = None
                         run = self._failed(lane, record, lane.options, started, error)
+                        held_back += run.size
                     else:
                         run = Run(record, started, clock(), outcome, lane.keep_ms, "completed", result)
                         if saying.news or children:
                             self._take(run)
-                            held_back += run.held_bytes
+                            held_back += run.size
+                        elif result is not NIL:
+                            held_back += len(outcome)
             append(run)
             if opened:
                 hand.opened[index] = opened[:]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tempotask.job import Context, Job
 
 ROOM = 1 << 20
-"""Bytes of log lines that are kept until they are flushed, at least: of more, the newest, as of more lines than a log
-has."""
+"""Bytes of log lines that are kept until they are flushed, at least. Of more lines than that, or than a log has, the
+newest are kept."""
 
 
 class Said(NamedTuple):

@@ -139,10 +139,10 @@ class Supervisor:
     def _act_on_signals(self) -> None:
         for number in self._signals.take():
             if number == signal.SIGHUP:
-                if self._signals.terminal_was_closed:
-                    self._stop("the terminal was closed: what runs is finished, what has not started is given back")
-                else:
+                if not self._signals.terminal_was_closed:
                     self._generations.reload()
+                elif not self._stopping:  # the shell may say so, and the kernel
+                    self._stop("the terminal was closed: what runs is finished, what has not started is given back")
             elif self._stopping:
                 self._stop_now("told to stop again: what runs goes back to its queue")
             else:

@@ -87,6 +87,7 @@ class Watch:
         self.ready_at = 0.0
         """When it was first seen to be through its start; 0.0: it has not been."""
         self.pid = 0
+        """The worker's, from the first look at it after its birth."""
         self.last_state = STARTING
         """What the worker said of itself last, for when its block is gone."""
         self.leaving = False

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tempotask.store import look, schedules
 from tempotask.store.lists import Filter, counts
-from tempotask.store.look import Found
+from tempotask.store.look import LOOKS, Found
 from tempotask.store.pages import Page
 from tempotask.store.reading import COUNT, host_of, workers
 from tempotask.store.records import DELETED, FINISHED, NIL, Finished, Outcome, Record, encode
@@ -19,8 +19,6 @@ from tempotask.store.revising import DONE, GONE, Revising
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
-LOOKS = 100
-"""A job that moves away so many times in a row is left alone."""
 PASSES = 3
 """As often are all places gone through, at most: jobs move from one that is still to be seen to one that was."""
 POPPED = 200
@@ -132,7 +130,7 @@ class Acting:
 
     def cancel_all(self, wanted: Filter) -> int:
         """Cancels all such jobs that have not finished; how many."""
-        return self._sweep("cancel", wanted)
+        return self._act_on_all("cancel", wanted)
 
     def cancel_begun_with(self, beginning: str, queue: str) -> int:
         """Cancels the jobs of a queue whose ids begin so, up to their last `-`, and that no worker has; how many. What
@@ -144,7 +142,7 @@ class Acting:
 
     def delete_all(self, wanted: Filter) -> int:
         """Deletes all such jobs; how many."""
-        return self._sweep("delete", wanted) + self._revising.all(wanted, again=False)
+        return self._act_on_all("delete", wanted) + self._revising.all(wanted, again=False)
 
     def retry_all(self, wanted: Filter) -> int:
         """Has all such jobs that are finished wait again, with fresh tries; how many."""
@@ -155,7 +153,7 @@ class Acting:
         added = [planned.id for planned in schedules.every(self._store) if planned.added]
         return sum(schedules.remove(self._store, id) for id in added) + self.delete_all(Filter())
 
-    def _sweep(self, action: str, wanted: Filter) -> int:
+    def _act_on_all(self, action: str, wanted: Filter) -> int:
         total = 0
         for _ in range(PASSES):
             acted = sum(self._walk(action, place, wanted) for place in self._places(wanted))

@@ -48,7 +48,7 @@ from tempotask.store.script import Argument, text
 from tempotask.store.store import Store
 
 LOOKS = 100
-"""A job that moves away so many times in a row counts as not found."""
+"""A job that moves away so many times in a row counts as not found, and is left alone."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 

@@ -142,12 +142,23 @@ class Outcomes:
         asked.wait(max(timeout, ANSWER))
 
     def ask_soon(self, wait: Wait) -> None:
-        """`ask`, in a thread of the executor; many calls that come together become one question."""
+        """`ask`, in a thread of the executor; many calls that come together become one question.
+
+        Raises RuntimeError when there is no thread for it; the others are then asked for later.
+        """
         with self._lock:
             self._soon.append(wait)
             first = len(self._soon) == 1
         if first:
-            self._submit(self._ask_all)
+            try:
+                self._submit(self._ask_all)
+            except RuntimeError:
+                with self._lock:
+                    left, self._soon = self._soon, []
+                for other in left:
+                    if other is not wait:
+                        self.ask_later(other)
+                raise
 
     def ask_later(self, wait: Wait) -> None:
         """Has the listener ask, after a pause, for what this wait still misses by then."""

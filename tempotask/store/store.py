@@ -81,7 +81,8 @@ class Store:
         return self.server.patiently(lambda: self.once(name, *arguments))
 
     def once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
-        """Runs a script without trying again: for those whose reply may be lost only once."""
+        """Runs a script once; that its reply may be lost is the caller's affair. Raises what the client library raises,
+        and `ServerUnavailable` when the server refuses us."""
         self.ask_rights(changes=name not in LOOKING)
         return self._once(name, *arguments, durable=durable)
 

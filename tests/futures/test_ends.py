@@ -58,6 +58,24 @@ def test_after_a_shutdown_nothing_is_left_and_nothing_is_taken(server_url: str) 
     executor.shutdown()
 
 
+def test_a_call_for_which_there_is_no_thread_is_refused_and_the_next_one_is_made(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, refused = threading.Thread.start, list[str]()
+
+    def refuse_once(thread: threading.Thread) -> None:
+        if thread.name == "tempotask feeder" and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    with TempoExecutor(2, db=server_url) as executor:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            executor.submit(abs, -1)
+        assert executor.submit(abs, -2).result(LONG) == 2
+
+
 def test_an_executor_that_was_never_used_starts_nothing(server_url: str) -> None:
     before = namespaces(server_url)
     with TempoExecutor(2, db=server_url) as executor:

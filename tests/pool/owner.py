@@ -47,7 +47,7 @@ class Owner:
 
     def ask(self, mode: str) -> WorkerProcess:
         self._born += 1
-        spec = WorkerSpec(f"w{self._born}", "s1", "redis://h/1", "ns", mode.encode(), self.wake_fd)
+        spec = WorkerSpec(f"w{self._born}", "s1", "redis://h/1", mode, self.wake_fd)
         self.pool.ask_for(spec)
         return self.wait_for(Born).worker
 

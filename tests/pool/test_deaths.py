@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections import Counter
+from typing import Any
 
 import psutil
 import pytest
@@ -16,6 +17,7 @@ from store import play
 
 from tempotask import WorkerCrashed
 from tempotask.pool.deaths import Cause, Coroner, Death
+from tempotask.store import lists
 from tempotask.store.records import FINISHED
 
 
@@ -144,6 +146,29 @@ def test_jobs_that_had_ended_unsettled_when_their_worker_died_are_told_as_suspec
     assert [job.id for job in findings.suspected] == held[1:3]
     assert findings.given_back == len(held) - 2
     assert play.waiting(bench.store) == ids
+    bench.store.leave("s")
+
+
+@pytest.mark.parametrize("max_crashes", [1, 2])
+def test_a_verdict_whose_answer_was_lost_is_passed_once_and_counts_no_other_jobs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, max_crashes: int
+) -> None:
+    play.hire(bench.store, "w")
+    bench.manager.enqueue(name="echo", queue="q", options={"max_crashes": max_crashes})
+    play.turn(bench.store, "w", 1)
+    turn, _ = bench.store.opened("w")
+    give_back = bench.store.give_back_all
+
+    def twice(*arguments: Any, **named: Any) -> tuple[int, bool]:
+        give_back(*arguments, **named)
+        return give_back(*arguments, **named)
+
+    monkeypatch.setattr(bench.store, "give_back_all", twice)
+    death = Death("w", Cause.CRASH, turn, 0, 0.0, "was killed by SIGKILL")
+    findings = Coroner(bench.store, (), dict.fromkeys(FINISHED, 10)).bury(death)
+    assert (findings.verdict, findings.given_back) == ("had been seen to already", 0)
+    row = lists.queues(bench.store)[0]
+    assert (row.failed, row.waiting) == ((1, 0) if max_crashes == 1 else (0, 1))
     bench.store.leave("s")
 
 

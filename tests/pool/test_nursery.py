@@ -23,7 +23,7 @@ MANY = 450
 
 def ask_for_many(owner: Owner) -> None:
     for number in range(MANY):
-        owner.pool.ask_for(WorkerSpec(f"w{number}", "s1", "redis://h/1", "ns", b"leave 0", owner.wake_fd))
+        owner.pool.ask_for(WorkerSpec(f"w{number}", "s1", "redis://h/1", "leave 0", owner.wake_fd))
 
 
 def test_hundreds_of_workers_may_be_asked_for_at_once(own: Callable[..., Owner]) -> None:
@@ -45,7 +45,7 @@ def test_a_worker_leads_its_group_has_its_title_and_spec_and_nothing_of_the_nurs
     told = json.loads(owner.answer())
     assert told["argv"] == f"tempotask: worker {worker.id}"
     assert told["pid"] == told["group"] == worker.pid
-    assert told["spec"] == [worker.id, "s1", "redis://h/1", "ns"]
+    assert told["spec"] == [worker.id, "s1", "redis://h/1", "tell"]
     assert told["imported_in"] == owner.pool.pid
     assert told["omp"] == "1"
     assert worker.block.words[8] == 4242

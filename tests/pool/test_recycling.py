@@ -85,7 +85,7 @@ def test_a_spent_worker_that_is_told_to_end_again_and_again_ends_once(server_url
     manager = QueueManager.init(db=server_url, namespace=namespace)
     play.hire(manager._client.store, "w")
     block = ControlBlock.create()
-    worker = Worker(manager, WorkerSpec("w", "s", server_url, namespace, b""), block)
+    worker = Worker(manager, WorkerSpec("w", "s", server_url, namespace), block)
     # Before it looks: it is told for the first time while it settles what is left.
     block.words[STOP] = 1
     with pytest.raises(Stopping):

@@ -24,6 +24,7 @@ from tempotask.pool.batch import (
     OVERDUE,
     TURN,
 )
+from tempotask.pool.runner import PILE
 from tempotask.store.records import RunOptions, decode_outcome, encode
 
 
@@ -238,6 +239,23 @@ def test_children_that_are_held_back_count_as_results_do_towards_settling_before
     assert all(run.held is not None and run.children is not None for run in runs)
     stage.run(["plain"] * 9, options=RunOptions(attempts=2))
     assert stage.full == 4
+
+
+def test_what_failures_and_log_lines_take_counts_towards_settling_before_the_end(stage: Stage) -> None:
+    def fail(job: Job[Any], ctx: Context[Any]) -> None:
+        raise ValueError("x" * 10_000)
+
+    def log(job: Job[Any], ctx: Context[Any]) -> None:
+        job.logger("x" * 50_000)
+
+    stage.handler = fail
+    size = stage.run(["plain"])[0].size
+    assert size > 10_000
+    stage.run(["plain"] * (3 * PILE // size))
+    assert stage.full >= 2
+    stage.handler, stage.full = log, 0
+    stage.run(["plain"] * 50)
+    assert stage.full == 2
 
 
 def test_no_job_runs_in_the_context_of_the_one_before_it(stage: Stage) -> None:

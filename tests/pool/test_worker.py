@@ -223,7 +223,7 @@ def test_a_worker_whose_supervisor_is_gone_calls_it_in_vain_and_nothing_is_raise
 ) -> None:
     manager = QueueManager.init(db=server_url, namespace=namespace)
     read_end, write_end = os.pipe()
-    worker = Worker(manager, WorkerSpec("w", "s", server_url, namespace, b"", write_end), ControlBlock.create())
+    worker = Worker(manager, WorkerSpec("w", "s", server_url, namespace, write_end), ControlBlock.create())
     os.close(read_end)
     worker._wake_supervisor()
     os.close(write_end)

@@ -19,7 +19,7 @@ class Watched:
         self.process = subprocess.Popen(
             ["sh"], process_group=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.worker = WorkerProcess(WorkerSpec("w", "s", "", "", b""))
+        self.worker = WorkerProcess(WorkerSpec("w", "s", "", ""))
         self.worker.pid = self.process.pid
         self.block = self.worker.block
         self.given_back: list[tuple[str, str, int]] = []

@@ -242,8 +242,8 @@ def test_names_that_are_not_spelt_as_names_are_refused(name: Any) -> None:
 def test_a_task_knows_its_options_and_where_it_was_declared() -> None:
     task = Task(name="t", queue="q", handler=typed, options={"attempts": 3, "priority": 5})
     assert task.options == JobOptions(attempts=3, priority=5)
-    assert task.run == merged(RunOptions(attempts=3), DEFAULTS)
-    assert task.run.keep_result == 3600.0
+    assert task.run_options == merged(RunOptions(attempts=3), DEFAULTS)
+    assert task.run_options.keep_result == 3600.0
     assert task.description == "Makes a thumbnail."
     assert Task(name="t", queue="q", handler=functools.partial(with_first, 1)).description == "Comes with something."
     assert task.where.startswith("tests/unit/test_task.py:")
@@ -251,9 +251,9 @@ def test_a_task_knows_its_options_and_where_it_was_declared() -> None:
 
 def test_what_the_call_says_comes_before_what_the_task_says() -> None:
     task = Task(name="t", queue="q", handler=typed, options=JobOptions(attempts=3, timeout=5))
-    run = merged(RunOptions(timeout=None, keep_result=0.0), task.run)
+    run = merged(RunOptions(timeout=None, keep_result=0.0), task.run_options)
     assert (run.attempts, run.timeout, run.keep_result, run.max_crashes) == (3, None, 0.0, 3)
-    assert merged(None, task.run) is task.run
+    assert merged(None, task.run_options) is task.run_options
 
 
 def test_a_task_can_be_called_by_tests() -> None:

@@ -18,5 +18,5 @@ while True:
     for key, _ in selector.select():
         for event in pool.events(key):
             if isinstance(event, Imported):
-                pool.ask_for(WorkerSpec("w1", "s1", "", "t", sys.argv[2].encode(), os.dup(1)))
+                pool.ask_for(WorkerSpec("w1", "s1", "", sys.argv[2], os.dup(1)))
             print(f"event {event}", file=sys.stderr, flush=True)

@@ -37,11 +37,12 @@ class StandIn:
         self.name = name
 
     def describe(self) -> AppReport:
-        task = TaskReport("images", "thumbnail", b"\x80", "app.py:1")
+        task = TaskReport("images", "thumbnail", b"\x80")
         return AppReport("redis://localhost/1", self.name, 2, b"\x80", [task])
 
     def work(self, spec: WorkerSpec, block: ControlBlock) -> int:
-        mode, _, rest = spec.options.decode().partition(" ")
+        # Where a worker finds its namespace, this one finds what it is to do.
+        mode, _, rest = spec.namespace.partition(" ")
         answer = getattr(self, mode)(spec, block, *rest.split())
         return answer if isinstance(answer, int) else 0
 
