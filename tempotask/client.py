@@ -42,6 +42,7 @@ from tempotask.store.stream import Stream
 from tempotask.store.wait import Ending
 
 if TYPE_CHECKING:
+    from tempotask.job import Job
     from tempotask.task import Task
 
 log = logging.getLogger("tempotask")
@@ -73,6 +74,8 @@ class Client:
         self._tasks = tasks
         self.reruns = 0
         """Grows when a job may have been run again under its id: what handles have seen may be of an earlier run."""
+        self.running: Callable[[], Job[Any] | None] = lambda: None
+        """In a worker: the job whose handler runs."""
         self.own_pool = False
         """Whether this program sees to the workers too, and so need not be told that nobody works."""
         # A URL that says nothing is refused here, not at the first use.

@@ -87,9 +87,11 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             JobNotFound: nobody knows it.
             TimeoutError: the `timeout` is over; the job goes on.
             InvalidPayload: the result does not fit the type of its task.
-            InvalidOptions: a `timeout` that is no time; or it is a schedule, which has no result.
+            InvalidOptions: a `timeout` that is no time; it is a schedule, which has no result; or the job waits for
+                itself.
             ServerUnavailable: the manager was closed meanwhile, or its server was never reached.
         """
+        self._insist_on_another_job()
         ending = self._fresh()
         if ending is None:
             again = self._is_to_be_sought()
@@ -126,11 +128,17 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         return await self._client.apart(self._client.final_status, self.id, ending)
 
     async def _aending(self, timeout: Duration | None) -> Ending:
+        self._insist_on_another_job()
         ending = self._fresh()
         if ending is None:
             outcomes, ids, again = self._client.outcomes, [self.id], self._is_to_be_sought()
             (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=again)]
         return ending
+
+    def _insist_on_another_job(self) -> None:
+        running = self._client.running()
+        if running is not None and running.id == self.id:
+            raise InvalidOptions(f"job {self.id} waits in its handler for its own end, which would never come")
 
     def _saw(self, ending: Ending) -> None:
         """Keeps an ending. That it is not kept at the server any more says nothing against what was seen before."""

@@ -53,6 +53,8 @@ class QueueManager(Jobs, Generic[A]):
         self._make_context: Callable[[], A]
         self._use(Client(db, namespace, options, self.tasks))
         self._launch: launch.Launch | None = None
+        self._is_worker = False
+        """Whether this process is a worker of the application."""
         # The name of the module that makes the manager.
         self._module = str(declaring_frame().f_globals.get("__name__", "__main__"))
 
@@ -235,6 +237,7 @@ class QueueManager(Jobs, Generic[A]):
 
         Raises:
             NotImportable: workers can't import this application, or a task was declared too late for them.
+            InvalidOptions: the pool runs already, or a handler asks for it.
             ServerUnavailable: the server can't be reached.
         """
         started = self._begin()
@@ -252,8 +255,11 @@ class QueueManager(Jobs, Generic[A]):
 
         Raises:
             TempoTaskError: the pool that `start` started has ended, and jobs are left.
+            InvalidOptions: a handler asks for it.
             ServerUnavailable: the server can't be reached.
         """
+        if self._is_worker:
+            raise InvalidOptions("a handler can't wait until nothing is left, as its own job is; join in a program")
         pause, attendance = FIRST_LOOK, self._client.attendance
         attendance.waits()
         while not await self._client.apart(functools.partial(self._client.store.quiet, delayed=delayed)):
@@ -327,6 +333,8 @@ class QueueManager(Jobs, Generic[A]):
             raise NotImportable(
                 "the pool was started while it imports this file; put what starts it under if __name__ == '__main__':"
             )
+        if self._is_worker:
+            raise InvalidOptions("a handler can't start the pool that it runs in; start it in a program")
         if self._launch is not None and self._launch.ended() is None:
             raise InvalidOptions("the pool has been started already; stop() comes first")
         report = self.describe()
@@ -373,6 +381,7 @@ class QueueManager(Jobs, Generic[A]):
         from tempotask.pool.worker import work
 
         self.move(spec.db, spec.namespace)
+        self._is_worker = self._client.attendance.in_worker = True
         return work(self, spec, block)
 
     def move(self, db: str, namespace: str) -> None:

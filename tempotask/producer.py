@@ -130,6 +130,8 @@ class Producer:
             raise InvalidOptions(
                 "enqueue_many takes several jobs, as in enqueue_many([{…}]); enqueue adds a single one"
             )
+        if not isinstance(jobs, Iterable):
+            raise InvalidOptions(f"enqueue_many takes jobs, as in enqueue_many([{{…}}]), and not {jobs!r}")
         handles: JobHandles[Any] = JobHandles()
         made = 0
         stream, under_way = self.client.stream(), list[JobHandle[Any]]()
@@ -334,6 +336,8 @@ def _in_all_the_same(under_way: list[JobHandle[Any]], stream: Stream, error: Tem
 def _distinct(queues: Iterable[str]) -> list[str]:
     if isinstance(queues, str):
         raise InvalidOptions(f"queues={queues!r} is one str; give a list of queues, as in queues=[{queues!r}]")
+    if not isinstance(queues, Iterable):
+        raise InvalidOptions(f"queues={queues!r}: give a list of queues, as in queues=['images']")
     names = [check_name("queue", queue) for queue in queues]
     if not names:
         raise InvalidOptions("there are no queues to publish to; give at least one")

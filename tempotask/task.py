@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 D = TypeVar("D")
 R = TypeVar("R")
 
-_ELSEWHERE = {"apply_async", "delay", "run", "s", "schedule", "send", "send_with_options", "signature", "submit"}
+_ELSEWHERE = {"apply_async", "delay", "run", "s", "send", "send_with_options", "signature", "submit"}
 """What adds a job in other queues."""
 LEFT_OUT: Any = None
 """Stands for data that was left out. Untyped, as the type of the data may not have None."""
@@ -364,6 +364,11 @@ def _annotated(handler: Any, frame: FrameType) -> tuple[Any, Any] | InvalidOptio
             f"resolved ({error}); define or import that type in the module itself, or declare Task[Data, Result](…)"
         )
     job = _bare(hints.get(name))
+    if (typing.get_origin(job) or job) is Context:
+        raise InvalidOptions(
+            f"the handler declared at {_short(frame.f_code.co_filename)}:{frame.f_lineno} takes the context first; it "
+            "must take (job, ctx), in this order"
+        )
     data = typing.get_args(job)[0] if typing.get_origin(job) is Job else Any
     result = hints.get("return", Any)
     if (typing.get_origin(result) or result) in (Awaitable, Coroutine):

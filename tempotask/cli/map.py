@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         callback=insist_on_utf8,
         help="The server. Else $TEMPOTASK_DB, else the embedded one of this folder.",
     ),
-    click.option("--namespace", default="", metavar="NS", help="What the name of its own namespace begins with."),
+    click.option("--namespace", metavar="NS", help="What the name of its own namespace begins with."),
     click.option("--json", "as_json", is_flag=True, help="What it says beside the rows is JSON too, an object a line."),
 )
 @click.pass_obj

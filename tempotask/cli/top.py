@@ -24,14 +24,17 @@ ANSWERS_WITHIN = 3.0
 
 @click.command()
 @everywhere
-@click.option("--once", is_flag=True, help="Prints the tables once, for scripts; takes a second, to measure rates.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help="Prints the tables once, as --json does; takes a second, to measure rates.",
+)
 def top(db: str | None, namespace: str, as_json: bool, once: bool) -> None:
     """Shows queues, workers and failures as they change, with keys to act on them."""
     from tempotask.manager import QueueManager
     from tempotask.top.terminal import why_not
 
-    if as_json and not once:
-        raise click.UsageError("--json goes with --once", click.get_current_context())
+    once = once or as_json
     if not once and (reason := why_not()):
         end(2, f"top: {reason}; `tempotask top --once` prints the tables once")
     with QueueManager.init(db, namespace=namespace, options={"connect_timeout": LOOKING}) as manager:

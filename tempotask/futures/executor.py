@@ -20,7 +20,7 @@ from tempotask.errors import InvalidOptions, NotImportable
 from tempotask.futures import permission, pickled
 from tempotask.futures.answers import LARGEST, NOTHING, PICKLED, PLAIN, Beginning, Reader, Writer, Written
 from tempotask.futures.feeder import Feeder
-from tempotask.futures.own_pool import OwnPool, main_module, new_namespace
+from tempotask.futures.own_pool import OwnPool, main_module, new_namespace, text_of
 from tempotask.futures.pending import CallFuture, Pending, Row, Slot
 from tempotask.options import Options, whole
 from tempotask.pool import linux
@@ -50,6 +50,7 @@ class TempoExecutor(Executor):
     Raises:
         InvalidOptions: a value that makes no sense (a `ValueError`).
         NotImportable: an initializer that workers can't import.
+        InvalidPayload: an initializer whose arguments can't be sent, or are too large.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class TempoExecutor(Executor):
         self._beginning = Beginning(initializer_is_pickled=pickle)
         if initializer is not None and not _is_a_lock_of_bars(initializer):
             self._beginning.initializer = self._writer.call(initializer, tuple(initargs), {}).call
+            text_of(self._beginning)
         pool = OwnPool(client, workers, key, allow_pickle=pickle)
         self._feeder = Feeder(client, pool, Reader(signer if pickle else None), PICKLED if pickle else PLAIN, workers)
         # Whoever lets go of an executor without a word has what it was given done, and its pool ended.

@@ -40,6 +40,17 @@ def main_module() -> dict[str, str]:
     return main if os.path.exists(main.get("init_main_from_path", os.curdir)) else {}
 
 
+def text_of(beginning: Beginning) -> str:
+    """What workers are told at their start. Raises InvalidPayload when that is too large."""
+    told = msgspec.json.encode(beginning).decode()
+    if len(told) > LARGEST_BEGINNING:
+        raise InvalidPayload(
+            f"the initializer and its arguments are {len(told):,} bytes of text (base64), and workers are told at "
+            f"most {LARGEST_BEGINNING:,} at their start; store them in a file and give its name"
+        )
+    return told
+
+
 class OwnPool:
     """The workers of one executor. `begin`, `wait`, `end`, in this order; `end` in any case."""
 
@@ -59,12 +70,7 @@ class OwnPool:
         """
         if self._allow_pickle:
             beginning.authkey = bytes(process.current_process().authkey)
-        told = msgspec.json.encode(beginning).decode()
-        if len(told) > LARGEST_BEGINNING:
-            raise InvalidPayload(
-                f"the initializer and its arguments are {len(told):,} bytes of text (base64), and workers are told at "
-                f"most {LARGEST_BEGINNING:,} at their start; store them in a file and give its name"
-            )
+        told = text_of(beginning)
         client = self._client
         start = launch.Start(
             APPLICATION,

@@ -320,6 +320,9 @@ def fork(end: socket.socket, mark: str) -> int:
 
 
 def _serve(end: socket.socket, spawns: str = "") -> None:
+    # It is to outlive whoever kills the supervisor's whole group, and end what workers have left behind.
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
     linux.become_subreaper()
     nursery = Nursery(Channel(end))
     if spawns:

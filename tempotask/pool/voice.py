@@ -62,6 +62,10 @@ class NamedStream(io.TextIOWrapper):
             self.flush()
         return len(text)
 
+    def close(self) -> None:
+        """Only flushes: the jobs after the one that closes it print as well."""
+        self.flush()
+
     def flush(self) -> None:
         """Puts out what this thread has of a line; what follows goes on with it."""
         line = self._line

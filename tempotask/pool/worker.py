@@ -87,7 +87,8 @@ class Worker:
 
     def __init__(self, manager: QueueManager[Any], spec: WorkerSpec, block: ControlBlock) -> None:
         self.id = spec.worker
-        self._store = manager._client.store
+        self._client = manager._client
+        self._store = self._client.store
         self._turns = Turns(self._store, self.id)
         self._block = block
         self._words = block.words
@@ -115,7 +116,8 @@ class Worker:
         signal.signal(INTERRUPT_SIGNAL, self._on_interrupt)
         os.register_at_fork(after_in_child=self._forked)
         context = self._runner.context
-        speak_for(lambda: context._job)
+        self._client.running = lambda: context._job
+        speak_for(self._client.running)
         self._early.start()
         if self._weighed:
             self._words[WEIGHT] = linux.resident(self._pid)

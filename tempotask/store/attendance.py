@@ -1,4 +1,4 @@
-"""Attendance: whether anybody works in a namespace, for those who wait there for jobs."""
+"""Attendance: whether anybody can work in a namespace, for those who wait there for jobs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ SILENCE = 5.0
 
 
 class Attendance:
-    """Tells the log that nobody works: once, until somebody does."""
+    """Tells the log that nobody works: once, until somebody does. Or that a worker waits itself."""
 
     def __init__(self) -> None:
+        self.in_worker = False
+        """Whether who waits here are the handlers of a worker."""
         self._told = False
         self._next = math.inf
         """From when, of the monotonic clock, it is worth a look."""
@@ -46,6 +48,14 @@ class Attendance:
         if not self.due:
             return
         self._next = time.monotonic() + SILENCE
+        if self.in_worker:
+            if not self._told:
+                log.warning(
+                    "a handler waits for other jobs, and holds its worker meanwhile: where all workers wait so, "
+                    "nothing goes on; add what is to follow with ctx.enqueue(…, on_success=True), and wait elsewhere"
+                )
+            self._told = True
+            return
         absent = not supervised(store)
         if absent and not self._told:
             log.warning(

@@ -171,6 +171,24 @@ def test_failed_inputs_are_tried_again(maps: Maps) -> None:
     assert [row["input"] for row in maps.rows("failed")] == ["exit"]
 
 
+def test_what_failed_before_stays_in_its_file_until_a_map_goes_on(maps: Maps) -> None:
+    files = ("-o", "out", "--failed", "failed")
+    assert maps.run("functions:fail", *files, inputs=lines("a", "bad"))[0] == 1
+    before = (maps.folder / "failed").read_bytes()
+    for function, inputs in (("functions:nothing", lines("a", "bad")), ("functions:fail", lines("x", "bad"))):
+        assert maps.run(function, *files, "--resume", inputs=inputs)[0] == 2
+        assert (maps.folder / "failed").read_bytes() == before
+    assert maps.run("functions:shout", *files, "--resume", inputs=lines("a", "bad"))[0] == 0
+    assert (maps.folder / "failed").read_bytes() == b""
+
+
+def test_a_file_of_failed_inputs_is_emptied_where_all_are_answered(maps: Maps) -> None:
+    assert maps.run("functions:shout", "-o", "out", inputs=lines("a"))[0] == 0
+    (maps.folder / "failed").write_text('{"index":0,"input":"a","error":"e","traceback":""}\n')
+    assert maps.run("functions:shout", "-o", "out", "--failed", "failed", "--resume", inputs=lines("a"))[0] == 0
+    assert (maps.folder / "failed").read_bytes() == b""
+
+
 def test_answers_to_other_inputs_are_refused(maps: Maps) -> None:
     assert maps.run("functions:shout", "-o", "out", inputs=lines("a", "b", "c"))[0] == 0
     before = (maps.folder / "out").read_bytes()

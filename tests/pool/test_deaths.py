@@ -100,15 +100,22 @@ def test_when_the_nursery_is_killed_another_one_comes_and_no_job_is_blamed(bench
     assert supervisor.stop() == 0
 
 
-def test_nothing_is_left_of_a_supervisor_that_is_killed_while_a_worker_holds_the_interpreter(bench: Bench) -> None:
-    supervisor = bench.start(workers=2)
+@pytest.mark.parametrize("with_its_group", [False, True])
+def test_nothing_is_left_of_a_supervisor_that_is_killed_while_a_worker_holds_the_interpreter(
+    bench: Bench, with_its_group: bool
+) -> None:
+    supervisor = bench.begin(workers=2, through=["setsid"])
+    supervisor.wait_for("ready")
     bench.manager.enqueue(name="regex", queue="q")
     bench.manager.enqueue(name="overrun", queue="q", data="child", options={"timeout": 600})
     for _ in range(3):
         bench.hear()
     processes = supervisor.tree()
     assert len(processes) >= 5
-    supervisor.process.kill()
+    if with_its_group:
+        os.killpg(supervisor.process.pid, signal.SIGKILL)
+    else:
+        supervisor.process.kill()
     began = time.monotonic()
     supervisor.end()
     _, left = psutil.wait_procs(processes, timeout=LONG)

@@ -218,3 +218,35 @@ def test_what_goes_wrong_beside_a_long_job_is_said_once_and_does_it_no_harm(benc
     assert ask(bench, "can_not_be_looked_at") == "looked at"
     assert bench.supervisors[0].stop() == 0
     assert len(bench.supervisors[0].about("is settled with its batch only: RuntimeError: no look")) == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "answer"),
+    [
+        ("itself", "waits in its handler for its own end"),
+        ("all", "a handler can't wait until nothing is left"),
+        ("a pool", "a handler can't start the pool that it runs in"),
+    ],
+)
+def test_a_handler_that_would_wait_for_ever_fails_at_once(bench: Bench, what: str, answer: str) -> None:
+    start(bench)
+    with pytest.raises(JobFailed, match=answer):
+        ask(bench, "waits_for", what)
+    assert bench.supervisors[0].stop() == 0
+
+
+def test_the_log_tells_once_of_a_worker_whose_handler_waits_for_another_job(bench: Bench) -> None:
+    start(bench)
+    other = bench.manager.enqueue(name="pid", queue="q", options={"delay": 1000})
+    for _ in range(2):
+        with pytest.raises(JobFailed, match="TimeoutError"):
+            ask(bench, "waits_for", other.id)
+    assert len(bench.supervisors[0].about("a handler waits for other jobs, and holds its worker meanwhile")) == 1
+    assert bench.supervisors[0].stop() == 0
+
+
+def test_a_handler_that_closes_its_output_closes_it_for_nobody_else(bench: Bench) -> None:
+    start(bench)
+    ask(bench, "closes_its_output")
+    ask(bench, "prints", "still possible")
+    assert bench.supervisors[0].stop() == 0

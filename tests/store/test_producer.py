@@ -152,6 +152,7 @@ def test_publish_puts_a_copy_in_each_queue(manager: QueueManager[Any]) -> None:
     ("queues", "says"),
     [
         ([], "no queues"),
+        (None, "give a list of queues"),
         (["a", "b", "a"], "'a' is there twice"),
         ("images", "is one str"),
         ([str(n) for n in range(1001)], "at most 1,000"),

@@ -224,7 +224,13 @@ def test_a_type_that_can_not_be_sent_is_refused_where_it_is_declared() -> None:
         QueueManager.init().register_job(name="t", queue="q", handler=handler)
 
 
-@pytest.mark.parametrize("handler", [lambda: None, lambda job: None, lambda job, ctx, more: None, 5, "typed"])
+def context_first(ctx: Context[None], job: Job[int]) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    "handler", [lambda: None, lambda job: None, lambda job, ctx, more: None, 5, "typed", context_first]
+)
 def test_a_handler_takes_a_job_and_a_context(handler: Any) -> None:
     with pytest.raises(InvalidOptions, match=r"\(job, ctx\)"):
         Task(name="t", queue="q", handler=handler)

@@ -70,6 +70,7 @@ class Course:
         `left_behind`: spans by their first index."""
         self._work, self._lines, self._ready, self._view = work, lines, ready, view
         self._output, self._failed = output, failed
+        self._failed_begun = False
         self._shown = False
         """Whether somebody has been shown one of the failures that go to a file."""
         self._workers, self._spans, self._in_flight = workers, SPANS * workers, in_flight
@@ -173,6 +174,7 @@ class Course:
                 f"{self._output.name} answers input number {beyond:,}, and there are {self._lines.taken:,} now: give "
                 "the same inputs in the same order to go on"
             )
+        self._begin_failed()
 
     # -- inputs to spans
 
@@ -262,6 +264,8 @@ class Course:
 
     def _put(self, pieces: list[Pieces]) -> None:
         """Writes rows, all in one go."""
+        if any(piece.rows or piece.failures for piece in pieces):
+            self._begin_failed()
         if written := [row for piece in pieces for row in piece.rows]:
             self._output.write(written)
         for failures in (piece.failures for piece in pieces if piece.failures):
@@ -273,6 +277,12 @@ class Course:
             else:
                 for failure in failures:
                     self._view.failed(failure)
+
+    def _begin_failed(self) -> None:
+        """Lets go of what had failed before, when the course has come to something: not of what was tried no more."""
+        if self._failed is not None and not self._failed_begun:
+            self._failed_begun = True
+            self._failed.cut()
 
     def _pieces(self, one: Span, ending: Ending) -> list[tuple[int, Pieces]]:
         """What is to be written for a span; what it did not get to goes on the backlog."""

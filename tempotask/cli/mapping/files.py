@@ -43,9 +43,8 @@ class Files:
             raise click.UsageError(f"--resume goes on with a file, and {self.output.name} is none")
         self.answered = answered(self.output)
         if self.failed is not None and self.failed.regular:
-            # What is in it is tried again.
+            # What is in it is tried again; it goes when the first of the inputs is answered.
             insist_on_rows(self.failed)
-            self.failed.cut()
 
     def close(self) -> None:
         """Puts on the disk what was written."""

@@ -73,8 +73,9 @@ class Target:
             self._synced, self._dirty = time.monotonic(), False
 
     def cut(self, size: int = 0) -> None:
-        """Leaves the first bytes only."""
-        os.ftruncate(self._file, size)
+        """Of a file leaves the first bytes only."""
+        if self.regular:
+            os.ftruncate(self._file, size)
 
     def blocks(self) -> Iterable[bytes]:
         """All that is in it."""

@@ -37,7 +37,7 @@ class Wishes:
     timeout: float | None
     quiet: bool
     db: str | None
-    namespace: str
+    namespace: str | None
     as_json: bool
 
     def check(self) -> None:
@@ -56,7 +56,7 @@ class Wishes:
             raise click.UsageError("rows and failed inputs would go to the same file; give another name to one of them")
         if self.timeout is not None:
             duration("--timeout", self.timeout, zero=False)
-        if self.namespace:
+        if self.namespace is not None:
             check_name("namespace", self.namespace)
             if len(self.namespace) > LONGEST:
                 raise click.UsageError(f"--namespace takes at most {LONGEST} characters here, as more follow them")

@@ -20,6 +20,9 @@ from tempotask.pool.worker import Worker
 
 tempotask = QueueManager.init(ctx=dict)
 
+LISTEN = 8.0
+"""Seconds, more than after which the log tells of a handler that waits."""
+
 
 class Evil(str):
     """Text that can't be asked for its bytes."""
@@ -193,3 +196,28 @@ def can_not_be_looked_at(job: Job[Any], ctx: Context[Any]) -> str:
     for _ in range(5):
         looked.acquire()
     return "looked at"
+
+
+@tempotask.task(queue="q")
+def waits_for(job: Job[str], ctx: Context[Any]) -> Any:
+    """For another job, itself, all, or a pool of its own."""
+    match job.data:
+        case "itself":
+            return tempotask.handle(job.id).result()
+        case "all":
+            return asyncio.run(tempotask.join())
+        case "a pool":
+            return tempotask.run()
+        case another:
+            return tempotask.handle(another).result(LISTEN)
+
+
+@tempotask.task(queue="q")
+def closes_its_output(job: Job[Any], ctx: Context[Any]) -> None:
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+@tempotask.task(queue="q")
+def prints(job: Job[str], ctx: Context[Any]) -> None:
+    print(job.data)
