@@ -41,8 +41,11 @@ class Declaration(Generic[A]):
     @overload
     def __call__(self, handler: Handler[D, A, R], /) -> Task[D, R]: ...
     def __call__(self, handler: Callable[..., Any], /) -> Task[Any, Any]:
+        name = getattr(handler, "__name__", "<none>") if self._name is None else self._name
+        if self._name is None and callable(handler) and name.startswith("<"):
+            raise InvalidOptions(f"the handler {handler!r} has no name of its own; give the task one with name=…")
         task: Task[Any, Any] = Task(
-            name=getattr(handler, "__name__", repr(handler)) if self._name is None else self._name,
+            name=name,
             queue=self._queue,
             handler=handler,
             options=self._options,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -68,12 +69,16 @@ def whole(least: int, most: int = 2**53) -> Callable[[str, object], int]:
     """A check that an option is a whole number within bounds."""
 
     def check(name: str, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            large = isinstance(value, int) and value > most
+        # What counts as one, of numpy say, is taken; a member of an enum becomes its number.
+        try:
+            number = None if isinstance(value, bool) else operator.index(cast(Any, value))
+        except TypeError:
+            number = None
+        if number is None or not least <= number <= most:
+            large = number is not None and number > most
             bounds = f"from {least:,} to {most:,}" if most < 2**53 or large else f"of at least {least:,}"
             raise InvalidOptions(f"{name}={value!r}: give a whole number {bounds}")
-        # And no member of an enum.
-        return int(value)
+        return int(number)
 
     return check
 

@@ -182,3 +182,13 @@ def test_the_memory_of_a_worker_is_limited_in_bytes_or_with_a_unit(given: int | 
 def test_a_limit_of_memory_that_makes_no_sense_is_refused(given: Any) -> None:
     with pytest.raises(InvalidOptions, match='as in "500MiB"'):
         Options(max_memory=given)
+
+
+def test_what_counts_as_a_whole_number_is_taken_as_one() -> None:
+    class Index:
+        def __index__(self) -> int:
+            return 3
+
+    options = JobOptions(priority=Index())  # type: ignore[arg-type]
+    assert options.priority == 3
+    assert type(options.priority) is int

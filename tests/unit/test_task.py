@@ -343,3 +343,9 @@ def test_what_a_property_of_a_task_lacks_is_named() -> None:
 
     with pytest.raises(AttributeError, match="missing"):
         Own(name="own", queue="q", handler=lambda job, ctx: None).broken  # noqa: B018
+
+
+@pytest.mark.parametrize("handler", [lambda job, ctx: None, functools.partial(context_first)])
+def test_a_handler_without_a_name_needs_one(handler: Any) -> None:
+    with pytest.raises(InvalidOptions, match="has no name of its own; give the task one with name=…"):
+        QueueManager.init(inline=True).task(queue="q")(handler)
