@@ -26,6 +26,11 @@ class Children:
         """By id."""
         self._bytes = 0
 
+    def added(self) -> list[str]:
+        """Ids of those that are there, whether their parent succeeds or not. For another thread."""
+        held = self._held
+        return [id for id in self.ids[:] if id not in held]
+
     def note(self, ids: Iterable[str]) -> None:
         """These have been added."""
         self.ids += list(ids)[: SHOWN - len(self.ids)]

@@ -131,7 +131,7 @@ def _info(found: look.Found, details: look.Details) -> JobInfo:
         logs=[LogEntry(utc(at), message) for at, message in details.lines],
         progress=None if details.progress is None else Progress(*details.progress),
         errors=[ErrorInfo(e.attempt, utc(e.at), e.type, e.message, e.traceback) for e in look.errors(found)],
-        children=look.children(found),
+        children=details.children,
     )
 
 

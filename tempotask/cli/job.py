@@ -42,7 +42,7 @@ def _report(store: Store, job: Found) -> dict[str, Any]:
     if details.progress is not None:
         told["progress"] = dict(zip(("done", "total", "note"), details.progress, strict=True))
     told["errors"] = [{name: getattr(error, name) for name in error.__struct_fields__} for error in look.errors(job)]
-    told["children"] = look.children(job)
+    told["children"] = details.children
     if job.record is None and job.outcome is not None and job.outcome.failure is not None:
         # All that is left of its errors.
         told["traceback"] = job.outcome.failure.traceback

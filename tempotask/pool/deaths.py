@@ -15,12 +15,12 @@ from typing import NamedTuple
 import msgspec
 
 from tempotask.options import DEFAULTS, merged
-from tempotask.pool.failure import ended_badly
+from tempotask.pool.failure import ended_badly, with_children
 from tempotask.pool.report import TaskReport
 from tempotask.pool.run import Run, Told
 from tempotask.pool.settling import Settling
 from tempotask.store.records import Failure, Record, RunOptions, Unreadable, decode_record, encode, flag, raised
-from tempotask.store.said import Live, is_started
+from tempotask.store.said import Live, is_started, live_of
 from tempotask.store.store import Store
 
 
@@ -107,18 +107,18 @@ class Coroner:
         if death.cause in (Cause.STOP, Cause.CANCEL) or isinstance(record, Unreadable):
             given_back, _ = self._store.give_back_all(death.worker)
             return Findings(record, "runs again, unmarked", _others(given_back))
-        options = self.options_of(record)
+        options, children = self.options_of(record), self._children_of(record, death.worker)
         if death.cause is Cause.TIMEOUT:
             failure = Failure("JobTimeout", f"the time of this try was over, and its process {death.how}")
             final = (record.queue, record.name) in self._final
-            run = ended_badly(record, options, failure, death.since, final=final)
+            run = ended_badly(record, options, failure, death.since, children, final=final)
             return self._settle(death, run, "failed as JobTimeout" if run.status else "is tried again")
         bereft = death.cause is Cause.BEREFT
         letter, most = ("h", _most_suspected(options)) if bereft else ("c", int(options.max_crashes or 1))
         blamed = raised(record, letter)
         count = flag(blamed, letter)
         if count < most:
-            replaced = [(death.running, encode(blamed))]
+            replaced = [(death.running, encode(with_children(blamed, children)))]
             self._tell_start(record, death.worker, turn, death.running, death.since)
             given_back, counted = self._store.give_back_all(death.worker, turn, [death.running], replaced)
             verdict = f"runs again, alone ({'suspected' if bereft else 'crash'} {count} of {most})"
@@ -126,7 +126,7 @@ class Coroner:
         why = f"its process {death.how}"
         told = _suspected(f"{why} with its nursery", count) if bereft else f"{why}, for the {_nth(count)} time"
         failure = Failure("WorkerCrashed", told)
-        run = ended_badly(record, options, failure, death.since, final=True)
+        run = ended_badly(record, options, failure, death.since, children, final=True)
         return self._settle(death, run, "failed as WorkerCrashed")
 
     def _suspects(self, death: Death) -> tuple[str, dict[int, bytes]]:
@@ -177,6 +177,11 @@ class Coroner:
         settlement = Settling(worker, self._limits).settlement(runs, events=True)
         given_back, _ = self._store.give_back_all(worker, turn, judged, replaced, settlement)
         return given_back, suspected
+
+    def _children_of(self, record: Record, worker: str) -> list[str] | None:
+        """What this try has added, as far as its worker came to tell."""
+        live = live_of(self._store.read("HGET", "live", record.id), worker, record.tries + 1)
+        return None if live is None else live.children
 
     def _told(self, record: Record, worker: str, turn: str, index: int) -> Told:
         """What the worker had told of a job while it ran."""

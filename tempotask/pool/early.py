@@ -110,5 +110,8 @@ class Early:
         if said is None or said.job.token != hand.batch.token + index:
             return
         told = hand.told.get(index)
-        if told is None or not told.sure or said.lines or said.progress != told.progress:
+        if (
+            told is None or not told.sure or said.lines or said.progress != told.progress
+            or len(said.children) != told.children
+        ):  # fmt: skip
             self._tell(hand, index, said)

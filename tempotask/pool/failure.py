@@ -57,13 +57,19 @@ def ended_badly(
     ended, attempt = time.monotonic(), record.tries + 1
     if endless or (attempt < int(options.attempts or 1) and not final):
         errors = [*(record.errors or []), TryError(attempt, time.time(), *msgspec.structs.astuple(failure))]
-        kept = [*(record.children or []), *(children or [])][:SHOWN] or None
-        again = msgspec.structs.replace(record, tries=attempt, errors=errors[-ERRORS:], children=kept)
+        again = msgspec.structs.replace(with_children(record, children), tries=attempt, errors=errors[-ERRORS:])
         pause = math.ceil((retry_delay(options, attempt) if after is None else after) * 1000)
         retry = (pause, encode(again))
         return Run(record, started, ended, b"", 0, None, failure=failure, retry=retry, children=children)
     outcome = encode(Outcome("failed", record.queue, record.name, NIL, failure))
     return Run(record, started, ended, outcome, keep_ms(options), "failed", NIL, failure, children=children)
+
+
+def with_children(record: Record, children: list[str] | None) -> Record:
+    """The record for another try, with what one before it added."""
+    if not children:
+        return record
+    return msgspec.structs.replace(record, children=[*(record.children or []), *children][:SHOWN])
 
 
 def unsendable(run: Run, size: int) -> Run:

@@ -80,14 +80,14 @@ class Nursery:
                     if key.fileobj is self._alarm:
                         self._reap()
                     else:
-                        self._serve()
+                        self._obey()
         except (EOFError, ConnectionError):
             self._end()
         except BaseException:
             traceback.print_exc()
             self._end(FAILED)
 
-    def _serve(self) -> None:
+    def _obey(self) -> None:
         received = self._channel.receive()
         if received is None:
             return
@@ -311,7 +311,7 @@ def fork(end: socket.socket, mark: str) -> int:
             os.close(null)
             name, _, value = mark.partition("=")
             os.environ[name] = value
-            _serve(end)
+            _live(end)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -319,7 +319,7 @@ def fork(end: socket.socket, mark: str) -> int:
     return pid
 
 
-def _serve(end: socket.socket, spawns: str = "") -> None:
+def _live(end: socket.socket, spawns: str = "") -> None:
     # It is to outlive whoever kills the supervisor's whole group, and end what workers have left behind.
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
@@ -338,7 +338,7 @@ def main(arguments: list[str]) -> None:
     spawns = arguments[2] if arguments[1:2] == ["--spawn"] else ""
     if spawns:
         sys.argv[:] = arguments[3:]
-    _serve(end, spawns)
+    _live(end, spawns)
 
 
 if __name__ == "__main__":

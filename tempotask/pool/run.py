@@ -65,6 +65,8 @@ class Told(msgspec.Struct):
     """Whether those who listen to events may know that it started."""
     progress: Progress | None = None
     """How far it was."""
+    children: int = 0
+    """How many it had added."""
 
 
 class Hand:

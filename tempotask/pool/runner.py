@@ -155,6 +155,7 @@ class Runner:
             else:
                 if (limit := lane.limit) is not None:
                     if limit is not limited or started > fresh_until:
+                        # As in `_set_deadline`, for several jobs at once.
                         limited, fresh_until = limit, started + FRESH
                         words[DEADLINE_NS] = int((fresh_until + limit.seconds) * 1e9)
                         words[KILL_AFTER_NS] = limit.kill_after_ns
@@ -255,6 +256,7 @@ class Runner:
             raise JobTimeout(message=OVER)
 
     def _set_deadline(self, index: int, options: RunOptions) -> None:
+        """For a job with options of its own; of the others `run_batch` does it."""
         words = self._words
         words[DEADLINE_NS] = time.monotonic_ns() + int(float(options.timeout or 0) * 1e9)
         words[KILL_AFTER_NS] = int(float(options.kill_after or 0) * 1e9)

@@ -1,4 +1,4 @@
-"""What the job that runs says of itself: lines that it logs, how far it is."""
+"""What the job that runs says of itself: lines that it logs, how far it is, what it has added."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Said(NamedTuple):
     job: Job[Any]
     lines: list[Raw]
     progress: Progress | None
+    children: list[str]
+    """Ids of those that it has added."""
     sources: tuple[tuple[list[Raw], int], ...]
     """Where the lines are from, and how many of each: more may have been appended since."""
 
@@ -86,7 +88,8 @@ class Saying:
             return None
         older, newer = self._older, self._lines
         lines, news = older[:], newer[:]
-        said = Said(job, (lines + news)[-LOG_LINES:], self._progress, ((older, len(lines)), (newer, len(news))))
+        sources = (older, len(lines)), (newer, len(news))
+        said = Said(job, (lines + news)[-LOG_LINES:], self._progress, self._context._children.added(), sources)
         # Between the two looks at the job, what it had said can only have become nothing.
         return said if self._context._job is job else None
 

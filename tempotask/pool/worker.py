@@ -318,7 +318,7 @@ class Worker:
         record, saying = hand.batch.records[index], self._runner.saying
         began = time.time() - time.monotonic() + (hand.runs[index - 1].ended if index else hand.began)
         attempt = record.tries + 1
-        known = encode(Live(self.id, attempt, began, said.progress))
+        known = encode(Live(self.id, attempt, began, said.progress, said.children or None))
         with self._turning:
             if self._hand is not hand:
                 return
@@ -335,7 +335,7 @@ class Worker:
                 # Whether it took effect is not known: it is told again, if the job still runs then. Until that is
                 # answered, a start that nobody hears of is better than one that is heard of twice.
                 return
-            told.sure = True
+            told.sure, told.children = True, len(said.children)
             if reply:
                 told.started, told.progress = reply == 2, said.progress
                 saying.told(said)

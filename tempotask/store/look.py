@@ -294,6 +294,8 @@ class Details(NamedTuple):
     lines: list[tuple[float, Any]]
     """What all its tries logged: Unix seconds and message, oldest first."""
     progress: Progress | None
+    children: list[str]
+    """Ids of the jobs that its tries added."""
 
 
 def details(store: Store, found: Sequence[Found]) -> list[Details]:
@@ -315,7 +317,9 @@ def details(store: Store, found: Sequence[Found]) -> list[Details]:
         now, last = live_of(live.get(one.id), one.worker, attempt), one.finished
         progress = last.progress if last is not None else now.progress if now is not None else None
         lines = lines_of(log, last.lines if last is not None else None)
-        told.append(Details(data, lines, progress))
+        before = None if one.record is None else one.record.children
+        added = last.children if last is not None else now.children if now is not None else None
+        told.append(Details(data, lines, progress, [*(before or ()), *(added or ())]))
     return told
 
 
@@ -328,9 +332,3 @@ def errors(found: Found) -> list[TryError]:
     if found.status == "failed" and job is not None and page is not None and (last := job.failure) is not None:
         told.append(TryError(record.tries + 1, job.ended + page.epoch, last.type, last.message, last.traceback))
     return told
-
-
-def children(found: Found) -> list[str]:
-    """The ids of the jobs that its tries added."""
-    before = found.record.children if found.record is not None else None
-    return [*(before or ()), *((found.finished.children if found.finished is not None else None) or ())]

@@ -25,6 +25,8 @@ class Live(msgspec.Struct, array_like=True, frozen=True, gc=False):
     started: Time
     """Unix seconds."""
     progress: Progress | None = None
+    children: list[str] | None = None
+    """Ids of the jobs that this try has added."""
 
 
 _decode_line = msgspec.msgpack.Decoder(tuple[Time, Any], ext_hook=arrays.shown).decode

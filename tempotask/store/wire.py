@@ -19,6 +19,14 @@ from tempotask.store.connect import Server, may_pass
 from tempotask.store.script import SCRIPTS, Argument, packed
 from tempotask.store.spin import Spin
 
+IDLE_SECONDS = 30.0
+"""How long an idle worker blocks before it takes another turn: a wake-up may have been lost in a dead connection."""
+REFUSED_WITHIN = 1.0
+"""Seconds after which a server that has not refused the length of an argument is taken to wait for it."""
+ANSWER_WITHIN = 10.0
+"""Seconds for which a worker waits for the answer to a turn, on a connection that may be half open. What it was told
+and has not heard, it is told again."""
+
 
 class Lost(Exception):
     """The connection broke, or no answer came in time: nobody knows whether the call took effect."""
@@ -187,12 +195,3 @@ class Wire:
 def _descriptor(connection: AbstractConnection) -> int:
     socket = connection._sock
     return -1 if socket is None else int(socket.fileno())
-
-
-IDLE_SECONDS = 30.0
-"""How long an idle worker blocks before it takes another turn: a wake-up may have been lost in a dead connection."""
-REFUSED_WITHIN = 1.0
-"""Seconds after which a server that has not refused the length of an argument is taken to wait for it."""
-ANSWER_WITHIN = 10.0
-"""Seconds for which a worker waits for the answer to a turn, on a connection that may be half open. What it was told
-and has not heard, it is told again."""

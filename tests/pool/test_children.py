@@ -53,6 +53,25 @@ def test_a_child_with_on_success_never_exists_if_its_parent_fails(bench: Bench, 
         assert bench.manager.handle(id).info().children == [now]
 
 
+@pytest.mark.parametrize("end", ["cancel", "crash", "time"])
+def test_what_a_job_has_added_is_known_while_it_runs_and_when_it_is_cut_off(bench: Bench, end: str) -> None:
+    bench.start(app=APP, workers=1)
+    options = {"max_crashes": 2, "attempts": 2, "timeout": 1} if end == "time" else {"max_crashes": 2}
+    handle = bench.manager.enqueue(name="parent", queue="q", data="waits", options=options)
+    added = []
+    for _ in range(1 if end == "cancel" else 2):
+        _, _, now, _ = bench.hear()
+        added.append(now)
+        wait_until(lambda: handle.info().children == added, "its child is not told")
+        if end == "cancel":
+            assert handle.cancel()
+        elif end == "crash":
+            bench.supervisors[0].workers()[0].kill()
+    assert bench.manager.handle(added[0]).result(timeout=LONG) == handle.id
+    wait_until(lambda: handle.status() in ("cancelled", "failed"), "it does not end")
+    assert handle.info().children == added
+
+
 @pytest.mark.parametrize("on_success", [True, False])
 def test_of_two_children_of_one_id_only_the_first_is_added_and_shown(bench: Bench, on_success: bool) -> None:
     bench.start(app=APP, workers=1)

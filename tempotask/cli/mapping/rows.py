@@ -88,9 +88,9 @@ def row(index: int, text: Any, value: Any) -> bytes:
 
 
 def failure_row(index: int, shown: bytes, failure: Failure, more: dict[str, Any] | None = None) -> bytes:
-    """The row of an input that failed; `shown` is the input as JSON."""
+    """The row of an input that failed; `shown` is the input as JSON, `more` what a command brings beside its error."""
     error = f"{failure.type}: {failure.message}" if failure.message else failure.type
-    told = {"error": error, **(more or {}), "traceback": failure.traceback}
+    told = {"error": error, **(more or {"traceback": failure.traceback})}
     return b'{"index":%d,"input":%b,%b\n' % (index, shown, encode(told)[1:])
 
 

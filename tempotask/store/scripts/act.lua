@@ -196,8 +196,8 @@ end
 -- How many bytes a MessagePack number takes, by its first.
 local WIDTH = { [0xcc] = 2, [0xcd] = 3, [0xce] = 5, [0xcf] = 9 }
 
--- Looks what a job told of this start of it (say.lua): worker, attempt, started, progress. Returns whether those who
--- listen were told that it started.
+-- Looks what a job told of this start of it (say.lua): worker, attempt, started, progress, children. Returns whether
+-- those who listen were told that it started.
 local function told_of(record, start)
   local _, own = head(record)
   local live = call('HGET', P .. 'live', own)
@@ -206,7 +206,10 @@ local function told_of(record, start)
   -- What can't be read of it says at least whether it was told.
   if at then
     at = at + (WIDTH[byte(live, at)] or 1)
-    ran[own] = { started = sub(live, at, at + 8), progress = sub(live, at + 9) }
+    local rest = sub(live, at + 9)
+    -- Of an older worker, which does not tell of children.
+    if byte(live, #start + 2) == 0x94 then rest = rest .. '\192' end
+    ran[own] = { started = sub(live, at, at + 8), rest = rest }
   end
   return sub(live, 1, 1) == '2'
 end

@@ -33,7 +33,7 @@ local function let_go_of(record)
   for _, key in ipairs(belongings(record)) do call('UNLINK', P .. key) end
 end
 
--- Of jobs that ran for a while, by their ids: since when, and how far they were.
+-- Of jobs that ran for a while, by their ids: since when, and the rest: how far they were, what they added.
 local ran = {}
 
 -- A job end begins with when it started and ends with progress and children, all of them nil.
@@ -42,7 +42,7 @@ local function job_of(record, terms)
   local told = ran[own]
   if not told then return terms.job_begin .. record .. terms.job_end end
   local stop = terms.job_end
-  return terms.job_begin .. record .. told.started .. sub(stop, 2, -3) .. told.progress .. sub(stop, -1)
+  return terms.job_begin .. record .. told.started .. sub(stop, 2, -3) .. told.rest
 end
 
 -- No more of them than the history keeps; '' for none.

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Any
 
-from chores import App, tell
+from chores import GATE, App, tell
 
 from tempotask import Context, Job, QueueManager, Retry, TempoTaskError
 
@@ -22,6 +22,8 @@ def end(job: Job[Any], how: str) -> str:
                 raise Retry(after=0)
         case "dies":
             os._exit(1)
+        case "waits":
+            os.read(GATE, 1)
         case "returns what can't be sent":
             return object()  # type: ignore[return-value]
     return "done"
