@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from tempotask import Context, Job
+from tempotask.children import Children
 from tempotask.pool.saying import Saying
 from tempotask.store.records import encode
 
@@ -15,7 +16,7 @@ ONE = cast(Job[Any], object())
 
 
 def saying() -> Saying:
-    return Saying(cast(Context[Any], SimpleNamespace(_job=ONE)))
+    return Saying(cast(Context[Any], SimpleNamespace(_job=ONE, _children=Children())))
 
 
 def log(saying: Saying, *messages: object) -> None:
