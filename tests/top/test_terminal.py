@@ -176,8 +176,9 @@ def test_once_measures_rates(bench: Bench) -> None:
     bench.manager.enqueue_many({"name": "nap", "queue": "q", "data": 0.06} for _ in range(1000))
     shown = top(bench, "--once", "--json")
     queue = json.loads(shown.stdout.splitlines()[0])
-    # Two workers end 33 a second at most, one by one. Of each, one that began before may end in the second looked at.
-    assert 1 <= queue["rate"] <= 36
+    # Two workers end 33 a second at most. What was finished before may be settled in the second looked at, too, and
+    # that second may be short.
+    assert 1 <= queue["rate"] <= 66
 
 
 def test_once_says_who_does_not_answer(bench: Bench) -> None:
