@@ -24,11 +24,7 @@ ANSWERS_WITHIN = 3.0
 
 @click.command()
 @everywhere
-@click.option(
-    "--once",
-    is_flag=True,
-    help="Prints the tables once, as --json does; takes a second, to measure rates.",
-)
+@click.option("--once", is_flag=True, help="Prints the tables once, as --json does; takes a second, to measure rates.")
 def top(db: str | None, namespace: str, as_json: bool, once: bool) -> None:
     """Shows queues, workers and failures as they change, with keys to act on them."""
     from tempotask.manager import QueueManager

@@ -178,7 +178,7 @@ def test_once_measures_rates(bench: Bench) -> None:
     queue = json.loads(shown.stdout.splitlines()[0])
     # Two workers end 33 a second at most. What was finished before may be settled in the second looked at, too, and
     # that second may be short.
-    assert 1 <= queue["rate"] <= 66
+    assert 1 <= queue["rate"] <= 50
 
 
 def test_once_says_who_does_not_answer(bench: Bench) -> None:
