@@ -33,9 +33,10 @@ def bare(steps: int) -> float:
 
 
 def pace() -> float:
-    """Steps a second of a process while another is as busy; of several tries that with the least of other things."""
-    steps = 2_000_000
-    return max(steps / bare(steps) for _ in range(8))
+    """Steps a second of a process while another is as busy; of several tries that with the least of other things. Each
+    takes a second or two: two new processes may share a core for some hundredths of the first."""
+    steps = 20_000_000
+    return max(steps / bare(steps) for _ in range(5))
 
 
 def ours(bench: Bench, steps: int, count: int) -> float:

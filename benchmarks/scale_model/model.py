@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from benchmarks.scale_model.costs import Costs
 from benchmarks.scale_model.durations import Durations
 from tempotask.pool.batch import BUDGET, Pace
-from tempotask.pool.early import EARLY
 from tempotask.pool.housekeeper import LOOKS_A_LEASE
 from tempotask.pool.supervisor import TICK
 from tempotask.pool.watch import OVERLONG, STEAL_AFTER
@@ -290,12 +289,12 @@ class Simulation:
         return batch
 
     def _tell(self, server: Server, batch: Sequence[float], began: float) -> None:
-        """The worker's second thread tells of jobs that it sees at two looks, and settles what was finished before."""
-        at, look = 0.0, self._chance.uniform(0, EARLY)
+        """Of a job that its supervisor sees at two looks the worker tells, and settles what was finished before."""
+        at, look = 0.0, self._chance.uniform(0, TICK)
         for index, seconds in enumerate(batch):
-            first = at + (look - at) % EARLY
-            if first + EARLY < at + seconds:
-                when = began + first + EARLY + self._half
+            first = at + (look - at) % TICK
+            if first + TICK < at + seconds:
+                when = began + first + TICK + self._half
                 self._at(when, self._hear, server, self.costs.say)
                 if index:
                     self._at(when, self._hear, server, self.costs.handing * self._script(index))

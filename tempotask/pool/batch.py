@@ -54,6 +54,7 @@ NONE, OVERDUE, CANCEL = 0, 1, 2  # what INTERRUPT says
 
 INTERRUPT_SIGNAL, STOP_SIGNAL = signal.SIGUSR1, signal.SIGUSR2  # the supervisor points to a word that it has written
 STACK_SIGNAL = signal.SIGRTMIN + 11 if sys.platform == "linux" else signal.SIGURG  # see stacks.py
+LOOK_SIGNAL = signal.SIGRTMIN + 12 if sys.platform == "linux" else signal.SIGIO  # see early.py
 
 BUDGET = 0.1
 """Seconds of work that a batch should be: a turn costs the server and its worker some tenths of a millisecond, for

@@ -1,20 +1,27 @@
-"""What a worker does before the end of its batch, when one job takes long: its second thread, asleep otherwise."""
+"""What a worker does before the end of its batch, when one job takes long: its second thread, asleep otherwise.
+
+Each time that it wakes, the interpreter changes threads, which takes a worker of short jobs some tenths of a
+millisecond. So it is the supervisor, whose looks cost the worker nothing, that wakes it, by a signal that only this
+thread hears. An idle supervisor is not woken for a job that comes alone; for those the thread keeps the time itself.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import queue
+import os
+import signal
 import threading
 from collections.abc import Callable
 
+from tempotask.pool.batch import LOOK_SIGNAL
 from tempotask.pool.failure import describe
 from tempotask.pool.run import Hand
 from tempotask.pool.saying import Said, Saying
 
 EARLY = 0.05
-"""Seconds between two looks; a job that runs at two of them takes long."""
+"""Seconds between two looks while the supervisor makes none; a job that runs at two of them takes long."""
 LINGER = 20
 """Looks in an idle worker after which it sleeps. To be woken by the next batch costs that one some 30 µs."""
+_SIGNALS = (LOOK_SIGNAL,)
 
 
 class Early:
@@ -45,50 +52,58 @@ class Early:
         self._asked = asked
         self._wrong = ""
         """What went wrong last, and was said."""
-        self._busy = threading.Event()
-        # Its `put` may be called by a signal handler, at any moment.
-        self._hurry: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._pid = os.getpid()
+        self._keeps_time = self._hurried = False
 
     def start(self) -> None:
         """Begins; it sleeps until it is woken."""
         threading.Thread(target=self._watch, name="tempotask-early", daemon=True).start()
 
-    def wake(self) -> None:
-        """To be called when a batch has been taken in hand. Cheap while it is awake."""
-        if not self._busy.is_set():
-            self._busy.set()
+    def keep_time(self) -> None:
+        """To be called when a batch has been taken in hand while the supervisor does not look. Cheap while it does."""
+        if not self._keeps_time:
+            self._keeps_time = True
+            os.kill(self._pid, LOOK_SIGNAL)
+
+    def leave_time(self) -> None:
+        """The supervisor looks, and says when a job takes long."""
+        self._keeps_time = False
 
     def hurry(self) -> None:
         """Settles now what is finished: the process may be killed in a moment. Safe in a signal handler."""
-        self._hurry.put(None)
+        self._hurried = True
+        os.kill(self._pid, LOOK_SIGNAL)
 
-    def _is_hurried(self) -> bool:
-        """Pauses between two looks. Returns whether the pause was cut short."""
-        with contextlib.suppress(queue.Empty):
-            self._hurry.get(timeout=EARLY)
-            return True
-        return False
+    def _is_told(self) -> bool:
+        """Pauses until the next look. Returns whether the supervisor says that a job takes long, or it is to end."""
+        told = signal.sigtimedwait(_SIGNALS, EARLY) if self._keeps_time else signal.sigwaitinfo(_SIGNALS)
+        by_others = False
+        while told is not None:
+            by_others = by_others or told.si_pid != self._pid
+            # They add up while a handler holds the interpreter.
+            told = signal.sigtimedwait(_SIGNALS, 0)
+        hurried, self._hurried = self._hurried, False
+        return by_others or hurried
 
     def _watch(self) -> None:
         seen: tuple[Hand | None, int] = (None, -1)
         idle = 0
         while True:
-            self._busy.wait()
-            hurried = self._is_hurried()
+            told = self._is_told()
             hand = self._hand()
             if hand is None:
                 idle += 1
                 if idle == LINGER:
                     idle = 0
-                    self._busy.clear()
-                    # One that was taken in hand just now has found us awake.
+                    self._keeps_time = False
+                    # One that was taken in hand just now has found us keeping it.
                     if self._hand() is not None:
-                        self._busy.set()
+                        self._keeps_time = True
                 continue
             idle = 0
             self._asked()
             finished = len(hand.runs)
-            if (hurried or seen == (hand, finished)) and finished < len(hand.batch.records):
+            if (told or seen == (hand, finished)) and finished < len(hand.batch.records):
                 try:
                     self._one_takes_long(hand, finished)
                 except Exception as error:

@@ -27,7 +27,7 @@ from typing import Literal
 
 from tempotask import interpreter
 from tempotask.pool import linux, nursery
-from tempotask.pool.batch import ControlBlock, Look, Stopped
+from tempotask.pool.batch import LOOK_SIGNAL, ControlBlock, Look, Stopped
 from tempotask.pool.channel import Channel
 from tempotask.pool.report import (
     ExitStatus,
@@ -95,6 +95,11 @@ class WorkerProcess:
         """Signal the worker's main thread alone. One that is gone already is no error."""
         if not self._gone:
             linux.signal_main_thread(self.pid, self.pidfd, number)
+
+    def have_look(self) -> None:
+        """Has the worker's second thread look at the batch in hand."""
+        if not self._gone:
+            linux.send_signal(self.pid, self.pidfd, LOOK_SIGNAL)
 
     def release(self) -> None:
         """The process is gone: its pid, kept for the log, may be someone else's."""

@@ -98,7 +98,9 @@ class _Asked:
         if size and self.quiet >= QUIET:
             self.text = os.pread(block.fd, size, mmap.PAGESIZE).decode(errors="replace")
             self.asks = IN_LOOP in self.text
-            block.words[AWAITS] = int(self.asks)
+            if self.asks:
+                block.words[AWAITS] = 1
+                self.watch.worker.have_look()
 
     def _read_awaits(self) -> None:
         block = self.watch.worker.block

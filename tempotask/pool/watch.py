@@ -2,7 +2,7 @@
 
 It peeks at the control block first, which costs nothing. Only when there is something to do is the worker stopped,
 looked at, its batch shrunk, and let go on. In a worker's life its watch
- 1. steals back what waits behind a long job;
+ 1. steals back what waits behind a long job, and has the worker settle what it finished before (early.py);
  2. keeps the time limit of the job that runs, and has a cancelled one end: first it tells the worker, then it kills;
  3. has the worker end, gently or at once;
  4. says, when the worker is dead, whose fault that was.
@@ -44,7 +44,7 @@ from tempotask.pool.pool import WorkerProcess
 from tempotask.store.records import Record
 
 STEAL_AFTER = 0.05
-"""Seconds after which a job that still runs costs its worker what stands behind it."""
+"""Seconds after which a job that still runs costs its worker what stands behind it, and is told of."""
 OVERLONG = 0.2
 """Seconds after which a batch that has not ended is shrunk, whatever runs: it was to take 0.1."""
 RESIGNAL_AFTER = 0.02
@@ -97,6 +97,8 @@ class Watch:
         self._turn, self._job = "", -1
         """The batch that it had at the last look, and the index that it had come to."""
         self._turn_since = self._job_since = self._looked = worker.born_at
+        self._shown = 0.0
+        """When the worker was told last that its job takes long."""
         self._cancels: list[Cancel] = []
         self._cancels_since = self._obeyed = self._stealing_until = 0.0
         self._sentence: Sentence | None = None
@@ -137,6 +139,9 @@ class Watch:
             self._turn, self._turn_since, self._job = peek.name, now, -1
         if peek.started != self._job:
             self._job, self._job_since = peek.started, now
+        if peek.running is not None and now - max(self._job_since, self._shown) > STEAL_AFTER:
+            self._shown = now
+            self.worker.have_look()
         if self.retired and peek.state == STARTING:
             self._end_start()
         elif self.retired and peek.state in (IDLE, SPENT) and now - self._told >= RESIGNAL_AFTER:

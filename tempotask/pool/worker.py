@@ -245,17 +245,24 @@ class Worker:
     def _work_off(self, hand: Hand) -> None:
         if self._weighed:
             self._words[HELD] = linux.resident(self._pid)
-        if self._unwatched and (self._weighed or len(hand.batch.records) > 1):
-            # A job alone has nothing behind it that could be stolen.
-            self._wake_supervisor()
-            self._unwatched = False
         hand.began = time.monotonic()
-        self._early.wake()
+        if self._unwatched:
+            self._have_watched(hand)
         self._runner.run_batch(hand, lambda: self._settle(hand, len(hand.runs)))
         self._pace.took(len(hand.runs), time.monotonic() - hand.began, hand.size)
         self._words[JOBS] += len(hand.runs)
         if self._is_interrupted():
             self._stand_by(hand)
+
+    def _have_watched(self, hand: Hand) -> None:
+        """Sees to it that somebody notices when a job takes long."""
+        if self._weighed or len(hand.batch.records) > 1:
+            self._unwatched = False
+            self._early.leave_time()
+            self._wake_supervisor()
+        else:
+            # It has nothing behind it that could be stolen: not worth waking another process.
+            self._early.keep_time()
 
     def _is_interrupted(self) -> bool:
         """Whether the last job that this batch came to was to be ended, and the supervisor has not seen to it yet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -45,6 +46,24 @@ def test_with_one_worker_what_was_finished_before_a_long_job_is_settled_while_it
     wait_until(lambda: {handle.status() for handle in handles[4:]} == {"waiting"}, "what had not started is kept")
     bench.open_gate()
     assert handles.results(timeout=LONG) == ["x"] * 3 + [1] + ["x"] * 20
+
+
+def switches(worker: psutil.Process) -> int:
+    """How often the worker's second thread, which settles early, has gone to sleep again so far."""
+    (other,) = (thread.id for thread in worker.threads() if thread.id != worker.pid)
+    status = Path(f"/proc/{worker.pid}/task/{other}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def test_while_jobs_are_short_the_thread_that_settles_early_sleeps(bench: Bench) -> None:
+    supervisor = bench.start(workers=1)
+    (worker,) = supervisor.workers()
+    naps = [{"name": "nap", "queue": "q", "data": 0.01}] * 200
+    bench.manager.enqueue_many(naps[:10]).results(timeout=LONG)
+    before = switches(worker)
+    bench.manager.enqueue_many(naps).results(timeout=LONG)
+    # Were it to look every 50 ms, some 40. A busy machine makes one or another of them long.
+    assert switches(worker) - before < 20
 
 
 def test_while_a_job_holds_the_interpreter_its_neighbours_are_stolen_all_the_same(bench: Bench) -> None:
