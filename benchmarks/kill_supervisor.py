@@ -51,7 +51,8 @@ def taken_over(bench: Bench) -> float:
         killed = time.time_ns()
         first.process.kill()
         first.process.wait()
-        return (max(handle.result(timeout=60) for handle in handles) - killed) / 1e9
+        last: int = max(handle.result(timeout=60) for handle in handles)
+        return (last - killed) / 1e9
 
 
 def measure(bench: Bench) -> list[Row]:

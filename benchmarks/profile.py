@@ -67,7 +67,7 @@ def worker_of(project: Project) -> Worker:
     register(store, SUPERVISOR, LEASE, [], 1, [], "benchmarks")
     name = f"{SUPERVISOR}.1"
     store.register(SUPERVISOR, LEASE, workers=[name])
-    spec = WorkerSpec(name, SUPERVISOR, project.bench.url, project.namespace, b"")
+    spec = WorkerSpec(name, SUPERVISOR, project.bench.url, project.namespace)
     return Worker(manager, spec, ControlBlock.create())
 
 
@@ -78,7 +78,7 @@ def calls(project: Project, count: int) -> float:
     payload = encode({"path": drain.PATH.format(7)})
     began = time.perf_counter()
     for _ in range(count):
-        lane.handler(lane.decode(payload), worker._runner.context)  # type: ignore[arg-type]
+        lane.handler(lane.decode(payload), worker._runner.context)
     return time.perf_counter() - began
 
 
@@ -91,14 +91,14 @@ def profile(bench: Bench, size: int, count: int) -> dict[str, float]:
         watch.over("decode the batch", worker._turns, "batch")
         watch.over("run: decode payload, call, keep what became of it", worker._runner, "run_batch")
         watch.over("wire", worker._turns._wire, "_talk")
-        packing = wire.packed
+        packing = vars(wire)["packed"]
         watch.over("encode the call", wire, "packed")
         bench.redis.config_resetstat()
         began = time.perf_counter()
         try:
             done = _work_off(worker, size, count)
         finally:
-            wire.packed = packing
+            vars(wire)["packed"] = packing
         whole = time.perf_counter() - began
         stats: dict[str, Any] = bench.redis.info("commandstats")
     parts = {part: seconds / done * 1e6 for part, seconds in watch.seconds.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -76,7 +76,7 @@ def measure(bench: Bench) -> list[Row]:
     return [ratio(what, mine, theirs, 1.03, 1.0, more_is_better=False)]
 
 
-def found_fastest(others: dict[str, Callable[[], float]], rounds: int) -> str:
+def found_fastest(others: Mapping[str, Callable[[], float]], rounds: int) -> str:
     """The name of the fastest."""
     times = {name: [measure()] for name, measure in others.items()}
     best = min(times.values())[0]

@@ -64,7 +64,7 @@ def executor(kind: str) -> Iterator[Results]:
 @contextlib.contextmanager
 def joblib(kind: str) -> Iterator[Results]:
     """Its default backend, loky, which finds the size of its batches by itself."""
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
     work = delayed(KINDS[kind].work)
     with Parallel(WORKERS, return_as="generator_unordered") as parallel:

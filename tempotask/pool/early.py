@@ -52,18 +52,19 @@ class Early:
         self._asked = asked
         self._wrong = ""
         """What went wrong last, and was said."""
+        self._thread = threading.Thread(target=self._watch, name="tempotask-early", daemon=True)
         self._pid = os.getpid()
         self._keeps_time = self._hurried = False
 
     def start(self) -> None:
         """Begins; it sleeps until it is woken."""
-        threading.Thread(target=self._watch, name="tempotask-early", daemon=True).start()
+        self._thread.start()
 
     def keep_time(self) -> None:
         """To be called when a batch has been taken in hand while the supervisor does not look. Cheap while it does."""
         if not self._keeps_time:
             self._keeps_time = True
-            os.kill(self._pid, LOOK_SIGNAL)
+            self._wake()
 
     def leave_time(self) -> None:
         """The supervisor looks, and says when a job takes long."""
@@ -72,7 +73,11 @@ class Early:
     def hurry(self) -> None:
         """Settles now what is finished: the process may be killed in a moment. Safe in a signal handler."""
         self._hurried = True
-        os.kill(self._pid, LOOK_SIGNAL)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._thread.ident is not None:
+            os.kill(self._pid, LOOK_SIGNAL)
 
     def _is_told(self) -> bool:
         """Pauses until the next look. Returns whether the supervisor says that a job takes long, or it is to end."""
