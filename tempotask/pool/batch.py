@@ -26,7 +26,7 @@ from typing import NamedTuple
 from tempotask.pool import linux
 
 # The words of the block. The worker's main thread writes them all but LIMIT, which both write, those that its second
-# thread writes as well (SETTLED, and AWAITS back to 0), and those that are said to be the supervisor's.
+# thread writes as well (SETTLED, and AWAITS and LOOK back to 0), and those that are said to be the supervisor's.
 TURN = 0  # the number of the turn whose batch is in hand; 63 bits; 0 before the first
 STARTED = 1  # the index that is running or about to; -1 between taking a batch and its first job
 LIMIT = 2  # jobs from this index on are not the worker's (any more). The supervisor lowers it, in a stopped worker
@@ -47,6 +47,8 @@ WEIGHT = 16  # bytes that the worker held before its first job; 0 if nobody want
 HELD = 17  # bytes that the worker held when it took the batch in hand, likewise
 BEGAN = 18  # when the batch in hand was taken, in nanoseconds of the clock that dates processes
 AWAITS = 19  # the supervisor's: not 0 when the second thread is to write where an `async def` handler awaits
+LOOKER = 20  # the second thread, as the system numbers it; 0 before it has begun
+LOOK = 21  # the supervisor's: not 0 from when it wakes the second thread until that looks
 
 STARTING, IDLE, BUSY, SPENT = 0, 1, 2, 3  # what STATE says; SPENT: it has run as many jobs as it may
 

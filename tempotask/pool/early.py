@@ -56,9 +56,15 @@ class Early:
         self._pid = os.getpid()
         self._keeps_time = self._hurried = False
 
-    def start(self) -> None:
-        """Begins; it sleeps until it is woken."""
-        self._thread.start()
+    def start(self) -> int:
+        """Begins; it sleeps until it is woken. Returns the number that the system gave the thread."""
+        # It has to be born with it: a signal that is not held back, and that nobody handles, ends the process.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return self._thread.native_id or 0
 
     def keep_time(self) -> None:
         """To be called when a batch has been taken in hand while the supervisor does not look. Cheap while it does."""
@@ -77,7 +83,7 @@ class Early:
 
     def _wake(self) -> None:
         if self._thread.ident is not None:
-            os.kill(self._pid, LOOK_SIGNAL)
+            signal.pthread_kill(self._thread.ident, LOOK_SIGNAL)
 
     def _is_told(self) -> bool:
         """Pauses until the next look. Returns whether the supervisor says that a job takes long, or it is to end."""
@@ -85,7 +91,7 @@ class Early:
         by_others = False
         while told is not None:
             by_others = by_others or told.si_pid != self._pid
-            # They add up while a handler holds the interpreter.
+            # There may be several: of the supervisor, and of our own.
             told = signal.sigtimedwait(_SIGNALS, 0)
         hurried, self._hurried = self._hurried, False
         return by_others or hurried
@@ -95,6 +101,7 @@ class Early:
         idle = 0
         while True:
             told = self._is_told()
+            self._asked()
             hand = self._hand()
             if hand is None:
                 idle += 1
@@ -106,7 +113,6 @@ class Early:
                         self._keeps_time = True
                 continue
             idle = 0
-            self._asked()
             finished = len(hand.runs)
             if (told or seen == (hand, finished)) and finished < len(hand.batch.records):
                 try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
+import platform
 import select
 import signal
 import sys
@@ -21,6 +23,7 @@ TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGESIZE")
 _PIDFD_SIGNAL_THREAD = 1
 _PIDFD_SIGNAL_PROCESS_GROUP = 4
+_SYS_TGKILL = 234 if platform.machine() == "x86_64" else 131
 
 #: Seconds for which the end of one process is waited for at a time, where others may come home meanwhile.
 NEXT_LOOK = 0.05
@@ -195,11 +198,24 @@ def signal_main_thread(pid: int, pidfd: int, number: int) -> None:
     if _LINUX and pidfd >= 0:
         with contextlib.suppress(OSError):
             return signal.pidfd_send_signal(pidfd, number, None, _PIDFD_SIGNAL_THREAD)
-        with contextlib.suppress(OSError, AttributeError):  # before Linux 6.9: see that the number is still its own
-            signal.pidfd_send_signal(pidfd, 0)
-            ctypes.CDLL(None).tgkill(pid, pid, number)
+        if signal_thread(pid, pidfd, pid, number):  # before Linux 6.9
             return None
     return send_signal(pid, pidfd, number)
+
+
+def signal_thread(pid: int, pidfd: int, thread: int, number: int) -> bool:
+    """Signal one thread of a process, if both are still there. Returns whether it was sent."""
+    if not _LINUX:
+        return False
+    with contextlib.suppress(OSError):
+        if pidfd >= 0:
+            # See that the numbers are still its own.
+            signal.pidfd_send_signal(pidfd, 0)
+        libc = ctypes.CDLL(None)
+        # musl has no function for it.
+        tgkill = getattr(libc, "tgkill", None) or functools.partial(libc.syscall, _SYS_TGKILL)
+        return bool(tgkill(pid, thread, number) == 0)
+    return False
 
 
 def kill_group(pid: int, pidfd: int = -1) -> None:

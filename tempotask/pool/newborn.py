@@ -16,7 +16,7 @@ from setproctitle import setproctitle
 
 from tempotask import interpreter
 from tempotask.pool import allocator, application, linux, threads
-from tempotask.pool.batch import LOOK_SIGNAL, ControlBlock
+from tempotask.pool.batch import ControlBlock
 from tempotask.pool.leaving import flush
 from tempotask.pool.report import Spawn, WorkerSpec
 from tempotask.pool.signals import SIGNALS
@@ -37,9 +37,7 @@ def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         deaf_to_stops()
-        signal.signal(LOOK_SIGNAL, nothing)
-        # That one is for the thread which waits for it (early.py), and is to interrupt no other.
-        signal.pthread_sigmask(signal.SIG_SETMASK, (LOOK_SIGNAL,))
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         setproctitle(f"tempotask: worker {spec.worker}")
         spec.place.take()
         allocator.keep_freed_memory(os.environ)

@@ -27,7 +27,7 @@ from typing import Literal
 
 from tempotask import interpreter
 from tempotask.pool import linux, nursery
-from tempotask.pool.batch import LOOK_SIGNAL, ControlBlock, Look, Stopped
+from tempotask.pool.batch import LOOK, LOOK_SIGNAL, LOOKER, ControlBlock, Look, Stopped
 from tempotask.pool.channel import Channel
 from tempotask.pool.report import (
     ExitStatus,
@@ -97,9 +97,13 @@ class WorkerProcess:
             linux.signal_main_thread(self.pid, self.pidfd, number)
 
     def have_look(self) -> None:
-        """Has the worker's second thread look at the batch in hand."""
-        if not self._gone:
-            linux.send_signal(self.pid, self.pidfd, LOOK_SIGNAL)
+        """Has the worker's second thread look at the batch in hand. It is not told again before it does: a handler may
+        hold the interpreter for hours, and signals would pile up."""
+        words = self.block.words
+        if not self._gone and words[LOOKER] and not words[LOOK]:
+            words[LOOK] = 1
+            if not linux.signal_thread(self.pid, self.pidfd, words[LOOKER], LOOK_SIGNAL):
+                words[LOOK] = 0
 
     def release(self) -> None:
         """The process is gone: its pid, kept for the log, may be someone else's."""

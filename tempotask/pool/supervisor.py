@@ -279,7 +279,9 @@ class Supervisor:
         if not self._told_ready and newest.failures >= FAILED_STARTS:
             self._failure = NotImportable(newest.why_none_starts)
             self._stopping = True
-            newest.kill()
+            for generation in self._generations:
+                generation.kill()
+            self._generations.end_import()
             return
         newest.fill(self._housekeeper.supervisor, self._housekeeper.lease, count)
         if newest.ready(count):

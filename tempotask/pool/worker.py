@@ -35,6 +35,8 @@ from tempotask.pool.batch import (
     INTERRUPT_SIGNAL,
     INTERRUPT_TURN,
     JOBS,
+    LOOK,
+    LOOKER,
     SETTLED,
     SPENT,
     STATE,
@@ -102,7 +104,7 @@ class Worker:
         self._weighed = manager.options.max_memory is not None
         self._hand: Hand | None = None
         self._turning = threading.Lock()
-        self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell, _say, self._write_awaits)
+        self._early = Early(lambda: self._hand, self._runner.saying, self._settle, self._tell, _say, self._look_is_made)
         self._listened = -LISTENED
         self._waiting = False
         self._unwatched = True
@@ -118,7 +120,7 @@ class Worker:
         context = self._runner.context
         self._client.running = lambda: context._job
         speak_for(self._client.running)
-        self._early.start()
+        self._words[LOOKER] = self._early.start()
         if self._weighed:
             self._words[WEIGHT] = linux.resident(self._pid)
         self._words[STATE] = BUSY
@@ -230,13 +232,17 @@ class Worker:
 
     def _take_in_hand(self, hand: Hand) -> Hand:
         turn, _, handed = hand.batch.turn.partition("@")
+        # Also of one that a turn brought to who was idle, whose wait broke: the supervisor looks at who is busy.
+        self._words[STATE] = BUSY
         self._block.begin(int(turn), len(hand.batch.records), int(handed or 0))
         if hand.batch.listened:
             self._listened = time.monotonic()
         self._hand = hand
         return hand
 
-    def _write_awaits(self) -> None:
+    def _look_is_made(self) -> None:
+        """In the second thread, at each of its looks: answers to what the supervisor has written."""
+        self._words[LOOK] = 0
         if self._words[AWAITS]:
             write_awaits(self._block, self._runner.loop.task, self._runner.loop.coroutine)
 
@@ -367,7 +373,6 @@ class Worker:
             return None
         finally:
             self._waiting = False
-        words[STATE] = BUSY
         # Nothing, or a nudge: what was handed over was taken back.
         return self._brought(message) if message else None
 

@@ -10,12 +10,21 @@ from tempotask.store.records import NIL, Record, encode
 from tempotask.store.script import Argument
 
 REMEMBER_MS = 120_000
-"""How long a call is remembered, so that one sent twice is one: longer than any client tries again."""
+"""How long a call is remembered at least, so that one sent twice is one."""
+_LONGEST_MS = 10**13
 
 
-def named(call: str) -> list[Argument]:
-    """What a call with an id begins with (once.lua): its id, the second it was made in, how long it is remembered."""
-    return [call, int(call[:9], 36) // 1000, REMEMBER_MS]
+def remember_ms(patience: float) -> int:
+    """How long calls are remembered of who waits so many seconds for a server: on a stream for its answer, then to send
+    it again, and then for the disk."""
+    return max(REMEMBER_MS, int(min(4000 * patience, _LONGEST_MS)))
+
+
+def named(call: str, remembered: int = REMEMBER_MS) -> list[Argument]:
+    """What a call with an id begins with (once.lua): its id, where it is noted, how long it is remembered. All calls of
+    one place are remembered equally long."""
+    second = int(call[:9], 36) // 1000
+    return [call, second if remembered == REMEMBER_MS else f"{second}.{remembered}", remembered]
 
 
 class NewJob(msgspec.Struct, gc=False):
@@ -66,9 +75,9 @@ class Addition:
         self.number += 1
         return plain
 
-    def arguments(self) -> list[Argument]:
-        """All of it."""
-        return [*named(self.call), *self.body()]
+    def arguments(self, remembered: int = REMEMBER_MS) -> list[Argument]:
+        """All of it. `remembered`: for how many milliseconds."""
+        return [*named(self.call, remembered), *self.body()]
 
     def body(self) -> list[Argument]:
         """The jobs alone, as settle.lua reads them too."""
@@ -84,6 +93,8 @@ class Addition:
 
     def _close_groups(self) -> None:
         for (queue, priority), records in self._groups.items():
+            if not records:
+                continue
             self._flat += ("group", queue, priority, len(records))
             self._flat += records
         self._groups.clear()

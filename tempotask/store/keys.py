@@ -30,7 +30,8 @@ TABLE = {
     "standing:<supervisor>": "string: how its workers stand, told every second while somebody looks (standing.py)",
     "stacks:<question>": "list: what supervisors answer to `tempotask stacks`, for a minute",
     "ids": "hash: ids that users gave, of jobs that have not finished -> queue",
-    "calls:<second>": "hash: calls of that second -> their answers (once.lua)",
+    "calls:<second>": "hash: calls of that second -> their answers (once.lua); of clients that may come again later, "
+    "<second>.<milliseconds>",
     "payload:<number>:<id>": "string: a payload over 4 KiB; its run has the flag p<number>",
     "outcomes:<bucket>": "hash: id -> outcome; bucket is <expiry in ms>.<number>",
     "sheets:<bucket>": "list: outcomes that nobody has asked for, those of a turn in one piece (sheets.py)",

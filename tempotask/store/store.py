@@ -20,7 +20,7 @@ import redis
 
 from tempotask.errors import NotDurable, ServerUnavailable
 from tempotask.store import keys, rights, sheets
-from tempotask.store.addition import Addition, NewJob, named
+from tempotask.store.addition import Addition, NewJob, named, remember_ms
 from tempotask.store.connect import OTHERWISE, Server
 from tempotask.store.durability import Durability, DurableWire, Kind
 from tempotask.store.format import FORMAT, refusal
@@ -73,6 +73,8 @@ class Store:
         self._moment = 0, ""
         """The millisecond of the last call, and how ids say it: many calls fall into one."""
         self._calls = itertools.count(secrets.randbelow(36**6))
+        self.remembered = remember_ms(server.connect_timeout)
+        """For how many milliseconds the server knows a call again."""
 
     # -- running scripts
 
@@ -139,7 +141,7 @@ class Store:
     def change(self, name: str, *arguments: Argument) -> Any:
         """Runs a script for a user that acts once however often the call is sent: if a reply is lost, the second
         sending gets the first answer. Raises what `durably` does."""
-        return self.durably(name, *named(self.new_call()), *arguments)
+        return self.durably(name, *named(self.new_call(), self.remembered), *arguments)
 
     def _drop_wires(self) -> None:
         # It may be another server by now, after a failover say: it is asked again.
@@ -218,7 +220,7 @@ class Store:
     def add(self, addition: Addition) -> list[bool]:
         """`enqueue`, for a call that is made already."""
         try:
-            answer = self.durably("enqueue", *addition.arguments())
+            answer = self.durably("enqueue", *addition.arguments(self.remembered))
         except NotDurable as error:
             error.created = addition.created(error.answer)
             raise

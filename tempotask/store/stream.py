@@ -34,7 +34,8 @@ class Stream:
                 server, durability = self._store.server, self._store.durability
                 opened = server if durability is None else durability
                 self._connection = opened.connection(timeout=server.connect_timeout)
-            command = packed("EVALSHA", SCRIPTS["enqueue"].sha, 1, self._store.ring, *addition.arguments())
+            arguments = addition.arguments(self._store.remembered)
+            command = packed("EVALSHA", SCRIPTS["enqueue"].sha, 1, self._store.ring, *arguments)
             if self._store.durability is not None:
                 command += packed(*self._store.durability.wait)
             self._connection.send_packed_command(command)  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from pool.running import APPS, LONG, Bench
+from pool.running import APPS, LONG, Bench, wait_until
 
 from tempotask import JobFailed, JobNotFound, JobTimeout, WorkerCrashed
 from tempotask.store.check import check
@@ -30,6 +30,25 @@ def test_a_child_that_a_handler_forks_is_no_worker_however_it_leaves(bench: Benc
     assert ended == code
     assert {ask(bench, "pid") for _ in range(20)} == {worker}
     assert bench.supervisors[0].stop() == 0
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_signals_that_a_handler_lets_in_do_not_keep_what_a_later_job_says_from_being_seen(
+    bench: Bench, resets: bool
+) -> None:
+    start(bench)
+    ask(bench, "lets_signals_in", resets)
+    handles = bench.manager.enqueue_many({"name": name, "queue": "q"} for name in (*["pid"] * 20, "talks"))
+    wait_until(lambda: handles[20].info().logs, "what it says is not seen")
+    assert handles[20].status() == "processing"
+    bench.open_gate()
+    assert handles[20].result(timeout=LONG) == "done"
+    assert len(set(handles.results(timeout=LONG)[:20])) == 1, "one worker has done it all"
+
+
+def test_programs_that_a_handler_starts_have_no_signals_held_back(bench: Bench) -> None:
+    start(bench)
+    assert int(str(ask(bench, "signals_of_a_child")), 16) == 0
 
 
 def test_an_exception_whose_text_can_not_be_made_fails_its_job(bench: Bench) -> None:

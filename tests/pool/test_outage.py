@@ -155,6 +155,23 @@ def test_a_result_that_the_server_does_not_take_fails_its_job_and_no_other(start
         assert supervisor.stop() == 0
 
 
+def test_the_time_that_a_slow_server_takes_for_a_large_result_is_not_the_time_of_its_job(
+    start_server: Start, tmp_path: Path
+) -> None:
+    server = start_server()
+    with bench_on(server, tmp_path) as bench:
+        supervisor = bench.start(workers=1)
+        limit = {"timeout": 1, "kill_after": 0.2}
+        handle = bench.manager.enqueue(name="bulky", queue="q", data=2_000_000, options=limit)
+        bench.hear()
+        with redis.Redis.from_url(server.url) as client:
+            client.client_pause(2500)  # longer than the job may run
+        bench.open_gate()
+        assert len(handle.result(timeout=LONG)) == 2_000_000
+        assert not supervisor.about("SIGKILL")
+        assert supervisor.stop() == 0
+
+
 def test_no_result_is_given_up_for_an_outage_however_long_it_is(start_server: Start, tmp_path: Path) -> None:
     server = start_server(*DURABLE)
     with bench_on(server, tmp_path) as bench:

@@ -148,6 +148,17 @@ def test_changed_code_is_taken_up_though_its_nursery_is_killed_before_its_worker
     assert supervisor.stop() == 0
 
 
+def test_changed_code_whose_workers_never_start_ends_a_pool_that_was_not_ready_yet(bench: Bench, write: Write) -> None:
+    write("one", more=SLOW_START.format(version="one"))
+    supervisor = bench.begin(app="changing:tempotask", folder=bench.folder, workers=0)
+    assert bench.hear() == ["starts"]
+    broken = "\ndef context() -> None:\n    raise RuntimeError('no context')\n"
+    write("two", more=broken + "\ntempotask = QueueManager.init(ctx=context, concurrency=1)\n")
+    supervisor.signal(signal.SIGHUP)
+    assert supervisor.end() == 2
+    assert supervisor.tree() == []
+
+
 def test_when_all_nurseries_are_killed_while_changed_code_is_imported_another_one_comes_at_once(
     bench: Bench, write: Write
 ) -> None:

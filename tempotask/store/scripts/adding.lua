@@ -33,13 +33,16 @@ local function insist_on_jobs(first, stop)
   end
 end
 
--- Adds records whose ids nobody else can have, in ARGV[from .. to], to a queue.
+-- Adds records whose ids nobody else can have, in ARGV[from .. to], to a queue. Returns whether there are any: a queue
+-- with nothing in it is not to be on the ring.
 local function add_group(queue, priority, from, to)
+  if to < from then return false end
   call('SADD', P .. 'queues', queue)
   if listened() then
     for i = from, to do emit_record('waiting', ARGV[i]) end
   end
   push('RPUSH', queue, priority, ARGV, from, to)
+  return true
 end
 
 -- Adds one job: `id` is what the user gave ('' for none), `due` the milliseconds from which it may run ('' for now),
@@ -72,8 +75,7 @@ local function add_jobs(first, stop)
     if kind == 'group' then
       local queue, priority, number = take(), take(), tonumber((take()))
       local _, after = take(number)
-      add_group(queue, priority, after - number, after - 1)
-      waiting = true
+      waiting = add_group(queue, priority, after - number, after - 1) or waiting
     else
       local id, due, payload, record = take(), take(), take(), take()
       local new, waits = add_single(id, due, payload, record)

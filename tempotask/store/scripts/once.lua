@@ -1,6 +1,6 @@
 -- What those scripts share whose calls have an id: one that is sent twice, because its reply was lost, is done once and
--- gets the first answer again. Such a call begins with its id, the second it was made in, and for how many milliseconds
--- it is remembered. Included by those that say so.
+-- gets the first answer again. Such a call begins with its id, where it is noted, and for how many milliseconds it is
+-- remembered. Included by those that say so.
 
 at_least(3)
 whole(ARGV[3])

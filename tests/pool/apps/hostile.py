@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -51,6 +52,29 @@ def forks(job: Job[str], ctx: Context[Any]) -> list[Any]:
 @tempotask.task(queue="q")
 def pid(job: Job[Any], ctx: Context[Any]) -> int:
     return os.getpid()
+
+
+@tempotask.task(queue="q")
+def lets_signals_in(job: Job[bool], ctx: Context[Any]) -> None:
+    """All of them, as libraries do that want to start afresh; with `data` they get their default effect, too."""
+    for number in signal.valid_signals() if job.data else ():
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+@tempotask.task(queue="q")
+def talks(job: Job[Any], ctx: Context[Any]) -> str:
+    """Says something, and goes on until the test opens the gate."""
+    job.logger("hello")
+    os.read(GATE, 1)
+    return "done"
+
+
+@tempotask.task(queue="q")
+def signals_of_a_child(job: Job[Any], ctx: Context[Any]) -> str:
+    """Those that a program which a handler starts has held back."""
+    return subprocess.run(["grep", "SigBlk", "/proc/self/status"], capture_output=True, text=True).stdout.split()[1]
 
 
 @tempotask.task(queue="q")
