@@ -83,6 +83,10 @@ def whole(least: int, most: int = 2**53) -> Callable[[str, object], int]:
     return check
 
 
+def _patience(name: str, value: object) -> float:
+    return duration(name, value, least=0.1)
+
+
 def _lease(name: str, value: object) -> float:
     return duration(name, value, least=0.5)
 
@@ -324,7 +328,7 @@ class Options(_Checked):
     `max_jobs_per_status`: finished jobs kept for looking at, per queue and status: a number for all, or a mapping.
     `max_results`, `max_results_bytes`: outcomes kept in a namespace; the oldest go first.
     `max_payload_bytes`: the largest payload and the largest result.
-    `connect_timeout`: seconds that a server which is away is waited for.
+    `connect_timeout`: seconds, at least 0.1, that a server which is away is waited for.
     `lease`: seconds, at least 0.5, after which a host that is not heard of counts as lost.
     `grace`: seconds that a stop waits for what runs.
     `max_memory`: bytes (RSS), or text as in "500MiB". A worker that holds more ends after the job that it runs, and
@@ -353,7 +357,7 @@ class Options(_Checked):
         "max_results": whole(0),
         "max_results_bytes": whole(0),
         "max_payload_bytes": whole(1, 256 * 2**20),
-        "connect_timeout": duration,
+        "connect_timeout": _patience,
         "lease": _lease,
         "grace": duration,
         "max_memory": _memory,

@@ -225,8 +225,8 @@ def _results(
             # No hold on a slot whose result is out.
             yield _result(slots.popleft(), end)
     finally:
-        # The last ones first: when one has been begun, so have those before it.
-        while slots and slots.pop().cancel():
+        # The last ones first: when one has been begun, so have those before it, as a rule.
+        while slots and ((slot := slots.pop()).done or slot.cancel()):
             pass
 
 

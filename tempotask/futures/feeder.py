@@ -254,9 +254,10 @@ class Feeder:
             return
         addition.number = len(sent)
         with self._news:
+            # In one step: else nothing would seem to be left (`_ending`).
             self._unsettled += len(sent)
-        self._sent.update(sent)
-        self._in_hand = ()
+            self._sent.update(sent)
+            self._in_hand = ()
         self._confirm()
         self._stream.send(addition)
         self._under_way = _Sending(list(sent))
@@ -322,7 +323,7 @@ class Feeder:
                 self._break(why)
 
     def _ending(self) -> bool:
-        return self._closing and not self._unsettled and not self._gathered
+        return self._closing and not (self._unsettled or self._gathered or self._in_hand)
 
     def _break(self, why: BaseException) -> None:
         """Tells all futures that nothing will come of them."""

@@ -70,7 +70,9 @@ class CallFuture(Future[Any]):
                 self._id = id
                 call, self._call = self._call, b""
                 return call
-        self.set_running_or_notify_cancel()
+            cancelled = self._state == CANCELLED
+        if cancelled:
+            self.set_running_or_notify_cancel()
         return None
 
     def end(self, value: Any, error: BaseException | None) -> None:

@@ -43,6 +43,7 @@ from tempotask.store.records import (
     decode_outcome,
     decode_record,
     encode,
+    level,
 )
 from tempotask.store.script import Argument
 from tempotask.store.settlement import Settlement
@@ -72,7 +73,8 @@ class Memory(Store):
         super().__init__(NoServer(), manager.namespace)
         self._manager = manager
         self._tell = tell
-        self._lock = threading.Lock()
+        # One that a thread may take twice: the collector may let go of a map wherever memory is asked for.
+        self._lock = threading.RLock()
         self._queues: dict[str, None] = {}
         self._waiting: dict[str, Record] = {}
         self._processing: dict[str, _Running] = {}
@@ -229,11 +231,15 @@ class Memory(Store):
         """Forgets finished jobs, and their outcomes. Returns how many."""
         gone = 0
         with self._lock:
+            runs_by_end = sorted((run for runs in self._history.values() for run in runs), key=lambda run: run.at)
+            newest = {run.id: run for run in runs_by_end}
             for runs in self._history.values():
                 chosen = [run for run in runs if wanted(run)]
                 for run in chosen:
                     runs.remove(run)
-                    self._outcomes.pop(run.id, None)
+                    # The outcome is that of the newest run.
+                    if run is newest[run.id]:
+                        self._outcomes.pop(run.id, None)
                 gone += len(chosen)
         return gone
 
@@ -291,15 +297,24 @@ class Memory(Store):
         with self._lock:
             self._paused.remove(queue)
             waiting = [id for id, record in self._waiting.items() if record.queue == queue]
-        self._work_off(waiting)
+        self._work_off(sorted(waiting, key=self._turn))
         return 1
 
     def _work_off(self, ids: list[str]) -> None:
         if (family := self.family) is not None:
             family.extend(ids)
+            if any(map(self._turn, ids)):
+                first = sorted(family, key=self._turn)
+                family.clear()
+                family.extend(first)
             return
         with self.within(deque(ids)):
             self._run_family()
+
+    def _turn(self, id: str) -> int:
+        """The higher a job's priority, the lower."""
+        record = self._waiting.get(id)
+        return 0 if record is None else -level(record.priority)
 
     def _run_family(self) -> None:
         family = cast("deque[str]", self.family)

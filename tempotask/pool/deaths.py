@@ -163,7 +163,6 @@ class Coroner:
             if isinstance(record, Unreadable):
                 # It goes back as it is.
                 continue
-            judged.append(index)
             record = raised(record, "h")
             options, count = self.options_of(record), flag(record, "h")
             if count < _most_suspected(options):
@@ -174,9 +173,10 @@ class Coroner:
             run = ended_badly(record, options, failure, time.monotonic(), final=True)
             run.told = self._told(record, worker, turn, index)
             runs.append(run)
+            judged.append(index)
         settlement = Settling(worker, self._limits).settlement(runs, events=True)
-        given_back, _ = self._store.give_back_all(worker, turn, judged, replaced, settlement)
-        return given_back, suspected
+        given_back, counted = self._store.give_back_all(worker, turn, judged, replaced, settlement)
+        return given_back, suspected if counted else []
 
     def _children_of(self, record: Record, worker: str) -> list[str] | None:
         """What this try has added, as far as its worker came to tell."""

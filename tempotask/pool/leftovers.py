@@ -113,6 +113,8 @@ def _is_held(store: Store, name: Name, file: str) -> bool:
     """Whether the server has a job that is to come with the file, or a result that it belongs to."""
     if name.kind == "result":
         (outcome,) = store.outcomes_of([name.job])
-        return outcome is not None and file.encode() in outcome
+        if outcome is not None:
+            return file.encode() in outcome
+        # It may have been written, and not be told yet: of a worker whose next job holds it up, or of an outage.
     found = look.find(store, name.job)
     return found is not None and found.status not in FINISHED

@@ -136,9 +136,15 @@ class Acting:
         """Cancels the jobs of a queue whose ids begin so, up to their last `-`, and that no worker has; how many. What
         a worker has and gives back within an hour is cancelled then."""
         wanted = Filter(queue)
-        places: list[Place] = [("later",), *(place for place in self._places(wanted) if place[0] != "claims")]
         # No id has a space in it: act.lua takes one at the end for "and so on".
-        return sum(self._walk("cancel", place, wanted, f"{beginning} ") for place in places)
+        ids, total = f"{beginning} ", self._walk("cancel", ("later",), wanted, f"{beginning} ")
+        for _ in range(PASSES):
+            places = [place for place in self._places(wanted) if place[0] != "claims"]
+            acted = sum(self._walk("cancel", place, wanted, ids) for place in places)
+            total += acted
+            if acted == 0:
+                break
+        return total
 
     def delete_all(self, wanted: Filter) -> int:
         """Deletes all such jobs; how many."""

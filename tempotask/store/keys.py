@@ -41,14 +41,15 @@ TABLE = {
     "waiters": "hash: id -> the clients that wait for it",
     "client:<client>": "string: that it waits, and lives; expires",
     "waits:<client>": "list: what a client is told: an id, a space, and the outcome if it is small; or a sheet",
-    "wanted": "hash: id -> a mark, while somebody looks for that job",
+    "wanted": "hash: id -> a mark, while somebody looks for that job; how many do; what changes all marks (find.lua)",
     "history:<queue>:<status>": "list: pages of finished jobs, the newest first",
     "live": "hash: id -> what a job that runs long tells: do listeners know, which start it is, the rest (say.lua)",
     "log:<id>": "list: lines that a job logged before its last try ended",
     "listeners": "sorted set: who listens to events, by the millisecond until which they count",
     "events": "stream: what happens, while somebody listens",
     "counts:<queue>": "hash: completed, failed, cancelled since the queue exists; now delayed, retries, parked (that "
-    "waited), holes; of its histories <status>:kept, and <status>:trimmed, which the last page holds still",
+    "waited), holes; cut: elements that went off the tails of its lists, ever; "
+    "of its histories <status>:kept, and <status>:trimmed, which the last page holds still",
     "tokens": "counter: the highest fencing token, in microseconds since 1970 or above",
     "refused": "counter: results that came too late and were refused",
     "format": "string: the version of all this",

@@ -48,7 +48,8 @@ from tempotask.store.script import Argument, text
 from tempotask.store.store import Store
 
 LOOKS = 100
-"""A job that moves away so many times in a row counts as not found, and is left alone."""
+"""A job that moves away so many times in a row counts as not found, and is left alone; of one that was seen ended each
+time, that is told."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
@@ -120,18 +121,18 @@ def find(store: Store, id: str) -> Found | None:
 
     Raises `ServerUnavailable`.
     """
+    ended = None
     for _ in range(LOOKS):
         mark = store.run("find", id, "mark")
         try:
-            unfinished, ended = _unfinished(store, id), None
-            if unfinished is None:
-                ended = _ended(store, id)
+            unfinished = _unfinished(store, id)
+            ended = _ended(store, id) if unfinished is None else None
         finally:
             moved = store.run("find", id, "unmark", mark) == b"1"
         # An ending that is found may be an earlier run's, while this one slipped by.
         if unfinished is not None or not moved:
             return unfinished or ended
-    return None
+    return ended
 
 
 def _unfinished(store: Store, id: str) -> Found | None:

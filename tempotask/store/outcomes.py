@@ -66,7 +66,8 @@ class Outcomes:
         """Is to look whether anybody works, when nothing is heard."""
         self._client = uuid.uuid4().hex
         """Under this name the server knows this process as a waiter."""
-        self._lock = threading.Lock()
+        # One that a thread may take twice: the collector may let go of who waits wherever memory is asked for.
+        self._lock = threading.RLock()
         self._wanted = threading.Condition(self._lock)
         self._waiting: dict[str, tuple[Wait, ...]] = {}
         self._owed = Owed()
@@ -241,7 +242,12 @@ class Outcomes:
     def _ask(self, ids: Iterable[str], *, pushed: bool = False) -> None:
         """`pushed`: no push is to come for an earlier question after these."""
         for chunk in chunked(ids):
+            outages = self._server.outages
             endings = self._store.ask(self._client, chunk)
+            if self._server.outages != outages:
+                # An answer may have been lost, after which something was pushed for what this one tells as ended.
+                with self._lock:
+                    self._owed.add(id for id, ending in zip(chunk, endings, strict=True) if ending is not None)
             ended = ((id, ending) for id, ending in zip(chunk, endings, strict=True) if ending is not None)
             self._deliver(ended, pushed=pushed)
             unknown = (id for id, ending in zip(chunk, endings, strict=True) if ending is None)
@@ -318,7 +324,10 @@ class Outcomes:
                         connection = self._server.connection(timeout=FIRST_PAUSE + self._server.connect_timeout)
                     if breaks:
                         # What was on its way may be lost: all is asked for again.
-                        self._ask(list(self._waiting))
+                        with self._lock:
+                            ids, asking = list(self._waiting), list(self._waiting.values())
+                        waits = {wait: None for waits in asking for wait in waits}
+                        self._ask_for(ids, waits)
                         breaks = 0
                     self._listen_once(cast(redis.Connection, connection))
                 except BROKEN:

@@ -241,7 +241,8 @@ class Store:
         """Gives back all that a worker holds, and forgets it.
 
         The verdict on the judged indices of a turn counts if all of them are still held: some records are replaced
-        (a crash counted), others settled. Returns how many jobs went back, and whether the verdict counted.
+        (a crash counted), others settled. Of others that are replaced each counts for itself. Returns how many jobs
+        went back, and whether the verdict counted.
         """
         indices = list(judged)
         flat: list[Argument] = [*self.limits, turn, len(indices), *indices, len(replaced)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 from tempotask.errors import TempoTaskError
 
@@ -21,7 +22,9 @@ class Wait:
         *("_arrived", "_lock", "asked", "coming", "ended", "ids", "known", "notify", "pause", "registered", "seeks"),
     )
 
-    def __init__(self, ids: Sequence[str], notify: Callable[[], object], known: bool, lock: threading.Lock) -> None:
+    def __init__(
+        self, ids: Sequence[str], notify: Callable[[], object], known: bool, lock: AbstractContextManager[Any]
+    ) -> None:
         self._lock = lock
         self.ids = ids
         self.notify = notify

@@ -234,6 +234,16 @@ def test_a_result_that_the_server_does_not_hold_is_a_leftover(bench: Bench) -> N
     assert not here(bench)
 
 
+def test_a_result_of_a_job_that_has_not_ended_is_no_leftover(bench: Bench) -> None:
+    handle = bench.manager.enqueue(name="echo", queue="q", data=1, options={"id": "to-be-settled"})
+    left_by(bench, KILLED, kind="result", job=handle.id)
+    clear(bench.store)
+    assert [path.name.partition("-")[0] for path in here(bench)] == ["result"]
+    assert handle.cancel()
+    assert clear(bench.store) == 1
+    assert not here(bench)
+
+
 def test_what_is_on_its_way_is_no_leftover(bench: Bench) -> None:
     left_by(bench, KILLED)
     # What was kept goes, unless another supervisor of this machine was faster.

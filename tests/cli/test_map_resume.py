@@ -143,6 +143,19 @@ def test_a_signal_while_the_server_is_waited_for_ends_it_as_interrupted(maps: Ma
     assert "Traceback" not in started.end()[2]
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_signal_while_a_pipe_waits_for_who_writes_to_it_ends_it(
+    maps: Maps, number: signal.Signals, status: int
+) -> None:
+    os.mkfifo(maps.folder / "pipe")
+    started = maps.start("functions:wait", "pipe", "-o", "out")
+    waits = Path(f"/proc/{started.process.pid}/wchan")
+    wait_until(lambda: waits.read_text() == "wait_for_partner", "it does not open the pipe")
+    started.process.send_signal(number)
+    assert started.process.wait(LONG) == status
+    assert "Traceback" not in started.end()[2]
+
+
 def test_a_second_ctrl_c_stops_at_once(maps: Maps) -> None:
     started = maps.start("functions:hang", "-o", "out")
     started.give("long", "a")

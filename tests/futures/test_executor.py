@@ -171,6 +171,21 @@ def test_a_map_that_is_left_cancels_what_has_not_begun(executor: TempoExecutor, 
     assert not (tmp_path / "touched").exists()
 
 
+def test_an_input_that_can_not_be_sent_does_not_keep_a_map_that_is_left_from_being_cancelled(
+    executor: TempoExecutor, gate: Gate, tmp_path: Path
+) -> None:
+    held = [executor.submit(errands.hold, *gate.arguments(name)) for name in "ab"]
+    gate.wait_for("a", "b")
+    touched: list[object] = [str(tmp_path / "touched")] * 20
+    results = executor.map(errands.touch, [*touched, object(), *touched, object()], timeout=0)
+    with pytest.raises(TimeoutError):
+        next(results)
+    gate.open()
+    assert [future.result(LONG) for future in held] == ["a", "b"]
+    assert list(executor.map(abs, range(4))) == [0, 1, 2, 3]
+    assert not (tmp_path / "touched").exists()
+
+
 # -- futures
 
 

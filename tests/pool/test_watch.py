@@ -194,6 +194,7 @@ def test_a_time_limit_never_hits_the_job_that_comes_after(bench: Bench) -> None:
     workers = {worker.pid for worker in supervisor.workers()}
     assert {handle.result(timeout=LONG) for handle in handles[1::2]} <= workers
     failed = [handle.info().error for handle in handles[::2] if handle.status() == "failed"]
+    assert failed, "no time limit was near enough"
     assert all("JobTimeout" in str(error) for error in failed)
     assert {worker.pid for worker in supervisor.workers()} == workers
     assert supervisor.stop() == 0

@@ -66,6 +66,34 @@ def test_whether_a_queue_was_paused_is_told_also_when_replies_are_lost(store: St
     assert [forgetful.resume_queue("q"), forgetful.resume_queue("q")] == [True, False]
 
 
+@pytest.mark.parametrize("way", ["all of a name", "all of a map"])
+def test_of_two_who_cancel_many_jobs_of_a_queue_at_once_neither_misses_any(
+    store: Store, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    for n in range(1000):
+        enqueue(store, f"x-{n}", name="x")
+        enqueue(store, f"y-{n}", name="y")
+
+    def cancel(name: str) -> int:
+        acting = Acting(store, 200)
+        return acting.cancel_begun_with(f"{name}-", "q") if "map" in way else acting.cancel_all(Filter(name=name))
+
+    real, others = store.change, []
+
+    def change(name: str, *arguments: Argument) -> Any:
+        answer = real(name, *arguments)
+        if b"@" in answer[1] and not others:
+            # The first is on its way through the list when the second cuts the end of it.
+            others.append(0)
+            others[0] = cancel("y")
+        return answer
+
+    monkeypatch.setattr(store, "change", change)
+    assert cancel("x") == 1000
+    assert others == [1000]
+    assert waiting(store) == []
+
+
 def test_a_call_that_comes_late_once_more_does_nothing(store: Store) -> None:
     add(store, "a")
     late = list[tuple[Argument, ...]]()

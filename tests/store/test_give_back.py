@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from play import crashed, enqueue, failed, hire, names, results_of, ring, settlement, turn, waiting, woken
 
-from tempotask.store.records import decode_outcome
+from tempotask.store.records import decode_outcome, decode_record, encode, raised
 from tempotask.store.store import Store
 
 
@@ -94,6 +94,19 @@ def test_a_verdict_on_a_job_that_is_not_held_does_not_count(store: Store) -> Non
     assert store.give_back_all("w", batch.turn, [0], (), settlement([failed(batch.records[0])])) == (1, False)
     assert store.outcomes_of(["a"]) == before
     assert waiting(store) == list("bcd")
+
+
+def test_a_job_that_went_meanwhile_does_not_keep_the_others_from_being_marked(store: Store) -> None:
+    hire(store, "w")
+    enqueue(store, *"abcdef")
+    batch = turn(store, "w", 1).batch
+    assert batch
+    a, b, c = batch.records
+    turn(store, "w", 2, 0, results_of(batch, 0, 1))
+    suspects = [(index, encode(raised(record, "h"))) for index, record in enumerate((a, b, c))]
+    assert store.give_back_all("w", batch.turn, [2], suspects[:2], settlement([failed(c)])) == (1, True)
+    assert [decode_record(record).flags for record in store.read("LRANGE", "queue:0:q", 0, 0)] == ["h1"]
+    assert waiting(store) == list("bdef")
 
 
 def test_what_was_settled_early_is_not_given_back(store: Store) -> None:

@@ -19,6 +19,8 @@ from play import (
     turn,
 )
 
+from tempotask.store.acting import Acting
+from tempotask.store.lists import Filter
 from tempotask.store.records import decode_record
 from tempotask.store.store import Store
 
@@ -189,7 +191,29 @@ def test_two_who_look_for_one_job_both_learn_that_it_moved(store: Store) -> None
     store.give_back_all("w")
     theirs = mark(store, "a")
     assert moved(store, "a", mine)
-    assert moved(store, "a", theirs), "one who cannot know looks again"
+    assert not moved(store, "a", theirs), "that was before they began to look"
+
+
+def test_two_who_look_for_one_job_that_stays_both_learn_that_it_stayed(store: Store) -> None:
+    enqueue(store, "a")
+    mine, theirs = mark(store, "a"), mark(store, "a")
+    assert not moved(store, "a", mine)
+    assert not moved(store, "a", theirs)
+    assert not store.read("EXISTS", "wanted")
+
+
+@pytest.mark.parametrize("where", ["list", "all of a list", "due", "history"])
+def test_who_looks_for_a_job_learns_that_others_went_behind_which_it_may_have_been(store: Store, where: str) -> None:
+    enqueue(store, "a", "b", due=4e9 if where == "due" else None, given_id=True)
+    acting = Acting(store, 200)
+    if where == "history":
+        acting.cancel("b")
+    seen = mark(store, "a")
+    if where == "all of a list":
+        acting.cancel_all(Filter("q"))
+    else:
+        acting.delete("b")
+    assert moved(store, "a", seen)
 
 
 def test_a_look_finds_the_record_by_its_id_and_not_by_what_it_holds(store: Store) -> None:

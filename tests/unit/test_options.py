@@ -139,6 +139,12 @@ def test_an_application_has_defaults() -> None:
     assert (options.connect_timeout, options.lease, options.grace) == (10.0, 10.0, 30.0)
 
 
+def test_a_server_is_given_some_time_to_answer() -> None:
+    assert Options(connect_timeout=0.1).connect_timeout == 0.1
+    with pytest.raises(InvalidOptions, match=r"connect_timeout=0.*0\.1 or more"):
+        Options(connect_timeout=0)
+
+
 def test_history_may_be_limited_for_all_statuses_or_for_some() -> None:
     assert set(Options(max_jobs_per_status=7).max_jobs_per_status.values()) == {7}
     assert Options(max_jobs_per_status={"failed": 7}).max_jobs_per_status == {

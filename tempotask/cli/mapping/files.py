@@ -46,6 +46,12 @@ class Files:
             # What is in it is tried again; it goes when the first of the inputs is answered.
             insist_on_rows(self.failed)
 
+    def sync(self) -> None:
+        """Puts on the disk what was written. Raises `OSError`."""
+        for target in (self.output, self.failed):
+            if target is not None:
+                target.sync(now=True)
+
     def close(self) -> None:
         """Puts on the disk what was written."""
         for target in (self.output, self.failed):

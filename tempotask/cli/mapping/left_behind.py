@@ -9,13 +9,15 @@ from tempotask.store.store import Store
 
 def left_behind(store: Store) -> dict[int, tuple[int, str]]:
     """The spans that a killed command has left, waiting or answered: first index -> how many inputs, and the id."""
-    names = ["ids", *(f"outcomes:{text(bucket)}" for bucket in store.read("ZRANGE", "buckets", 0, -1))]
+    # In this order: what ends meanwhile goes from the one to the others.
+    ids = store.read("HKEYS", "ids")
+    for bucket in store.read("ZRANGE", "buckets", 0, -1):
+        ids += store.read("HKEYS", f"outcomes:{text(bucket)}")
     found: dict[int, tuple[int, str]] = {}
-    for name in names:
-        for id in map(text, store.read("HKEYS", name)):
-            if (place := span.place(id)) is not None:
-                first, count = place
-                # Of two that begin there the longer one was answered in part.
-                if first not in found or found[first][0] < count:
-                    found[first] = count, id
+    for id in map(text, ids):
+        if (place := span.place(id)) is not None:
+            first, count = place
+            # Of two that begin there the longer one was answered in part.
+            if first not in found or found[first][0] < count:
+                found[first] = count, id
     return found

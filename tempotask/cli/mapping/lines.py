@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import stat
 import sys
 import threading
@@ -145,10 +146,14 @@ def _open(name: str, separator: bytes) -> int:
         if sys.stdin is None:
             raise click.UsageError("the standard input is closed; give files, or a pipe")
         return os.dup(sys.stdin.fileno())
+    # A pipe that nobody has opened to write, or a disk that is away, may let us wait: not without Ctrl-C and TERM.
+    held_back = signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         file = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise click.UsageError(f"{name} can't be read: {error.strerror}") from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
     if stat.S_ISDIR(os.fstat(file).st_mode):
         os.close(file)
         raise click.UsageError(f"{name} is a folder; give files with an input a line, as in find {name} | …")

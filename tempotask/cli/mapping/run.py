@@ -35,6 +35,8 @@ INPUTS = 4096
 """Inputs on their way for each worker at most, unless somebody says otherwise."""
 SOON = 1.0
 """Seconds for what runs, when nobody wants it any more."""
+PAUSE = 0.02
+"""Seconds between two looks whether the pool has ended."""
 FAILED, BAD, INTERRUPTED = 1, 2, 130
 """Exit status."""
 
@@ -85,7 +87,8 @@ class Command:
             return self._on_server(name, kept)
         finally:
             self._launch.stop(SOON)
-            self._files.close()
+            with contextlib.suppress(OSError):  # what could not be put on the disk has been told of
+                self._files.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -117,6 +120,8 @@ class Command:
             status: int | None = None
             try:
                 held = self._with_pool(manager, left)
+                # Before the server lets go of the answers.
+                self._files.sync()
             except ServerUnavailable:
                 raise  # before it is taken for an OSError, which it is too
             except TempoTaskError:
@@ -200,6 +205,8 @@ class Command:
         view.say("tempotask map: stopping: what runs is finished; Ctrl-C again stops it at once")
         while self._launch.ended() is None:
             course.step()
+            if course.over:
+                time.sleep(PAUSE)
         end = time.monotonic() + SOON
         try:
             return course.last(lambda: self._told > 1 and time.monotonic() > end)

@@ -86,8 +86,10 @@ class Target:
 
     def close(self) -> None:
         """Puts it on the disk and closes it."""
-        self.sync(now=True)
-        os.close(self._file)
+        try:
+            self.sync(now=True)
+        finally:
+            os.close(self._file)
 
 
 def why_not_written(error: OSError) -> str:

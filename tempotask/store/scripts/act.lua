@@ -8,7 +8,8 @@
 --       'resume', id (with a space behind it: what ids begin with), queue, name (each '' for any), most outcomes, most
 --       bytes of them, how long a cancelled job's outcome is kept, how many cancelled jobs a queue's history keeps,
 --       outcome begin, outcome end, page begin, job begin, job end (cancelling.lua), then the place:
---       'list', key, elements passed from the tail, elements to look at
+--       'list', key, elements passed from the tail (`passed@cut`: as of when so many had been cut off it), elements to
+--       look at
 --       'set', 'due' | 'retries', members passed from the last, members to look at
 --       'parked', cursor ('' with an id), how many, kinds: of `W`, `D` and `R` those that count
 --       'claims', worker, page begin for what it holds
@@ -17,7 +18,7 @@
 --
 -- waiting, delayed, parked, claimed -> cancelled, or gone; waiting, delayed <-> parked. A call that changed something
 -- and is sent twice gets the first answer again. A job that waits leaves a hole, so that nothing moves under those who
--- look (find.lua). Of a claimed job the claim is taken away in this very step, so its result will be refused; the
+-- look (find.lua), unless it is one of the last. Of a claimed job the claim is taken away in this very step, so its result will be refused; the
 -- supervisor is told which job of which turn it was, and ends it if it runs.
 
 if answer then return { string.match(answer, '^(%d+) (.*)$') } end
@@ -29,7 +30,8 @@ do
   local action, place = ARGV[4], ARGV[17]
   if place == 'list' or place == 'set' then
     at_least(20)
-    for i = 19, 20 do whole(ARGV[i]) end
+    whole((string.gsub(ARGV[19], place == 'list' and '@%d+$' or '$', '')))
+    whole(ARGV[20])
     local known = ARGV[18] == 'due' or ARGV[18] == 'retries'
     if place == 'list' then known = string.find(ARGV[18], '^queue:[^:]*:.') end
     if not known or action == 'resume' then refuse('no such place') end
@@ -89,6 +91,13 @@ local function drop_last_holes(key)
   return dropped
 end
 
+-- So many elements went off the tail of one of the lists of a queue.
+local function cut_off(own_queue, number)
+  if number == 0 then return end
+  count(own_queue, 'cut', number)
+  shifted()
+end
+
 -- After elements went, what refers to the list goes with the last of them.
 local function tidy_list(key, priority, own_queue)
   if call('EXISTS', key) == 1 then return end
@@ -96,9 +105,17 @@ local function tidy_list(key, priority, own_queue)
   if size(own_queue, priorities(own_queue)) == 0 then call('LREM', KEYS[1], 1, own_queue) end
 end
 
-function places.list(name_of_key, passed, number)
+-- Elements passed from the tail, though others have cut it since.
+local function still_passed(where, cut)
+  local passed, before = string.match(where, '^(%d+)@?(%d*)$')
+  return math.max(0, passed - (before ~= '' and cut - before or 0))
+end
+
+function places.list(name_of_key, where, number)
   local key, priority, own_queue = P .. name_of_key, string.match(name_of_key, '^queue:([^:]*):(.*)$')
-  passed, number = tonumber(passed), tonumber(number)
+  local cut = tonumber(call('HGET', P .. 'counts:' .. own_queue, 'cut') or 0)
+  local passed = still_passed(where, cut)
+  number = tonumber(number)
   local taken, looked, holes, dropped = {}, 0, 0, 0
   if id == '' and name == '' and (queue == '' or queue == own_queue) and action ~= 'pause' and passed == 0 then
     -- All of them: from the end, without a look.
@@ -107,6 +124,7 @@ function places.list(name_of_key, passed, number)
     end
     dropped = dropped + drop_last_holes(key)
     holes = -dropped
+    cut_off(own_queue, #taken + dropped)
   else
     local records = call('LRANGE', key, -passed - number, -passed - 1)
     for i = #records, 1, -1 do
@@ -119,6 +137,7 @@ function places.list(name_of_key, passed, number)
     end
     if #taken > 0 then
       dropped = drop_last_holes(key)
+      cut_off(own_queue, dropped)
       holes = #taken - dropped - drop_holes(own_queue, priorities(own_queue))
     end
   end
@@ -131,7 +150,8 @@ function places.list(name_of_key, passed, number)
   end
   tidy_list(key, priority, own_queue)
   local following = math.max(0, passed + looked - dropped)
-  return #taken, following < call('LLEN', key) and following or ''
+  if following >= call('LLEN', key) then return #taken, '' end
+  return #taken, following .. '@' .. (call('HGET', P .. 'counts:' .. own_queue, 'cut') or 0)
 end
 
 function places.set(name_of_key, passed, number)
@@ -151,7 +171,10 @@ function places.set(name_of_key, passed, number)
       end
     end
   end
-  if #taken > 0 then call('ZREM', key, unpack(taken)) end
+  if #taken > 0 then
+    call('ZREM', key, unpack(taken))
+    shifted()
+  end
   if action ~= 'pause' then finish(taken, terms) end
   local following = passed + looked - #taken
   return #taken, following < call('ZCARD', key) and following or ''

@@ -9,6 +9,10 @@ local P = string.sub(KEYS[1], 1, -5)
 local byte, sub, floor, concat = string.byte, string.sub, math.floor, table.concat
 local call = redis.call
 
+-- In `wanted`, where each field is an id that somebody looks for, the one that changes when any job may have to be looked
+-- for again (find.lua).
+local SHIFTS = ' '
+
 -- The server's clock, which is the only one that counts, in milliseconds.
 local function now_ms()
   local t = call('TIME')

@@ -4,23 +4,37 @@
 --
 -- KEYS  the ring
 -- ARGV  id, then 'mark' | 'unmark', mark | 'list', key, from, to | 'set', key, from, to
--- reply mark: the mark, a number that each such move makes higher; unmark: '1' if the job moved since, else '0';
+-- reply mark: the mark, which each such move changes; unmark: '1' if the job may have moved since, else '0';
 --       list, set: the record, or ''
 --
 -- Lists are read from the tail (from and to are negative): heads are popped and tails appended, so nothing is missed.
+-- Who takes something off a tail, or out of the middle, changes all marks (`shifted`, queues.lua).
 
 local id, what = ARGV[1], ARGV[2]
+local wanted = P .. 'wanted'
+-- How many look for it. No id has a space in it.
+local lookers = ' ' .. id
+
+local function mark_now()
+  return (call('HGET', wanted, id) or '') .. ' ' .. (call('HGET', wanted, SHIFTS) or '')
+end
+
 if what == 'mark' then
   -- Several may look for the same job: the number goes on for all of them, and none is begun with twice.
   local t = call('TIME')
-  call('HSETNX', P .. 'wanted', id, text(t[1] * 1000000 + t[2]))
-  call('PEXPIRE', P .. 'wanted', 30000)
-  return call('HGET', P .. 'wanted', id)
+  call('HSETNX', wanted, id, text(t[1] * 1000000 + t[2]))
+  call('HINCRBY', wanted, lookers, 1)
+  call('PEXPIRE', wanted, 30000)
+  return mark_now()
 end
 if what == 'unmark' then
-  -- A mark that expired, or that another one's unmarking took away, saw nothing: that counts as moved.
-  local still = call('HGET', P .. 'wanted', id) == ARGV[3]
-  call('HDEL', P .. 'wanted', id)
+  -- A mark that has expired saw nothing: that counts as moved.
+  local still = mark_now() == ARGV[3]
+  if tonumber(call('HGET', wanted, lookers) or 0) > 1 then
+    call('HINCRBY', wanted, lookers, -1)
+  else
+    call('HDEL', wanted, id, lookers)
+  end
   return still and '0' or '1'
 end
 local command = what == 'list' and 'LRANGE' or 'ZREVRANGE'

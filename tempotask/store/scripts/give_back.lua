@@ -8,7 +8,8 @@
 --       'tail', turn, from          what the worker holds from that index on; nothing if its open turn is another
 --       'all', most outcomes, most bytes of them, turn, number, indices,    all it holds, and the worker is forgotten.
 --              number of replaced, and for each: index, record,             The verdict on those indices counts if
---              then as `settle` reads it                                    all are still held under that turn
+--              then as `settle` reads it                                    all are still held under that turn; of
+--                                                                           others, those that are not are not replaced
 -- reply {jobs given back, '1' if the verdict counted else '0'}; {-1} for a worker that nobody knows
 --
 -- claimed -> waiting at the front, cancelled if it was withdrawn, or settled by the verdict. A second one finds nothing.
@@ -86,11 +87,16 @@ for i = 1, tonumber((take())) do
   if (records[judged[i]] or '') == '' then counts = false end
 end
 if counts then
+  local held = { unpack(records) }
   for _, i in ipairs(judged) do records[i] = '' end
-  for _ = 1, tonumber((take())) do
+  local replaced = tonumber((take()))
+  counts = #judged + replaced > 0
+  for _ = 1, replaced do
     local index, record = tonumber((take())) + 1, take()
-    if records[index] then records[index] = record end
-    if listened() then emit_record('stalled', record) end
+    if (held[index] or '') ~= '' then
+      records[index] = record
+      if listened() then emit_record('stalled', record) end
+    end
   end
   settle(take, now_ms(), most, most_bytes)
 end
@@ -98,4 +104,4 @@ to_front(records)
 call('DEL', claims)
 forget_worker(worker, idle)
 hand_over()
-return { front, (counts and #judged > 0) and '1' or '0' }
+return { front, counts and '1' or '0' }

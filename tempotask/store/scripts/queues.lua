@@ -52,6 +52,11 @@ local function moved(id)
   end
 end
 
+-- Whoever looks for any job has to look again: elements went, and others may be where it has looked already.
+local function shifted()
+  if call('EXISTS', P .. 'wanted') == 1 then call('HINCRBY', P .. 'wanted', SHIFTS, 1) end
+end
+
 local function push_one(command, record)
   local _, id, queue, priority = head(record)
   moved(id)

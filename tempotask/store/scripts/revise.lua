@@ -57,6 +57,7 @@ elseif index then
   -- Lists let go by value: one that nothing else has.
   call('LSET', key, index, 'gone')
   call('LREM', key, -1, 'gone')
+  shifted()
 end
 for i = first_id, last_id do forget_outcome(ARGV[i]) end
 for i = first_key, last_key do let_go(ARGV[i]) end
