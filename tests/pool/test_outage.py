@@ -161,11 +161,11 @@ def test_the_time_that_a_slow_server_takes_for_a_large_result_is_not_the_time_of
     server = start_server()
     with bench_on(server, tmp_path) as bench:
         supervisor = bench.start(workers=1)
-        limit = {"timeout": 1, "kill_after": 0.2}
+        limit = {"timeout": 3, "kill_after": 0.2}
         handle = bench.manager.enqueue(name="bulky", queue="q", data=2_000_000, options=limit)
         bench.hear()
         with redis.Redis.from_url(server.url) as client:
-            client.client_pause(2500)  # longer than the job may run
+            client.client_pause(4500)  # longer than the job may run
         bench.open_gate()
         assert len(handle.result(timeout=LONG)) == 2_000_000
         assert not supervisor.about("SIGKILL")

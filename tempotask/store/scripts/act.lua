@@ -4,7 +4,7 @@
 -- Acts on jobs that have not finished, where they are: cancels, deletes, pauses or resumes those that fit.
 --
 -- KEYS  the ring
--- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, 'cancel' | 'delete' | 'pause' |
+-- ARGV  call id, where it is noted, for how many milliseconds it is remembered, 'cancel' | 'delete' | 'pause' |
 --       'resume', id (with a space behind it: what ids begin with), queue, name (each '' for any), most outcomes, most
 --       bytes of them, how long a cancelled job's outcome is kept, how many cancelled jobs a queue's history keeps,
 --       outcome begin, outcome end, page begin, job begin, job end (cancelling.lua), then the place:

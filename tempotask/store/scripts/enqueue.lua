@@ -4,7 +4,7 @@
 -- Adds jobs for a producer: all of them or none.
 --
 -- KEYS  the ring
--- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, then, first in first out,
+-- ARGV  call id, where it is noted, for how many milliseconds it is remembered, then, first in first out,
 --       'group', queue, priority, number, records          whose ids nobody else can have
 --       'single', id that the user gave ('' for none), milliseconds from which it may run ('' for now), payload kept
 --                 outside ('' for none), record

@@ -4,7 +4,7 @@
 -- Pauses a queue, or resumes it. A paused queue is off the ring, so nothing of it is claimed; what comes meanwhile waits.
 --
 -- KEYS  the ring
--- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, 'pause' | 'resume', queue
+-- ARGV  call id, where it is noted, for how many milliseconds it is remembered, 'pause' | 'resume', queue
 -- reply 1 if that changed anything, else 0
 --
 -- A call that changed something and is sent twice gets the first answer again. What was claimed and has not started is

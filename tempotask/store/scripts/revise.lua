@@ -4,7 +4,7 @@
 -- Rewrites one page of history: jobs of it are deleted, or wait again.
 --
 -- KEYS  the ring
--- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, queue, status, the page as it
+-- ARGV  call id, where it is noted, for how many milliseconds it is remembered, queue, status, the page as it
 --       was read ('': none is touched), the page as it is to be ('' takes it out), then each behind its number: the
 --       places on the page, from 0, of the jobs that leave it; ids whose outcomes are forgotten; keys that are let go
 --       (payloads outside, logs); records that wait again, each behind '1' if a user gave its id, else ''

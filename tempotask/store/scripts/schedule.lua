@@ -4,7 +4,7 @@
 -- Puts a schedule: one that a producer adds, or one that a supervisor's application declares.
 --
 -- KEYS  the ring
--- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, id, queue, version (random; it
+-- ARGV  call id, where it is noted, for how many milliseconds it is remembered, id, queue, version (random; it
 --       begins with `a` for one that is added, with `d` for a declared one), milliseconds of its first firing,
 --       definition (schedules.py), what a declared one may be put instead of: '' any other declared one, '-' nothing,
 --       or the version of the one that was seen

@@ -4,7 +4,7 @@
 -- Ends a schedule that was added as jobs are.
 --
 -- KEYS  the ring
--- ARGV  call id, the second it was made in, for how many milliseconds it is remembered, id
+-- ARGV  call id, where it is noted, for how many milliseconds it is remembered, id
 -- reply '1', or '0' if there is none of this id; one that a task declares would come back, and stays
 --
 -- scheduled -> nothing. A call that is sent twice gets the first answer again. Jobs that the schedule made stay.
