@@ -10,6 +10,7 @@ writes to. The jobs that are given an array see it as it was when they were enqu
 from __future__ import annotations
 
 import ast
+import contextlib
 import pickle
 import sys
 from collections.abc import Callable
@@ -263,7 +264,9 @@ def discard(encoded: bytes) -> None:
         if code == CODE and isinstance(place := _decode(data).body, Place):
             shelf.remove(place)
 
-    msgspec.msgpack.decode(encoded, ext_hook=remove)
+    # What can't be read has none of ours.
+    with contextlib.suppress(msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        msgspec.msgpack.decode(encoded, ext_hook=remove)
 
 
 def is_array_type(type_: Any) -> bool:

@@ -119,9 +119,10 @@ class TempoBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
             future.cancel()
             future.add_done_callback(_forget)
         if executor is not None:
-            for future in futures:
-                if not future.done() and isinstance(future, CallFuture) and future._id:
-                    with contextlib.suppress(TempoTaskError):
+            # A server that can't be asked is not asked for each.
+            with contextlib.suppress(TempoTaskError):
+                for future in futures:
+                    if not future.done() and isinstance(future, CallFuture) and future._id:
                         executor._feeder._client.acting.cancel(future._id)
         if not ensure_ready:
             self._executor = None

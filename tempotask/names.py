@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from tempotask.errors import InvalidName
 
 _NAME = re.compile(r"[A-Za-z0-9._\-:/]{1,200}")
-_AUTOMATIC = re.compile(r"0[0-9a-z]{14}-\d+")
+_AUTOMATIC = re.compile(r"0[0-9a-z]{14}(-\d+)+")
 """The 0 is the first digit of the time, in milliseconds since 1970 to the base of 36: it is one until 2059."""
 
 

@@ -16,6 +16,7 @@ from tempotask.handle import JobHandle, JobHandles
 from tempotask.names import check_name, unknown
 from tempotask.options import GivenOptions, JobOptions
 from tempotask.schedule.repeat import Repeat
+from tempotask.shelf import Place, remove_all
 from tempotask.store import schedules
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.numbers import CHUNK
@@ -151,10 +152,10 @@ class Producer:
             stream.close()
         return handles
 
-    def _sender(self) -> arrays.Sender:
+    def _sender(self, written: list[Place] | None = None) -> arrays.Sender:
         """For the large arrays of one call."""
         client = self.client
-        return arrays.Sender(lambda: client.shelf)
+        return arrays.Sender(lambda: client.shelf, written=written)
 
     def _send(self, call: str, jobs: Sequence[NewJob]) -> JobHandles[Any]:
         try:
@@ -210,7 +211,8 @@ class Producer:
         addition, handles = Addition(call), list[JobHandle[Any]]()
         kinds: dict[tuple[str, str] | tuple[str, str, int], _Kind] = {}
         to_bytes, largest, small = payload.to_bytes, self.largest, min(OUTSIDE_BYTES, self.largest)
-        sender = self._sender()
+        files: list[Place] = []
+        sender = self._sender(files)
         try:
             for item in items:
                 if len(item) == 3 and "data" in item:
@@ -249,8 +251,10 @@ class Producer:
                 handles.append(JobHandle(job.record.id, kind.queue, kind.name, True, client))
             addition.number = len(handles)
         except TempoTaskError as error:
+            remove_all(files)
             raise type(error)(f"job {first + len(handles)}: {error}") from None
         except Exception as error:
+            remove_all(files)
             raise _refused(items[len(handles)], first + len(handles), error) from None
         return addition, handles
 

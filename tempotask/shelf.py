@@ -29,7 +29,7 @@ import stat
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote
@@ -248,6 +248,12 @@ def remove(place: Place) -> None:
     """Removes a link, if it is there still."""
     with contextlib.suppress(OSError, InvalidPayload, InvalidOptions):
         remove_link(_path(place))
+
+
+def remove_all(places: Iterable[Place]) -> None:
+    """`remove`, each of them."""
+    for place in places:
+        remove(place)
 
 
 def clear_folder(folder: str) -> None:

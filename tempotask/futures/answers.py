@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from tempotask.arrays import Sender
 from tempotask.errors import VERDICTS, InvalidPayload, JobCancelled, JobFailed, TempoTaskError
 from tempotask.futures.functions import in_a_row, named
 from tempotask.futures.pickled import Signer
-from tempotask.shelf import Place, Shelf, remove
+from tempotask.shelf import Place, Shelf, remove_all
 from tempotask.store.records import UNREADABLE, Failure, decode_outcome
 from tempotask.store.wait import Ending
 
@@ -83,12 +84,6 @@ class Written(NamedTuple):
     call: bytes
     files: Sequence[Place]
     """Of its large arrays; they are to be removed when it has ended."""
-
-
-def let_go(files: Iterable[Place]) -> None:
-    """Removes the files of a call that has ended."""
-    for file in files:
-        remove(file)
 
 
 NOTHING = Written(b"", ())
@@ -164,7 +159,7 @@ class Writer:
         try:
             return Written(encoded(Sender(self._find_shelf, written=files)), files)
         except BaseException:
-            let_go(files)
+            remove_all(files)
             raise
 
 
@@ -206,10 +201,12 @@ class Reader:
         """The exception itself if it was pickled, else one like it; else `JobFailed`."""
         failure = raised.failure
         if raised.pickled is not None and self._signer is not None:
-            error = self._loaded(id, raised.pickled)
-            if isinstance(error, BaseException):
-                _because(error, _remote(failure.traceback))
-                return error
+            # One that can't be made again here is told as one that was not pickled.
+            with contextlib.suppress(InvalidPayload):
+                error = self._loaded(id, raised.pickled)
+                if isinstance(error, BaseException):
+                    _because(error, _remote(failure.traceback))
+                    return error
         text = JobFailed(id, failure.type, failure.message, failure.traceback)
         again = _like(raised)
         if again is None:

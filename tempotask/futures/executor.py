@@ -109,7 +109,11 @@ class TempoExecutor(Executor):
             future = CallFuture(NOTHING, self._feeder.withdraw)
             future.set_exception(error)
         else:
-            self._take([future], fn)
+            try:
+                self._take([future], fn)
+            except BaseException:
+                future.drop(None)
+                raise
         return future
 
     def map(
@@ -139,7 +143,7 @@ class TempoExecutor(Executor):
         write: Callable[..., Written] = self._writer.call
         if chunksize > 1:
             inputs, write = chunked(inputs, chunksize), self._writer.row
-        row = Row(self._feeder.withdraw)
+        row = Row(self._feeder.withdraw, self._feeder.withdraw_all)
         slots = self._slots(write, fn, itertools.islice(inputs, buffersize), row)
         # Without a hold on the executor, which may be let go of.
         executor = weakref.ref(self)
@@ -147,7 +151,8 @@ class TempoExecutor(Executor):
         def submit(more: Iterable[Any]) -> deque[Slot] | None:
             return None if (here := executor()) is None else here._slots(write, fn, more, row)
 
-        results = _results(submit, slots, inputs, end)
+        # Without a bound all inputs have been read; who is asked beyond his end may have more, or wait for it.
+        results = _results(submit, row, slots, iter(()) if buffersize is None else inputs, end)
         return itertools.chain.from_iterable(results) if chunksize > 1 else results
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -199,35 +204,44 @@ class TempoExecutor(Executor):
     ) -> deque[Slot]:
         """Slots for these calls, submitted; of what can't be sent the slot has the error."""
         slots, sendable = deque[Slot](), list[Slot]()
-        for args in inputs:
-            try:
-                slots.append(slot := Slot(row, write(fn, args)))
-                sendable.append(slot)
-            except NotImportable:
-                raise
-            except Exception as error:
-                slots.append(slot := Slot(row, NOTHING))
-                slot.end(None, error)
-        self._take(sendable, fn)
+        try:
+            for args in inputs:
+                try:
+                    slots.append(slot := Slot(row, write(fn, args)))
+                    sendable.append(slot)
+                except NotImportable:
+                    raise
+                except Exception as error:
+                    slots.append(slot := Slot(row, NOTHING))
+                    slot.end(None, error)
+            self._take(sendable, fn)
+        except BaseException:
+            for slot in sendable:
+                slot.drop(None)
+            raise
         return slots
 
 
 def _results(
     submit: Callable[[Iterable[tuple[Any, ...]]], deque[Slot] | None],
+    row: Row,
     slots: deque[Slot],
     inputs: Iterator[tuple[Any, ...]],
     end: float | None,
 ) -> Iterator[Any]:
     """The results of slots, in their order; for each that is asked for, one more of the inputs is submitted."""
+    more = True
     try:
         while slots:
-            slots.extend(submit(itertools.islice(inputs, 1)) or ())
+            if more:
+                following = submit(itertools.islice(inputs, 1))
+                more = bool(following)
+                slots.extend(following or ())
+                del following
             # No hold on a slot whose result is out.
             yield _result(slots.popleft(), end)
     finally:
-        # The last ones first: when one has been begun, so have those before it, as a rule.
-        while slots and ((slot := slots.pop()).done or slot.cancel()):
-            pass
+        row.leave(slots)
 
 
 def _result(slot: Slot, end: float | None) -> Any:

@@ -41,6 +41,11 @@ from tempotask.store.wait import Ending, Wait
 
 LEAST, MOST = 4, 16_384
 """Calls at the server: for each worker at first, and in all at most."""
+UNASKED = 10.0
+"""Seconds for which a server that could not take back a call is not asked to take back another."""
+REMEMBERED = 5.0
+"""Seconds after which the thread looks by itself: the collector may have closed its executor in this very thread, in
+the moment before it slept."""
 QUICK = 0.2
 """Seconds: when as many as may be at the server are done sooner than that, twice as many may."""
 
@@ -74,6 +79,9 @@ class Feeder:
         self._window = LEAST * workers
         self._counted, self._since = 0, 0.0
         """How many have ended since when, for the size of the window."""
+        self._unasked_until = 0.0
+        self._left: deque[str] = deque()
+        """What the ids begin with of calls that nobody wants any more."""
         self._asleep = self._closing = self._withdrawing = False
         self._broken: BaseException | None = None
         self._under_way: _Sending | None = None
@@ -142,13 +150,21 @@ class Feeder:
 
     def withdraw(self, id: str) -> bool:
         """Whether the server took that call back before a worker had it."""
-        if self._closing and not self._unsettled:
+        if (self._closing and not self._unsettled) or time.monotonic() < self._unasked_until:
             return False
         try:
             return self._client.acting.withdraw(id)
         except TempoTaskError:
-            # It can't be asked: whoever cancels is not to wait for that, or to be surprised.
+            # It can't be asked. Who cancels many is not to wait for each.
+            self._unasked_until = time.monotonic() + UNASKED
             return False
+
+    def withdraw_all(self, ids: str) -> None:
+        """Has the server take back the calls whose ids begin so, before a worker has them: soon, in the thread."""
+        if self.of_this_process:
+            with self._news:
+                self._left.append(ids)
+                self._news.notify_all()
 
     def close(self, *, cancel: bool) -> None:
         """Nothing more will come. With `cancel`, what no worker has is cancelled; the rest ends."""
@@ -180,15 +196,23 @@ class Feeder:
                 self._watcher.start()
                 while self._feed():
                     pass
-                if self._withdrawing and self._unsettled:
-                    # Where nothing can be cancelled, as the server is gone, nobody is to wait for it either.
-                    self._client.acting.cancel_all(Filter(QUEUE, "waiting"))
-                with self._news:
-                    self._news.wait_for(lambda: not self._unsettled or self._broken is not None)
+                self._await_endings()
             except BaseException as error:
                 self._break(error)
             finally:
                 self._end()
+
+    def _await_endings(self) -> None:
+        asked = False
+        while not self._over():
+            self._take_back()
+            if self._withdrawing and not asked:
+                asked = True
+                # Where nothing can be cancelled, as the server is gone, nobody is to wait for it either.
+                self._client.acting.cancel_all(Filter(QUEUE, "waiting"))
+            with self._news:
+                if not (self._left or self._over() or self._withdrawing != asked):
+                    self._news.wait(REMEMBERED)
 
     @contextlib.contextmanager
     def _needed(self) -> Iterator[None]:
@@ -205,12 +229,16 @@ class Feeder:
     def _feed(self) -> bool:
         """Sends what is to be sent now, or reads the answer to what was. Holds nothing when it returns: what has ended
         may be let go of. False when there is nothing left to do, or ever will be."""
+        if self._left:
+            # What is on its way must be there to be taken back.
+            self._confirm()
+            self._take_back()
         batch = self._next(block=self._under_way is None)
         if batch:
             self._send(batch)
         elif self._under_way is not None:
             self._confirm()
-        else:
+        elif not self._left:
             return False
         return True
 
@@ -225,10 +253,10 @@ class Feeder:
                     batch = [gathered.popleft() for _ in range(min(len(gathered), room, CHUNK))]
                     self._in_hand = batch
                     return batch
-                if not block or (self._closing and not gathered):
+                if not block or self._left or (self._closing and not gathered):
                     break
                 self._asleep = True
-                self._news.wait()
+                self._news.wait(REMEMBERED)
                 self._asleep = False
         return []
 
@@ -238,9 +266,9 @@ class Feeder:
         addition, sent = Addition(call), dict[str, Pending]()
         group = addition.group(QUEUE, "0")
         for pending in batch:
-            id = call + SUFFIXES[len(sent)]
-            if (body := pending.send_as(id)) is None:
+            if (sent_as := pending.send_as(call + SUFFIXES[len(sent)])) is None:
                 continue
+            id, body = sent_as
             record = Record("", id, QUEUE, "0", task, now, 0, Raw(body))
             if len(body) <= OUTSIDE_BYTES:
                 group.append(encode(record))
@@ -261,6 +289,12 @@ class Feeder:
         self._confirm()
         self._stream.send(addition)
         self._under_way = _Sending(list(sent))
+
+    def _take_back(self) -> None:
+        while self._left:
+            # Where the server can't be asked, they run.
+            with contextlib.suppress(TempoTaskError):
+                self._client.acting.cancel_begun_with(f"{self._left.popleft()}-", QUEUE)
 
     def _confirm(self) -> None:
         """Reads what the server said to what is under way, and asks for the outcomes."""
@@ -321,6 +355,9 @@ class Feeder:
         with self._needed():
             if not self._ending():
                 self._break(why)
+
+    def _over(self) -> bool:
+        return not self._unsettled or self._broken is not None
 
     def _ending(self) -> bool:
         return self._closing and not (self._unsettled or self._gathered or self._in_hand)

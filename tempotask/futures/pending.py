@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, LOGGER, PENDING, RUNNING
 from typing import Any, Protocol
 
 from tempotask.errors import JobCancelled
-from tempotask.futures.answers import Written, let_go
+from tempotask.futures.answers import Written
+from tempotask.shelf import remove_all
 
 Withdraw = Callable[[str], bool]
 """Asks the server to take a call back: whether it did, before a worker had it."""
@@ -19,8 +20,9 @@ Withdraw = Callable[[str], bool]
 class Pending(Protocol):
     """What the feeder does with a call."""
 
-    def send_as(self, id: str, /) -> bytes | None:
-        """The encoded call, which is sent under this id from here on; None if it was cancelled."""
+    def send_as(self, id: str, /) -> tuple[str, bytes] | None:
+        """Which id it is sent under from here on, this or one that begins so; and the encoded call. None if it was
+        cancelled."""
 
     def end(self, value: Any, error: BaseException | None, /) -> None:
         """What came of it. One that has ended already stays as it is."""
@@ -41,7 +43,7 @@ class CallFuture(Future[Any]):
         self._withdraw = withdraw
         self._id = ""
         if written.files:
-            self.add_done_callback(lambda _: let_go(written.files))
+            self.add_done_callback(lambda _: remove_all(written.files))
 
     def cancel(self) -> bool:
         """Whether it will not run: at once if it has not been sent, else the server is asked. One that a worker has
@@ -63,16 +65,14 @@ class CallFuture(Future[Any]):
                     self._state = RUNNING
         return self.cancelled()
 
-    def send_as(self, id: str) -> bytes | None:
+    def send_as(self, id: str) -> tuple[str, bytes] | None:
         """See `Pending`."""
         with self._condition:
             if self._state == PENDING:
                 self._id = id
                 call, self._call = self._call, b""
-                return call
-            cancelled = self._state == CANCELLED
-        if cancelled:
-            self.set_running_or_notify_cancel()
+                return id, call
+        self._notify_cancelled()
         return None
 
     def end(self, value: Any, error: BaseException | None) -> None:
@@ -89,11 +89,18 @@ class CallFuture(Future[Any]):
         """See `Pending`."""
         if error is None:
             self.cancel()
-        if self._state == CANCELLED:
-            # Those who wait for several futures hear of it only now.
-            self.set_running_or_notify_cancel()
-        else:
+        if not self._notify_cancelled():
             self.end(None, error)
+
+    def _notify_cancelled(self) -> bool:
+        """Whether it was cancelled; those who wait for several futures hear of it only now. As
+        `set_running_or_notify_cancel`, which does not bear two threads that do so."""
+        with self._condition:
+            if self._state == CANCELLED:
+                self._state = CANCELLED_AND_NOTIFIED
+                for waiter in self._waiters:
+                    waiter.add_cancelled(self)
+            return self._state == CANCELLED_AND_NOTIFIED
 
     def _withdrawn(self) -> None:
         with self._condition:
@@ -117,13 +124,26 @@ class CallFuture(Future[Any]):
 
 
 class Row:
-    """What the slots of one `map` share: they are waited for one after the other, so one lock is enough."""
+    """What the slots of one `map` share: they are waited for one after the other, so one lock is enough; and what their
+    ids begin with, so that one word is enough to cancel them."""
 
-    def __init__(self, withdraw: Withdraw) -> None:
+    def __init__(self, withdraw: Withdraw, withdraw_all: Callable[[str], None]) -> None:
         self.withdraw = withdraw
+        self._withdraw_all = withdraw_all
+        self.ids = ""
+        """What the ids begin with of those that were sent."""
+        self.sent = 0
         # One that a thread may take twice: the collector may let go of the map itself wherever memory is asked for.
         self.news = threading.Condition(threading.RLock())
         self.awaited: Slot | None = None
+
+    def leave(self, slots: Sequence[Slot]) -> None:
+        """Nobody wants these any more: what no worker has will not run. Waits for nothing."""
+        with self.news:
+            # The last ones first: the feeder may be about to send those before them.
+            there = [slot for slot in reversed(slots) if not slot.done and not slot.cancel_unsent()]
+        if there:
+            self._withdraw_all(self.ids)
 
 
 class Slot:
@@ -162,25 +182,33 @@ class Slot:
         with self._row.news:
             if self.done:
                 return isinstance(self._error, CancelledError)
-            id = self._id
-            if not id:
-                self._error, self.done = CancelledError(), True
-                let_go(self._files)
-                self._row.news.notify_all()
+            if self.cancel_unsent():
                 return True
-        if not self._row.withdraw(id):
+        if not self._row.withdraw(self._id):
             return False
         self.end(None, CancelledError())
         return True
 
-    def send_as(self, id: str) -> bytes | None:
+    def cancel_unsent(self) -> bool:
+        """Who holds the row's lock cancels it if it has not been sent; whether that is so."""
+        if self._id:
+            return False
+        self._error, self.done = CancelledError(), True
+        remove_all(self._files)
+        self._row.news.notify_all()
+        return True
+
+    def send_as(self, id: str) -> tuple[str, bytes] | None:
         """See `Pending`."""
-        with self._row.news:
+        row = self._row
+        with row.news:
             if self.done:
                 return None
-            self._id = id
+            row.ids = row.ids or id
+            row.sent += 1
+            self._id = f"{row.ids}-{row.sent}"
             call, self._call = self._call, b""
-            return call
+            return self._id, call
 
     def end(self, value: Any, error: BaseException | None) -> None:
         """See `Pending`."""
@@ -188,7 +216,7 @@ class Slot:
             return
         self._value, self._error = value, CancelledError() if isinstance(error, JobCancelled) else error
         self.done = True
-        let_go(self._files)
+        remove_all(self._files)
         row = self._row
         if row.awaited is self:
             with row.news:

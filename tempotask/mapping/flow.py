@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tempotask import arrays
 from tempotask.errors import InvalidOptions, NotDurable, ServerFull, ServerUnavailable, TempoTaskError
 from tempotask.mapping.bell import Bell
 from tempotask.mapping.inputs import AwaitedInputs, inputs_of
@@ -225,21 +226,26 @@ class Flow:
             self._closed = True
             _open.discard(self)
             self._inputs.close()
-            self._waits.close()
             with contextlib.suppress(TempoTaskError):
                 if self._begun and not self._away:
                     self._let_go()
+            self._waits.close()
             self._intake.close()
             self._held.clear()
             self._finished.clear()
 
     def _let_go(self) -> None:
-        _forget(self._client.store, self._taken + self._handing, self._forgetting)
         with contextlib.suppress(ServerFull, NotDurable):
             # What is on its way must be there to be cancelled.
             self._intake.answered()
         if self._held:
             self._client.acting.cancel_begun_with(f"{self._intake.ids}-", self._queue)
+        self._take_arrived()
+        unseen = [one.id for one, _ in self._finished.values()]
+        _forget(self._client.store, self._taken + self._handing + unseen + list(self._held), self._forgetting)
+        for _, ending in self._finished.values():
+            if isinstance(ending, bytes):
+                arrays.discard(decode_outcome(ending).result)
 
     # -- step by step
 
@@ -329,8 +335,7 @@ class Flow:
     def _collect(self) -> list[Mapped]:
         """What has ended, and can be handed out."""
         finished = self._finished
-        for id, ending in self._waits.arrived():
-            self._end(self._held.pop(id), ending)
+        self._take_arrived()
         batch: list[Mapped] = []
         most = max(1, min(self.in_flight // 4, CHUNK))
         while finished and len(batch) < most:
@@ -341,6 +346,10 @@ class Flow:
             self.handed += 1
         self._handing = [one.id for one in batch]
         return batch
+
+    def _take_arrived(self) -> None:
+        for id, ending in self._waits.arrived():
+            self._end(self._held.pop(id), ending)
 
     def _end(self, one: Held, ending: Ending) -> None:
         self._finished[one.index] = one, ending

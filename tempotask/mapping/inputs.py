@@ -84,7 +84,8 @@ class ReadInputs(Inputs):
         self._closed = True
         self._more.set()
         self._there.clear()
-        if self._thread is not None and not self._at_it:
+        # The collector may let go of a map in this very thread.
+        if self._thread is not None and not self._at_it and self._thread is not threading.current_thread():
             self._thread.join()
 
     def _begin(self) -> None:

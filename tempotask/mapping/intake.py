@@ -83,6 +83,7 @@ class Intake:
                 continue
             size = len(encoded)
             if size > self._largest:
+                arrays.discard(encoded)
                 chunk.refused.append((Held(index, id, 0), _refused(index, payload.oversize(size, self._largest))))
                 continue
             record = Record("", id, queue, kind.priority, name, now, 0, NIL if data is None else Raw(encoded), run)

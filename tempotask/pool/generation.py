@@ -66,7 +66,7 @@ class Generation:
         self._since = time.monotonic()
         """Since when the nursery keeps us waiting."""
         self.failures = 0
-        """How many workers in a row could not be started, or died of their start."""
+        """How many workers could not be started, or died of their start, since one got through it."""
         self._refused = False
         """Whether the system refused the last of these."""
 
@@ -111,7 +111,7 @@ class Generation:
         """What there is to say when too many starts have failed."""
         if self._refused:
             return "workers can't be started: what the system says is above; mend it or have fewer, and start again"
-        return "no worker lived through its start: what they said is above; mend it, and start again"
+        return "workers do not live through their start: what they said is above; mend it, and start again"
 
     # -- what is done with it
 
@@ -126,7 +126,10 @@ class Generation:
     def tick(self, now: float) -> None:
         """Looks at every worker, and at the nursery if that keeps us waiting."""
         for watch in self._watches.values():
+            had_started = watch.ready_at > 0.0
             watch.tick(now)
+            if watch.ready_at and not had_started:
+                self.failures = 0
         if not self._waits():
             self._since = now
         elif now - self._since >= PATIENCE:
@@ -147,6 +150,13 @@ class Generation:
             what = order.job.id if order.job else f"{order.index} of turn {order.turn}"
             log.debug("job %s of worker %s is cancelled", what, worker)
             watch.cancel(order)
+
+    def resume(self, worker: str) -> None:
+        """Has a worker go on if somebody has stopped it: it is idle, and has been handed jobs. One that another
+        generation has is passed over."""
+        watch = self._watches.get(worker)
+        if watch is not None and watch.resume():
+            log.warning("worker %s was stopped while it was handed jobs, and goes on", worker)
 
     @property
     def watches(self) -> Iterable[Watch]:

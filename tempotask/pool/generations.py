@@ -8,6 +8,7 @@ In its life it
 
 from __future__ import annotations
 
+import functools
 import logging
 import selectors
 import time
@@ -66,6 +67,8 @@ class Generations:
         self._importing: UnifiedWorkerPool | None = None
         self._all: list[Generation] = []
         self._lost = False
+        self._reloads = 0
+        """How often an application was taken up, or was to be."""
         self._nurseries_died, self._nursery_died_at = 0, -CALM
 
     def __iter__(self) -> Iterator[Generation]:
@@ -106,14 +109,15 @@ class Generations:
         """Takes up changed code."""
         if self._owner.stopping:
             return
+        self._reloads += 1
         # What is being imported may be the code as it was before, and may never come to its end.
         self.end_import()
         log.info("taking up changed code")
         self.import_application()
 
-    def _try_again(self) -> None:
+    def _try_again(self, reloads: int) -> None:
         # A HUP may have been faster.
-        if self._importing is None:
+        if reloads == self._reloads:
             self.reload()
 
     def begin(self, pool: UnifiedWorkerPool, report: AppReport, clerk: Clerk, coroner: Coroner, wake_fd: int) -> None:
@@ -136,7 +140,7 @@ class Generations:
             log.error("the changed application can't be taken up, so the workers stay as they are: %s", failure)
         else:
             log.error("%s; trying again in %.1f s", failure, pause)
-            self._owner.after(pause, self._try_again)
+            self._owner.after(pause, functools.partial(self._try_again, self._reloads))
 
     def end_import(self) -> None:
         """Ends what is being imported, if something is."""

@@ -16,7 +16,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tempotask.options import DEFAULTS
 from tempotask.pool import firing
@@ -61,6 +61,9 @@ class House(Protocol):
 
     def cancel(self, worker: str, order: Cancel) -> None:
         """A job that a worker holds was cancelled."""
+
+    def resume(self, worker: str) -> None:
+        """A worker has not come yet for what it was handed: it is to go on if somebody has stopped it."""
 
     def steal(self) -> None:
         """All that has not started is to be given back."""
@@ -233,17 +236,28 @@ class Housekeeper:
         if holdings is None:
             return
 
-        def found(cancelled: list[tuple[str, Cancel]]) -> None:
-            for worker, order in cancelled:
+        def found(comparison: Comparison) -> None:
+            for worker, order in comparison.cancelled:
                 self._house.cancel(worker, order)
+            for worker in comparison.waiting:
+                self._house.resume(worker)
 
         self._clerk.ask(lambda: compare(self._clerk.store, supervisor, holdings), found)
 
 
-def compare(store: Store, supervisor: str, holdings: Holdings) -> list[tuple[str, Cancel]]:
-    """Gives back what the server holds for workers of a supervisor and they do not have. Returns the jobs that they
-    run, or ran a moment ago, and that were taken away: those that have ended need no more than a look."""
-    cancelled = []
+class Comparison(NamedTuple):
+    """What is different at workers from what the server holds for them."""
+
+    cancelled: list[tuple[str, Cancel]]
+    """The jobs that they run, or ran a moment ago, and that were taken away: those that have ended need no more than a
+    look."""
+    waiting: list[str]
+    """Workers that have not come yet for what they were handed."""
+
+
+def compare(store: Store, supervisor: str, holdings: Holdings) -> Comparison:
+    """Gives back what the server holds for workers of a supervisor and they do not have."""
+    cancelled, waiting = list[tuple[str, Cancel]](), list[str]()
     for name, owner in store.read("HGETALL", "workers").items():
         worker = text(name)
         if text(owner) != supervisor:
@@ -256,7 +270,9 @@ def compare(store: Store, supervisor: str, holdings: Holdings) -> list[tuple[str
         if open_turn == turn:
             if running is not None and running < len(claims) and not claims[running]:
                 cancelled.append((worker, Cancel(turn, running, float(DEFAULTS.cancel_grace or 0))))
-        # A turn later than that in hand may be on its way to the worker.
         elif open_turn and number(open_turn.partition("@")[0]) <= newest:
             store.give_back_tail(worker, open_turn, 0)
-    return cancelled
+        elif open_turn:
+            # On its way to the worker, unless that was stopped.
+            waiting.append(worker)
+    return Comparison(cancelled, waiting)

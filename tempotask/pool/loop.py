@@ -11,6 +11,7 @@ import contextvars
 import sys
 import weakref
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tempotask.errors import JobTimeout
@@ -22,6 +23,15 @@ CLOSES = "async_generator_athrow"
 """The type of what closes an asynchronous generator."""
 CLEANINGS = 3
 """So often is tried to end what a handler has left behind."""
+
+
+class _Threads(ThreadPoolExecutor):
+    """Those of a loop, as `asyncio.to_thread` uses them. A worker that ends does not wait for what a handler has left
+    in them, one whose time was over say."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As always, but waits for nothing."""
+        super().shutdown(wait=False, cancel_futures=True)
 
 
 class Loop:
@@ -96,6 +106,7 @@ class Loop:
     def _made(self) -> asyncio.Runner:
         runner = asyncio.Runner()
         loop = runner.get_loop()
+        loop.set_default_executor(_Threads(thread_name_prefix="asyncio"))
         stop = loop.stop
 
         def stop_and_note() -> None:

@@ -16,7 +16,7 @@ from setproctitle import setproctitle
 
 from tempotask import interpreter
 from tempotask.pool import allocator, application, linux, threads
-from tempotask.pool.batch import ControlBlock
+from tempotask.pool.batch import INTERRUPT_SIGNAL, STOP_SIGNAL, ControlBlock
 from tempotask.pool.leaving import flush
 from tempotask.pool.report import Spawn, WorkerSpec
 from tempotask.pool.signals import SIGNALS
@@ -81,8 +81,9 @@ def _let_stops_go() -> None:
 
 
 def _default_signals() -> None:
-    """For what a handler forks: `multiprocessing`, for one, ends its processes by TERM."""
-    for number in SIGNALS:
+    """For what a handler forks: `multiprocessing`, for one, ends its processes by TERM. What the supervisor tells the
+    worker by signals is not for it."""
+    for number in (*SIGNALS, INTERRUPT_SIGNAL, STOP_SIGNAL):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     _let_stops_go()
 

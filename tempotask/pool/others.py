@@ -1,4 +1,4 @@
-"""What the other live supervisors declare, as a worker asks it."""
+"""What live supervisors declare, as a worker asks it of a task that it does not know: its own may have newer code."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ job failed."""
 
 
 class Others:
-    """All supervisors of a namespace but one."""
+    """All supervisors of a namespace."""
 
-    def __init__(self, store: Store, supervisor: str) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._supervisor = supervisor
         self._asked = 0.0
         self._declared: set[tuple[str, str]] = set()
 
@@ -32,7 +31,6 @@ class Others:
             told = self._store.registrations()
         except (TempoTaskError, redis.RedisError):
             return True
-        told.pop(self._supervisor, None)
         registrations = [read_registration(blob) for blob in told.values()]
         self._asked = time.monotonic()
         self._declared = {task for one in registrations if one is not None for task in one.tasks}

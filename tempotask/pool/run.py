@@ -92,7 +92,8 @@ class Hand:
 
     def let_go(self, stop: int) -> None:
         """Removes the files of the jobs up to `stop`, which are settled. A job that is tried again needs its files."""
-        for index in [index for index in self.opened if index < stop]:
+        # Of a copy: the main thread adds to it while the second one settles.
+        for index in [index for index in list(self.opened) if index < stop]:
             places = self.opened.pop(index)
             if self.runs[index].status is not None and index not in self.missing:
                 for place in places:

@@ -184,9 +184,9 @@ class Supervisor:
 
     def not_imported(self, failure: TempoTaskError) -> bool:
         """The application can't be had: the end, unless the supervisor has begun."""
-        if not self._connected:
+        if not self._begun:
             self._failure, self._over = failure, True
-        return not self._connected
+        return not self._begun
 
     def _connect(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
         if report.why_not_handed_over and self._settings.db is None:
@@ -275,15 +275,14 @@ class Supervisor:
         newest = self._generations.newest
         if newest is None:
             return
-        count = self._concurrency(newest.report)
         if not self._told_ready and newest.failures >= FAILED_STARTS:
             self._failure = NotImportable(newest.why_none_starts)
-            self._stopping = True
-            for generation in self._generations:
-                generation.kill()
-            self._generations.end_import()
+            self._stop_now("workers can't be started: stopping")
             return
-        newest.fill(self._housekeeper.supervisor, self._housekeeper.lease, count)
+        for generation in self._generations:
+            # The older ones too, which work until the newest is ready, and it may never be.
+            generation.fill(self._housekeeper.supervisor, self._housekeeper.lease, self._concurrency(generation.report))
+        count = self._concurrency(newest.report)
         if newest.ready(count):
             self._generations.retire_old()
             if not self._told_ready:
@@ -342,6 +341,11 @@ class Supervisor:
         """A job that one of the workers has was cancelled."""
         for generation in self._generations:
             generation.cancel(worker, order)
+
+    def resume(self, worker: str) -> None:
+        """One of the workers does not come for what it was handed."""
+        for generation in self._generations:
+            generation.resume(worker)
 
     def steal(self) -> None:
         """A queue was paused: what has not started goes back."""
@@ -402,7 +406,8 @@ class Supervisor:
         self._generations.end()
         if self._connected:
             clerk, supervisor = self._clerk, self._housekeeper.supervisor
-            if self._begun:
+            # Told to stop early, its registration may still be on its way. A server that can't be used has none.
+            if self._begun or self._failure is None:
                 clerk.ask(lambda: clerk.store.leave(supervisor))
             clerk.end(min(LAST_WORDS, self._patience_ends - time.monotonic()))
             self._selector.unregister(clerk)

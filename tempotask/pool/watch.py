@@ -10,6 +10,7 @@ looked at, its batch shrunk, and let go on. In a worker's life its watch
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -57,6 +58,8 @@ STEALING = 0.1
 SPARE = 0.2
 """Seconds that a process which is to be killed lives on so that it can settle what it had finished before, which would
 be run again otherwise. A worker needs a millisecond, and for ever when its handler holds the interpreter."""
+TRIED_AGAIN = 0.2
+"""Seconds until a worker that did not stand still is to be looked at again: to try takes some time."""
 SOON, SLOWLY = 0.001, 1.0
 """Seconds between two looks at a worker that settles, and, at most, at one that has not got to a cancelled job."""
 
@@ -107,6 +110,8 @@ class Watch:
         self._retired = 0.0
         self._told = 0.0
         """When the worker was told last to end, or that its job is to end."""
+        self._not_before = 0.0
+        """When the next try is to end the job that runs: the worker did not stand still, a debugger may have it."""
 
     def peek(self) -> Look:
         """The control block as it is, while the worker runs: its words need not belong together."""
@@ -155,7 +160,8 @@ class Watch:
         elif peek.running is None:
             return
         elif peek.deadline_index == peek.started and now * 1e9 >= peek.deadline_ns:
-            self._time_is_over()
+            if now >= self._not_before:
+                self._time_is_over()
         elif peek.unstarted and self._is_late(now):
             self._steal()
 
@@ -173,9 +179,9 @@ class Watch:
         peek = self.peek()
         if self._sentence is not None:
             # What is late waits for the worker to settle.
-            times.append(max(self._sentence.kill_at, time.monotonic() + SOON))
+            times.append(max(self._sentence.kill_at, self._not_before, time.monotonic() + SOON))
         elif peek.running is not None and peek.deadline_index == peek.started:
-            times.append(peek.deadline_ns / 1e9)
+            times.append(max(peek.deadline_ns / 1e9, self._not_before))
         if self.retired and peek.state in (IDLE, SPENT):
             times.append(self._told + RESIGNAL_AFTER)
         return min(times, default=None)
@@ -252,7 +258,10 @@ class Watch:
     def _time_is_over(self) -> None:
         """Asks the handler to end, and sets the time at which it is ended otherwise."""
         with self.worker.look() as look:
-            if look is None or look.running is None or look.deadline_index != look.started:
+            if look is None:
+                self._not_before = time.monotonic() + TRIED_AGAIN
+                return
+            if look.running is None or look.deadline_index != look.started:
                 return
             if time.monotonic_ns() < look.deadline_ns:
                 return
@@ -277,10 +286,13 @@ class Watch:
         if (peek.name, peek.running) != (sentence.turn, sentence.index):
             self._release(now, sentence)
         elif now >= sentence.kill_at and (now >= sentence.spare_until or self._has_settled(sentence)):
+            if now < self._not_before:
+                return
             with self.worker.look() as look:
-                if look is None or (look.name, look.running) != (sentence.turn, sentence.index):
-                    return
-                self._carry_out(sentence)
+                if look is None:
+                    self._not_before = time.monotonic() + TRIED_AGAIN
+                elif (look.name, look.running) == (sentence.turn, sentence.index):
+                    self._carry_out(sentence)
         elif self.worker.block.words[INTERRUPT] and now - self._told >= RESIGNAL_AFTER:
             self._tell(INTERRUPT_SIGNAL)
 
@@ -343,6 +355,13 @@ class Watch:
         if not self._end_start():
             self._steal()
             self._tell(STOP_SIGNAL)
+
+    def resume(self) -> bool:
+        """Has the worker go on if somebody has stopped it; says whether it was stopped."""
+        stopped = self.worker.pid != 0 and self.worker.state == "alive" and linux.state(self.worker.pid) == "T"
+        if stopped:
+            self.worker.signal(signal.SIGCONT)
+        return stopped
 
     def _end_start(self) -> bool:
         """Ends a worker that has not been through its start: it has claimed nothing, knows no signals yet, and may

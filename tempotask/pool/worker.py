@@ -94,7 +94,7 @@ class Worker:
         self._turns = Turns(self._store, self.id)
         self._block = block
         self._words = block.words
-        self._runner = Runner(manager, block, Others(self._store, spec.supervisor).may_run, self._wake_supervisor)
+        self._runner = Runner(manager, block, Others(self._store).may_run, self._wake_supervisor)
         self._settling = Settling(self.id, manager.options.max_jobs_per_status)
         self._pid = os.getpid()
         self._wake_fd = spec.wake_fd

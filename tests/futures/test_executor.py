@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from futures import errands
 from futures.conftest import Gate
+from pool.running import wait_until
 from tqdm.contrib import concurrent as bars
 
 from tempotask import InvalidOptions, InvalidPayload, JobFailed, NotImportable
@@ -168,11 +169,47 @@ def test_a_map_that_is_left_cancels_what_has_not_begun(
     results = executor.map(errands.touch, [*touched, *unsendable, *touched, *unsendable], timeout=0)
     with pytest.raises(TimeoutError):
         next(results)
+    wait_until(lambda: executor._feeder._unsettled == 2, "calls of the map wait at the server")
     gate.open()
     assert [future.result(LONG) for future in held] == ["a", "b"]
     # What had been sent before them has ended by now.
     assert list(executor.map(abs, range(4))) == [0, 1, 2, 3]
     assert not (tmp_path / "touched").exists()
+
+
+class Counted:
+    """Three inputs. After its end there would be more, as with a file that grows."""
+
+    asked = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        self.asked += 1
+        if self.asked == 4:
+            raise StopIteration
+        return self.asked
+
+
+@pytest.mark.parametrize("buffersize", [None, 2])
+def test_a_map_asks_for_no_input_beyond_the_end_of_its_inputs(executor: TempoExecutor, buffersize: int | None) -> None:
+    inputs = Counted()
+    assert list(executor.map(abs, inputs, buffersize=buffersize)) == [1, 2, 3]
+    assert inputs.asked == 4
+
+
+def test_a_map_that_is_left_leaves_other_calls_alone(executor: TempoExecutor, gate: Gate) -> None:
+    held = [executor.submit(errands.hold, *gate.arguments(name)) for name in "ab"]
+    gate.wait_for("a", "b")
+    other = executor.map(abs, range(-50, 0))
+    future = executor.submit(abs, -1)
+    with pytest.raises(TimeoutError):
+        next(executor.map(abs, range(50), timeout=0))
+    gate.open()
+    assert list(other) == list(range(50, 0, -1))
+    assert future.result(LONG) == 1
+    assert [future.result(LONG) for future in held] == ["a", "b"]
 
 
 # -- futures
@@ -245,6 +282,12 @@ def test_the_oddest_errors_come_as_text(executor: TempoExecutor, kind: str, text
         executor.submit(errands.fail_oddly, kind).result(LONG)
     assert "in fail_oddly" in caught.value.traceback
     assert executor.submit(abs, -1).result(LONG) == 1
+
+
+def test_an_error_that_can_be_pickled_and_not_be_made_again_comes_as_text(pickling: TempoExecutor) -> None:
+    with pytest.raises(JobFailed, match="Ending") as caught:
+        pickling.submit(errands.fail_oddly, "ending").result(LONG)
+    assert "in fail_oddly" in caught.value.traceback
 
 
 def test_an_error_that_nobody_may_write_to_comes_as_itself(executor: TempoExecutor, pickling: TempoExecutor) -> None:

@@ -57,6 +57,21 @@ def test_they_pass_the_server_by_there_and_back(made: TempoExecutor, server_url:
     assert server_bytes(server_url) - before < 2**20
 
 
+def test_inputs_of_a_map_that_can_not_be_submitted_leave_no_file(made: TempoExecutor) -> None:
+    def inputs() -> Iterator[Any]:
+        yield np.ones(LARGE)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        made.map(np.sum, inputs())
+    assert not files(made._feeder._client.namespace)
+    made.shutdown()
+    with pytest.raises(RuntimeError):
+        made.map(np.sum, [np.ones(LARGE)])
+    with pytest.raises(RuntimeError):
+        made.submit(np.sum, np.ones(LARGE))
+
+
 def test_a_call_sees_its_array_as_it_was_when_it_was_submitted(made: TempoExecutor, gate: Gate) -> None:
     held = [made.submit(errands.hold, *gate.arguments(name)) for name in "ab"]
     gate.wait_for("a", "b")

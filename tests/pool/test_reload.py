@@ -260,3 +260,33 @@ def test_workers_that_are_forked_while_the_package_itself_is_replaced_know_nothi
     wait_until(lambda: len(supervisor.workers()) == 2, "those that died are not replaced")
     assert supervisor.stop() == 0
     assert "newer version" not in supervisor.log
+
+
+def test_the_old_workers_are_replaced_as_long_as_those_of_the_changed_code_do_not_start(
+    bench: Bench, write: Write
+) -> None:
+    supervisor = start(bench)
+    before = [worker.pid for worker in supervisor.workers()]
+    broken = "\ndef context() -> None:\n    raise RuntimeError('no context')\n"
+    write("two", more=broken + "\ntempotask = QueueManager.init(ctx=context, concurrency=2)\n")
+    supervisor.signal(signal.SIGHUP)
+    supervisor.wait_for("no context")
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    assert version(bench) == "one"
+    assert supervisor.stop() == 0
+
+
+def test_a_task_that_only_the_changed_code_has_waits_for_it(bench: Bench, write: Write) -> None:
+    supervisor = start(bench)
+    new = '\n@tempotask.task(queue="q")\ndef fresh(job: Job, ctx: Context) -> str:\n    return "fresh"\n'
+    write("two", more=SLOW_START.format(version="two") + new)
+    supervisor.signal(signal.SIGHUP)
+    assert bench.hear() == ["starts"]
+    early = bench.manager.enqueue(name="fresh", queue="q")
+    # The old ones have come to it: what was added behind it is done.
+    assert version(bench) == "one"
+    assert early.status() == "waiting" or early.status() == "delayed"
+    bench.open_gate()
+    assert early.result(timeout=LONG) == "fresh"
+    assert supervisor.stop() == 0

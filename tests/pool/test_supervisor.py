@@ -119,6 +119,12 @@ def test_without_any_grace_idle_workers_end_gently(bench: Bench) -> None:
     assert supervisor.stop() == 0, supervisor.log
 
 
+def test_a_thread_that_a_handler_has_left_behind_does_not_hold_up_the_end(bench: Bench) -> None:
+    supervisor = bench.start("--grace", str(2 * LONG), workers=1)
+    bench.manager.enqueue(name="strays", queue="q").result(timeout=LONG)
+    assert supervisor.stop() == 0
+
+
 @pytest.fixture
 def away(tmp_path: Path, start_server: Callable[..., OwnServer]) -> Iterator[tuple[Bench, OwnServer]]:
     """A bench on a server that can be stopped; it goes on when the test ends."""

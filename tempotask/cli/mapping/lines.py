@@ -111,8 +111,11 @@ class Lines:
                 self._go_through(file)
         except OSError as error:
             self.error = f"the inputs can't be read: {error.strerror}"
-        self._at_end = True
-        self._notify()
+        except MemoryError:
+            self.error = "the inputs can't be read: a line is larger than the memory"
+        finally:
+            self._at_end = True
+            self._notify()
 
     def _go_through(self, file: int) -> None:
         parts, size = list[bytes](), 0

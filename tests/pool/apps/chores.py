@@ -55,6 +55,12 @@ def bulky(job: Job[int], ctx: Context[App]) -> str:
 
 
 @tempotask.task(queue="q")
+async def strays(job: Job[None], ctx: Context[App]) -> None:
+    """Leaves a thread of its loop behind, which waits for the gate."""
+    asyncio.get_running_loop().run_in_executor(None, os.read, GATE, 1)
+
+
+@tempotask.task(queue="q")
 def shouts(job: Job[int], ctx: Context[App]) -> int:
     for _ in range(job.data):
         job.logger("x" * 10_000)
