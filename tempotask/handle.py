@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 import msgspec
 
 from tempotask.durations import Duration, patience
-from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired
+from tempotask.errors import InvalidOptions, JobNotFound, ResultExpired, ServerUnavailable
 from tempotask.names import is_automatic, short
 from tempotask.store.endings import aask_within, ain_order, in_order, is_silence
 from tempotask.store.records import FINISHED, decode_outcome
@@ -110,7 +110,8 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
 
     async def aresult(self, timeout: Duration | None = None) -> R:
         """`result`, to be awaited."""
-        return self._value(await self._aending(timeout))
+        ending = self._fresh()
+        return self._value(await self._asought(timeout) if ending is None else ending)
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.aresult().__await__()
@@ -123,16 +124,18 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             ResultExpired, JobNotFound, InvalidOptions: there is no status to tell; the last, as it is a schedule.
             ServerUnavailable: the manager was closed meanwhile, or its server was never reached.
         """
-        ending = await self._aending(timeout)
-        self._saw(ending)
+        ending = await self._asought(timeout)
+        if isinstance(ending, bytes):
+            self._saw(ending)
+        elif isinstance(ending, ResultExpired | JobNotFound):
+            self._ended = True
+            ending = ending if self._seen is None else self._seen
         return await self._client.apart(self._client.final_status, self.id, ending)
 
-    async def _aending(self, timeout: Duration | None) -> Ending:
+    async def _asought(self, timeout: Duration | None) -> Ending:
         self._insist_on_another_job()
-        ending = self._fresh()
-        if ending is None:
-            outcomes, ids, again = self._client.outcomes, [self.id], self._is_to_be_sought()
-            (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=again)]
+        outcomes, ids, again = self._client.outcomes, [self.id], self._is_to_be_sought()
+        (ending,) = [one async for one in ain_order(outcomes, ids, timeout, self._known, again=again)]
         return ending
 
     def _insist_on_another_job(self) -> None:
@@ -144,7 +147,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         """Keeps an ending. That it is not kept at the server any more says nothing against what was seen before."""
         if isinstance(ending, bytes) or not isinstance(self._fresh(), bytes):
             self._seen, self._reruns = ending, self._client.reruns
-        self._ended = True
+        self._ended = not isinstance(ending, ServerUnavailable)
 
     def _fresh(self) -> Ending | None:
         """What was seen, unless the job may have been run again since: handles follow the newest run. Whoever knows an

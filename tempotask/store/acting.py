@@ -19,7 +19,7 @@ from tempotask.store.revising import DONE, GONE, Revising
 from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
-PASSES = 3
+PASSES = 20
 """As often are all places gone through, at most: jobs move from one that is still to be seen to one that was."""
 POPPED = 200
 """Elements that one script takes when it takes whatever comes."""
@@ -183,6 +183,9 @@ class Acting:
         if wanted.any_of("processing"):
             for worker in workers(self._store):
                 yield "claims", worker
+        if wanted.any_of("delayed") and wanted.any_of("processing"):
+            # Tries that failed meanwhile.
+            yield "set", "retries", 0, COUNT
 
     def _walk(self, action: str, place: Place, wanted: Filter, id: str = "") -> int:
         """Goes through one place to its end, or until that one job has been acted on; how many were."""

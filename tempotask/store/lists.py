@@ -32,6 +32,8 @@ FIRST, FIRSTS = 16, 1600
 """Records that are read at first of a list: at least, and of all lists together."""
 LATER = ("due", "retries")
 """The sorted sets of delayed jobs."""
+AGAIN = " again"
+"""What names a source that is read a second time."""
 LONGEST = 1 << 24
 """Bytes of what a cursor says, at most."""
 
@@ -134,7 +136,7 @@ def jobs(
     for _, source, step in heapq.merge(*sources, key=itemgetter(0), reverse=True):
         if wanted.fits(step[0]):
             if len(shown) == limit and _run_of(step[0]) not in shown:
-                marks.update((name, mark(step)) for name, step in passed.items())
+                marks.update((name, mark(step)) for name, step in passed.items() if not name.endswith(AGAIN))
                 return _in_order(shown.values()), _written(marks)
             shown.meet(step[0])
         passed[source] = step
@@ -170,6 +172,8 @@ def _newest(store: Store, counted: Sequence[Counted], most: int) -> Iterable[Fou
         meet(source, most)
     for job in processing(store):
         met.meet(job)
+    for source in read(store, [Later(name) for name in LATER]):
+        meet(source, far)
     for source in read(store, _histories(counts(store, [one.row.name for one in counted]), FINISHED)):
         meet(source, most)
     return met.values()
@@ -219,10 +223,10 @@ def _sources(store: Store, wanted: Filter, marks: Mapping[str, Mark]) -> dict[st
     names = None if wanted.queue is None else [wanted.queue]
     sources: dict[str, Iterator[Step]] = {}
 
-    def begin(lines: Sequence[Line]) -> None:
-        sources.update(zip((line.name for line in lines), read(store, lines, marks), strict=True))
+    def begin(lines: Sequence[Line], time: str = "") -> None:
+        sources.update(zip((line.name + time for line in lines), read(store, lines, marks), strict=True))
 
-    # The way that jobs go: one that moves meanwhile is met twice, and not missed.
+    # The way that jobs go: one that moves meanwhile is met twice, and not missed. Tries that failed go back.
     if wanted.any_of("waiting", "delayed"):
         some = (found for found in paused(store) if wanted.any_of(found.status))
         sources["parked"] = whole(some, marks.get("parked"))
@@ -232,6 +236,8 @@ def _sources(store: Store, wanted: Filter, marks: Mapping[str, Mark]) -> dict[st
         begin(_queues(counts(store, names), None if wanted.name is None else wanted.name.encode()))
     if wanted.any_of("processing"):
         sources["workers"] = whole(processing(store), marks.get("workers"))
+    if wanted.any_of("processing") and wanted.any_of("delayed") and not marks:
+        begin([Later(name) for name in LATER], AGAIN)
     if ended := [status for status in FINISHED if wanted.any_of(status)]:
         begin(_histories(counts(store, names), ended))
     return sources

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import os
 import random
 import threading
 import time
@@ -81,6 +82,7 @@ class Outcomes:
         self._rest = 0.0
         """Seconds that the listener rests after it has heard something."""
         self._closed = False
+        self._pid = os.getpid()
 
     def begin(self, ids: Sequence[str], notify: Callable[[], object], known: bool) -> Wait:
         """Begins to wait; `ask` or `ask_soon` must follow, and `end` at the end."""
@@ -99,6 +101,9 @@ class Outcomes:
 
     def end(self, wait: Wait) -> None:
         """Ends the waiting; what arrives later is let go, and the server is told so if it can be."""
+        if self._pid != os.getpid():
+            # Forked: who waits is our parent, whose lock and connections these are.
+            return
         alone = []
         with self._lock:
             wait.ended = True
@@ -212,6 +217,9 @@ class Outcomes:
 
     def _unwait(self, ids: list[str]) -> None:
         with self._lock:
+            if self._closed:
+                # The server would be opened anew, and nobody would close it.
+                return
             ids = [id for id in ids if id not in self._waiting]
         # A server that can't be told now forgets who waits when the job ends.
         with contextlib.suppress(*BROKEN):

@@ -16,6 +16,7 @@ from tempotask.store.pages import Page, decode_finished, decode_raw_page, keys_o
 from tempotask.store.reading import PAGES
 from tempotask.store.records import (
     FINISHED,
+    UNREADABLE_QUEUE,
     UNREADABLE_TYPE,
     Finished,
     Record,
@@ -152,19 +153,23 @@ class _Revision:
         if not again:
             # A newer run of the same id may have ended in another way, and keeps its outcome. Where one begins anew,
             # the script forgets what there is.
-            every = [job.record.id for job in going]
-            ids = [id for id, told in zip(every, self._store.outcomes_of(every), strict=True) if self._tells_of(told)]
+            told = self._store.outcomes_of([job.record.id for job in going])
+            ids = [job.record.id for job, outcome in zip(going, told, strict=True) if self._is_told_of(job, outcome)]
         flat: list[Argument] = [len(leaving), *leaving, len(ids), *ids, len(keys), *keys]
         flat.append(len(going) if again else 0)
         for job in going if again else ():
             # What was put aside unread is again what it was: a later version may read it.
             unread = not job.record.name and job.failure is not None and job.failure.type == UNREADABLE_TYPE
             record = original(job.record) if unread else encode(_fresh(job.record))
-            flat += ("" if unread or is_automatic(job.record.id) else "1", record)
+            ours = is_automatic(job.record.id) or (unread and job.record.queue == UNREADABLE_QUEUE)
+            flat += ("" if ours else "1", record)
         return _revise(self._store, self._queue, self._status, self.stored, new, *flat)
 
-    def _tells_of(self, outcome: bytes | None) -> bool:
-        return outcome is not None and decode_outcome(outcome).status == self._status
+    def _is_told_of(self, job: Finished, encoded: bytes | None) -> bool:
+        if encoded is None:
+            return False
+        outcome, record = decode_outcome(encoded), job.record
+        return (outcome.queue, outcome.name, outcome.status) == (record.queue, record.name, self._status)
 
 
 def _revise(store: Store, *arguments: Argument) -> list[Any]:

@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from tempotask.errors import NotDurable
+from tempotask.errors import InvalidOptions, NotDurable
 from tempotask.schedule.repeat import Repeat
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.reading import scanned
@@ -150,6 +150,10 @@ def _put(
         begins = max(begins, int(not_before * 1000) - 1)
     first = schedule.repeat.after(begins)
     if first is None:
+        if not_before is not None:
+            raise InvalidOptions(
+                f"schedule {schedule.id} would never fire: {schedule.repeat} has no time after its delay"
+            )
         # Checked when it was written, so it was its last time in this moment.
         return b"new"
     encoded = msgspec.msgpack.encode(schedule)
@@ -189,7 +193,7 @@ def fire(
 
 def look_later(store: Store, planned: Planned, seconds: float) -> None:
     """A schedule that can't fire now is looked at again after so many seconds."""
-    store.run("firings", "later", planned.id, planned.version, int(seconds * 1000))
+    store.run("firings", "later", planned.id, planned.version, planned.next, int(seconds * 1000))
 
 
 def remove(store: Store, id: str) -> bool:

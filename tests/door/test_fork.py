@@ -126,6 +126,27 @@ for _ in range(10):
     assert run(BUSY + program + DONE) == [["done"]]
 
 
+def test_a_child_that_leaves_the_loop_of_its_parent_does_not_take_back_its_waiting(run: Run) -> None:
+    program = """
+from tempotask import as_completed
+handles = [left.enqueue() for _ in range(3)]
+handles[0].cancel()
+for handle in as_completed(handles, timeout=60):
+    if handle is handles[0]:
+        child = os.fork()
+        if not child:
+            sys.exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        store = tempotask._client.store
+        assert sorted(key.decode() for key in store.read("HKEYS", "waiters")) == sorted(h.id for h in handles[1:])
+        handles[1].cancel()
+        handles[2].cancel()
+"""
+    assert run("import os, sys\nfrom door.app import left, tempotask\n" + program + 'print("done", flush=True)') == [
+        ["done"]
+    ]
+
+
 def test_a_child_that_closes_a_subscription_leaves_its_parent_listening(run: Run) -> None:
     program = """
 import threading

@@ -95,7 +95,7 @@ def test_a_job_that_was_put_aside_runs_when_it_can_be_read_and_is_tried_again(be
     assert client.lrange(key, 0, -1) == [whole + b"\x01"], "it waits as it was"
     # As if an upgraded supervisor came, that can read it.
     client.lset(key, 0, whole)
-    client.hset(f"{bench.store.prefix}ids", "j", "q")
+    assert bench.store.read("HGET", "ids", "j") == b"q", "nobody can add another one under its id"
     bench.manager.resume_queue("q")
     assert bench.manager.handle("j").result(timeout=60) == "whole"
 

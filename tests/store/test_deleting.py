@@ -123,3 +123,15 @@ def test_jobs_that_move_all_the_time_are_deleted_all_the_same(store: Store, acti
     store.give_back_all("w")
     left = {msgspec.msgpack.decode(r)[1] for r in store.read("LRANGE", "queue:0:q", 0, -1) if r}
     assert left == {f"a{n}" for n in range(200) if n % 10}
+
+
+@pytest.mark.parametrize("wanted", [Filter(queue="q1"), Filter(name="one")])
+def test_deleting_an_older_run_leaves_the_outcome_of_a_newer_one_of_another_queue_or_task(
+    store: Store, acting: Acting, wanted: Filter
+) -> None:
+    for queue, name in (("q1", "one"), ("q2", "other")):
+        add(store, "again", queue=queue, name=name)
+        run(store)
+    assert acting.delete_all(wanted) == 1
+    assert outcome(store, "again") == "completed"
+    assert status(store, "again") == "completed"

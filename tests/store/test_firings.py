@@ -235,3 +235,28 @@ def test_catch_up_skips_a_firing_that_falls_into_the_run_before_it(manager: Queu
     planned = schedules.get(store, "s")
     assert planned is not None
     assert planned.next > planned.last + 300
+
+
+def test_who_can_not_fire_a_schedule_does_not_put_off_one_that_somebody_has_fired(
+    manager: QueueManager[Any], store: Store
+) -> None:
+    manager.enqueue(name="tick", queue="q", options={"id": "s", "repeat": Repeat(every=3600)})
+    missed(store, 3_600_000)
+    seen = due_now(store)
+    assert fire(store, seen) == "fired"
+    going_on = schedules.get(store, "s")
+    assert going_on is not None
+    schedules.look_later(store, seen, 0.0)
+    assert store.read("ZSCORE", "firings", "s") == going_on.next
+    assert schedules.due(store)[1] == []
+
+
+def test_a_schedule_that_is_looked_at_too_early_is_looked_at_again_at_its_time(
+    manager: QueueManager[Any], store: Store
+) -> None:
+    manager.enqueue(name="tick", queue="q", options={"id": "s", "repeat": Repeat(every=3600)})
+    planned = schedules.get(store, "s")
+    assert planned is not None
+    schedules.look_later(store, planned, 0.0)
+    assert fire(store, due_now(store)) == "early"
+    assert store.read("ZSCORE", "firings", "s") == planned.next

@@ -94,6 +94,16 @@ def test_a_handle_keeps_what_it_saw_however_often_it_waits(manager: QueueManager
     assert handle.result(timeout=LONG) == "seen"
 
 
+def test_who_waits_again_is_told_of_the_newest_run(server_url: str, manager: QueueManager[Any], hand: Hand) -> None:
+    handle = manager.enqueue(name="job", queue="q")
+    assert handle.cancel()
+    assert asyncio.run(handle.wait(LONG)) == "cancelled"
+    with QueueManager.init(server_url, namespace=manager.namespace) as other:
+        assert other.retry_job_by_id(handle.id)
+    hand.finish(1, returned("newer"))
+    assert asyncio.run(handle.wait(LONG)) == "completed"
+
+
 @pytest.mark.usefixtures("patient")
 def test_a_job_is_looked_for_before_its_waiting_is_given_up(manager: QueueManager[Any], hand: Hand) -> None:
     handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(3))

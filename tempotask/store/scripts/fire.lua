@@ -26,7 +26,11 @@ if not state then return 'gone' end
 local version, due, fired, last, at, definition = string.match(state, '^(%S+) (%d+) (%d+) (%d+) (%d+) (.*)$')
 if version ~= ARGV[2] or due ~= seen then return 'gone' end
 local now = now_ms()
-if now < tonumber(seen) then return 'early' end
+if now < tonumber(seen) then
+  -- It stood there too early.
+  call('ZADD', P .. 'firings', seen, id)
+  return 'early'
+end
 
 local following, how, before = ARGV[5], ARGV[7], ARGV[8]
 local reply, waiting, created = 'skipped', false, ''

@@ -3,17 +3,19 @@
 --
 -- KEYS  the ring
 -- ARGV  'due', how many                       those that are to fire by now
---       'later', id, version, milliseconds    is looked at again after so many
+--       'later', id, version, the time it is to fire as it was seen, milliseconds    is looked at again after so many
 --       'remove', id, version, and for each supervisor its id and its registration as they were seen
--- reply due: {now, id, state, id, state, ...}; later: '1', or '0' if it is not that schedule any more; remove: likewise,
+-- reply due: {now, id, state, id, state, ...}; later: '1', or '0' if it is not that schedule any more, or somebody
+--       has had it fire since; remove: likewise,
 --       or 'again' if the supervisors are others than were seen: one of them may declare it
 --
 -- scheduled -> nothing.
 
 at_least(2)
 if ARGV[1] == 'later' then
-  at_least(4)
+  at_least(5)
   whole(ARGV[4])
+  whole(ARGV[5])
 elseif ARGV[1] == 'remove' then
   at_least(3)
 elseif ARGV[1] ~= 'due' then
@@ -42,7 +44,8 @@ local state = call('HGET', P .. 'schedules', id)
 local version = state and string.match(state, '^%S+') or ''
 if ARGV[3] ~= version then return '0' end
 if what == 'later' then
-  call('ZADD', P .. 'firings', now_ms() + tonumber(ARGV[4]), id)
+  if string.match(state, '^%S+ (%d+) ') ~= ARGV[4] then return '0' end
+  call('ZADD', P .. 'firings', now_ms() + tonumber(ARGV[5]), id)
   return '1'
 end
 if call('HLEN', P .. 'supervisors') ~= (#ARGV - 3) / 2 then return 'again' end

@@ -15,5 +15,5 @@ if answer then call('PEXPIRE', remembered, ARGV[3]) end
 
 local function note(text)
   call('HSET', remembered, ARGV[1], text)
-  call('PEXPIRE', remembered, ARGV[3], 'NX')
+  call('PEXPIRE', remembered, ARGV[3])
 end

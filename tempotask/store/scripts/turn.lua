@@ -45,10 +45,13 @@ if number <= last then return { 'stale', last } end
 local claims = P .. 'claims:' .. worker .. ':' .. open
 local mine = turn ~= '' and turn == open
 
+-- Claims that the worker knows to be taken away. A server that came back with an older state may hold them again.
+local known = {}
+for i = 1, missing do known[tonumber(ARGV[11 + i])] = true end
+
 -- The results of claims that were taken away, as the reply tells them; not of those that the worker knows of.
 local function refused()
-  local known, taken, records = {}, { 'refused' }, call('LRANGE', claims, first, stop - 1)
-  for i = 1, missing do known[tonumber(ARGV[11 + i])] = true end
+  local taken, records = { 'refused' }, call('LRANGE', claims, first, stop - 1)
   for i = first, stop - 1 do
     if (records[i - first + 1] or '') == '' and not known[i] then taken[#taken + 1] = i end
   end
@@ -61,16 +64,23 @@ local function unsettled()
   if open == '' then return {} end
   local length, left = call('LLEN', claims), {}
   local all = mine and first == 0 and stop >= length
+  if all and missing > 0 then
+    for i, record in ipairs(call('LRANGE', claims, 0, -1)) do
+      if known[i - 1] and record ~= '' then all = false end
+    end
+  end
   if not all and want == 0 then
     if mine then
-      for i = first, math.min(stop, length) - 1 do call('LSET', claims, i, '') end
+      for i = first, math.min(stop, length) - 1 do
+        if not known[i] then call('LSET', claims, i, '') end
+      end
       call('HINCRBY', me, 'holes', stop - first - missing)
     end
     return left
   end
   if not all then
     for i, record in ipairs(call('LRANGE', claims, 0, -1)) do
-      local settled = mine and i > first and i <= stop
+      local settled = mine and i > first and i <= stop and not known[i - 1]
       if record ~= '' and not settled then left[#left + 1] = record end
     end
   end
