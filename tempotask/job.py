@@ -92,7 +92,7 @@ class Job(msgspec.Struct, Generic[D]):
         """Keeps a line with the job: text, or anything that a payload may be.
 
         Raises:
-            InvalidPayload: a message that can't be encoded, or of more than 64 KiB.
+            InvalidPayload: a message that can't be encoded, or one of more than 64 KiB that is no text. Text is cut.
         """
         if isinstance(message, str) and len(message) > LINE_BYTES // 4:
             whole = message.encode(errors="replace")

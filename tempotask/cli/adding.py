@@ -12,6 +12,9 @@ import click
 from tempotask.cli import output
 from tempotask.cli.command import F, end, options, say
 
+NAMED = 20
+"""Ids at most that a line on the error stream names."""
+
 if TYPE_CHECKING:
     from tempotask.options import JobOptions
 
@@ -81,11 +84,21 @@ def options_of(given: dict[str, Any]) -> JobOptions:
 
 
 def print_added(handles: Sequence[Any], as_json: bool) -> None:
-    """Prints the ids of what was added."""
-    for handle in handles:
-        if as_json:
-            output.print_json({"id": handle.id, "queue": handle.queue, "name": handle.name, "created": handle.created})
-            continue
-        output.print_line(handle.id)
-        if not handle.created:
-            say(f"job {handle.id} has not finished; nothing was added")
+    """Prints the ids of what was added. Where that can't be done, says so: who adds it again would have it twice."""
+    try:
+        for handle in handles:
+            _print_handle(handle, as_json)
+        output.flush()
+    except SystemExit as end:
+        if end.code and (added := [handle.id for handle in handles if handle.created]):
+            say(f"tempotask: added all the same: {' '.join(added[:NAMED])}{' …' if len(added) > NAMED else ''}")
+        raise
+
+
+def _print_handle(handle: Any, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"id": handle.id, "queue": handle.queue, "name": handle.name, "created": handle.created})
+        return
+    output.print_line(handle.id)
+    if not handle.created:
+        say(f"job {handle.id} has not finished; nothing was added")

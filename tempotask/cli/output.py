@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +28,12 @@ def print_json(value: Any) -> None:
     except (TypeError, ValueError, msgspec.MsgspecError):
         # Data can be more than JSON: keys that are no text, say.
         line = msgspec.json.encode(_simple(value), enc_hook=str)
-    _write(line.decode())
+    _write(_ascii(line.decode()) if _encoding() != "utf-8" else line.decode())
+
+
+def _ascii(line: str) -> str:
+    """The same JSON without what the standard output may not be able to say."""
+    return re.sub(r"[^\x00-\x7f]+", lambda match: json.dumps(match[0])[1:-1], line)
 
 
 @contextmanager
@@ -168,10 +176,16 @@ def moment(seconds: float | None) -> str | None:
         return f"{seconds:g}"
 
 
+def _encoding() -> str:
+    """Of the standard output."""
+    return codecs.lookup(sys.stdout.encoding or "utf-8").name
+
+
 def _write(line: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding = _encoding()
     with reader_may_leave():
-        sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+        # What it can't say is spelt out: two ids must not look the same.
+        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 @contextmanager

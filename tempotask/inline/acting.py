@@ -57,8 +57,9 @@ class InlineActing(Acting):
 
     def delete_all(self, wanted: Filter) -> int:
         """Deletes all such jobs; how many."""
-        ids = {found.id for found in self._those(wanted) if found.status not in FINISHED and self.cancel(found.id)}
-        return self._memory.forget(lambda found: found.id in ids or fits(wanted, found))
+        waiting = [found for found in self._those(wanted) if found.status not in FINISHED]
+        gone = sum(self._memory.cancel(found.id, forgotten=True) for found in waiting)
+        return gone + self._memory.forget(lambda found: fits(wanted, found))
 
     def retry_all(self, wanted: Filter) -> int:
         """Runs all such jobs again, the oldest first, of an id only its newest run; how many."""

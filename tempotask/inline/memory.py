@@ -35,6 +35,7 @@ from tempotask.store.look import Found
 from tempotask.store.pages import Page, decode_page
 from tempotask.store.records import (
     FINISHED,
+    NIL,
     Batch,
     Finished,
     Outcome,
@@ -43,6 +44,7 @@ from tempotask.store.records import (
     decode_outcome,
     decode_record,
     encode,
+    flag,
     level,
 )
 from tempotask.store.script import Argument
@@ -195,8 +197,8 @@ class Memory(Store):
         self._work_off([id])
         return True
 
-    def cancel(self, id: str) -> bool:
-        """Ends a job that waits. False if it does not."""
+    def cancel(self, id: str, *, forgotten: bool = False) -> bool:
+        """Ends a job that waits; `forgotten`: nobody knows it then. False if it does not wait."""
         with self._lock:
             record = self._waiting.pop(id, None)
             self._parked.discard(id)
@@ -205,15 +207,17 @@ class Memory(Store):
             now = time.monotonic()
             outcome = encode(Outcome("cancelled", record.queue, record.name))
             run = Run(record, now, now, outcome, 0, "cancelled")
-        self._end(run, self._settling.settlement([run]))
+        self._end(run, self._settling.settlement([run]), forgotten=forgotten)
         return True
 
     def rerun(self, id: str) -> bool:
         """Runs a finished job again, with fresh tries. False when there is none, or its record is not kept."""
         found = self.found(id)
-        if found is None or found.status not in FINISHED or found.record is None:
+        if found is None or found.status not in FINISHED or found.record is None or _let_go_of_payload(found):
             return False
-        record = msgspec.structs.replace(found.record, flags="", tries=0, errors=None, children=None)
+        # "g": a server keeps its payload elsewhere.
+        flags = "g" if flag(found.record, "g") else ""
+        record = msgspec.structs.replace(found.record, flags=flags, tries=0, errors=None, children=None)
         with self._lock:
             for runs in self._history.values():
                 for run in [run for run in runs if run.finished is found.finished]:
@@ -389,15 +393,16 @@ class Memory(Store):
         self._enqueue(settled.children)
         return None
 
-    def _end(self, run: Run, settled: Settlement) -> None:
+    def _end(self, run: Run, settled: Settlement, *, forgotten: bool = False) -> None:
         record, status = run.record, cast(Status, run.status)
         limit, page = settled.pages[3], cast(bytes, settled.pages[4])
         with self._lock:
             self._processing.pop(record.id, None)
-            self._outcomes[record.id] = run.outcome
+            if not forgotten:
+                self._outcomes[record.id] = run.outcome
             while len(self._outcomes) > self._manager.options.max_results:
                 del self._outcomes[next(iter(self._outcomes))]
-            if page:
+            if page and not forgotten:
                 history = self._history.setdefault((record.queue, status), deque(maxlen=cast(int, limit)))
                 history.append(_ended(decode_page(page), status))
         self._tell(record.id, run.outcome)
@@ -408,7 +413,14 @@ def _may_await(task: Task[Any, Any]) -> bool:
     return task.is_async or inspect.iscoroutinefunction(inspect.unwrap(task.handler))
 
 
+def _let_go_of_payload(found: Found) -> bool:
+    """Whether it had a payload that a server would have let go of, when it completed."""
+    return found.status == "completed" and found.record is not None and bool(flag(found.record, "g"))
+
+
 def _ended(page: Page[Finished], status: Status) -> Found:
     (job,) = page.jobs
+    if status == "completed" and flag(job.record, "g"):
+        job = msgspec.structs.replace(job, record=msgspec.structs.replace(job.record, payload=NIL))
     started = None if job.started is None else job.started + page.epoch
     return Found(job.record.id, status, job.record, page.worker, started, finished=job, page=page)

@@ -55,8 +55,9 @@ def load(application: str) -> Manager:
     """
     # The name of a script may hold any character.
     target, _, attribute = application.rpartition(":") if ".py:" in application else application.partition(":")
-    if not target:
-        raise LoadError(f'"{application}" names no module; write module:attribute, as in app:tempotask')
+    if not target or application.endswith(":"):
+        lacks = "attribute" if target else "module"
+        raise LoadError(f'"{application}" names no {lacks}; write module:attribute, as in app:tempotask')
     module = imported(target)
     return _pick(module, target, attribute) if attribute else _only(module, target)
 

@@ -30,10 +30,10 @@ from tempotask.pool import linux
 TURN = 0  # the number of the turn whose batch is in hand; 63 bits; 0 before the first
 STARTED = 1  # the index that is running or about to; -1 between taking a batch and its first job
 LIMIT = 2  # jobs from this index on are not the worker's (any more). The supervisor lowers it, in a stopped worker
-DEADLINE_INDEX = 3  # the index of the job that the deadline is for
-DEADLINE_NS = 4  # when that job's time is over, in nanoseconds of the monotonic clock; 0: it has no time limit
+DEADLINE_INDEX = 3  # the index of the job that the deadline is for; one that runs under another has no time limit
+DEADLINE_NS = 4  # when that job's time is over, in nanoseconds of the monotonic clock
 KILL_AFTER_NS = 5  # how long after the deadline the process group is killed
-INTERRUPT = 6  # the supervisor's: why it signals: NONE, OVERDUE or CANCEL
+INTERRUPT = 6  # the supervisor's: why it signals: OVERDUE or CANCEL; the worker puts NONE there when it has heard it
 INTERRUPT_INDEX = 7  # the supervisor's: the index of the job that the interrupt is on
 STATE = 8  # what the worker does: STARTING, IDLE, BUSY or SPENT
 HANDED = 9  # when the batch in hand was handed over, in the server's milliseconds; 0: claimed by a turn

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from tempotask import machine, shelf
 from tempotask.pool import linux
+from tempotask.store.records import read_registration
 from tempotask.store.script import chunked
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MANY = 100_000
 """Keys of a server through which nobody goes for a hint."""
+PATIENCE, LOOK = 15.0, 0.1
+"""Seconds within which the lease of a lost host has run out, if it is the usual one; and between two looks."""
 SILENT = 3600.0
 """Seconds of silence after which a pool of another machine is taken to be gone for good."""
 
@@ -61,6 +64,39 @@ def _keys(store: Store, pattern: str) -> Iterator[bytes]:
 
 def _scan(server: Server, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
     return cast(tuple[int, list[bytes]], server.client().scan(cursor, pattern, 10_000))
+
+
+def occupant(store: Store, patience: float = PATIENCE) -> str | None:
+    """The host of a supervisor that works in the namespace, and goes on to; None if there is none, or will be none
+    within so many seconds: one whose program was killed ends by itself, and the lease of a lost host runs out."""
+    first: dict[bytes, float] = {}
+    end = time.monotonic() + patience
+    while True:
+        at_work = list(_at_work(store))
+        for supervisor, host, lease, here in at_work:
+            renewed = lease > first.setdefault(supervisor, lease)
+            if time.monotonic() >= end or (renewed and not here):
+                return host
+        if not at_work:
+            return None
+        time.sleep(LOOK)
+
+
+def _at_work(store: Store) -> Iterator[tuple[bytes, str, float, bool]]:
+    """Each supervisor with a lease that has not run out: its id, its host, until when, and whether it is of this
+    machine; none of those of which it is known here that they have ended."""
+    now_ms = store.clock() / 1000
+    registrations = store.read("HGETALL", "supervisors")
+    for supervisor, lease in store.read("HGETALL", "leases").items():
+        if lease == b"swept" or float(lease) <= now_ms:
+            continue
+        registration = read_registration(registrations.get(supervisor, b""))
+        if registration is None:
+            yield supervisor, "another host", float(lease), False
+            continue
+        here = registration.boot == machine.boot_id()
+        if not (here and registration.born_ns and linux.has_ended(registration.pid, registration.born_ns)):
+            yield supervisor, registration.host, float(lease), here
 
 
 def clear_left_behind(store: Store, kind: str) -> None:

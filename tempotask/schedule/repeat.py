@@ -47,7 +47,8 @@ class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `pattern`: `minute hour day month weekday`, or six fields with the second first, in the time zone `tz`, which
     `every` does not take.
-    `every`: seconds, or a `timedelta`: fires at multiples of it since 1970, by the server's clock.
+    `every`: seconds, in whole milliseconds, or a `timedelta`: fires at multiples of it since 1970, by the server's
+    clock.
     `limit`: how many firings there are in all; then the schedule goes.
     `jitter`: seconds, or a `timedelta`: each firing is delayed by a random part of it.
     `overlap`: whether a firing takes place while the job of the one before still waits or runs; else it is skipped.

@@ -192,6 +192,9 @@ def _watched(pool: SentinelConnectionPool, query: dict[str, str], lost: list[str
     given = [watcher.connection_kwargs for watcher in watchers]
     access = {name: given[0][name] for name in ("username", "password") if given[0].get(name)}
     query.update({f"sentinel_{name}": value for name, value in access.items()})
+    if issubclass(watchers[0].connection_class, SSLConnection):
+        tls = {name: value for name, value in given[0].items() if name.startswith("ssl_") and value is not None}
+        access |= {"ssl": True, **tls}
     if any(watcher.connection_class is not Connection for watcher in watchers):
         lost.append("connections to Sentinel that are not plain TCP")
     return {

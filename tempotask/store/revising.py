@@ -82,9 +82,11 @@ class Revising:
                 return fits
             return [a and b for a, b in zip(fits, newest.among(queue, status, page, jobs), strict=True)]
 
-        key, acted, passed = f"history:{queue}:{status}", 0, 0
+        key, acted, passed, behind = f"history:{queue}:{status}", 0, 0, b""
         left = self._store.read("LLEN", key)
         while left > 0:
+            if passed:
+                left, passed = self._where(key, behind, left, passed)
             some = self._store.read("LRANGE", key, -passed - min(PAGES, left), -passed - 1)
             if not some:
                 break
@@ -98,8 +100,20 @@ class Revising:
                 answer = revision.revise(chosen, again=newest is not None)
                 acted += revision.acted
                 # One that is not there any more is not passed by: another has taken its place.
-                passed += answer != GONE and revision.stored != b""
+                if answer != GONE and revision.stored != b"":
+                    passed, behind = passed + 1, revision.stored
         return acted
+
+    def _where(self, key: str, behind: bytes, left: int, passed: int) -> tuple[int, int]:
+        """How many pages are left to look at, and how many were passed, of which `behind` is the last: of the oldest
+        some may have been trimmed off meanwhile."""
+        if self._store.read("LINDEX", key, -passed) == behind:
+            return left, passed
+        index = self._store.read("LPOS", key, behind, "RANK", -1)
+        if index is not None:
+            return left, self._store.read("LLEN", key) - index
+        # Trimmed off itself, or written anew by others: all that is there is looked at, which does no harm.
+        return left + passed, 0
 
 
 class _Revision:

@@ -175,12 +175,12 @@ class Looking:
 
     def _queues(self, at: float, queues: list[QueueStanding], workers: list[Worker]) -> list[Queue]:
         running = collections.Counter(worker.queue for worker in workers)
-        before, ended_before = self._ended[0] if self._ended else (at, {})
         ended = {queue.name: queue.ended["completed"] + queue.ended["failed"] for queue in queues}
         self._ended.append((at, ended))
         while len(self._ended) > 1 and (at - self._ended[0][0] >= WINDOW or self._ended[0][0] >= at):
             # Also what is not before this look: the server's clock was set back.
             self._ended.popleft()
+        before, ended_before = self._ended[0]
         rates: dict[str, float] = {}
         if at > before:
             # A queue that has just come began at nothing.

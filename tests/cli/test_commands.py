@@ -337,6 +337,22 @@ def test_a_closed_or_full_file_is_told_in_a_line(
     assert "Traceback" not in ended.stderr
     assert says in ended.stderr
     assert store.read("HKEYS", "ids") == ([b"a"] if "--id a" in line else [])
+    assert ("added all the same: a" in ended.stderr) == ("--id a" in line)
+
+
+def test_what_the_output_can_not_say_is_spelt_out(server_url: str, namespace: str) -> None:
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "TEMPOTASK_DB": server_url}
+
+    def said(*arguments: str) -> str:
+        command = [*PROGRAM, *arguments, "--namespace", namespace]
+        return subprocess.run(command, env=ascii_only, capture_output=True, check=True, timeout=60).stdout.decode(
+            "ascii"
+        )
+
+    assert said("enqueue", "q", "n", "--id", "é", "--data", '"ä☃𝄞"') == "\\xe9\n"
+    (listed,) = map(json.loads, said("jobs", "--json").splitlines())
+    assert listed["id"] == "é"
+    assert json.loads(said("job", "é", "--json"))["data"] == "ä☃𝄞"
 
 
 @pytest.mark.parametrize(

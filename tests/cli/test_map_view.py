@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -13,7 +14,9 @@ from fcntl import ioctl
 
 import pytest
 from cli.mapped import Maps, lines
+from cli.typed import PROGRAM
 from pool.running import LONG
+from top.glass import Terminal
 
 from tempotask.cli.mapping.tally import Tally, clock, pace
 from tempotask.cli.mapping.view import PlainLines, told
@@ -52,6 +55,22 @@ def work(line: str) -> str:
         rest += os.read(ours, 65536).decode(errors="replace")
     assert started.end()[0] == 130
     os.close(ours)
+
+
+def test_rows_that_go_to_the_terminal_stay_on_it_while_the_view_is_drawn_below_them(maps: Maps) -> None:
+    (maps.folder / "inputs").write_text(lines(*range(8)))
+    with (maps.folder / "functions.py").open("a") as functions:
+        functions.write("\ndef nap(number: int) -> int:\n    time.sleep(0.3)\n    return number\n")
+    program = [*PROGRAM, "map", "functions:nap", "inputs", "--concurrency", "1"]
+    terminal = Terminal(program, folder=maps.folder, **maps.environment)
+    try:
+        terminal.wait_for('"index":0', "workers")
+        assert terminal.end() == 0
+    finally:
+        terminal.close()
+    *rows, summary = terminal.glass.text.strip().splitlines()
+    assert [json.loads(row) for row in rows] == [{"index": n, "input": str(n), "result": n} for n in range(8)]
+    assert "8 done in" in summary
 
 
 def test_where_there_is_no_terminal_a_line_comes_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:

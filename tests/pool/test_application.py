@@ -54,6 +54,7 @@ def test_what_the_import_prints_goes_to_standard_error(own: Callable[..., Owner]
         ("scripts/scirpt.py:app", 'no file "scirpt.py" in {apps}/scripts; did you mean script.py?'),
         ("nowhere/app.py:app", "nowhere, which does not exist"),
         (":app", '":app" names no module; write module:attribute'),
+        ("two:", '"two:" names no attribute; write module:attribute'),
         ("leaves:app", "importing leaves ended in sys.exit(0): put what runs as a script under"),
     ],
 )

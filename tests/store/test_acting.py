@@ -9,7 +9,7 @@ import pytest
 from play import enqueue, failed, hire, results_of, turn, waiting
 from store.acted import IDS, add, everywhere, status
 
-from tempotask.store import lists
+from tempotask.store import lists, revising
 from tempotask.store.acting import Acting
 from tempotask.store.connect import Server
 from tempotask.store.lists import Filter
@@ -131,3 +131,34 @@ def test_a_queue_without_a_name_that_somebody_else_wrote_does_not_stop_who_acts(
     enqueue(store, "a")
     store.server.client().sadd(f"{store.prefix}queues", "")
     assert Acting(store, 10).cancel_all(Filter()) == 1
+
+
+@pytest.mark.usefixtures("sound")
+def test_jobs_of_a_task_are_deleted_from_all_of_a_history_though_it_is_trimmed_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acting, many = Acting(store, 60), iter(range(1000))
+
+    def cancel(name: str, number: int) -> None:
+        """Each on a page of its own."""
+        for _ in range(number):
+            id = f"j{next(many)}"
+            enqueue(store, id, name=name)
+            assert acting.cancel(id)
+
+    cancel("other", 20)
+    cancel("wanted", 40)
+    read, passed = store.read, 0
+
+    def interrupted(command: str, key: str, *rest: Any) -> Any:
+        nonlocal passed
+        passed += command == "LRANGE" and key == "history:q:cancelled"
+        if passed == 2:
+            # The oldest pages, of those that were looked at, are trimmed off.
+            passed += 1
+            cancel("new", 10)
+        return read(command, key, *rest)
+
+    monkeypatch.setattr(store, "read", interrupted)
+    monkeypatch.setattr(revising, "PAGES", 15)
+    assert acting.delete_all(Filter(name="wanted")) == 40

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from tempotask.errors import InvalidOptions
 from tempotask.store.connect import Server, resolve
@@ -114,6 +114,18 @@ def test_a_clients_settings_become_a_url_that_says_the_same(client: redis.Redis,
     ours, theirs = (dict(each.client().connection_pool.connection_kwargs) for each in (again, server))
     for name in ("host", "port", "path", "db", "username", "password", "client_name", "ssl_ca_certs"):
         assert ours.get(name) == theirs.get(name) or not (ours.get(name) or theirs.get(name)), name
+
+
+def test_sentinels_that_speak_tls_are_asked_by_tls() -> None:
+    given = Sentinel([("a", 1)], sentinel_kwargs={"ssl": True, "ssl_ca_certs": "/ca", "password": "q"}).master_for(
+        "main"
+    )
+    pool = Server(given).client().connection_pool
+    assert isinstance(pool, SentinelConnectionPool)
+    (watcher,) = pool.sentinel_manager.sentinels
+    assert watcher.connection_pool.connection_class is redis.SSLConnection
+    settings = watcher.connection_pool.connection_kwargs
+    assert (settings["ssl_ca_certs"], settings["password"]) == ("/ca", "q")
 
 
 def test_a_client_that_no_url_can_describe_works_here_and_says_why_not_elsewhere(

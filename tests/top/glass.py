@@ -1,4 +1,4 @@
-"""A terminal, as far as `tempotask top` uses one: what a program that runs in it has on the screen."""
+"""A terminal, as far as `tempotask top` and `tempotask map` use one: what a program in it has on the screen."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from pool.running import LONG
 
@@ -65,8 +66,11 @@ class Glass:
         elif letter == b"J":
             self.cells = [[" "] * self.columns for _ in range(self.lines)]
             self._settled = True
+        elif letter == b"A":
+            self.y = max(0, self.y - int(arguments or b"1"))
         elif letter == b"K" and self.y < self.lines:
-            self.cells[self.y][self.x :] = [" "] * (self.columns - self.x)
+            start = 0 if arguments == b"2" else self.x
+            self.cells[self.y][start:] = [" "] * (self.columns - start)
         elif (arguments, letter) in ((b"?1049", b"h"), (b"?1049", b"l")):
             self.alternate = letter == b"h"
         elif (arguments, letter) in ((b"?25", b"h"), (b"?25", b"l")):
@@ -86,13 +90,20 @@ class Glass:
 class Terminal:
     """A program in a terminal of that size."""
 
-    def __init__(self, command: Sequence[str], columns: int = 120, lines: int = 30, **environment: str) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        columns: int = 120,
+        lines: int = 30,
+        folder: Path | None = None,
+        **environment: str,
+    ) -> None:
         self._ours, theirs = pty.openpty()
         self.glass = Glass(columns, lines)
         self._set_size(columns, lines)
         self.before = termios.tcgetattr(self._ours)
         self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_own_terminal,
+            command, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_own_terminal, cwd=folder,
             env={**os.environ, "TERM": "xterm-256color", **environment},
         )  # fmt: skip
         os.close(theirs)

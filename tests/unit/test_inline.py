@@ -323,3 +323,37 @@ def test_only_what_is_made_like_an_automatic_id_is_refused(tempotask: QueueManag
     automatic = task.enqueue(1).id
     with pytest.raises(InvalidName, match=r"looks like an automatic one; .* retry it"):
         task.enqueue(1, id=automatic)
+
+
+def test_deleting_what_waits_leaves_the_finished_run_of_its_id(tempotask: QueueManager[App]) -> None:
+    task = register(tempotask, "note", note)
+    task.enqueue(1, id="again")
+    tempotask.pause_queue("q")
+    task.enqueue(2, id="again")
+    assert tempotask.delete_jobs(status="waiting") == 1
+    assert [(job.id, job.status) for job in tempotask.get_jobs()] == [("again", "completed")]
+
+
+def test_deleting_what_waits_deletes_also_where_no_cancelled_job_is_kept() -> None:
+    tempotask: QueueManager[App] = QueueManager.init(inline=True, options={"max_jobs_per_status": {"cancelled": 0}})
+    tempotask.pause_queue("q")
+    handles = tempotask.enqueue_many({"name": "note", "queue": "q"} for _ in range(3))
+    assert tempotask.delete_jobs(status="waiting") == 3
+    assert [tempotask.get_job_by_id(handle.id) for handle in handles] == [None] * 3
+    tempotask.close()
+
+
+def test_a_large_payload_is_let_go_when_its_job_completes(tempotask: QueueManager[App]) -> None:
+    tries = iter([RuntimeError("once"), None, None])
+
+    def weigh(job: Job[str], ctx: Context[App]) -> int:
+        if (error := next(tries)) is not None:
+            raise error
+        return len(job.data)
+
+    handle = register(tempotask, "weigh", weigh).enqueue("x" * 5000)
+    assert handle.info().data == "x" * 5000
+    assert tempotask.retry_job_by_id(handle.id)
+    assert handle.result() == 5000
+    assert handle.info().data is None
+    assert not tempotask.retry_job_by_id(handle.id)

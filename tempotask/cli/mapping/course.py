@@ -267,7 +267,8 @@ class Course:
         if any(piece.rows or piece.failures for piece in pieces):
             self._begin_failed()
         if written := [row for piece in pieces for row in piece.rows]:
-            self._output.write(written)
+            with self._view.aside():
+                self._output.write(written)
         for failures in (piece.failures for piece in pieces if piece.failures):
             if self._failed is not None:
                 self._failed.write(failures)

@@ -110,6 +110,11 @@ class Command:
             store = manager._client.store
             store.server.check()
             left = {}
+            if kept and (host := namespaces.occupant(store)) is not None:
+                raise TempoTaskError(
+                    f"another command works for an output of this name right now, on {host}; wait for it, stop it, or "
+                    "give -o another name"
+                )
             if self._wishes.resume:
                 left = left_behind(store)
             elif kept:
@@ -153,7 +158,14 @@ class Command:
                 self._ready()
                 workers = Workers(lambda: self._launch.pid)
                 name = wishes.shell or wishes.function
-                view = view_of(self._tally, name, workers, quiet=wishes.quiet, as_json=wishes.as_json)
+                view = view_of(
+                    self._tally,
+                    name,
+                    workers,
+                    quiet=wishes.quiet,
+                    as_json=wishes.as_json,
+                    among_rows=self._files.output.is_terminal,
+                )
                 with contextlib.closing(self._course(manager, view, left)) as course:
                     held = self._go(course, view)
         finally:

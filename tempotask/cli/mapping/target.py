@@ -26,6 +26,7 @@ class Target:
         self._file = file
         state = os.fstat(file)
         self.regular = stat.S_ISREG(state.st_mode)
+        self.is_terminal = os.isatty(file)
         self.identity = state.st_dev, state.st_ino
         self.empty = state.st_size == 0
         self._synced = time.monotonic()
@@ -38,7 +39,7 @@ class Target:
         try:
             file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise click.UsageError(f"{name} can't be written: {error.strerror}") from None
+            raise click.UsageError(f"{name or repr(name)} can't be written: {error.strerror}") from None
         target = cls(file, name)
         if target.regular:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -48,6 +48,11 @@ class View:
     def say(self, line: str) -> None:
         """A line that stays."""
         click.echo(output.visible(line), err=True)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """While it lasts rows are written, which stay."""
+        yield
 
     def failed(self, row: bytes) -> None:
         """Tells of a failed input."""
@@ -97,14 +102,21 @@ class Live(View):
 
     every = FRAME_EVERY
 
-    def __init__(self, tally: Tally, name: str, workers: Workers) -> None:
+    def __init__(self, tally: Tally, name: str, workers: Workers, *, among_rows: bool) -> None:
         from rich.console import Console
-        from rich.live import Live as Drawn
 
         super().__init__(tally)
         self._name = name
         self._workers = workers
+        self._among_rows = among_rows
+        """Whether rows go to a terminal, too."""
         self._console: Console = Console(stderr=True)
+        self._draw()
+
+    def _draw(self) -> None:
+        from rich.live import Live as Drawn
+
+        # A new one each time: one that goes on would begin by wiping as many lines as it had drawn before.
         self._drawn = Drawn(console=self._console, auto_refresh=False, transient=True)
         self._drawn.start()
 
@@ -113,6 +125,17 @@ class Live(View):
 
     def say(self, line: str) -> None:
         self._console.print(output.visible(line), markup=False, highlight=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        if not self._among_rows:
+            yield
+            return
+        self._drawn.stop()
+        try:
+            yield
+        finally:
+            self._draw()
 
     def first_failed(self, row: bytes) -> None:
         self.failed(row)
@@ -127,6 +150,7 @@ class Workers:
     def __init__(self, supervisor: Callable[[], int | None]) -> None:
         self._supervisor = supervisor
         self._known: dict[int, psutil.Process] = {}
+        """Workers, by what was seen of them before."""
         self._used: dict[int, float] = {}
         self._looked = 0.0
         self._loads: list[float] = []
@@ -145,15 +169,15 @@ class Workers:
     def _look(self) -> dict[int, float]:
         import psutil
 
-        pid, used = self._supervisor(), dict[int, float]()
+        pid, used, known = self._supervisor(), dict[int, float](), dict[int, psutil.Process]()
         with contextlib.suppress(psutil.Error):
             for process in psutil.Process(pid).children(recursive=True):
-                # A process is looked at once for its name, which costs more than its times.
-                process = self._known.setdefault(process.pid, process)
                 with contextlib.suppress(psutil.Error):
-                    if _is_worker(process):
+                    # A worker is looked at once for its name, which costs more than its times.
+                    if self._known.get(process.pid) == process or _is_worker(process):
+                        known[process.pid] = process
                         used[process.pid] = _seconds(process)
-        self._known = {pid: process for pid, process in self._known.items() if pid in used}
+        self._known = known
         return used
 
 
@@ -174,13 +198,13 @@ def _seconds(process: psutil.Process) -> float:
     return float(total)
 
 
-def view_of(tally: Tally, name: str, workers: Workers, *, quiet: bool, as_json: bool) -> View:
-    """The view that suits whoever looks."""
+def view_of(tally: Tally, name: str, workers: Workers, *, quiet: bool, as_json: bool, among_rows: bool = False) -> View:
+    """The view that suits whoever looks. `among_rows`: rows go to a terminal, which may be the same."""
     if as_json:
         return Objects(tally, quiet=quiet)
     if quiet or sys.stderr is None:
         return View(tally)
-    return Live(tally, name, workers) if sys.stderr.isatty() else PlainLines(tally)
+    return Live(tally, name, workers, among_rows=among_rows) if sys.stderr.isatty() else PlainLines(tally)
 
 
 def told(tally: Tally) -> str:
