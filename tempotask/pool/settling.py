@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tempotask.pool.run import Run
 from tempotask.store.events import event
-from tempotask.store.pages import Page, encode_page
+from tempotask.store.pages import Page, encode_page, log_of
 from tempotask.store.records import Finished, Progress, Record, Status, payload_key, without_payload
 from tempotask.store.script import Argument
 from tempotask.store.settlement import Settlement
@@ -102,12 +102,13 @@ class Settling:
             )
             for run in runs
         ]  # fmt: skip
+        epoch = time.time() - time.monotonic()
         logs = [
-            f"log:{run.record.id}"
+            log_of(run.record.id, epoch + run.ended)
             for run in runs
             if (run.record.tries or run.told or run.record.flags) and _may_have_logged(run)
         ]
-        return encode_page(Page(self._worker, HOST, time.time() - time.monotonic(), jobs), logs)
+        return encode_page(Page(self._worker, HOST, epoch, jobs), logs)
 
 
 def _kept(record: Record, status: str | None) -> Record:

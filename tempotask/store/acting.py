@@ -134,7 +134,7 @@ class Acting:
 
     def cancel_begun_with(self, beginning: str, queue: str) -> int:
         """Cancels the jobs of a queue whose ids begin so, up to their last `-`, and that no worker has; how many. What
-        a worker has and gives back within an hour is cancelled then."""
+        a worker has and, within an hour, gives back or would have tried again is cancelled then."""
         wanted = Filter(queue)
         # No id has a space in it: act.lua takes one at the end for "and so on".
         ids, total = f"{beginning} ", self._walk("cancel", ("later",), wanted, f"{beginning} ")

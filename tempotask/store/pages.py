@@ -7,6 +7,7 @@ the page itself, which only Python reads.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
@@ -47,8 +48,14 @@ def encode_page(page: Page[Finished], logs: Iterable[str] = ()) -> bytes:
     return stored_page(page, [*(payload_key(job.record) for job in page.jobs if "p" in job.record.flags), *logs])
 
 
+def log_of(id: str, ended: float) -> str:
+    """How a page names the log of a job that ended at that time, in Unix seconds: the log of a later run of that id,
+    which is called the same, does not go with this one."""
+    return f"log@{math.ceil(ended * 1000)}:{id}"
+
+
 def stored_page(page: Page[Any], keys: Iterable[str]) -> bytes:
-    """A page as it is stored, with the names, without prefix, of all keys that go with it."""
+    """A page as it is stored, with all that goes with it: keys, without prefix, and logs as `log_of` names them."""
     names = " ".join(keys).encode()
     return _HEAD.pack(len(page.jobs), len(names)) + names + encode(page)
 

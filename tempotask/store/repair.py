@@ -33,7 +33,7 @@ def _mend(store: Store, violation: Violation) -> str:
     if violation.job and is_explained(store, violation):
         return ""
     what = text(store.run("mend", *violation.mend))
-    if violation.mend[0] == "given":
+    if what and violation.mend[0] == "given":
         id = str(violation.mend[1])
         found = look.find(store, id)
         if found is None or found.status in FINISHED:

@@ -197,11 +197,12 @@ def _revise(store: Store, *arguments: Argument) -> list[Any]:
 
 def _without(stored: bytes, page: Page[Raw], jobs: Sequence[Finished], leaving: set[int]) -> tuple[bytes, list[str]]:
     """A page without some of its jobs, as it is stored, empty without any; and the keys that went with these."""
-    gone = {name for i in leaving for name in (payload_key(jobs[i].record), f"log:{jobs[i].record.id}")}
+    payloads, ids = {payload_key(jobs[i].record) for i in leaving}, {jobs[i].record.id for i in leaving}
     keys = keys_of(stored)
+    gone = [key for key in keys if key in payloads or (key.startswith("log@") and key.partition(":")[2] in ids)]
     kept = [raw for i, raw in enumerate(page.jobs) if i not in leaving]
     new = stored_page(page.with_jobs(kept), [key for key in keys if key not in gone]) if kept else b""
-    return new, [key for key in keys if key in gone]
+    return new, gone
 
 
 def _repeatable(job: Finished) -> bool:

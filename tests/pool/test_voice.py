@@ -222,3 +222,23 @@ def test_an_application_that_sends_errors_where_its_output_goes_works_as_any(ben
     supervisor = bench.start(app="merged:tempotask", folder=bench.folder, workers=1)
     add(bench, "note", "hello").result(timeout=LONG)
     assert supervisor.stop() == 0
+
+
+def test_a_log_stays_when_an_earlier_run_of_its_id_goes(bench: Bench, supervisor: Supervisor) -> None:
+    def fail(id: str) -> None:
+        handle = bench.manager.enqueue(name="stumble", queue="q", data=3, options={"id": id})
+        wait_until(lambda: messages(handle) == ["try 1"], "the first line is not seen")
+        bench.open_gate()
+        with pytest.raises(JobFailed):
+            handle.result(timeout=LONG)
+
+    fail("again")
+    newest = bench.manager.enqueue(name="step", queue="q", data=["one"], options={"id": "again"})
+    wait_until(lambda: messages(newest) == ["one"], "the line is not seen")
+    bench.open_gate()
+    newest.result(timeout=LONG)
+    # History keeps one failed job here.
+    for id in ("b", "c"):
+        fail(id)
+    assert [job.id for job in bench.manager.get_jobs(status="failed")] == ["c"]
+    assert messages(newest) == ["one"]

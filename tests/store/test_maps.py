@@ -8,6 +8,7 @@ from play import enqueue, hire, new_job, results_of, tried_again, turn, waiting
 from tempotask.store import look
 from tempotask.store.acting import Acting
 from tempotask.store.check import check
+from tempotask.store.pages import decode_page
 from tempotask.store.records import decode_record
 from tempotask.store.store import Store
 
@@ -87,6 +88,21 @@ def statuses(store: Store) -> list[str]:
     """Of the four, in their order."""
     found = [look.find(store, id) for id in ("mine-0", "mine-1", "other-0", "mine-2")]
     return [one.status if one else "gone" for one in found]
+
+
+def test_jobs_that_fail_after_their_map_was_left_are_not_tried_again(store: Store, left_off: str) -> None:
+    left_at = store.now()
+    while store.now() < left_at + 0.01:
+        pass
+    batch = turn(store, "w", 2).batch
+    assert batch is not None
+    assert [record.id for record in batch.records] == ["mine-0", "mine-1", "other-0", "mine-2"]
+    pauses = iter((0, 3_600_000, 3_600_000, 3_600_000))
+    turn(store, "w", 3, 0, results_of(batch, how=lambda record: tried_again(record, next(pauses))))
+    assert statuses(store) == ["cancelled", "cancelled", "delayed", "cancelled"]
+    (page,) = store.read("LRANGE", "history:q:cancelled", 0, 0)
+    assert left_at + 0.005 < decode_page(page).jobs[0].ended <= store.now()
+    assert check(store) == []
 
 
 def test_jobs_that_a_worker_gives_back_after_their_map_was_left_are_cancelled(store: Store, left_off: str) -> None:

@@ -20,17 +20,17 @@ local function queue_and_name(record)
   return sub(record, stops[2], stops[3] - 1) .. sub(record, stops[4], stops[5] - 1)
 end
 
--- The keys that go with a job.
+-- What goes with a job, as pages name it (endings.lua).
 local function belongings(record)
   local flags, own = head(record)
   local names = {}
   if string.find(flags, 'p', 1, true) then names[1] = payload_key(flags, own) end
-  if call('EXISTS', P .. 'log:' .. own) == 1 then names[#names + 1] = 'log:' .. own end
+  if call('EXISTS', P .. 'log:' .. own) == 1 then names[#names + 1] = 'log@' .. text(now_ms()) .. ':' .. own end
   return names
 end
 
 local function let_go_of(record)
-  for _, key in ipairs(belongings(record)) do call('UNLINK', P .. key) end
+  for _, name in ipairs(belongings(record)) do let_go(name) end
 end
 
 -- Of jobs that ran for a while, by their ids: since when, and the rest: how far they were, what they added.
@@ -86,13 +86,14 @@ local function finish(records, terms)
 end
 
 -- Jobs may also be cancelled by how their ids begin, up to the last '-', before they are where that can be done: what a
--- worker holds then and gives back later is cancelled as it comes. The terms are kept under that beginning.
+-- worker holds then, and gives back later or would have tried again, is cancelled as it comes. The terms are kept under
+-- that beginning.
 
 local function withdraw(beginning, terms)
   call('SET', P .. 'withdrawn:' .. sub(beginning, 1, -2), cmsgpack.pack(terms), 'PX', text(terms.keep))
 end
 
--- Of records that are given back, in their order: ends those that were withdrawn. Returns the others.
+-- Of records that are given back, or tried again, in their order: ends those that were withdrawn. Returns the others.
 local function without_withdrawn(records)
   local known, ended, left = {}, {}, {}
   for _, record in ipairs(records) do
@@ -106,6 +107,11 @@ local function without_withdrawn(records)
       left[#left + 1] = record
     end
   end
-  for beginning, some in pairs(ended) do finish(some, cmsgpack.unpack(known[beginning])) end
+  for beginning, some in pairs(ended) do
+    local terms = cmsgpack.unpack(known[beginning])
+    -- Behind the start, nil, stands the end, a double: it is now, and not when these were withdrawn.
+    terms.job_end = sub(terms.job_end, 1, 2) .. struct.pack('>d', now_ms() / 1000) .. sub(terms.job_end, 11)
+    finish(some, terms)
+  end
   return left
 end

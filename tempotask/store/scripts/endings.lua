@@ -63,11 +63,21 @@ local function end_jobs(list, keep, now, most, most_bytes)
   end
 end
 
--- Lets go of keys that belong to finished jobs: payloads outside, logs.
+-- Whether a log has a line of later than that, in milliseconds. A line is MessagePack: when, a double; and what.
+local function goes_on(log, ended)
+  local last = call('LINDEX', log, -1)
+  return last and #last >= 10 and struct.unpack('>d', sub(last, 3, 10)) * 1000 > ended
+end
+
+-- Lets go of what belongs to finished jobs: payloads outside, by their keys, and logs, each as `log@<when its job
+-- ended>:<id>`. An id that a user gave may have come again, and the log is that of its newest run.
 local function let_go(name)
-  -- An id that a user gave may be in use again, its log with it.
-  local id = string.match(name, '^log:(.*)')
-  if not id or call('HEXISTS', P .. 'ids', id) == 0 then call('UNLINK', P .. name) end
+  local ended, id = string.match(name, '^log@(%d+):(.*)')
+  if not ended then
+    call('UNLINK', P .. name)
+  elseif call('HEXISTS', P .. 'ids', id) == 0 and not goes_on(P .. 'log:' .. id, tonumber(ended)) then
+    call('UNLINK', P .. 'log:' .. id)
+  end
 end
 
 -- Lets go of the last pages of a history as long as none of their jobs counts any more. Returns how many of the jobs

@@ -56,9 +56,13 @@ local function settle(take, now, most, most_bytes)
       if kept > 0 then keep_sheet(sheet, kept, now, most, most_bytes) end
     end
   end
-  local waiting, again = false, {}
+  local waiting, again, retried, pauses = false, {}, {}, {}
   for _ = 1, tonumber((take())) do
-    local pause, record = tonumber((take())), take()
+    local pause, record = take(), take()
+    retried[#retried + 1], pauses[record] = record, tonumber(pause)
+  end
+  for _, record in ipairs(#retried > 0 and without_withdrawn(retried) or {}) do
+    local pause = pauses[record]
     if pause > 0 then
       delay('retries', record, now + pause)
     else

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: batches queues adding outcomes endings settle
+-- include: batches queues adding outcomes endings cancelling settle
 --
 -- A worker's turn: settle the finished batch, promote what is due, claim the next one. One round trip a batch.
 --
