@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, TypeVar, overload
 
 import msgspec
 
@@ -179,6 +179,9 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         self.queue, self.name = outcome.queue, outcome.name
         value: R = self._client.value(self.id, outcome)
         return value
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a handle can't be pickled: send its id, and make another one of that, manager.handle(id)")
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.id!r}" + (f" of task {self.name!r} in queue {self.queue!r}>" if self.name else ">")

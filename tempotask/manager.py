@@ -305,12 +305,18 @@ class QueueManager(Jobs, Generic[A]):
             raise TempoTaskError(f"the pool {launch.how_ended(status)}; see its log above")
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self.stop()
-        await self.aclose()
+        try:
+            await self.stop()
+        finally:
+            await self.aclose()
 
     def close(self) -> None:
         """Lets go of connections and threads. A later use opens them again."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import gc
+import pickle
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -323,6 +325,13 @@ def test_only_what_is_made_like_an_automatic_id_is_refused(tempotask: QueueManag
     automatic = task.enqueue(1).id
     with pytest.raises(InvalidName, match=r"looks like an automatic one; .* retry it"):
         task.enqueue(1, id=automatic)
+
+
+def test_who_pickles_a_handle_is_told_what_to_send_instead(tempotask: QueueManager[App]) -> None:
+    handle = register(tempotask, "note", note).enqueue(1)
+    with pytest.raises(TypeError, match="send its id"):
+        pickle.dumps(handle)
+    assert copy.copy(handle).result() == 1
 
 
 def test_deleting_what_waits_leaves_the_finished_run_of_its_id(tempotask: QueueManager[App]) -> None:
