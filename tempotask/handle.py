@@ -129,8 +129,13 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             self._saw(ending)
         elif isinstance(ending, ResultExpired | JobNotFound):
             self._ended = True
-            ending = ending if self._seen is None else self._seen
-        return await self._client.apart(self._client.final_status, self.id, ending)
+        try:
+            return await self._client.apart(self._client.final_status, self.id, ending)
+        except (ResultExpired, JobNotFound):
+            seen = self._fresh()
+            if not isinstance(seen, bytes):
+                raise
+            return decode_outcome(seen).status
 
     async def _asought(self, timeout: Duration | None) -> Ending:
         self._insist_on_another_job()

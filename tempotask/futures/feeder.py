@@ -41,6 +41,8 @@ from tempotask.store.wait import Ending, Wait
 
 LEAST, MOST = 4, 16_384
 """Calls at the server: for each worker at first, and in all at most."""
+FEW = 16
+"""Calls that are taken back one by one: more of them by one walk through all that wait."""
 UNASKED = 10.0
 """Seconds for which a server that could not take back a call is not asked to take back another."""
 REMEMBERED = 5.0
@@ -80,8 +82,8 @@ class Feeder:
         self._counted, self._since = 0, 0.0
         """How many have ended since when, for the size of the window."""
         self._unasked_until = 0.0
-        self._left: deque[str] = deque()
-        """What the ids begin with of calls that nobody wants any more."""
+        self._left: deque[tuple[str, Sequence[str]]] = deque()
+        """Calls that nobody wants any more: what their ids begin with, and the ids."""
         self._asleep = self._closing = self._withdrawing = False
         self._broken: BaseException | None = None
         self._under_way: _Sending | None = None
@@ -159,11 +161,12 @@ class Feeder:
             self._unasked_until = time.monotonic() + UNASKED
             return False
 
-    def withdraw_all(self, ids: str) -> None:
-        """Has the server take back the calls whose ids begin so, before a worker has them: soon, in the thread."""
+    def withdraw_all(self, beginning: str, ids: Sequence[str]) -> None:
+        """Has the server take back all calls whose ids begin so, these, before a worker has them: soon, in the
+        thread."""
         if self.of_this_process:
             with self._news:
-                self._left.append(ids)
+                self._left.append((beginning, ids))
                 self._news.notify_all()
 
     def close(self, *, cancel: bool) -> None:
@@ -291,10 +294,16 @@ class Feeder:
         self._under_way = _Sending(list(sent))
 
     def _take_back(self) -> None:
+        acting = self._client.acting
         while self._left:
+            beginning, ids = self._left.popleft()
             # Where the server can't be asked, they run.
             with contextlib.suppress(TempoTaskError):
-                self._client.acting.cancel_begun_with(f"{self._left.popleft()}-", QUEUE)
+                if len(ids) > FEW:
+                    acting.cancel_begun_with(f"{beginning}-", QUEUE)
+                else:
+                    for id in ids:
+                        acting.withdraw(id)
 
     def _confirm(self) -> None:
         """Reads what the server said to what is under way, and asks for the outcomes."""

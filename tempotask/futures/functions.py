@@ -13,7 +13,8 @@ from tempotask.errors import NotImportable
 from tempotask.names import short
 
 SEPARATOR = ":"
-HOW_TO_GO_ON = "define it at the top level of a module, or give pickle=True to send what pickle can"
+HOW_TO_GO_ON = "define it at the top level of a module"
+PICKLE_IT = "define a function at the top level of a module, or give pickle=True, which sends the object along"
 
 
 def named(function: object) -> tuple[str, tuple[object, ...], Mapping[str, object]]:
@@ -32,7 +33,7 @@ def _named(function: object) -> str:
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
         what = "which has no name" if callable(function) else "which is no function"
-        raise NotImportable(f"{short(function)}, {what}, can't be called by workers: {HOW_TO_GO_ON}")
+        raise NotImportable(f"{short(function)}, {what}, can't be called by workers: {PICKLE_IT}")
     if "<" in name:
         kind = "a lambda" if name.endswith("<lambda>") else "defined inside a function"
         raise NotImportable(f"{module}.{name} is {kind}, so workers can't import it: {HOW_TO_GO_ON}")
@@ -44,7 +45,7 @@ def _named(function: object) -> str:
             )
         return f"{module}{SEPARATOR}{name}"
     if there is not None and isinstance(function, types.MethodType):
-        raise NotImportable(f"{module}.{name} of {short(function.__self__)} is bound to an object: {HOW_TO_GO_ON}")
+        raise NotImportable(f"{module}.{name} of {short(function.__self__)} is bound to an object: {PICKLE_IT}")
     raise NotImportable(f"workers that import {module} do not find {name} in it as it is here: {HOW_TO_GO_ON}")
 
 

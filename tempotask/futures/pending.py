@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError
@@ -127,7 +128,8 @@ class Row:
     """What the slots of one `map` share: they are waited for one after the other, so one lock is enough; and what their
     ids begin with, so that one word is enough to cancel them."""
 
-    def __init__(self, withdraw: Withdraw, withdraw_all: Callable[[str], None]) -> None:
+    def __init__(self, withdraw: Withdraw, withdraw_all: Callable[[str, Sequence[str]], None]) -> None:
+        self._pid = os.getpid()
         self.withdraw = withdraw
         self._withdraw_all = withdraw_all
         self.ids = ""
@@ -139,22 +141,26 @@ class Row:
 
     def leave(self, slots: Sequence[Slot]) -> None:
         """Nobody wants these any more: what no worker has will not run. Waits for nothing."""
+        if self._pid != os.getpid():
+            # Forked: they are our parent's, and so are their files.
+            return
         with self.news:
             # The last ones first: the feeder may be about to send those before them.
             there = [slot for slot in reversed(slots) if not slot.done and not slot.cancel_unsent()]
         if there:
-            self._withdraw_all(self.ids)
+            self._withdraw_all(self.ids, [slot.id for slot in there])
 
 
 class Slot:
     """A call of a `map`: as a future that only the map itself can see, and made in a tenth of the time."""
 
-    __slots__ = ("_call", "_error", "_files", "_id", "_row", "_value", "done")
+    __slots__ = ("_call", "_error", "_files", "_row", "_value", "done", "id")
 
     def __init__(self, row: Row, written: Written) -> None:
         self._row = row
         self._call, self._files = written
-        self._id = ""
+        self.id = ""
+        """Its job's, once it has been sent."""
         self.done = False
         self._value: Any = None
         self._error: BaseException | None = None
@@ -184,14 +190,14 @@ class Slot:
                 return isinstance(self._error, CancelledError)
             if self.cancel_unsent():
                 return True
-        if not self._row.withdraw(self._id):
+        if not self._row.withdraw(self.id):
             return False
         self.end(None, CancelledError())
         return True
 
     def cancel_unsent(self) -> bool:
         """Who holds the row's lock cancels it if it has not been sent; whether that is so."""
-        if self._id:
+        if self.id:
             return False
         self._error, self.done = CancelledError(), True
         remove_all(self._files)
@@ -206,9 +212,9 @@ class Slot:
                 return None
             row.ids = row.ids or id
             row.sent += 1
-            self._id = f"{row.ids}-{row.sent}"
+            self.id = f"{row.ids}-{row.sent}"
             call, self._call = self._call, b""
-            return self._id, call
+            return self.id, call
 
     def end(self, value: Any, error: BaseException | None) -> None:
         """See `Pending`."""

@@ -226,20 +226,22 @@ class Flow:
             self._closed = True
             _open.discard(self)
             self._inputs.close()
-            with contextlib.suppress(TempoTaskError):
+            try:
                 if self._begun and not self._away:
                     self._let_go()
-            self._waits.close()
-            self._intake.close()
-            self._held.clear()
-            self._finished.clear()
+            finally:
+                self._waits.close()
+                self._intake.close()
+                self._held.clear()
+                self._finished.clear()
 
     def _let_go(self) -> None:
-        with contextlib.suppress(ServerFull, NotDurable):
-            # What is on its way must be there to be cancelled.
-            self._intake.answered()
-        if self._held:
-            self._client.acting.cancel_begun_with(f"{self._intake.ids}-", self._queue)
+        with contextlib.suppress(TempoTaskError):
+            with contextlib.suppress(ServerFull, NotDurable):
+                # What is on its way must be there to be cancelled.
+                self._intake.answered()
+            if self._held:
+                self._client.acting.cancel_begun_with(f"{self._intake.ids}-", self._queue)
         self._take_arrived()
         unseen = [one.id for one, _ in self._finished.values()]
         _forget(self._client.store, self._taken + self._handing + unseen + list(self._held), self._forgetting)

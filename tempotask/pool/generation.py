@@ -66,7 +66,11 @@ class Generation:
         self._since = time.monotonic()
         """Since when the nursery keeps us waiting."""
         self.failures = 0
-        """How many workers could not be started, or died of their start, since one got through it."""
+        """How many workers could not be started, or died of their start, since one has lived for a while."""
+        self.is_change = False
+        """Whether it is of changed code, and nobody has been told that this is at work."""
+        self.was_ready = False
+        """Whether all its workers have been through their start."""
         self._refused = False
         """Whether the system refused the last of these."""
 
@@ -82,8 +86,8 @@ class Generation:
         return sum(watch.state != STARTING for watch in self._watches.values()) >= count
 
     def idle(self) -> bool:
-        """Whether all workers wait for work."""
-        return not self.burying and all(watch.state in (IDLE, SPENT) for watch in self._watches.values())
+        """Whether all workers wait for work, but for those that are not through their start, and have none."""
+        return not self.burying and all(watch.state in (IDLE, SPENT, STARTING) for watch in self._watches.values())
 
     def busy(self) -> bool:
         """Whether a worker has to be looked at."""
@@ -126,10 +130,9 @@ class Generation:
     def tick(self, now: float) -> None:
         """Looks at every worker, and at the nursery if that keeps us waiting."""
         for watch in self._watches.values():
-            had_started = watch.ready_at > 0.0
             watch.tick(now)
-            if watch.ready_at and not had_started:
-                self.failures = 0
+            if watch.ready_at and not watch.lives and now - watch.ready_at >= SHORT_LIFE:
+                watch.lives, self.failures = True, 0
         if not self._waits():
             self._since = now
         elif now - self._since >= PATIENCE:

@@ -67,8 +67,10 @@ class Generations:
         self._importing: UnifiedWorkerPool | None = None
         self._all: list[Generation] = []
         self._lost = False
-        self._reloads = 0
-        """How often an application was taken up, or was to be."""
+        self._changed = False
+        """Whether what is imported was asked for as changed code."""
+        self._imports = 0
+        """How often the application was imported, or was to be."""
         self._nurseries_died, self._nursery_died_at = 0, -CALM
 
     def __iter__(self) -> Iterator[Generation]:
@@ -95,6 +97,7 @@ class Generations:
         """Has a nursery import the application, unless one does."""
         if self._importing is not None:
             return
+        self._imports += 1
         pool, self._first = self._first or UnifiedWorkerPool(self._application), None
         try:
             pool.start()
@@ -109,15 +112,15 @@ class Generations:
         """Takes up changed code."""
         if self._owner.stopping:
             return
-        self._reloads += 1
         # What is being imported may be the code as it was before, and may never come to its end.
         self.end_import()
         log.info("taking up changed code")
+        self._changed = True
         self.import_application()
 
-    def _try_again(self, reloads: int) -> None:
+    def _try_again(self, imports: int) -> None:
         # A HUP may have been faster.
-        if reloads == self._reloads:
+        if imports == self._imports:
             self.reload()
 
     def begin(self, pool: UnifiedWorkerPool, report: AppReport, clerk: Clerk, coroner: Coroner, wake_fd: int) -> None:
@@ -129,7 +132,12 @@ class Generations:
             pool.end()
             return
         self._lost = False
+        for generation in self._all:
+            if not (generation.was_ready or generation.retiring):
+                # Of code that nobody wants any more, and that never came to work.
+                generation.retire()
         self._all.append(Generation(pool, report, clerk, coroner, wake_fd, self._places))
+        self._all[-1].is_change, self._changed = self._changed, False
 
     def refuse(self, failure: TempoTaskError, pause: float = LATER) -> None:
         """What was imported will not do, or nothing was. `pause`: seconds until it may, if no worker is left."""
@@ -140,7 +148,7 @@ class Generations:
             log.error("the changed application can't be taken up, so the workers stay as they are: %s", failure)
         else:
             log.error("%s; trying again in %.1f s", failure, pause)
-            self._owner.after(pause, functools.partial(self._try_again, self._reloads))
+            self._owner.after(pause, functools.partial(self._try_again, self._imports))
 
     def end_import(self) -> None:
         """Ends what is being imported, if something is."""
@@ -207,7 +215,9 @@ class Generations:
         old = [each for each in self._all[:-1] if not each.retiring]
         for each in old:
             each.retire()
-        if old:
+        newest = self._all[-1]
+        if old or newest.is_change:
+            newest.is_change = False
             log.info("the changed code is at work; what still runs of the old ends with it")
 
     def end(self) -> None:

@@ -72,7 +72,7 @@ class Supervisor:
         self._generations = Generations(pool, self._selector, self, settings.places)
         self._options = Options()
         self._status = 0
-        self._connected = self._begun = False
+        self._connected = self._begun = self._refused = False
         self._stopping = self._over = self._told_ready = self._asking = False
         self._patience_ends = math.inf
         """When a server that does not answer is not waited for any more (monotonic)."""
@@ -184,9 +184,9 @@ class Supervisor:
 
     def not_imported(self, failure: TempoTaskError) -> bool:
         """The application can't be had: the end, unless the supervisor has begun."""
-        if not self._begun:
+        if not self._connected:
             self._failure, self._over = failure, True
-        return not self._begun
+        return not self._connected
 
     def _connect(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
         if report.why_not_handed_over and self._settings.db is None:
@@ -220,7 +220,7 @@ class Supervisor:
 
         def connected(answer: TempoTaskError | str) -> None:
             if isinstance(answer, TempoTaskError):
-                self._failure, self._over = answer, True
+                self._failure, self._over, self._refused = answer, True, True
                 return
             # Only now: the server that we may have started is not ours to end when its guardian's parent goes.
             become_subreaper()
@@ -277,21 +277,26 @@ class Supervisor:
             return
         if not self._told_ready and newest.failures >= FAILED_STARTS:
             self._failure = NotImportable(newest.why_none_starts)
-            self._stop_now("workers can't be started: stopping")
+            self._stop("workers can't be started: stopping; what runs is finished")
             return
         for generation in self._generations:
-            # The older ones too, which work until the newest is ready, and it may never be.
+            # The one before, too, which works until the newest is ready: that may never be.
             generation.fill(self._housekeeper.supervisor, self._housekeeper.lease, self._concurrency(generation.report))
         count = self._concurrency(newest.report)
         if newest.ready(count):
+            newest.was_ready = True
             self._generations.retire_old()
             if not self._told_ready:
                 self._told_ready = True
                 log.info("ready: %s", _workers(count))
                 self._settings.ready()
-            if self._settings.drain and not self._asking and all(each.idle() for each in self._generations):
-                self._asking = True
-                self._clerk.ask(self._clerk.store.quiet, self._quiet)
+        if self._settings.drain and not self._asking and self._is_idle():
+            self._asking = True
+            self._clerk.ask(self._clerk.store.quiet, self._quiet)
+
+    def _is_idle(self) -> bool:
+        """Whether some worker is through its start, and all that are wait for work."""
+        return any(each.ready(1) for each in self._generations) and all(each.idle() for each in self._generations)
 
     def _quiet(self, quiet: bool) -> None:
         if not quiet:
@@ -407,7 +412,7 @@ class Supervisor:
         if self._connected:
             clerk, supervisor = self._clerk, self._housekeeper.supervisor
             # Told to stop early, its registration may still be on its way. A server that can't be used has none.
-            if self._begun or self._failure is None:
+            if not self._refused:
                 clerk.ask(lambda: clerk.store.leave(supervisor))
             clerk.end(min(LAST_WORDS, self._patience_ends - time.monotonic()))
             self._selector.unregister(clerk)

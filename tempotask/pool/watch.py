@@ -89,6 +89,8 @@ class Watch:
         self.asked_at = time.monotonic()
         self.ready_at = 0.0
         """When it was first seen to be through its start; 0.0: it has not been."""
+        self.lives = False
+        """Whether it has lived for a while since."""
         self.pid = 0
         """The worker's, from the first look at it after its birth."""
         self.last_state = STARTING
@@ -305,9 +307,12 @@ class Watch:
         if self.peek().name == sentence.turn:
             if words[SETTLED] <= sentence.index and now < sentence.spare_until:
                 return
+            if now < self._not_before:
+                return
             if self._has_left_processes():
                 with self.worker.look() as look:
                     if look is None:
+                        self._not_before = now + TRIED_AGAIN
                         return
                     # Behind that job none of its batch can have started.
                     if look.name == sentence.turn:

@@ -76,8 +76,12 @@ class Acting:
         """Pauses or resumes a job; whether it is paused now."""
         found = look.find(self._store, id)
         if found is not None and found.paused:
-            return not self.resume(id)
-        return self.pause(id)
+            self.resume(id)
+        else:
+            self.pause(id)
+        # Not as it was answered: somebody else may have been faster.
+        found = look.find(self._store, id)
+        return found is not None and found.paused
 
     def delete(self, id: str) -> bool:
         """Whether there was such a job. Nobody knows it any more, and who waits for it is told that it is cancelled."""
@@ -94,17 +98,14 @@ class Acting:
         return gone
 
     def retry(self, id: str) -> bool:
-        """Whether it waits again, with fresh tries: a finished job does, as long as history keeps it."""
-        tried = False
+        """Whether that had it wait again, with fresh tries: a finished job does, as long as history keeps it."""
         for _ in range(LOOKS):
             found = look.find(self._store, id)
             if found is None or found.status not in FINISHED:
-                # Seen finished before, its page gone since: somebody else was faster.
-                return tried and found is not None
+                return False
             answer = self._revising.one(found, again=True)
             if answer != GONE:
                 return answer == DONE
-            tried = True
         return False
 
     def _act_on(self, action: str, id: str) -> bool:
@@ -113,8 +114,8 @@ class Acting:
         for _ in range(LOOKS):
             found = look.find(self._store, id)
             if tried and _is_done(action, found):
-                # Somebody else was faster.
-                return True
+                # Somebody else was faster. That it is paused, or is not, was not changed here.
+                return action in ("cancel", "delete")
             if found is None or found.record is None or not _concerns(action, found):
                 return False
             if found.schedule is not None:

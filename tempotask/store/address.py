@@ -125,6 +125,11 @@ class Address:
 def from_url(url: str) -> Address:
     """What a URL says. Raises InvalidOptions, without showing a password, when it is not a server's URL."""
     url = url.strip()
+    if not url:
+        raise InvalidOptions(
+            "the server's URL is empty: is the variable set that it was taken from? Leave it out for $TEMPOTASK_DB, or "
+            "for the embedded server"
+        )
     if unsaid := sorted(OBJECTS & parse_qs(url.partition("?")[2]).keys()):
         raise InvalidOptions(f"{_shown(url)}: a URL can't say {unsaid[0]}; give a redis.Redis that is made with it")
     try:

@@ -28,15 +28,11 @@ class Attendance:
         self._told = False
         self._next = math.inf
         """From when, of the monotonic clock, it is worth a look."""
-        self._waited = -math.inf
-        """When somebody began to wait last."""
 
     def waits(self) -> None:
         """Somebody begins to wait, however long: who asks again and again for a short while waits as well."""
-        now = time.monotonic()
-        if self._next == math.inf or now - self._waited > SILENCE:
-            self._next = now + SILENCE
-        self._waited = now
+        if self._next == math.inf:
+            self._next = time.monotonic() + SILENCE
 
     def heard(self) -> None:
         """Something has come."""

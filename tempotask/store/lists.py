@@ -13,7 +13,7 @@ import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -199,7 +199,13 @@ def _run_of(job: Found) -> tuple[str, float]:
 
 def _in_order(jobs: Iterable[Found]) -> list[Found]:
     """The newest first."""
-    return sorted(jobs, key=attrgetter("at"), reverse=True)
+    return sorted(jobs, key=_age, reverse=True)
+
+
+def _age(found: Found) -> tuple[float, str, int]:
+    """What places a job: its time, and among those that were added together the number that its id ends with."""
+    call, _, number = found.id.rpartition("-")
+    return (found.at, call, int(number)) if number.isdecimal() and len(number) < 10 else (found.at, found.id, 0)
 
 
 def _read_cursor(cursor: object) -> dict[str, Mark]:

@@ -11,7 +11,7 @@ from msgspec import Raw
 from tempotask.names import is_automatic
 from tempotask.store.facts import number
 from tempotask.store.lists import Filter, counts
-from tempotask.store.look import Found
+from tempotask.store.look import LOOKS, Found
 from tempotask.store.pages import Page, decode_finished, decode_raw_page, keys_of, stored_page
 from tempotask.store.reading import PAGES
 from tempotask.store.records import (
@@ -85,9 +85,7 @@ class Revising:
         key, acted, passed, behind = f"history:{queue}:{status}", 0, 0, b""
         left = self._store.read("LLEN", key)
         while left > 0:
-            if passed:
-                left, passed = self._where(key, behind, left, passed)
-            some = self._store.read("LRANGE", key, -passed - min(PAGES, left), -passed - 1)
+            some, left, passed = self._next(key, behind, left, passed)
             if not some:
                 break
             # Asked after the page was read: of a page that is the last no more jobs count later on.
@@ -104,16 +102,22 @@ class Revising:
                     passed, behind = passed + 1, revision.stored
         return acted
 
-    def _where(self, key: str, behind: bytes, left: int, passed: int) -> tuple[int, int]:
-        """How many pages are left to look at, and how many were passed, of which `behind` is the last: of the oldest
-        some may have been trimmed off meanwhile."""
-        if self._store.read("LINDEX", key, -passed) == behind:
-            return left, passed
-        index = self._store.read("LPOS", key, behind, "RANK", -1)
-        if index is not None:
-            return left, self._store.read("LLEN", key) - index
-        # Trimmed off itself, or written anew by others: all that is there is looked at, which does no harm.
-        return left + passed, 0
+    def _next(self, key: str, behind: bytes, left: int, passed: int) -> tuple[list[bytes], int, int]:
+        """The next pages, how many are left to look at, and how many were passed, of which `behind` is the last: of the
+        oldest some may have been trimmed off meanwhile."""
+        for _ in range(LOOKS):
+            if not passed:
+                break
+            *some, last = self._store.read("LRANGE", key, -passed - min(PAGES, left), -passed) or [b""]
+            if last == behind:
+                return some, left, passed
+            index = self._store.read("LPOS", key, behind, "RANK", -1)
+            if index is None:
+                break
+            passed = max(1, self._store.read("LLEN", key) - index)
+        # It was trimmed off itself, or written anew by others: all that is there is looked at, which does no harm.
+        left += passed
+        return self._store.read("LRANGE", key, -min(PAGES, left), -1), left, 0
 
 
 class _Revision:

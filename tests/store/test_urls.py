@@ -38,7 +38,6 @@ def test_a_label_shows_where_the_server_is_and_no_password(url: str, label: str)
     "url",
     [
         *(
-            "",
             "localhost:6379",
             "http://host",
             "redis://host/name",
@@ -61,6 +60,11 @@ def test_a_wrong_url_is_refused_by_an_example_of_a_right_one_that_shows_no_passw
         Server(url)
     assert "\n" not in str(told.value)
     assert "cret" not in str(told.value)
+
+
+def test_an_empty_url_may_be_a_variable_that_is_not_set() -> None:
+    with pytest.raises(InvalidOptions, match="is empty: is the variable set"):
+        Server(" ")
 
 
 def test_an_unknown_setting_in_a_url_is_named() -> None:

@@ -113,6 +113,10 @@ class Lines:
             self.error = f"the inputs can't be read: {error.strerror}"
         except MemoryError:
             self.error = "the inputs can't be read: a line is larger than the memory"
+        except BaseException as error:
+            # Whoever maps must hear of it: else what was read would be taken for all.
+            self.error = f"the inputs can't be read: {type(error).__name__}: {error}"
+            raise
         finally:
             self._at_end = True
             self._notify()

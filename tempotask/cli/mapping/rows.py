@@ -107,6 +107,18 @@ def short(row: bytes) -> str:
     try:
         told = msgspec.json.decode(row, type=FailedRow)
     except (msgspec.DecodeError, UnicodeError):
+        return _short_of_odd(row)
+    return _line(told.index, bytes(told.input).decode(errors="replace"), told.error)
+
+
+def _short_of_odd(row: bytes) -> str:
+    """The same of a row with what is no UTF-8 in it, as a name of a file may be: the standard library bears that."""
+    try:
+        told = json.loads(row.decode(errors="replace"))
+        return _line(told["index"], json.dumps(told["input"]), str(told["error"]))
+    except (ValueError, KeyError, TypeError):
         return row.decode(errors="replace").strip()
-    shown = bytes(told.input).decode(errors="replace")
-    return f"input {told.index} {shown if len(shown) <= 80 else shown[:60] + '…'}: {' '.join(told.error.split())}"
+
+
+def _line(index: int, shown: str, error: str) -> str:
+    return f"input {index} {shown if len(shown) <= 80 else shown[:60] + '…'}: {' '.join(error.split())}"
