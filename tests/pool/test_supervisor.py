@@ -293,3 +293,51 @@ def test_the_processes_are_told_apart_by_their_titles(bench: Bench) -> None:
     assert len(supervisor.titled("nursery chores:tempotask")) == 1
     assert len(supervisor.workers()) == 2
     supervisor.stop()
+
+
+# -- starts that fail
+
+LONE = """
+import os, sys
+sys.path.append({apps!r})
+from chores import GATE, hold, tell
+from tempotask import Context, Job, QueueManager
+
+def context() -> None:
+    try:
+        os.close(os.open({lock!r}, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        {others}
+
+tempotask = QueueManager.init(ctx=context, concurrency=2)
+tempotask.register_job(name="hold", queue="q", handler=hold.handler)
+
+@tempotask.task(queue="q")
+def quick(job: Job, ctx: Context) -> str:
+    return "done"
+"""
+"""An application of which one worker gets through its start, and no other."""
+
+
+def lone(bench: Bench, others: str, *options: str) -> Supervisor:
+    text = LONE.format(apps=str(APPS), lock=str(bench.folder / "lock"), others=others)
+    (bench.folder / "lone.py").write_text(text)
+    return bench.begin(*options, app="lone:tempotask", folder=bench.folder, workers=0)
+
+
+def test_a_drain_does_not_wait_for_a_worker_that_does_not_get_through_its_start(bench: Bench) -> None:
+    job = bench.manager.enqueue(name="quick", queue="q")
+    supervisor = lone(bench, "tell('starts'); os.read(GATE, 1)", "--drain")
+    assert bench.hear() == ["starts"]
+    assert supervisor.end() == 0
+    assert job.result(timeout=LONG) == "done"
+
+
+def test_when_workers_do_not_start_what_runs_on_one_that_did_is_finished(bench: Bench) -> None:
+    job = bench.manager.enqueue(name="hold", queue="q", options={"max_crashes": 1})
+    supervisor = lone(bench, "raise RuntimeError('no room')")
+    bench.hear()
+    supervisor.wait_for("workers can't be started")
+    bench.open_gate()
+    assert supervisor.end() == 2
+    assert job.result(timeout=LONG) == 1
