@@ -152,7 +152,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         """Keeps an ending. That it is not kept at the server any more says nothing against what was seen before."""
         if isinstance(ending, bytes) or not isinstance(self._fresh(), bytes):
             self._seen, self._reruns = ending, self._client.reruns
-        self._ended = not isinstance(ending, ServerUnavailable)
+        self._ended |= not isinstance(ending, ServerUnavailable)
 
     def _fresh(self) -> Ending | None:
         """What was seen, unless the job may have been run again since: handles follow the newest run. Whoever knows an

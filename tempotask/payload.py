@@ -63,7 +63,8 @@ def encode(value: object, limit: int, what: str = "data", sender: arrays.Sender 
     except UNENCODABLE as error:
         raise refusal(value, error, what) from None
     if len(encoded) > limit:
-        arrays.discard(encoded)
+        if sender is not None:
+            arrays.discard(encoded)
         raise oversize(len(encoded), limit, what)
     return encoded
 

@@ -12,11 +12,11 @@ import click
 from tempotask.cli import output
 from tempotask.cli.command import F, end, options, say
 
-NAMED = 20
-"""Ids at most that a line on the error stream names."""
-
 if TYPE_CHECKING:
     from tempotask.options import JobOptions
+
+NAMED = 20
+"""Ids at most that a line on the error stream names."""
 
 
 def job_options(command: F) -> F:
@@ -89,8 +89,8 @@ def print_added(handles: Sequence[Any], as_json: bool) -> None:
         for handle in handles:
             _print_handle(handle, as_json)
         output.flush()
-    except SystemExit as end:
-        if end.code and (added := [handle.id for handle in handles if handle.created]):
+    except SystemExit as ending:
+        if ending.code and (added := [handle.id for handle in handles if handle.created]):
             say(f"tempotask: added all the same: {' '.join(added[:NAMED])}{' …' if len(added) > NAMED else ''}")
         raise
 

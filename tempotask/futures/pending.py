@@ -135,6 +135,7 @@ class Row:
         self.ids = ""
         """What the ids begin with of those that were sent."""
         self.sent = 0
+        """How many of them: what the ids end with."""
         # One that a thread may take twice: the collector may let go of the map itself wherever memory is asked for.
         self.news = threading.Condition(threading.RLock())
         self.awaited: Slot | None = None
