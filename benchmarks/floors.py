@@ -22,8 +22,8 @@ from msgspec import Raw
 from benchmarks import drain
 from benchmarks.harness import WORKERS, Bench, Failed
 from benchmarks.rows import Row, Spread
+from tempotask.store.interrupts import packed
 from tempotask.store.records import Record, encode
-from tempotask.store.script import packed
 
 BATCH, THOUSAND = 200, 1000
 TURN = """

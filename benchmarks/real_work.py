@@ -35,9 +35,15 @@ OURS = {"ours": "each a job", "ours_in_chunks": "TempoExecutor"}
 """Our ways, and how the table calls them."""
 AT_MOST, AIM = 1.03, 1.00
 TRIES = 2
-"""Runs with each size of chunks, to find the best."""
+"""Rounds of the search in which each way is tried with each size of chunks."""
+FINALISTS, FINALS = 3, 3
+"""So many of a side, the fastest until then, go on for so many more rounds."""
 ROUNDS = 7
 """More than others have: it is about hundredths."""
+
+
+Setting = tuple[str, int]
+"""A way, and the size of its chunks."""
 
 
 @dataclass(frozen=True)
@@ -124,17 +130,30 @@ class Series:
     def search(self, drivers: Mapping[str, Driver]) -> None:
         """Finds with which chunks each way is fastest, and which ways are: in runs of their own, as the best of several
         in the very runs that are compared is as a rule the one that was lucky in them."""
-        found = {}
         for way, driver in drivers.items():
-            sizes = self.sizes[way]
-            self._run(driver, sizes[-1])
-            times = {size: statistics.mean(self._run(driver, size).seconds for _ in range(TRIES)) for size in sizes}
-            self.chunks[way] = min(times, key=lambda size: times[size])
-            found[way] = min(times.values())
-        self.mine = min(OURS, key=lambda way: found[way])
-        self.reference = min(self.pools, key=lambda way: found[way], default="")
+            self._run(driver, self.sizes[way][-1])
+        times: dict[Setting, list[float]] = {(way, size): [] for way in drivers for size in self.sizes[way]}
+        self._try(drivers, times, times, TRIES)
+        sides = [fastest(times, ways)[:FINALISTS] for ways in (OURS, self.pools)]
+        self._try(drivers, times, [setting for side in sides for setting in side], FINALS)
+        winners = [fastest({setting: times[setting] for setting in side}, drivers)[:1] for side in sides]
+        self.chunks = {way: fastest(times, [way])[0][1] for way in drivers}
+        for winner in winners:
+            self.chunks |= winner
+        self.mine, self.reference = (winner[0][0] if winner else "" for winner in winners)
         others = [way for way in drivers if way not in (*OURS, *self.pools)]
         self.runs = {way: [] for way in (*OURS, self.reference, *others) if way}
+
+    def _try(
+        self,
+        drivers: Mapping[str, Driver],
+        times: Mapping[Setting, list[float]],
+        settings: Iterable[Setting],
+        rounds: int,
+    ) -> None:
+        """Adds runs to `times`: each setting in turn, as what slows the machine down comes and goes within minutes."""
+        for way, size in list(settings) * rounds:
+            times[way, size].append(self._run(drivers[way], size).seconds)
 
     def add_round(self, drivers: Mapping[str, Driver]) -> None:
         """Has those that are compared do all jobs, for the first time in these processes, and then once more, to be
@@ -169,6 +188,12 @@ class Series:
         """How the table calls a way."""
         name = OURS.get(way, way)
         return f"{name} in chunks of {self.chunks[way]}" if len(self.sizes[way]) > 1 else name
+
+
+def fastest(times: Mapping[Setting, Sequence[float]], ways: Iterable[str]) -> list[Setting]:
+    """The settings of these ways, the fastest first."""
+    settings = [(way, size) for way, size in times if way in ways]
+    return sorted(settings, key=lambda setting: statistics.median(times[setting]))
 
 
 def of_kind(bench: Bench, kind: Kind, rivals: Mapping[str, Rival]) -> list[Row]:

@@ -23,5 +23,5 @@ def arguments() -> list[bytes]:
 
 
 def take_arguments(given: Sequence[bytes]) -> None:
-    """What a script is imported for in a pool's processes finds the same `sys.argv` as in the program."""
+    """Puts the program's `sys.argv` in place, so that a script finds it when a pool's process imports it."""
     sys.argv[:] = [os.fsdecode(argument) for argument in given]

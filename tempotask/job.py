@@ -111,7 +111,8 @@ class Job(msgspec.Struct, Generic[D]):
         if note is not None and not isinstance(note, str):
             raise InvalidOptions(f"progress(note={note!r}): a note is a str")
         whole = None if total is None else _amount("total", total)
-        self._sink.tell(self, (_amount("done", done), whole, note and note[:NOTE]))
+        shown = None if note is None else note[:NOTE].encode(errors="replace").decode()
+        self._sink.tell(self, (_amount("done", done), whole, shown))
         return _LOGGED
 
 

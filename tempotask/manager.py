@@ -36,6 +36,8 @@ R = TypeVar("R")
 
 FIRST_LOOK, LONGEST_LOOK = 0.005, 0.1
 """Seconds between two looks of `join`: at first, and at last."""
+CANT_START = "a handler can't start the pool that it runs in; start it in a program"
+CANT_JOIN = "a handler can't wait until nothing is left, as its own job is; join in a program"
 
 
 class QueueManager(Jobs, Generic[A]):
@@ -258,8 +260,7 @@ class QueueManager(Jobs, Generic[A]):
             InvalidOptions: a handler asks for it.
             ServerUnavailable: the server can't be reached.
         """
-        if self._is_worker:
-            raise InvalidOptions("a handler can't wait until nothing is left, as its own job is; join in a program")
+        self._insist_on_no_handler(CANT_JOIN)
         pause, attendance = FIRST_LOOK, self._client.attendance
         attendance.waits()
         while not await self._client.apart(functools.partial(self._client.store.quiet, delayed=delayed)):
@@ -332,6 +333,11 @@ class QueueManager(Jobs, Generic[A]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _insist_on_no_handler(self, why: str) -> None:
+        """Refuses what a handler asks for."""
+        if self._is_worker:
+            raise InvalidOptions(why)
+
     def _begin(self) -> launch.Launch:
         from tempotask.pool import application
 
@@ -339,8 +345,7 @@ class QueueManager(Jobs, Generic[A]):
             raise NotImportable(
                 "the pool was started while it imports this file; put what starts it under if __name__ == '__main__':"
             )
-        if self._is_worker:
-            raise InvalidOptions("a handler can't start the pool that it runs in; start it in a program")
+        self._insist_on_no_handler(CANT_START)
         if self._launch is not None and self._launch.ended() is None:
             raise InvalidOptions("the pool has been started already; stop() comes first")
         report = self.describe()

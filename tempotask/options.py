@@ -278,12 +278,11 @@ class JobOptions(_Checked):
         given = {name: value for name in RunOptions.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
         return RunOptions(**given) if given else None
 
-    def for_a_call(self) -> Self:
-        """These options, if a job that is added can have them: what it runs under is then known without any code."""
+    def insist_on_a_call(self) -> None:
+        """Raises `InvalidOptions` for what only a task can have: under what a job runs is to be known without code."""
         for name in ("retry_on", "fail_on"):
             if getattr(self, name) is not UNSET:
                 raise InvalidOptions(f"{name} belongs to the task, as in @tempotask.task(…, {name}=…), not to a call")
-        return self
 
     def given(self) -> dict[str, Any]:
         """The options that were given, by name."""

@@ -11,7 +11,16 @@ from msgspec import UNSET, Raw
 
 from tempotask import arrays, payload
 from tempotask.client import Client
-from tempotask.errors import InvalidOptions, InvalidPayload, NotDurable, ServerFull, ServerUnavailable, TempoTaskError
+from tempotask.errors import (
+    InvalidName,
+    InvalidOptions,
+    InvalidPayload,
+    JobFailed,
+    NotDurable,
+    ServerFull,
+    ServerUnavailable,
+    TempoTaskError,
+)
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.names import check_name, unknown
 from tempotask.options import GivenOptions, JobOptions
@@ -165,7 +174,7 @@ class Producer:
             raise
         handles = self.handles(jobs, created)
         # All are in, or were there before: without an answer they stay as they are.
-        with contextlib.suppress(TempoTaskError):
+        with contextlib.suppress(ServerUnavailable):
             for handle in handles:
                 if not handle.created:
                     self._see_whose(handle)
@@ -250,9 +259,13 @@ class Producer:
                         other.group = None
                 handles.append(JobHandle(job.record.id, kind.queue, kind.name, True, client))
             addition.number = len(handles)
-        except TempoTaskError as error:
+        except (InvalidName, InvalidOptions, InvalidPayload) as error:
             remove_all(files)
             raise type(error)(f"job {first + len(handles)}: {error}") from None
+        except JobFailed:
+            # The time of the handler that adds them is over.
+            remove_all(files)
+            raise
         except Exception as error:
             remove_all(files)
             raise _refused(items[len(handles)], first + len(handles), error) from None
@@ -280,7 +293,8 @@ class Producer:
     def kind(self, queue: str, name: str, options: GivenOptions) -> _Kind:
         """Checks what jobs of a kind share. What the call leaves open, the task says, if this process declares it."""
         queue, name = check_name("queue", queue), check_name("task", name)
-        given = _NOTHING if options is None else JobOptions.of(options).for_a_call()
+        given = _NOTHING if options is None else JobOptions.of(options)
+        given.insist_on_a_call()
         if given.repeat is not UNSET:
             raise InvalidOptions(
                 "repeat makes a schedule and not a job; give it to enqueue, for one at a time, and without on_success"

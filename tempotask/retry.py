@@ -18,6 +18,9 @@ class Retry(Exception):
         InvalidOptions: an `after` that is no duration.
     """
 
+    after: float | None = None
+    reason: str = ""
+
     def __init__(self, after: float | timedelta | None = None, reason: str = "") -> None:
         super().__init__(reason)
         self.after = None if after is None else duration("after", after)
@@ -25,3 +28,12 @@ class Retry(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return self.__class__, (self.after, self.reason)
+
+
+def asked_pause(error: Retry) -> float | None:
+    """The seconds that it asks for; None if it leaves that to the job's options, or asks for what is no duration: a
+    handler may raise a kind of its own, whose `after` is anything."""
+    try:
+        return None if error.after is None else duration("after", error.after)
+    except Exception:
+        return None

@@ -28,6 +28,7 @@ import socket
 import stat
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -53,7 +54,10 @@ PIECE = 1 << 18
 Kind = Literal["data", "result", "kept"]
 Room = Literal["shm", "tmp", "shared"]
 _FOLDER = re.compile(r"[A-Za-z0-9._:-]{1,240}")
-_NAME = re.compile(r"(data|result|kept)-([0-9a-f]{12})\.(\d{1,10})\.(\d{1,20})-[0-9a-f]{24}-([^/\s]*)")
+_NAME = re.compile(
+    r"(?P<kind>data|result|kept)-(?P<machine>[0-9a-f]{12})\.(?P<pid>\d{1,10})\.(?P<born>\d{1,20})"
+    r"-(?P<made>\d{1,12})\.[0-9a-f]{16}-(?P<job>[^/\s]*)"
+)
 
 
 class Place(msgspec.Struct, array_like=True, frozen=True):
@@ -76,6 +80,8 @@ class Name(NamedTuple):
     pid: int
     born: int
     """When that process was started, as `linux.born_ns` has it."""
+    made: int
+    """When the link was made, in Unix seconds. What the system knows of a file is renewed with each of its links."""
     job: str
 
 
@@ -167,7 +173,7 @@ class Shelf:
             remove(kept)
 
     def _name(self, kind: Kind, job: str) -> str:
-        name = f"{kind}-{self._owner}-{secrets.token_hex(12)}-{quote(job, safe='@:+=,')}"
+        name = f"{kind}-{self._owner}-{int(time.time())}.{secrets.token_hex(8)}-{quote(job, safe='@:+=,')}"
         if len(name) > LONGEST_NAME:
             raise InvalidPayload(
                 "the id of a job with so large an array becomes a part of the name of a file, and "
@@ -192,8 +198,8 @@ def read_name(name: str) -> Name | None:
     """What a name says; None if it is none of ours."""
     if len(name) > LONGEST_NAME or (match := _NAME.fullmatch(name)) is None:
         return None
-    kind, where, pid, born, job = match.groups()
-    return Name(kind, where, int(pid), int(born), unquote(job))  # type: ignore[arg-type]
+    kind, where, pid, born, made, job = match.groups()
+    return Name(kind, where, int(pid), int(born), int(made), unquote(job))  # type: ignore[arg-type]
 
 
 def rooms() -> Iterator[tuple[Room, Path]]:

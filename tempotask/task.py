@@ -9,6 +9,7 @@ import sys
 import typing
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from functools import cached_property
+from pathlib import PurePath
 from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
@@ -400,8 +401,9 @@ def _sendable(type_: Any, where: str) -> Any:
         # A field of it may well name what can't be found.
         raise InvalidOptions(f"the task declared at {where}: {error}") from None
     if strange:
-        raise InvalidOptions(
-            f"the task declared at {where}: {getattr(type_, '__qualname__', type_)} is no type that can be sent; "
-            "make it a msgspec.Struct or a dataclass, or annotate plain data"
-        )
+        instead = "make it a msgspec.Struct or a dataclass, or annotate plain data"
+        if isinstance(bare, type) and issubclass(bare, PurePath):
+            instead = "annotate str, and send str(path)"
+        name = getattr(type_, "__qualname__", type_)
+        raise InvalidOptions(f"the task declared at {where}: {name} is no type that can be sent; {instead}")
     return type_

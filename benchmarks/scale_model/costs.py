@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import dataclasses
 from dataclasses import dataclass
 
 PAUSE = 0.002
@@ -30,6 +31,10 @@ class Cold:
     def thinned(self, times: float) -> Cold:
         """For a script that stands for so many."""
         return Cold(tuple(gap * times for gap in self.gaps), tuple(each * times for each in self.seconds))
+
+    def dearer(self, times: float) -> Cold:
+        """After each gap it costs so many times as much."""
+        return Cold(self.gaps, tuple(each * times for each in self.seconds))
 
 
 @dataclass(frozen=True)
@@ -61,3 +66,8 @@ class Costs:
     """Of a core, all told but the server's thread: a turn, with what the supervisor and the link do about it."""
     core_job: float = 0.0
     """Of a core: a job that sleeps, with falling asleep and waking up."""
+
+    def dearer(self, times: float) -> Costs:
+        """All that the server's thread does costs so many times as much."""
+        each = {name: getattr(self, name) * times for name in ("turn", "job", "idle", "say", "renewal", "lease")}
+        return dataclasses.replace(self, cold=self.cold.dearer(times), **each)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ GAPS = (0.006, 0.012, 0.025, 0.05, 0.1)
 WATCHED = 1.5
 """Seconds of turns after each of them, about."""
 NAP = 0.003
+GAUGE = 10, 40, 0.01
+"""The turns that show how fast the server is just now: jobs in each, how many, seconds between two."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,16 @@ def server_seconds(bench: Bench) -> float:
     """Of a core, that the server has used so far."""
     used: dict[str, Any] = bench.redis.info("cpu")
     return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
+
+
+@contextlib.contextmanager
+def gauge(bench: Bench) -> Iterator[Callable[[], float]]:
+    """Tells what a turn costs the server just now, in seconds of its thread, whatever else there is on the server."""
+    project = Project(bench, "benchmarks.apps.noop:tempotask", "gauge", {})
+    try:
+        yield lambda: _sample(bench, project, *GAUGE).server
+    finally:
+        project.close()
 
 
 def samples(bench: Bench, most: int, pause: float, sizes: Sequence[int] = SIZES) -> list[Sample]:

@@ -96,7 +96,10 @@ def each(
     for id in ids:
         before = manager.get_job_by_id(id)
         answer = act(id)
-        if as_json:
+        if as_json and key == "paused":
+            # As of a queue: whether it is paused now, and whether that is new.
+            output.print_json({"id": id, key: answer or (before is not None and before.paused), "changed": answer})
+        elif as_json:
             output.print_json({"id": id, key: answer})
         elif answer:
             output.print_line(f"job {id} is {done}")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MOST = 10**9
+"""More than anybody keeps."""
 LOOKING, CHANGING = 3.0, 10.0
 """Seconds for which a server that is away is waited for."""
 
@@ -87,7 +89,9 @@ def managed(db: str | None, namespace: str) -> QueueManager[Any]:
     """A manager of the namespace that the options name, to be used in a `with`."""
     from tempotask.manager import QueueManager
 
-    return QueueManager.init(db, namespace=namespace, options={"connect_timeout": CHANGING})
+    # How much the application keeps is not known here: what is kept is left to it.
+    kept = {"max_jobs_per_status": MOST, "max_results": MOST, "max_results_bytes": MOST}
+    return QueueManager.init(db, namespace=namespace, options={"connect_timeout": CHANGING, **kept})
 
 
 def found(store: Store, id: str) -> Found:

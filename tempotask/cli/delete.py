@@ -43,7 +43,7 @@ def _meant(given: Given) -> str:
 
 def _ask(what: str, namespace: str) -> None:
     """Goes on only if somebody at a terminal says so."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         end(2, f"delete: nobody can be asked here; add --yes to delete {what} in namespace {namespace}")
     if not click.confirm(f"Delete {what} in namespace {namespace}?", err=True):
         end(1, "nothing was deleted")

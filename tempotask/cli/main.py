@@ -44,6 +44,8 @@ MEANT = {
     "inspect": "stacks",
     "monitor": "top",
     "purge": "delete",
+    "requeue": "retry",
+    "rerun": "retry",
     "revoke": "cancel",
     "stats": "queues",
     "status": "queues",

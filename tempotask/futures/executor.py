@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import redis
 
 from tempotask.client import Client
-from tempotask.errors import InvalidOptions, NotImportable
+from tempotask.errors import InvalidOptions, JobTimeout, NotImportable
 from tempotask.futures import permission, pickled
 from tempotask.futures.answers import LARGEST, NOTHING, PICKLED, PLAIN, Beginning, Reader, Writer, Written
 from tempotask.futures.feeder import Feeder
@@ -102,8 +102,8 @@ class TempoExecutor(Executor):
         self._check()
         try:
             future = CallFuture(self._writer.call(fn, args, kwargs), self._feeder.withdraw)
-        except NotImportable:
-            raise
+        except (NotImportable, JobTimeout):
+            raise  # the latter: the time of the handler that submits is over
         except Exception as error:
             # As others of these executors tell it, who find it later.
             future = CallFuture(NOTHING, self._feeder.withdraw)
@@ -209,7 +209,7 @@ class TempoExecutor(Executor):
                 try:
                     slots.append(slot := Slot(row, write(fn, args)))
                     sendable.append(slot)
-                except NotImportable:
+                except (NotImportable, JobTimeout):
                     raise
                 except Exception as error:
                     slots.append(slot := Slot(row, NOTHING))

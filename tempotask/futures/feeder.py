@@ -28,7 +28,7 @@ from functools import partial
 from msgspec import Raw
 
 from tempotask.client import Client
-from tempotask.errors import TempoTaskError
+from tempotask.errors import ServerFull, ServerUnavailable, TempoTaskError
 from tempotask.futures.answers import QUEUE, Beginning, Reader
 from tempotask.futures.own_pool import OwnPool
 from tempotask.futures.pending import Pending
@@ -156,7 +156,7 @@ class Feeder:
             return False
         try:
             return self._client.acting.withdraw(id)
-        except TempoTaskError:
+        except (ServerUnavailable, ServerFull):
             # It can't be asked. Who cancels many is not to wait for each.
             self._unasked_until = time.monotonic() + UNASKED
             return False

@@ -39,8 +39,8 @@ class InlineActing(Acting):
 
     def delete(self, id: str) -> bool:
         """Whether there was such a job, which nobody knows any more."""
-        self._memory.cancel(id)
-        return self._memory.drop(id)
+        waited = self._memory.cancel(id, forgotten=True)
+        return self._memory.drop(id) or waited
 
     def retry(self, id: str) -> bool:
         """Whether it was a finished job, and ran again."""

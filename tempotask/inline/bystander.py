@@ -56,7 +56,7 @@ class _Store(Store):
         self.noted: set[str] = set()
         """Ids of what was not added."""
 
-    def once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
+    def try_once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
         """Runs scripts that read; of an addition, tells what it would be; lets go of no outcome."""
         if name == "forget":
             return 0
@@ -68,7 +68,7 @@ class _Store(Store):
                 answer += b"1" if single else b""
             return answer
         if name in READING:
-            return super().once(name, *arguments)
+            return super().try_once(name, *arguments)
         raise InvalidOptions(f"run-here changes nothing on the server, and so does no {name}")
 
 

@@ -12,6 +12,7 @@ from tempotask.errors import InvalidOptions
 from tempotask.inline.acting import InlineActing, fits
 from tempotask.inline.memory import Memory
 from tempotask.inline.stand_ins import NoServer, refusal
+from tempotask.names import short
 from tempotask.pool import linux
 from tempotask.shelf import INLINE, Shelf
 from tempotask.store.lists import Filter, QueueJobs
@@ -38,6 +39,7 @@ class InlineClient(Client):
     def __init__(self, manager: QueueManager[Any]) -> None:
         super().__init__(None, manager.namespace, manager.options, manager.tasks)
         self._memory = Memory(manager, lambda id, outcome: self.outcomes.told(id, outcome))
+        self.running = self._memory.running
 
     @property
     def server(self) -> NoServer:
@@ -73,10 +75,10 @@ class InlineClient(Client):
 
     async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls what may block in a thread, which belongs to the running job as its caller does."""
-        family, context = self._memory.family, contextvars.copy_context()
+        here, context = self._memory.here, contextvars.copy_context()
 
         def inside() -> T:
-            with self._memory.within(family):
+            with self._memory.within(here):
                 return context.run(call, *args, **kwargs)
 
         return await super().apart(inside)
@@ -97,9 +99,9 @@ class InlineClient(Client):
 
     def listed(self, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[Found], str | None]:
         """The newest of such jobs, and where to go on: after how many."""
-        passed = cursor or "0"
-        if not passed.isdecimal():
-            raise InvalidOptions(f"cursor={cursor!r}: give what the call before returned as its cursor")
+        passed = "0" if cursor is None else cursor
+        if not (isinstance(passed, str) and passed.isascii() and passed.isdecimal() and len(passed) < 12):
+            raise InvalidOptions(f"cursor={short(cursor)}: give what the call before returned as its cursor")
         first, found = int(passed), [one for one in self._memory.jobs() if fits(wanted, one)]
         following = first + limit
         return found[first:following], str(following) if following < len(found) else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from tempotask.errors import InvalidOptions
 from tempotask.inline.client import InlineClient
 from tempotask.job import Context
-from tempotask.manager import QueueManager
+from tempotask.manager import CANT_JOIN, CANT_START, QueueManager
 from tempotask.options import Options
 
 if TYPE_CHECKING:
@@ -27,16 +27,23 @@ class InlineManager(QueueManager[A]):
     # -- running: there is nothing to start, and nothing is ever left
 
     async def start(self) -> None:
-        """Does nothing: jobs run as they are enqueued."""
+        """Does nothing: jobs run as they are enqueued. Raises `InvalidOptions` in a handler."""
+        self._insist_on_no_handler(CANT_START)
 
     async def join(self, *, delayed: bool = False) -> None:
-        """Returns at once: jobs have run by the time `enqueue` returns."""
+        """Returns at once: jobs have run by the time `enqueue` returns. Raises `InvalidOptions` in a handler."""
+        self._insist_on_no_handler(CANT_JOIN)
 
     async def stop(self) -> None:
         """Does nothing."""
 
     def run(self) -> None:
-        """Returns at once."""
+        """Returns at once. Raises `InvalidOptions` in a handler."""
+        self._insist_on_no_handler(CANT_START)
+
+    def _insist_on_no_handler(self, why: str) -> None:
+        if self._client.running() is not None:
+            raise InvalidOptions(why)
 
     def context(self) -> Context[A]:
         """A context for handlers; the application's own is made once, at the first job."""

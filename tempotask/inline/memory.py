@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import inspect
 import itertools
 import threading
 import time
@@ -34,6 +33,7 @@ from tempotask.pool.settling import Settling
 from tempotask.store.look import Found
 from tempotask.store.pages import Page, decode_page
 from tempotask.store.records import (
+    DELETED,
     FINISHED,
     NIL,
     Batch,
@@ -48,13 +48,14 @@ from tempotask.store.records import (
     level,
 )
 from tempotask.store.script import Argument
-from tempotask.store.settlement import Settlement
 from tempotask.store.store import Store
 
 if TYPE_CHECKING:
+    from tempotask.job import Job
     from tempotask.manager import QueueManager
-    from tempotask.task import Task
 
+MOST_TRIES = 10_000
+"""Tries of a job after which nobody goes on. One that asks for another try may wait for what only others can do."""
 WORKER = "inline"
 """What stands where a worker's id would."""
 
@@ -63,6 +64,18 @@ class _Running(NamedTuple):
     record: Record
     started: float
     """Unix seconds."""
+
+
+class Here(NamedTuple):
+    """What a thread belongs to."""
+
+    family: deque[str] | None = None
+    """Where the jobs go that are added: those of the job that runs, if one does."""
+    runner: Runner | None = None
+    """What runs it."""
+
+
+NOWHERE = Here()
 
 
 class Memory(Store):
@@ -93,7 +106,7 @@ class Memory(Store):
         self._tokens = itertools.count(1)
         self._runners: deque[tuple[Runner, ControlBlock]] = deque()
         """Those that run nothing right now."""
-        self._here = threading.local()
+        self._threads = threading.local()
 
     # -- what the real store does on the server
 
@@ -115,7 +128,7 @@ class Memory(Store):
             return 0
         raise refusal(f"there is no {name} here")
 
-    def once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
+    def try_once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
         """As `run`."""
         return self.run(name, *arguments)
 
@@ -204,10 +217,15 @@ class Memory(Store):
             self._parked.discard(id)
             if record is None:
                 return False
-            now = time.monotonic()
-            outcome = encode(Outcome("cancelled", record.queue, record.name))
-            run = Run(record, now, now, outcome, 0, "cancelled")
-        self._end(run, self._settling.settlement([run]), forgotten=forgotten)
+        failure = DELETED if forgotten else None
+        outcome = encode(Outcome("cancelled", record.queue, record.name, failure=failure))
+        if forgotten:
+            self._tell(id, outcome)
+        else:
+            # It does not run, and no worker has it.
+            ended = Finished(record, None, 0.0)
+            found = Found(id, "cancelled", record, finished=ended, page=Page("", "", time.time(), [ended]))
+            self._end(outcome, found, self._manager.options.max_jobs_per_status["cancelled"])
         return True
 
     def rerun(self, id: str) -> bool:
@@ -250,19 +268,24 @@ class Memory(Store):
     # -- running
 
     @property
-    def family(self) -> deque[str] | None:
-        """Where the jobs go that are added from this thread: those of the job that it runs, if it runs one."""
-        found: deque[str] | None = getattr(self._here, "family", None)
+    def here(self) -> Here:
+        """What this thread belongs to."""
+        found: Here = getattr(self._threads, "here", NOWHERE)
         return found
 
     @contextlib.contextmanager
-    def within(self, family: deque[str] | None) -> Iterator[None]:
-        """Has this thread belong to a running job, while it lasts."""
-        before, self._here.family = self.family, family
+    def within(self, here: Here) -> Iterator[None]:
+        """Has this thread belong to that, while it lasts."""
+        before, self._threads.here = self.here, here
         try:
             yield
         finally:
-            self._here.family = before
+            self._threads.here = before
+
+    def running(self) -> Job[Any] | None:
+        """The job that this thread runs."""
+        runner = self.here.runner
+        return None if runner is None else runner.context._job
 
     def _enqueue(self, flat: Sequence[Argument]) -> bytes:
         answer, added = bytearray(), list[str]()
@@ -286,7 +309,7 @@ class Memory(Store):
     def _ask(self, id: str) -> bytes | None:
         """A job that waits is run for who asks: when nobody waits for it, its turn would come later."""
         if id in self._waiting:
-            with self.within(deque([id])):
+            with self.within(self.here._replace(family=deque([id]))):
                 self._run_family()
         return self._outcomes.get(id)
 
@@ -305,14 +328,14 @@ class Memory(Store):
         return 1
 
     def _work_off(self, ids: list[str]) -> None:
-        if (family := self.family) is not None:
+        if (family := self.here.family) is not None:
             family.extend(ids)
             if any(map(self._turn, ids)):
                 first = sorted(family, key=self._turn)
                 family.clear()
                 family.extend(first)
             return
-        with self.within(deque(ids)):
+        with self.within(self.here._replace(family=deque(ids))):
             self._run_family()
 
     def _turn(self, id: str) -> int:
@@ -321,11 +344,12 @@ class Memory(Store):
         return 0 if record is None else -level(record.priority)
 
     def _run_family(self) -> None:
-        family = cast("deque[str]", self.family)
+        family = cast("deque[str]", self.here.family)
         while family:
-            self._run(family.popleft())
+            self._run(family.popleft(), family)
 
-    def _run(self, id: str) -> None:
+    def _run(self, id: str, family: deque[str]) -> None:
+        """One try. If another one follows, the job waits for its turn among its family, behind its children."""
         with self._lock:
             record = self._waiting.get(id)
             if record is None or record.queue in self._paused or id in self._parked:
@@ -334,12 +358,17 @@ class Memory(Store):
             self._processing[id] = _Running(record, time.time())
         again: Record | None = record
         try:
-            while again is not None:
-                again = self._settle(self._try(again))
-        except BaseException:
-            with self._lock:
-                self._processing.pop(id, None)
-            raise
+            again = self._settle(self._try(record))
+        finally:
+            # Also when it was cut off, as by a Ctrl-C: it has not ended.
+            if again is not None:
+                with self._lock:
+                    self._processing.pop(id, None)
+                    self._waiting[id] = again
+        if again is not None:
+            if again.tries % MOST_TRIES == 0:
+                raise refusal(f"job {id} was tried {again.tries:,} times, and what it waits for does not come")
+            family.append(id)
 
     def _try(self, record: Record) -> Run:
         runner, block = self._free_runner()
@@ -347,10 +376,10 @@ class Memory(Store):
         block.begin(1, 1)
 
         def run() -> None:
-            runner.run_batch(hand, lambda: None)
+            with self.within(self.here._replace(runner=runner)):
+                runner.run_batch(hand, lambda: None)
 
-        lane = runner.lanes.get((record.queue, record.name))
-        if lane is not None and _may_await(lane.task) and a_loop_runs():
+        if a_loop_runs():
             self._apart(run)
         else:
             run()
@@ -363,11 +392,11 @@ class Memory(Store):
         return done
 
     def _apart(self, run: Callable[[], None]) -> None:
-        """Runs in a thread of its own: this one has a loop, and can't run a handler's besides."""
-        family, context = self.family, contextvars.copy_context()
+        """Runs in a thread of its own: this one has a loop, and a handler, as in a worker, may run one."""
+        here, context = self.here, contextvars.copy_context()
 
         def inside() -> None:
-            with self.within(family):
+            with self.within(here):
                 context.run(run)
 
         with ThreadPoolExecutor(1, thread_name_prefix="tempotask inline") as thread:
@@ -389,28 +418,24 @@ class Memory(Store):
             self._logs.setdefault(run.record.id, []).extend(cast("list[bytes]", settled.said[2:]))
         if settled.retries:
             return decode_record(cast(bytes, settled.retries[1]))
-        self._end(run, settled)
+        limit, page = cast(int, settled.pages[3]), cast(bytes, settled.pages[4])
+        status = cast(Status, run.status)
+        found = _ended(decode_page(page), status) if page else Found(run.record.id, status, run.record)
+        self._end(run.outcome, found, limit)
         self._enqueue(settled.children)
         return None
 
-    def _end(self, run: Run, settled: Settlement, *, forgotten: bool = False) -> None:
-        record, status = run.record, cast(Status, run.status)
-        limit, page = settled.pages[3], cast(bytes, settled.pages[4])
+    def _end(self, outcome: bytes, found: Found, limit: int) -> None:
+        """Keeps how a job has ended, and what lists show of it: of the last so many of its queue and status."""
+        assert found.record is not None
         with self._lock:
-            self._processing.pop(record.id, None)
-            if not forgotten:
-                self._outcomes[record.id] = run.outcome
+            self._processing.pop(found.id, None)
+            self._outcomes[found.id] = outcome
             while len(self._outcomes) > self._manager.options.max_results:
                 del self._outcomes[next(iter(self._outcomes))]
-            if page and not forgotten:
-                history = self._history.setdefault((record.queue, status), deque(maxlen=cast(int, limit)))
-                history.append(_ended(decode_page(page), status))
-        self._tell(record.id, run.outcome)
-
-
-def _may_await(task: Task[Any, Any]) -> bool:
-    """Whether a job of it may need a loop: a decorator may stand around an `async def`."""
-    return task.is_async or inspect.iscoroutinefunction(inspect.unwrap(task.handler))
+            if limit:
+                self._history.setdefault((found.record.queue, found.status), deque(maxlen=limit)).append(found)
+        self._tell(found.id, outcome)
 
 
 def _let_go_of_payload(found: Found) -> bool:
@@ -423,4 +448,4 @@ def _ended(page: Page[Finished], status: Status) -> Found:
     if status == "completed" and flag(job.record, "g"):
         job = msgspec.structs.replace(job, record=msgspec.structs.replace(job.record, payload=NIL))
     started = None if job.started is None else job.started + page.epoch
-    return Found(job.record.id, status, job.record, page.worker, started, finished=job, page=page)
+    return Found(job.record.id, status, job.record, page.worker, started, page.host, finished=job, page=page)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tempotask import arrays
-from tempotask.errors import InvalidOptions, NotDurable, ServerFull, ServerUnavailable, TempoTaskError
+from tempotask.errors import InvalidOptions, JobTimeout, NotDurable, ServerFull, ServerUnavailable, TempoTaskError
 from tempotask.mapping.bell import Bell
 from tempotask.mapping.inputs import AwaitedInputs, inputs_of
 from tempotask.mapping.intake import Held, Intake
@@ -236,7 +236,7 @@ class Flow:
                 self._finished.clear()
 
     def _let_go(self) -> None:
-        with contextlib.suppress(TempoTaskError):
+        with contextlib.suppress(ServerUnavailable):
             with contextlib.suppress(ServerFull, NotDurable):
                 # What is on its way must be there to be cancelled.
                 self._intake.answered()
@@ -368,6 +368,8 @@ class Flow:
         try:
             return Mapped(one.id, self._client.value(one.id, decode_outcome(ending)), None)
         except TempoTaskError as error:
+            if isinstance(error, JobTimeout) and not error.id:
+                raise  # the time of the handler that maps is over
             return Mapped(one.id, None, error)
 
     def _patience(self) -> float | None:

@@ -43,8 +43,8 @@ class LoadError(Exception):
     """The application can't be had. `summary` is one line; `traceback` has the user's own frames, or is empty."""
 
     def __init__(self, summary: str, traceback: str = "") -> None:
-        self.summary = without_secrets(summary)
-        self.traceback = without_secrets(traceback)  # its lines of code may hold a URL
+        self.summary = without_secrets(_readable(summary))
+        self.traceback = without_secrets(_readable(traceback))  # its lines of code may hold a URL
         super().__init__(self.summary)
 
 
@@ -206,8 +206,16 @@ def _own_frames(error: BaseException) -> str:
     return "".join(whole.format())
 
 
+def _readable(text: str) -> str:
+    """What is no Unicode, as in the name of a file, is shown by its number."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _summary(target: str, error: BaseException, doing: str) -> str:
-    text = str(error).strip().partition("\n")[0]
+    try:
+        text = str(error).strip().partition("\n")[0]
+    except Exception as second:
+        text = f"(its text can't be made: {type(second).__name__})"
     if isinstance(error, SystemExit):
         return f'{doing} {target} ended in sys.exit({text}): put what runs as a script under if __name__ == "__main__"'
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]

@@ -25,8 +25,8 @@ from typing import NamedTuple
 
 from tempotask.pool import linux
 
-# The words of the block. The worker's main thread writes them all but LIMIT, which both write, those that its second
-# thread writes as well (SETTLED, and AWAITS and LOOK back to 0), and those that are said to be the supervisor's.
+# The words of the block. The worker's main thread writes a word, unless its line says that it is the supervisor's. Both
+# write LIMIT, INTERRUPT and STOP; the worker's second thread writes SETTLED too, and AWAITS and LOOK back to 0.
 TURN = 0  # the number of the turn whose batch is in hand; 63 bits; 0 before the first
 STARTED = 1  # the index that is running or about to; -1 between taking a batch and its first job
 LIMIT = 2  # jobs from this index on are not the worker's (any more). The supervisor lowers it, in a stopped worker
@@ -100,7 +100,8 @@ class Look(NamedTuple):
 class ControlBlock:
     """One page of shared memory between a worker and its supervisor, as 64-bit words; see the module's page.
 
-    `words` may be stored to and read from directly: that is what the hot loop does.
+    `words` may be stored to and read from directly: that is what the hot loop does. The descriptor of its memory is the
+    block's from now on.
     """
 
     words: memoryview
@@ -122,11 +123,6 @@ class ControlBlock:
         block.words[STARTED] = -1
         block.words[DEADLINE_INDEX] = -1
         return block
-
-    @classmethod
-    def attach(cls, fd: int) -> ControlBlock:
-        """The block behind a descriptor that came from another process; the descriptor is the block's from now on."""
-        return cls(fd)
 
     def begin(self, turn: int, size: int, handed: int = 0) -> None:
         """The worker takes a new batch in hand.

@@ -53,9 +53,10 @@ def register(
     forms."""
     process = psutil.Process()
     registration = Registration(
-        *(socket.gethostname(), boot_id(), process.pid, process.create_time(), tasks, workers, schedules),
-        *(application, _folder(), linux.born_ns(process.pid)),
-    )
+        host=socket.gethostname(), boot=boot_id(), pid=process.pid, started=process.create_time(), tasks=tasks,
+        workers=workers, schedules=schedules, application=application, folder=_folder(),
+        born_ns=linux.born_ns(process.pid),
+    )  # fmt: skip
     store.register(supervisor, lease, msgspec.msgpack.encode(registration))
 
 

@@ -94,11 +94,10 @@ def _files() -> Iterator[Path]:
 
 
 def _is_left(store: Store, name: Name, path: Path, ours: bool) -> bool:
-    """Whether nobody will come for a file. Raises `FileNotFoundError` if it is gone."""
+    """Whether nobody will come for a file."""
     near = name.machine == machine.mark()
     gone = near and linux.has_ended(name.pid, name.born)
-    # The time of the last link: the file may be older than this one.
-    age = time.time() - path.lstat().st_ctime
+    age = time.time() - name.made
     if name.kind == "kept":
         # Who misses it writes another.
         return gone or (not near and age > FORGOTTEN)

@@ -12,12 +12,21 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: `at` (Unix seconds), `level`, `message`, and whatever else the call gave."""
+    """One object a line: `at` (Unix seconds), `level`, `message`, `traceback` of an exception that is logged, and
+    whatever else the call gave."""
 
     def format(self, record: logging.LogRecord) -> str:
         told: dict[str, Any] = {"at": record.created, "level": record.levelname.lower(), "message": record.getMessage()}
         told |= {name: value for name, value in vars(record).items() if name not in _STANDARD and value is not None}
-        return msgspec.json.encode(told).decode()
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        # What is no Unicode, as in the name of a file, is shown by its number.
+        plain = {name: _readable(value) if isinstance(value, str) else value for name, value in told.items()}
+        return msgspec.json.encode(plain).decode()
+
+
+def _readable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def set_up(format: str, *, quiet: bool = False) -> None:

@@ -41,7 +41,7 @@ def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[
         setproctitle(f"tempotask: worker {spec.worker}")
         spec.place.take()
         allocator.keep_freed_memory(os.environ)
-        block = ControlBlock.attach(block_fd)
+        block = ControlBlock(block_fd)
         write_on_signal(block)
         manager = prepare()
         os.register_at_fork(before=_hold_stops, after_in_parent=_let_stops_go, after_in_child=_default_signals)

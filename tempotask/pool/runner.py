@@ -45,7 +45,7 @@ from tempotask.pool.loop import Loop
 from tempotask.pool.overdue import OVER
 from tempotask.pool.run import Hand, Run, keep_ms
 from tempotask.pool.saying import Saying
-from tempotask.retry import Retry
+from tempotask.retry import Retry, asked_pause
 from tempotask.shelf import Place
 from tempotask.store.records import NIL, Record, RunOptions, Unreadable, encode
 from tempotask.task import Task
@@ -88,8 +88,6 @@ class Lane:
         self.is_async = task.is_async
         self.options = task.run_options
         self.keep_ms = keep_ms(task.run_options)
-        self.plain = not task.is_async
-        """Whether nothing but the call is needed: no event loop."""
         timeout, kill_after = task.run_options.timeout, task.run_options.kill_after
         self.limit = _limit(float(timeout), float(kill_after or 0)) if timeout else None
         self.endless = task.options.attempts is UNSET
@@ -148,7 +146,7 @@ class Runner:
             if index >= words[LIMIT]:
                 break
             lane = lanes.get((record.queue, record.name))
-            if lane is None or not lane.plain or record.options is not None or record.flags:
+            if lane is None or lane.is_async or record.options is not None or record.flags:
                 run = self._run(lane, index, record, payloads.pop(index, None), token + index, started)
                 held_back += run.size
                 limited = None
@@ -297,7 +295,7 @@ class Runner:
         # Not isinstance, which asks the exception itself.
         if issubclass(type(error), Retry):
             endless = lane.endless and (record.options is None or record.options.attempts is UNSET)
-            after = cast(Retry, error).after
+            after = asked_pause(cast(Retry, error))
             run = ended_badly(record, options, describe(error), started, children, endless=endless, after=after)
         else:
             final = issubclass(type(error), InvalidPayload) or not lane.task.tries_again(type(error))
@@ -330,7 +328,7 @@ class Runner:
             return Run(record, started, time.monotonic(), b"", 0, None, retry=(later, encode(record)))
         declared = sorted(f"{queue}/{name}" for queue, name in self.lanes)
         more = f" and {len(declared) - NAMED:,} more" if len(declared) > NAMED else ""
-        known = (", ".join(declared[:NAMED]) or "nothing") + more
+        known = (", ".join(declared[:NAMED]) or "nothing, as no module that declares tasks was imported") + more
         error = UnknownTask(
             f"no task {record.name!r} in queue {record.queue!r}; registered are: {known}; a supervisor takes up "
             "changed code on HUP, and another application needs a namespace of its own; then retry this job"

@@ -180,7 +180,13 @@ class Supervisor:
         if not self._connected:
             self._connect(pool, report)
         else:
+            self._warn_of_another_namespace(report)
             self._clerk.ask(lambda: self._register(report), lambda _: self._begin(pool, report))
+
+    def _warn_of_another_namespace(self, report: AppReport) -> None:
+        ours = self._clerk.store.namespace
+        if self._settings.namespace is None and report.namespace != ours:
+            log.warning("the namespace stays %s: to take up %s takes a restart", ours, report.namespace)
 
     def not_imported(self, failure: TempoTaskError) -> bool:
         """The application can't be had: the end, unless the supervisor has begun."""
@@ -233,6 +239,9 @@ class Supervisor:
     def _greet(self, report: AppReport, policy: str) -> None:
         if policy != "noeviction":
             log.warning("the server's maxmemory-policy is %s: set noeviction, or it may throw jobs away", policy)
+        if not report.tasks:
+            what = "no task is declared in %s: name a module that imports those in which they are"
+            log.warning(what, self._settings.application)
         workers = self._concurrency(report)
         if warning := cores.warning(workers) or self._settings.places.shared(workers):
             log.warning(warning)

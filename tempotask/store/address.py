@@ -34,6 +34,7 @@ from redis.sentinel import (
 
 from tempotask.errors import InvalidOptions
 from tempotask.names import short
+from tempotask.store.interrupts import Packer, whole
 
 SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
 SENTINEL_SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
@@ -109,16 +110,23 @@ class Address:
 
         `defaults` are settings for what the address leaves open, `forced` those that hold whatever it says.
         """
-        settings = {**defaults, **self.settings, **OURS, **forced, "max_connections": PLENTY}
+        settings = {
+            **defaults,
+            **self.settings,
+            **OURS,
+            **forced,
+            "max_connections": PLENTY,
+            "command_packer": Packer(),
+        }
         if issubclass(self.kind, Connection):
             settings = {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE, **settings}
         if not self.sentinels:
-            return ConnectionPool(connection_class=self.kind, **settings)
+            return ConnectionPool(connection_class=whole(self.kind), **settings)
         timeout = settings.get("socket_connect_timeout")
         watching = {"socket_timeout": timeout, "socket_connect_timeout": timeout, **OURS, **self.sentinel_settings}
         watch = Sentinel(self.sentinels, sentinel_kwargs=watching)  # type: ignore[no-untyped-call]
         return SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            self.service, watch, connection_class=self.kind, **settings
+            self.service, watch, connection_class=whole(self.kind), **settings
         )
 
 

@@ -20,7 +20,8 @@ from redis.exceptions import ResponseError
 
 from tempotask.errors import InvalidOptions, NotDurable
 from tempotask.store.connect import Server
-from tempotask.store.script import Argument, packed
+from tempotask.store.interrupts import packed
+from tempotask.store.script import Argument
 from tempotask.store.wire import Lost, Wire
 
 Kind = Literal["memory", "disk", "replica"]

@@ -84,7 +84,8 @@ async def ain_order(
 
 
 async def aask_within(outcomes: Outcomes, wait: Wait, timeout: float | None) -> None:
-    """`Outcomes.ask_within`, to be awaited: what has ended by now is told even to those who do not wait at all."""
+    """Has the server asked, and waits for its answer, `ANSWER` at most, if the caller hardly waits for the jobs: what
+    has ended by now is told even to those who do not wait at all."""
     if timeout is None or timeout >= ANSWER:
         outcomes.ask_soon(wait)
         return

@@ -8,9 +8,9 @@ import msgspec
 import redis
 from msgspec import Raw
 
+from tempotask.store.interrupts import packed
 from tempotask.store.numbers import LISTENING_MS
 from tempotask.store.records import NIL, Progress, Time, encode, level
-from tempotask.store.script import packed
 from tempotask.store.store import Store
 
 KINDS = ("waiting", "started", "progress", "completed", "failed", "retrying", "cancelled", "stalled", "worker")
@@ -98,7 +98,7 @@ def listen(store: Store, listener: str) -> tuple[Cursor | None, bool]:
 
 def listen_no_more(store: Store, listener: str) -> None:
     """Says that it does not, once: what it can't say expires."""
-    store.once("listen", listener, "")
+    store.try_once("listen", listener, "")
 
 
 def read(store: Store, connection: redis.Connection, after: Cursor, seconds: float) -> list[Entry]:

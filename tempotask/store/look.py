@@ -121,6 +121,9 @@ def find(store: Store, id: str) -> Found | None:
 
     Raises `ServerUnavailable`.
     """
+    scheduled = schedules.get(store, id)
+    if scheduled is not None and scheduled.added:
+        return _scheduled(scheduled)
     ended = None
     for _ in range(LOOKS):
         mark = store.run("find", id, "mark")
@@ -131,15 +134,14 @@ def find(store: Store, id: str) -> Found | None:
             moved = store.run("find", id, "unmark", mark) == b"1"
         # An ending that is found may be an earlier run's, while this one slipped by.
         if unfinished is not None or not moved:
-            return unfinished or ended
-    return ended
+            break
+    found = unfinished or ended
+    # One that is declared is called like its task, as a job may be too.
+    return _scheduled(scheduled) if found is None and scheduled is not None else found
 
 
 def _unfinished(store: Store, id: str) -> Found | None:
     """Looks at queues, claims, delayed and paused jobs in this order: moves the other way change `find`'s mark."""
-    scheduled = schedules.get(store, id)
-    if scheduled is not None and scheduled.added:
-        return _scheduled(scheduled)
     given = store.read("HGET", "ids", id)
     keys = queue_keys(store, [text(given)] if given else queue_names(store))
     # One that is empty now gets this job only by a move that changes the mark.
@@ -157,10 +159,7 @@ def _unfinished(store: Store, id: str) -> Found | None:
                 place = ("set", name, max(0, first - STEP), COUNT)
                 return Found(id, "delayed", decode_record(record), due=float(score) / 1000, place=place)
     stored = store.read("HGET", "parked", id)
-    if stored:
-        return parked(id, stored)
-    # One that is declared is called like its task, as a job may be too.
-    return _scheduled(scheduled) if scheduled is not None else None
+    return parked(id, stored) if stored else None
 
 
 def _scheduled(planned: Planned) -> Found | None:

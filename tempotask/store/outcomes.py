@@ -19,7 +19,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import redis
@@ -247,17 +247,19 @@ class Outcomes:
         with self._lock:
             return self._missing(wait) if wait.registered else wait.ids
 
-    def _ask(self, ids: Iterable[str], *, pushed: bool = False) -> None:
-        """`pushed`: no push is to come for an earlier question after these."""
+    def _ask(self, ids: Iterable[str], *, pushed: bool = False, new: Collection[Wait] = ()) -> None:
+        """`pushed`: no push is to come for an earlier question after these; `new`: nor to who had asked none."""
         for chunk in chunked(ids):
             outages = self._server.outages
+            with self._lock:
+                asking = {id: self._waiting.get(id, ()) for id in chunk}
             endings = self._store.ask(self._client, chunk)
             if self._server.outages != outages:
                 # An answer may have been lost, after which something was pushed for what this one tells as ended.
                 with self._lock:
                     self._owed.add(id for id, ending in zip(chunk, endings, strict=True) if ending is not None)
             ended = ((id, ending) for id, ending in zip(chunk, endings, strict=True) if ending is not None)
-            self._deliver(ended, pushed=pushed)
+            self._deliver(ended, pushed=pushed, asking=asking, new=new)
             unknown = (id for id, ending in zip(chunk, endings, strict=True) if ending is None)
             # Told while we asked, and maybe let go of before: of its end the server would never tell again.
             unneeded = [id for id in unknown if id not in self._waiting]
@@ -265,13 +267,12 @@ class Outcomes:
                 self._owed.add(unneeded)
             self._unwait_soon(unneeded)
 
-    def _ask_for(self, ids: Iterable[str], waits: Iterable[Wait]) -> None:
-        try:
-            self._ask(ids)
-        finally:
-            # Even if it failed: the reply alone may be lost.
-            for wait in waits:
-                wait.registered = True
+    def _ask_for(self, ids: Iterable[str], waits: Collection[Wait]) -> None:
+        new = [wait for wait in waits if not wait.registered]
+        # Before it is asked: the reply may be lost, or come when another thread was told of the end.
+        for wait in new:
+            wait.registered = True
+        self._ask(ids, new=new)
 
     def _ask_all(self) -> None:
         with self._lock:
@@ -297,17 +298,34 @@ class Outcomes:
         told = error if isinstance(error, TempoTaskError) else ServerUnavailable(f"the server can't be asked: {error}")
         self._deliver((id, told) for id in self._missing(wait))
 
-    def _deliver(self, endings: Iterable[tuple[str, Ending]], *, pushed: bool = False) -> None:
-        """Hands out what has arrived; unless it was `pushed`, a push may follow where one was asked for."""
+    def _deliver(
+        self,
+        endings: Iterable[tuple[str, Ending]],
+        *,
+        pushed: bool = False,
+        asking: Mapping[str, tuple[Wait, ...]] | None = None,
+        new: Collection[Wait] = (),
+    ) -> None:
+        """Hands out what has arrived; unless it was `pushed`, a push may follow where one was asked for, by who is not
+        `new`.
+
+        `asking`: who waited when the server was asked, if it was. Who has begun since asks by himself: he may
+        wait for a later run of the job.
+        """
         touched: dict[Wait, None] = {}
         with self._lock:
             pop = self._waiting.pop
             for id, ending in endings:
                 registered = False
-                for wait in pop(id, ()):
+                waits = pop(id, ())
+                if asking is not None and waits is not asking[id]:
+                    if later := tuple(wait for wait in waits if wait not in asking[id]):
+                        self._waiting[id] = later
+                    waits = tuple(wait for wait in waits if wait in asking[id])
+                for wait in waits:
                     wait.add(id, ending)
                     touched[wait] = None
-                    registered = registered or wait.registered
+                    registered = registered or (wait.registered and wait not in new)
                 if registered and not pushed:
                     self._owed.add((id,))
         if touched and self._attendance is not None:
@@ -369,10 +387,16 @@ class Outcomes:
         finally:
             self._listening = False
         with self._lock:
-            told = self._owed.checked(told)
-        self._deliver(((id, ending) for id, ending in told if ending), pushed=True)
+            # In one step: who begins to wait in between may wait for a later run.
+            known = self._owed.checked(told)
+            self._deliver(((id, ending) for id, ending in known if ending), pushed=True)
         # Some is only announced. Who asks for a job that nobody waits for would wait for it.
-        self._ask([id for id, ending in told if id in self._waiting and not ending], pushed=True)
+        hints = [
+            (id, was) for (id, ending), (_, was) in zip(known, told, strict=True) if not ending and id in self._waiting
+        ]
+        self._ask([id for id, was in hints if not was], pushed=True)
+        # An ending that may be an earlier run's: that of this one is still to be pushed.
+        self._ask([id for id, was in hints if was])
         self._check()
         if told and self._rest:
             with self._wanted:

@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import NamedTuple, TypeVar
 
-from hiredis import pack_command
-
 from tempotask.store import numbers
 
 T = TypeVar("T")
@@ -68,8 +66,3 @@ def chunked(items: Iterable[T], size: int = numbers.CHUNK) -> Iterator[list[T]]:
 def text(told: bytes) -> str:
     """What a server holds as text, a name say; what is no UTF-8 in it is spelt out, as `\\xff`."""
     return told.decode(errors="backslashreplace")
-
-
-def packed(*command: Argument) -> list[bytes]:
-    """A command as it goes over the wire, for `send_packed_command`."""
-    return [pack_command(command)]  # type: ignore[arg-type]

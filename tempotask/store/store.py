@@ -24,8 +24,9 @@ from tempotask.store.addition import Addition, NewJob, named, remember_ms
 from tempotask.store.connect import OTHERWISE, Server
 from tempotask.store.durability import Durability, DurableWire, Kind
 from tempotask.store.format import FORMAT, refusal
+from tempotask.store.interrupts import packed
 from tempotask.store.numbers import CHUNK, NOTICE_MS
-from tempotask.store.script import Argument, chunked, packed, text
+from tempotask.store.script import Argument, chunked, text
 from tempotask.store.settlement import Settlement
 from tempotask.store.wire import Lost, Wire
 
@@ -80,12 +81,12 @@ class Store:
 
     def run(self, name: str, *arguments: Argument) -> Any:
         """Runs a script, patiently; raises `ServerUnavailable` or `ServerFull`."""
-        return self.server.patiently(lambda: self.once(name, *arguments))
+        return self.server.patiently(lambda: self.try_once(name, *arguments))
 
-    def once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
+    def try_once(self, name: str, *arguments: Argument, durable: bool = False) -> Any:
         """Runs a script once; that its reply may be lost is the caller's affair. Raises what the client library raises,
         and `ServerUnavailable` when the server refuses us."""
-        self.ask_rights(changes=name not in LOOKING)
+        self.check_access(changes=name not in LOOKING)
         return self._once(name, *arguments, durable=durable)
 
     def durably(self, name: str, *arguments: Argument) -> Any:
@@ -95,9 +96,9 @@ class Store:
         """
         if self.durability is None:
             return self.run(name, *arguments)
-        return self.server.patiently(lambda: self.once(name, *arguments, durable=True))
+        return self.server.patiently(lambda: self.try_once(name, *arguments, durable=True))
 
-    def ask_rights(self, *, changes: bool = True) -> None:
+    def check_access(self, *, changes: bool = True) -> None:
         """Before the first script, and the first that changes something: a user who may not do all of it is told so,
         before half of it is done, and so is who meets a namespace in a newer format. Raises `ServerUnavailable`."""
         if self._allowed and self._known and (self._noted or not changes):
@@ -342,7 +343,7 @@ class Store:
     def forget_outcomes(self, ids: Sequence[str]) -> None:
         """Lets go of the outcomes of these jobs. Tries once, and raises what the client library raises."""
         for chunk in chunked(ids):
-            while self.once("forget", *chunk):
+            while self.try_once("forget", *chunk):
                 pass
 
     def quiet(self, *, delayed: bool = False) -> bool:
@@ -374,6 +375,6 @@ class Renewal(NamedTuple):
     now: float
     """Unix seconds by the server's clock."""
     next_due: float | None
-    """When the next delayed record is due; None when there is none, or nobody asked."""
+    """When the next delayed job, try or schedule is due; None when there is none, or nobody asked."""
     leases: dict[str, str]
     """The other supervisors' leases, as they are stored."""

@@ -6,7 +6,8 @@ import redis
 from redis.connection import AbstractConnection
 
 from tempotask.store.addition import Addition
-from tempotask.store.script import SCRIPTS, packed
+from tempotask.store.interrupts import packed
+from tempotask.store.script import SCRIPTS
 from tempotask.store.store import Store
 
 
@@ -30,7 +31,7 @@ class Stream:
             return
         try:
             if self._connection is None:
-                self._store.ask_rights()
+                self._store.check_access()
                 server, durability = self._store.server, self._store.durability
                 opened = server if durability is None else durability
                 self._connection = opened.connection(timeout=server.connect_timeout)

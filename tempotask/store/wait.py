@@ -19,8 +19,8 @@ class Wait:
     """Somebody's waiting for some jobs. `notify` is called, from any thread, when something has arrived."""
 
     __slots__ = (
-        *("_arrived", "_lock", "asked", "coming", "ended", "ids", "known", "notify", "pause", "registered", "seeks"),
-    )
+        "_arrived", "_lock", "asked", "coming", "ended", "ids", "known", "notify", "pause", "registered", "seeks",
+    )  # fmt: skip
 
     def __init__(
         self, ids: Sequence[str], notify: Callable[[], object], known: bool, lock: AbstractContextManager[Any]

@@ -16,7 +16,8 @@ from redis.exceptions import NoScriptError
 from tempotask.errors import ServerUnavailable
 from tempotask.store import keys
 from tempotask.store.connect import Server, may_pass
-from tempotask.store.script import SCRIPTS, Argument, packed
+from tempotask.store.interrupts import packed
+from tempotask.store.script import SCRIPTS, Argument
 from tempotask.store.spin import Spin
 
 IDLE_SECONDS = 30.0

@@ -22,12 +22,9 @@ from rich.control import Control
 from rich.segment import ControlType
 from rich.text import Text
 
-SIGNALS = (
-    *(signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT),
-    *(signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT),
-)
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
-"""Those that are to end the program."""
+"""Signals that are to end the program."""
+SIGNALS = (*ENDING, signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
 UNKNOWN_SIZE = (80, 24)
 """Taken for the size of a terminal that does not tell it."""
 
@@ -43,7 +40,7 @@ class Happened(NamedTuple):
 
 def why_not() -> str | None:
     """Why nothing can be shown here that changes; None if it can."""
-    if not sys.stdin.isatty() or not sys.stdout.isatty():
+    if sys.stdin is None or not sys.stdin.isatty() or not sys.stdout.isatty():
         return "this is no terminal"
     if os.environ.get("TERM", "dumb").lower() in ("", "dumb", "unknown"):
         return f"the terminal can't move its cursor (TERM is {os.environ.get('TERM') or 'not set'})"

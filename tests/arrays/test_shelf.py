@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,20 @@ KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 def test_a_process_that_ends_well_takes_what_it_kept_with_it(bench: Bench) -> None:
     assert [path.name.partition("-")[0] for path in left_by(bench, "sys.exit(0)")] == ["data"]
     clear(bench.store)
+
+
+def test_all_links_of_an_array_that_many_jobs_were_given_go_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = """
+        for number in range(20):
+            arrays.Sender(lambda: manager._client.shelf, "data").encode(whole, f"never-added-{number}")
+        os.kill(os.getpid(), signal.SIGKILL)"""
+    assert len([path for path in left_by(bench, more.strip()) if path.name.startswith("data-")]) == 21
+    monkeypatch.setattr(leftovers, "ON_ITS_WAY", 1.5)
+    time.sleep(2.6)
+    leftovers.clear(bench.store)
+    assert not here(bench)
 
 
 def clear(store: Store) -> int:

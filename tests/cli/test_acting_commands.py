@@ -9,8 +9,9 @@ import subprocess
 import pytest
 from cli.typed import PROGRAM, Run, finish
 
-from tempotask import Repeat
+from tempotask import QueueManager, Repeat
 from tempotask.store import lists, look, schedules
+from tempotask.store.lists import Filter
 from tempotask.store.schedules import Schedule
 from tempotask.store.store import Store
 
@@ -35,6 +36,26 @@ def test_queues_are_paused_and_resumed(run: Run, store: Store) -> None:
     unknown = run("pause", "imgaes")
     assert (unknown.status, unknown.out) == (0, "queue imgaes is paused\n")
     assert "queue imgaes has had no jobs so far" in unknown.err
+
+
+def test_a_job_that_is_paused_already_is_told_as_paused(run: Run, store: Store) -> None:
+    add(run, "a")
+    assert run("pause", "--job", "a", "--json").objects == [{"id": "a", "paused": True, "changed": True}]
+    again = run("pause", "--job", "a", "--json")
+    assert (again.status, again.objects) == (1, [{"id": "a", "paused": True, "changed": False}])
+
+
+def test_what_is_cancelled_here_leaves_what_the_application_keeps(run: Run, store: Store) -> None:
+    many = 210  # more than are kept where nobody says how many
+    add(run, "one")
+    with QueueManager.init(
+        store.server.url, namespace=store.namespace, options={"max_jobs_per_status": 1000}
+    ) as manager:
+        manager.enqueue_many({"name": "shrink", "queue": "images"} for _ in range(many))
+        assert manager._client.acting.cancel_all(Filter(name="shrink")) == many + 1
+        manager.enqueue(name="shrink", queue="images", options={"id": "two"})
+    assert run("cancel", "two").status == 0
+    assert len(lists.jobs(store, status="cancelled", limit=1000)[0]) == many + 2
 
 
 def test_no_queue_is_paused_when_one_is_not_spelt_right(run: Run, store: Store) -> None:

@@ -43,7 +43,8 @@ def run(environment: Environment) -> Run:
             timeout=100,
             check=False,
         )
-        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stderr == ""
         return [line.split() for line in ended.stdout.splitlines()]
 
     return run

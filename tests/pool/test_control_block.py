@@ -22,7 +22,7 @@ from tempotask.pool.batch import BEGAN, HANDED, LIMIT, SETTLED, STARTED, STATE, 
 WORKER = """
 import mmap, os, sys
 from tempotask.pool.batch import ControlBlock, LIMIT, STARTED, STATE
-block, jobs = ControlBlock.attach(int(sys.argv[1])), int(sys.argv[4])
+block, jobs = ControlBlock(int(sys.argv[1])), int(sys.argv[4])
 starts = mmap.mmap(int(sys.argv[2]), jobs)
 bases = memoryview(mmap.mmap(int(sys.argv[3]), os.fstat(int(sys.argv[3])).st_size)).cast("q")
 words, size, base, turn = block.words, 200, 0, 0
@@ -137,7 +137,7 @@ def test_a_dead_process_is_not_held(sleeper: subprocess.Popen[bytes]) -> None:
 
 def test_two_ends_of_a_block_see_the_same_words() -> None:
     block = ControlBlock.create()
-    other = ControlBlock.attach(os.dup(block.fd))
+    other = ControlBlock(os.dup(block.fd))
     block.begin(2**62, 5)
     assert other.read()[:3] == (2**62, -1, 5)
     assert list(other.read().unstarted) == [0, 1, 2, 3, 4]

@@ -56,6 +56,18 @@ def test_a_time_out_is_an_error_like_others_also_when_the_process_had_to_be_kill
         assert tries(bench) == number
 
 
+@pytest.mark.parametrize("what", ["one", "many"])
+def test_a_time_out_that_strikes_while_jobs_are_added_is_the_handlers(bench: Bench, what: str) -> None:
+    bench.manager.pause_queue("paused")
+    bench.manager.enqueue(name="waits", queue="paused", options={"id": "waits"})
+    bench.start(app=APP, workers=1)
+    for _ in range(4):
+        failed = failure(bench, "adds", what)
+        assert isinstance(failed, JobTimeout)
+        assert "adds" in failed.traceback
+    bench.manager.delete_all_jobs()
+
+
 @pytest.mark.parametrize("how", ["time", "crash", "name"])
 def test_only_its_own_end_is_told_as_a_time_out_or_a_crash(bench: Bench, how: str) -> None:
     bench.start(app=APP, workers=2)

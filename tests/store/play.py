@@ -160,7 +160,7 @@ def turn(
     results = results or Results()
     which = (results.turn, results.first, results.stop, len(results.missing), *results.missing)
     rest = settlement(results.endings, limit, told).arguments()
-    reply = store.once("turn", worker, number, want, room, *store.limits, "1" if told else "", *which, *rest)
+    reply = store.try_once("turn", worker, number, want, room, *store.limits, "1" if told else "", *which, *rest)
     kind = reply[0].decode()
     if kind == "jobs":
         return Reply(kind, batch=decode_batch(message_of(reply)))

@@ -48,6 +48,18 @@ def test_a_declared_schedule_whose_limit_is_reached_does_not_begin_anew(
     due_now(store, "a")
 
 
+def test_a_job_that_is_called_like_a_declared_schedule_is_found_also_when_it_has_ended(
+    manager: QueueManager[Any], store: Store
+) -> None:
+    register(store, "s1", declared("nightly", Repeat(every=3600)))
+    handle = manager.enqueue(name="tick", queue="q", options={"id": "nightly"})
+    assert handle.status() == "waiting"
+    finish_all(store)
+    assert handle.status() == "completed"
+    assert manager.delete_job_by_id("nightly")
+    assert handle.status() == "delayed"  # the schedule's
+
+
 def test_of_two_versions_that_are_declared_the_newest_counts(manager: QueueManager[Any], store: Store) -> None:
     older, newer = declared("a", Repeat(every=3600)), declared("a", Repeat(every=7200))
     register(store, "s1", older)

@@ -48,9 +48,9 @@ def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
     manager.enqueue(name="job", queue="q", options={"id": "again"})
     wait = outcomes.begin(["again"], lambda: None, True)
     if "lost" in way:
-        real = store.once
+        real = store.try_once
 
-        def once(name: str, *arguments: Argument, durable: bool = False) -> Any:
+        def try_once(name: str, *arguments: Argument, durable: bool = False) -> Any:
             answer = real(name, *arguments, durable=durable)
             if name == "ask":
                 monkeypatch.undo()
@@ -58,7 +58,7 @@ def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
                 raise redis.ConnectionError("the answer is lost")
             return answer
 
-        monkeypatch.setattr(store, "once", once)
+        monkeypatch.setattr(store, "try_once", try_once)
         outcomes.ask(wait)
     else:
         outcomes.ask(wait)
@@ -79,7 +79,41 @@ def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
     hand.finish(1, returned("newer"))
     thread.join()
     assert results == ["newer"]
-    assert not outcomes._owed
+    # What is still to be told is heard as soon as somebody waits.
+    last = manager.enqueue(name="job", queue="q")
+    thread = threading.Thread(target=last.result, args=(LONG,))
+    thread.start()
+    until(lambda: not outcomes._owed)
+    hand.finish(1, done)
+    thread.join()
+
+
+def test_an_answer_about_an_earlier_run_is_none_for_who_has_begun_to_wait_since_it_was_asked(
+    manager: QueueManager[Any], hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes, store = manager._client.outcomes, manager._client.store
+    manager.enqueue(name="job", queue="q", options={"id": "again"})
+    hand.finish(1, returned("older"))
+    first, real, later = outcomes.begin(["again"], lambda: None, True), store.try_once, []
+
+    def try_once(name: str, *arguments: Argument, durable: bool = False) -> Any:
+        answer = real(name, *arguments, durable=durable)
+        if name == "ask" and not later:
+            # As another thread does while the answer is on its way.
+            manager.enqueue(name="job", queue="q", options={"id": "again"})
+            later.append(outcomes.begin(["again"], lambda: None, True))
+        return answer
+
+    monkeypatch.setattr(store, "try_once", try_once)
+    outcomes.ask(first)
+    assert first.take().keys() == {"again"}
+    outcomes.ask(later[0])
+    assert not later[0].take()
+    hand.finish(1, returned("newer"))
+    until(lambda: not store.read("EXISTS", f"waits:{outcomes._client}"))
+    (told,) = until(later[0].take).values()
+    assert b"newer" in told
+    outcomes.end(later[0])
 
 
 def test_a_broken_connection_of_the_listener_loses_nothing(
@@ -216,6 +250,6 @@ def test_who_asks_late_for_what_was_told_and_let_go_of_does_not_wait_for_ever(
     hand.finish(1, done)
     assert handle.result(timeout=LONG) == f"result of {handle.id}"
     store = manager._client.store
-    assert store.once("forget", handle.id) is not None
+    assert store.try_once("forget", handle.id) is not None
     manager._client.outcomes._ask([handle.id])
     until(lambda: not store.read("HLEN", "waiters"))

@@ -10,7 +10,7 @@ import tempotask
 
 ROOT = Path(tempotask.__file__).parent
 LAYERS = (
-    ("cli", "top", "pytest_plugin"),
+    ("__main__", "cli", "top", "pytest_plugin"),
     ("inline",),
     (
         *(

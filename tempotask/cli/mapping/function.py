@@ -113,7 +113,7 @@ def _annotated(call: Callable[..., Any], spelt: str) -> Any:
 def _taker(type_: Any, spelt: str, *, jsonl: bool) -> Callable[[bytes], Any]:
     """Makes of a line what the function takes. It raises `InvalidPayload` for a line that does not fit."""
     if jsonl:
-        return _fitting(_decoder(type_, spelt).decode)
+        return _fitting(_decoder(type_, spelt).decode, jsonl=True)
     if type_ in (Any, str, object):
         return rows.text_of
     if type_ is bytes:
@@ -158,11 +158,22 @@ def _path(type_: type, value: Any) -> Any:
     raise NotImplementedError(f"{type_.__qualname__} is no type that an input can have")
 
 
-def _fitting(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def _fitting(decode: Callable[[bytes], Any], *, jsonl: bool = False) -> Callable[[bytes], Any]:
     def take(line: bytes) -> Any:
         try:
             return decode(line)
         except (msgspec.MsgspecError, NotImplementedError, UnicodeError, RecursionError) as error:
-            raise InvalidPayload(f"the input does not fit: {error}") from None
+            # Of a line that is no JSON at all it may be the type that was missed first.
+            wrong = _no_json(line) if jsonl else None
+            why = f"the input does not fit: {error}" if wrong is None else f"the line is no JSON: {wrong}"
+            raise InvalidPayload(why) from None
 
     return take
+
+
+def _no_json(line: bytes) -> str | None:
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        return str(error)
+    return None

@@ -42,6 +42,17 @@ class JobTimeout(Exception):
     """Called as one of TempoTask's own."""
 
 
+@tempotask.task(queue="q", timeout=0.5, kill_after=30)
+def adds(job: Job[str], ctx: Context[App]) -> None:
+    """Adds a job again and again that waits already, or many at once, for longer than it may."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if job.data == "one":
+            ctx.enqueue(name="waits", queue="paused", options={"id": "waits"})
+        else:
+            tempotask.enqueue_many({"name": "waits", "queue": "paused", "options": {"priority": n}} for n in range(900))
+
+
 @tempotask.task(queue="q")
 def passes_on(job: Job[str], ctx: Context[App]) -> Any:
     """Waits for a job that fails so, or raises what is called so."""
