@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from numbers import Real
 
 from tempotask.errors import InvalidOptions
 from tempotask.names import short
@@ -19,16 +20,17 @@ def patience(timeout: object) -> float | None:
     if timeout is None:
         return None
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds != seconds:
+    if not isinstance(seconds, Real) or isinstance(seconds, bool) or seconds != seconds:
         raise InvalidOptions(f"timeout={short(timeout)}: give seconds, or None to wait as long as it takes")
     # Before it is a float: not every int can be one.
-    return float(max(-LONGEST, min(seconds, LONGEST)))
+    return float(max(-LONGEST, min(seconds, LONGEST)))  # type: ignore[arg-type]
 
 
 def duration(name: str, value: object, *, least: float = 0.0, zero: bool = True) -> float:
     """An option that is a duration, as seconds, of at least `least`; `InvalidOptions` if it is none."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    # Also numpy's.
+    number = isinstance(seconds, Real) and not isinstance(seconds, bool)
     if not number or not least <= seconds <= LONGEST or (seconds == 0 and not zero):  # type: ignore[operator]
         bound = f"{least:g} or more" if zero else "more than 0"
         given = f"{name}={short(value)}"

@@ -243,6 +243,8 @@ class JobHandles(list[JobHandle[R]]):
 
     def _by_now(self) -> tuple[list[Ending | None], list[str]]:
         """What has been seen by now, and the ids of the rest. Looked at once: others may see more meanwhile."""
+        for handle in self:
+            handle._insist_on_another_job()
         endings = [handle._fresh() for handle in self]
         return endings, [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
 
@@ -258,7 +260,7 @@ class as_completed(Generic[R]):
     """Yields handles as their jobs finish, well or not, in `for` and in `async for`; `timeout` seconds in all.
 
     Raises:
-        InvalidOptions: something that is no handle, or a `timeout` that is no time.
+        InvalidOptions: something that is no handle, or a `timeout` that is no time; or a job waits for itself.
         TimeoutError: the time is over, and some have not finished.
     """
 
@@ -268,9 +270,9 @@ class as_completed(Generic[R]):
 
     def __iter__(self) -> Iterator[JobHandle[R]]:
         ready = threading.Event()
-        course = _Course(self._handles, ready.set)
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         looked = not is_silence(self._timeout)
+        course = _Course(self._handles, ready.set)
         try:
             course.ask(self._timeout)
             while course.left:
@@ -287,9 +289,9 @@ class as_completed(Generic[R]):
 
     async def __aiter__(self) -> AsyncIterator[JobHandle[R]]:
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
-        course = _Course(self._handles, lambda: loop.call_soon_threadsafe(ready.set))
         deadline = None if self._timeout is None else loop.time() + self._timeout
         looked = not is_silence(self._timeout)
+        course = _Course(self._handles, lambda: loop.call_soon_threadsafe(ready.set))
         try:
             await course.aask(self._timeout)
             while course.left:
@@ -327,6 +329,8 @@ class _Course(Generic[R]):
     def __init__(self, handles: list[JobHandle[R]], notify: Callable[[], object]) -> None:
         self.left = len(handles)
         """How many have not been yielded."""
+        for handle in handles:
+            handle._insist_on_another_job()
         by_client: dict[Client, dict[str, list[JobHandle[R]]]] = {}
         for handle in handles:
             by_client.setdefault(handle._client, {}).setdefault(handle.id, []).append(handle)

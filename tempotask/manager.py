@@ -278,14 +278,17 @@ class QueueManager(Jobs, Generic[A]):
 
         When this is cancelled, as by a second Ctrl-C, the pool stops at once, and what runs is given back, too.
         """
-        started, self._launch = self._launch, None
+        started = self._launch
         if started is None:
             return
         try:
             await self._client.apart(started.stop)
         except asyncio.CancelledError:
+            # Who asks again waits for its end.
             started.signal()
             raise
+        if self._launch is started:
+            self._launch = None
 
     def run(self) -> None:
         """Starts the pool and waits until it is stopped, by Ctrl-C or TERM; a second one stops it at once. HUP has it

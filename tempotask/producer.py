@@ -342,7 +342,8 @@ def _in_all_the_same(under_way: list[JobHandle[Any]], stream: Stream, error: Tem
     """The handles of the call that was under way when that error came, as far as its jobs are known to be in."""
     if isinstance(error, NotDurable):
         return _told(under_way, error.created)
-    if isinstance(error, ServerUnavailable | ServerFull):
+    if isinstance(error, ServerUnavailable | ServerFull | JobFailed):
+        # The last: the time of the handler that adds them is over.
         return []
     # What was refused was not sent yet, and the thousand before it is on its way.
     try:

@@ -35,5 +35,5 @@ def asked_pause(error: Retry) -> float | None:
     handler may raise a kind of its own, whose `after` is anything."""
     try:
         return None if error.after is None else duration("after", error.after)
-    except Exception:
+    except BaseException:
         return None

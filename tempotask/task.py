@@ -139,9 +139,15 @@ class Task(Generic[D, R]):
         return Schedule(id, self.queue, self.name, options.repeat, priority)
 
     def check_schedule(self, others: Iterable[Task[Any, Any]]) -> None:
-        """Refuses with `InvalidOptions` to repeat what can't run without data, or under the id of another schedule."""
+        """Refuses with `InvalidOptions` to repeat what can't run without data, or is to run later than its schedule
+        says, or under the id of another schedule."""
         if (schedule := self.schedule) is None:
             return
+        for name in ("delay", "delay_until"):
+            if getattr(self.options, name) is not UNSET:
+                raise InvalidOptions(
+                    f"{self!r} repeats, and has {name}: its schedule says when it runs; leave {name} out"
+                )
         self.check_repeated(NIL)
         for other in others:
             if (theirs := other.schedule) is not None and theirs.id == schedule.id:

@@ -149,5 +149,17 @@ class InlineOutcomes(Outcomes):
         lost = [(id, reason(id, wait.known, one)) for id, one in found.items() if one is None or one.status in FINISHED]
         self._deliver(lost, pushed=True)
 
+    def ask_soon(self, wait: Wait) -> None:
+        """`ask` in another thread, which belongs to the running job as its caller does."""
+        here = self._memory.here
+
+        def ask() -> None:
+            with self._memory.within(here):
+                self.ask(wait)
+            if wait.asked is not None:
+                wait.asked()
+
+        self._submit(ask)
+
     def ask_later(self, wait: Wait) -> None:
         pass

@@ -106,6 +106,11 @@ class Memory(Store):
         self._tokens = itertools.count(1)
         self._runners: deque[tuple[Runner, ControlBlock]] = deque()
         """Those that run nothing right now."""
+        self._beside: deque[ThreadPoolExecutor] = deque()
+        """Threads for callers that have an event loop, those that run nothing right now. The same one is used again and
+        again, as what the application's context holds may be of one thread."""
+        self._has_levels = False
+        """Whether there was ever a job with a priority."""
         self._threads = threading.local()
 
     # -- what the real store does on the server
@@ -156,6 +161,8 @@ class Memory(Store):
         """Ends the loops of `async def` handlers. Jobs stay."""
         while self._runners:
             self._runners.pop()[0].loop.close()
+        while self._beside:
+            self._beside.pop().shutdown()
 
     # -- looking
 
@@ -305,12 +312,19 @@ class Memory(Store):
         self._outcomes.pop(record.id, None)
         self._logs.pop(record.id, None)
         self._waiting[record.id] = record
+        self._has_levels = self._has_levels or level(record.priority) != 0
 
     def _ask(self, id: str) -> bytes | None:
-        """A job that waits is run for who asks: when nobody waits for it, its turn would come later."""
+        """A job that waits is run for who asks: when nobody waits for it, its turn would come later. If it is to be
+        tried again, others of the asker's family have their turn before; what it adds comes after the asker."""
         if id in self._waiting:
-            with self.within(self.here._replace(family=deque([id]))):
-                self._run_family()
+            own = self.here.family is None
+            family = deque[str]() if self.here.family is None else self.here.family
+            with contextlib.suppress(ValueError):
+                family.remove(id)
+            family.appendleft(id)
+            with self.within(self.here._replace(family=family)):
+                self._run_family(family, lambda: own or id in self._waiting)
         return self._outcomes.get(id)
 
     def _pause(self, queue: str) -> int:
@@ -329,24 +343,29 @@ class Memory(Store):
 
     def _work_off(self, ids: list[str]) -> None:
         if (family := self.here.family) is not None:
-            family.extend(ids)
-            if any(map(self._turn, ids)):
-                first = sorted(family, key=self._turn)
-                family.clear()
-                family.extend(first)
+            self._line_up(family, ids)
             return
-        with self.within(self.here._replace(family=deque(ids))):
-            self._run_family()
+        family = deque(ids)
+        with self.within(self.here._replace(family=family)):
+            self._run_family(family, lambda: True)
+
+    def _line_up(self, family: deque[str], ids: Sequence[str]) -> None:
+        family.extend(ids)
+        if self._has_levels:
+            first = sorted(family, key=self._turn)
+            family.clear()
+            family.extend(first)
 
     def _turn(self, id: str) -> int:
         """The higher a job's priority, the lower."""
         record = self._waiting.get(id)
         return 0 if record is None else -level(record.priority)
 
-    def _run_family(self) -> None:
-        family = cast("deque[str]", self.here.family)
-        while family:
-            self._run(family.popleft(), family)
+    def _run_family(self, family: deque[str], goes_on: Callable[[], bool]) -> None:
+        # Another thread of the family may be faster.
+        with contextlib.suppress(IndexError):
+            while goes_on():
+                self._run(family.popleft(), family)
 
     def _run(self, id: str, family: deque[str]) -> None:
         """One try. If another one follows, the job waits for its turn among its family, behind its children."""
@@ -368,7 +387,7 @@ class Memory(Store):
         if again is not None:
             if again.tries % MOST_TRIES == 0:
                 raise refusal(f"job {id} was tried {again.tries:,} times, and what it waits for does not come")
-            family.append(id)
+            self._line_up(family, [id])
 
     def _try(self, record: Record) -> Run:
         runner, block = self._free_runner()
@@ -399,8 +418,16 @@ class Memory(Store):
             with self.within(here):
                 context.run(run)
 
-        with ThreadPoolExecutor(1, thread_name_prefix="tempotask inline") as thread:
+        try:
+            thread = self._beside.pop()
+        except IndexError:
+            thread = ThreadPoolExecutor(1, thread_name_prefix="tempotask inline")
+        try:
             thread.submit(inside).result()
+        except BaseException:
+            thread.shutdown()
+            raise
+        self._beside.append(thread)
 
     def _free_runner(self) -> tuple[Runner, ControlBlock]:
         with contextlib.suppress(IndexError):

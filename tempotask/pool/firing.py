@@ -36,8 +36,8 @@ def declare(store: Store, declared: Sequence[Schedule], *, again: bool = False) 
     declares. What is as it was keeps its next time, so that a firing that was missed takes place.
 
     Of several forms of one schedule that is declared the newest counts. `again`: puts only those that are lost, or
-    whose form no live supervisor declares any more, as after a deploy that was taken back. Whether there was room for
-    all of them.
+    whose form no live supervisor declares any more, as after a deploy that was taken back. Whether all
+    of them are there: there was room, and no schedule that was added is called so.
     """
     forms, room = _Forms(store) if again else None, True
     for schedule in declared:
@@ -45,6 +45,7 @@ def declare(store: Store, declared: Sequence[Schedule], *, again: bool = False) 
         if forms is not None:
             planned = schedules.get(store, schedule.id)
             if planned is not None and (planned.added or forms.has(planned)):
+                room = room and not planned.added
                 continue
             instead_of = planned or schedules.NOTHING
         room = _declare(store, schedule, instead_of) and room
@@ -56,6 +57,7 @@ def _declare(store: Store, schedule: Schedule, instead_of: Planned | str) -> boo
     try:
         if not schedules.declare(store, schedule, instead_of=instead_of):
             log.error("schedule %s is not put: one that was added is called so; cancel that", schedule.id)
+            return False
     except ServerFull:
         log.error("schedule %s is not put yet: the server is full", schedule.id)
         return False

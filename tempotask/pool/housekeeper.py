@@ -95,7 +95,7 @@ class Housekeeper:
         self._due: float | None = None
         self._outages = 0
         self._room = True
-        """Whether the server had room for all schedules."""
+        """Whether all schedules were put: the server had room, and none that was added is called like one of them."""
 
     def register(self, report: AppReport, kept: Mapping[str, int], workers: int) -> None:
         """Makes the supervisor known, or what has changed of it. In the clerk's thread."""
@@ -154,7 +154,7 @@ class Housekeeper:
             self._outages = self._clerk.store.server.outages
             self._compare()
         if self._others - renewal.leases.keys() or not self._room:
-            # Another may have been the last one to declare schedules as they are.
+            # Another may have been the last one to declare schedules as they are, or what was in the way is gone.
             self._declare_again()
         self._others = set(renewal.leases)
         self._renewed = now

@@ -79,6 +79,8 @@ class Saying:
         self.news = False
         lines, progress = self._older + self._lines, self._progress
         self._older, self._lines, self._progress, self._room = [], [], None, ROOM
+        # The clock may have been set back since.
+        self._last = 0.0
         return lines[-LOG_LINES:] or None, progress
 
     def look(self) -> Said | None:

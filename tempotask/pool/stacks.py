@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import msgspec
 import redis
 
+from tempotask.errors import TempoTaskError
 from tempotask.pool.batch import AWAITS, BUSY, IDLE, SPENT, STACK_SIGNAL, STACKS, STARTING
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.watch import Watch
@@ -143,11 +144,12 @@ class Stacks:
         self._keys, self._asked = [], []
 
         def answer() -> None:
-            workers = [_stack(store, one) for one in asked]
-            told = msgspec.msgpack.encode(Answer(self._supervisor, socket.gethostname(), os.getpid(), workers))
-            # A place that is something else than a list is no place of somebody who asks.
-            with contextlib.suppress(redis.ResponseError):
-                store.server.patiently(lambda: store.notify(keys, told))
+            # Tried once: who asks waits for a moment only, and what must be done is not to wait until a full server has
+            # room, say. And a place that is something else than a list is no place of somebody who asks.
+            with contextlib.suppress(redis.RedisError, TempoTaskError):
+                workers = [_stack(store, one) for one in asked]
+                told = msgspec.msgpack.encode(Answer(self._supervisor, socket.gethostname(), os.getpid(), workers))
+                store.notify(keys, told)
 
         self._clerk.ask(answer)
 

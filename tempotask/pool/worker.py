@@ -194,7 +194,8 @@ class Worker:
     def _want(self) -> int:
         """How many jobs the next turn asks for; 0 when this worker has run as many as it may."""
         want = self._pace.want()
-        return want if self._max_jobs is None else min(want, self._max_jobs - self._words[JOBS])
+        # A server that came back with an older state delivers again what is counted already.
+        return want if self._max_jobs is None else max(0, min(want, self._max_jobs - self._words[JOBS]))
 
     def _send_turn(self, want: int) -> list[Any]:
         with self._turning:

@@ -11,12 +11,14 @@ Times are whole milliseconds since 1970, as they are stored.
 from __future__ import annotations
 
 import itertools
+import operator
 import re
 import time
 import zoneinfo
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from typing import Any, cast
 
 import msgspec
 from cronsim import CronSim, CronSimError
@@ -74,9 +76,9 @@ class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
         for name in ("overlap", "catch_up"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidOptions(f"{name}={getattr(self, name)!r}: give True or False")
-        if self.limit is not None and (type(self.limit) is not int or not 1 <= self.limit <= MOST_FIRINGS):
-            raise InvalidOptions(f"limit={self.limit!r}: give a whole number from 1 to {MOST_FIRINGS:,}, or None")
         set_ = msgspec.structs.force_setattr
+        if self.limit is not None:
+            set_(self, "limit", _limit(self.limit))
         set_(self, "jitter", duration("jitter", self.jitter))
         zone = _zone(self.tz)
         if self.every is not None:
@@ -124,6 +126,16 @@ class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __str__(self) -> str:
         return self.pattern if self.pattern is not None else f"every {self.every:g} s"
+
+
+def _limit(value: object) -> int:
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(cast(Any, value))
+    except TypeError:
+        number = 0
+    if not 1 <= number <= MOST_FIRINGS:
+        raise InvalidOptions(f"limit={value!r}: give a whole number from 1 to {MOST_FIRINGS:,}, or None")
+    return int(number)
 
 
 def checked(name: str, value: object) -> Repeat:

@@ -15,7 +15,7 @@ from redis import exceptions as wrong
 from redis.connection import AbstractConnection
 from redis.sentinel import MasterNotFoundError
 
-from tempotask.errors import InvalidOptions, ServerFull, ServerUnavailable
+from tempotask.errors import InvalidOptions, JobFailed, ServerFull, ServerUnavailable, TempoTaskError
 from tempotask.store import address, rights, tls
 from tempotask.store.embedded import OLDEST_REDIS, EmbeddedServer, home_folder
 
@@ -161,6 +161,10 @@ class Server:
         while True:
             try:
                 return call()
+            except TempoTaskError as error:
+                if isinstance(error, JobFailed):  # the time of a handler is over
+                    self._drop_idle()
+                raise
             except redis.RedisError as error:
                 if not may_pass(error):
                     self._give_up(error)
@@ -182,6 +186,9 @@ class Server:
                     # What keeps the embedded server from starting again may pass, too.
                     if deadline - time.monotonic() <= pause:
                         raise
+            except BaseException:
+                self._drop_idle()
+                raise
             # Not in step: after an outage all clients come back, and need not do so at once.
             time.sleep(min(pause * random.uniform(0.5, 1), max(left, 0)))
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -221,11 +228,16 @@ class Server:
         for embedded in list(self._held.values()):
             embedded.ensure()
 
+    def _drop_idle(self) -> None:
+        """After what a signal's handler has raised: an answer may be to come on one that the library takes for idle."""
+        if client := self._clients.get(os.getpid()):
+            client.connection_pool.disconnect(inuse_connections=False)
+
     def _mend(self, error: redis.RedisError) -> None:
-        if isinstance(error, LEFT_BEHIND) and (client := self._clients.get(os.getpid())):
+        if isinstance(error, LEFT_BEHIND):
             # A new connection may lead to the new master, and the old ones never do; those that nobody uses are likely
             # to be as broken as this one, and would cost a try each.
-            client.connection_pool.disconnect(inuse_connections=False)
+            self._drop_idle()
         if isinstance(error, wrong.ConnectionError):
             self._ensure()
 

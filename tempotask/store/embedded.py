@@ -34,6 +34,8 @@ from tempotask.errors import ServerUnavailable
 from tempotask.store import guardian
 
 WAIT = 60.0  # seconds: longer than a guardian takes to stop a server by force
+STARTS = 3
+"""Guardians that are started, one after the other, if they are killed as they start."""
 LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103
 OLDEST_REDIS = (7, 0)
 
@@ -122,6 +124,21 @@ class EmbeddedServer:
             time.sleep(0.005)
 
     def _start_guardian(self, lock: int) -> None:
+        told = ""
+        for _ in range(STARTS):
+            # One that is killed says nothing, and it is nobody's mistake.
+            told = told or self._told_by_guardian(lock)
+        if told != "ready":
+            reason = re.sub(r"^\d+:\w+ .{20,24}? [.*#-] ", "", told) or "its guardian was killed"
+            if os.statvfs(self.home).f_bavail == 0:
+                reason = f"no space is left on the disk ({reason})"
+            raise ServerUnavailable(
+                f"the embedded server did not start: {reason}. Its log is {self.home / 'server.log'}; "
+                "$TEMPOTASK_HOME names another folder, --db or $TEMPOTASK_DB another server"
+            )
+
+    def _told_by_guardian(self, lock: int) -> str:
+        """`ready`, or why its server does not start."""
         command = [sys.executable, "-P", "-W", "ignore", guardian.__file__]
         born = subprocess.Popen(
             [*command, str(self.home), str(self._path), str(find_server()), str(lock)],
@@ -132,15 +149,7 @@ class EmbeddedServer:
             cwd=self.home,
             start_new_session=True,
         )
-        told = born.communicate()[0].decode(errors="replace").strip()
-        if told != "ready":
-            reason = re.sub(r"^\d+:\w+ .{20,24}? [.*#-] ", "", told) or "its guardian was killed"
-            if os.statvfs(self.home).f_bavail == 0:
-                reason = f"no space is left on the disk ({reason})"
-            raise ServerUnavailable(
-                f"the embedded server did not start: {reason}. Its log is {self.home / 'server.log'}; "
-                "$TEMPOTASK_HOME names another folder, --db or $TEMPOTASK_DB another server"
-            )
+        return born.communicate()[0].decode(errors="replace").strip()
 
 
 def home_folder(home: Path | None = None) -> Path:

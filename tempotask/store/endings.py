@@ -30,12 +30,12 @@ def in_order(
     """
     ready, timeout = threading.Event(), patience(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
-    wait = outcomes.begin(ids, ready.set, known)
-    wait.seeks |= again
     # What has been yielded is let go, as results may be large.
     arrived: dict[str, Ending] = {}
     repeated, looked = _repeated(ids), not is_silence(timeout)
+    wait = outcomes.begin(ids, ready.set, known)
     try:
+        wait.seeks |= again
         outcomes.ask_within(wait, timeout)
         for id in ids:
             while id not in arrived:
@@ -58,12 +58,12 @@ async def ain_order(
     """`in_order`, for `async for`."""
     loop, ready, timeout = asyncio.get_running_loop(), asyncio.Event(), patience(timeout)
     deadline = None if timeout is None else loop.time() + timeout
-    wait = outcomes.begin(ids, lambda: loop.call_soon_threadsafe(ready.set), known)
-    wait.seeks |= again
     # What has been yielded is let go, as results may be large.
     arrived: dict[str, Ending] = {}
     repeated, looked = _repeated(ids), not is_silence(timeout)
+    wait = outcomes.begin(ids, lambda: loop.call_soon_threadsafe(ready.set), known)
     try:
+        wait.seeks |= again
         await aask_within(outcomes, wait, timeout)
         for id in ids:
             while id not in arrived:

@@ -19,7 +19,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, cast
 
 import redis
@@ -150,21 +150,22 @@ class Outcomes:
     def ask_soon(self, wait: Wait) -> None:
         """`ask`, in a thread of the executor; many calls that come together become one question.
 
-        Raises RuntimeError when there is no thread for it; the others are then asked for later.
+        Raises RuntimeError when there is no thread for it, and what a signal's handler raises; the others are then
+        asked for later.
         """
-        with self._lock:
-            self._soon.append(wait)
-            first = len(self._soon) == 1
-        if first:
-            try:
+        try:
+            with self._lock:
+                self._soon.append(wait)
+                first = len(self._soon) == 1
+            if first:
                 self._submit(self._ask_all)
-            except RuntimeError:
-                with self._lock:
-                    left, self._soon = self._soon, []
-                for other in left:
-                    if other is not wait:
-                        self.ask_later(other)
-                raise
+        except BaseException:
+            with self._lock:
+                left, self._soon = self._soon, []
+            for other in left:
+                if other is not wait:
+                    self.ask_later(other)
+            raise
 
     def ask_later(self, wait: Wait) -> None:
         """Has the listener ask, after a pause, for what this wait still misses by then."""
@@ -247,7 +248,7 @@ class Outcomes:
         with self._lock:
             return self._missing(wait) if wait.registered else wait.ids
 
-    def _ask(self, ids: Iterable[str], *, pushed: bool = False, new: Collection[Wait] = ()) -> None:
+    def _ask(self, ids: Iterable[str], *, pushed: bool = False, new: Set[Wait] = frozenset()) -> None:
         """`pushed`: no push is to come for an earlier question after these; `new`: nor to who had asked none."""
         for chunk in chunked(ids):
             outages = self._server.outages
@@ -268,7 +269,7 @@ class Outcomes:
             self._unwait_soon(unneeded)
 
     def _ask_for(self, ids: Iterable[str], waits: Collection[Wait]) -> None:
-        new = [wait for wait in waits if not wait.registered]
+        new = {wait for wait in waits if not wait.registered}
         # Before it is asked: the reply may be lost, or come when another thread was told of the end.
         for wait in new:
             wait.registered = True
@@ -304,7 +305,7 @@ class Outcomes:
         *,
         pushed: bool = False,
         asking: Mapping[str, tuple[Wait, ...]] | None = None,
-        new: Collection[Wait] = (),
+        new: Set[Wait] = frozenset(),
     ) -> None:
         """Hands out what has arrived; unless it was `pushed`, a push may follow where one was asked for, by who is not
         `new`.

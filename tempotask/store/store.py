@@ -30,6 +30,8 @@ from tempotask.store.script import Argument, chunked, text
 from tempotask.store.settlement import Settlement
 from tempotask.store.wire import Lost, Wire
 
+STEP = 0.5
+"""Seconds by which the server's clock, as it is told, differs from our idea of it when it was set."""
 LOOKING = ("ask", "find", "listen", "overview", "quiet", "snapshot", "unwait")
 """Scripts that leave no job, supervisor or schedule behind."""
 SINCE_BOOT: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -273,6 +275,8 @@ class Store:
         others = dict(zip(texts[2::2], texts[3::2], strict=True))
         others.pop(supervisor, None)
         now = int(texts[0]) / 1000
+        if abs(now - self.now()) > STEP:
+            self._offset = None
         return Renewal(now, float(texts[1]) / 1000 if texts[1] else None, others)
 
     def leave(self, supervisor: str) -> int:

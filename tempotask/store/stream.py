@@ -42,6 +42,11 @@ class Stream:
             self._connection.send_packed_command(command)  # type: ignore[no-untyped-call]
         except (redis.RedisError, OSError):
             self.close()
+        except BaseException:
+            # What was not sent as a whole is not in, and nobody is to wait for an answer to it.
+            self.close()
+            self._under_way = None
+            raise
 
     def created(self) -> list[bool]:
         """Which jobs of the call under way were created; an empty list when there is none.

@@ -60,6 +60,21 @@ def test_a_job_that_is_called_like_a_declared_schedule_is_found_also_when_it_has
     assert handle.status() == "delayed"  # the schedule's
 
 
+def test_a_declared_schedule_comes_when_the_added_one_of_its_name_goes(
+    manager: QueueManager[Any], store: Store
+) -> None:
+    added = manager.enqueue(name="other", queue="q", options={"id": "a", "repeat": Repeat(every=3600)})
+    tick = declared("a", Repeat(every=60))
+    register(store, "s1", tick)
+    assert not firing.declare(store, [tick])
+    assert not firing.declare(store, [tick], again=True)
+    assert added.cancel()
+    assert firing.declare(store, [tick], again=True)
+    planned = schedules.get(store, "a")
+    assert planned is not None
+    assert (planned.added, planned.schedule) == (False, tick)
+
+
 def test_of_two_versions_that_are_declared_the_newest_counts(manager: QueueManager[Any], store: Store) -> None:
     older, newer = declared("a", Repeat(every=3600)), declared("a", Repeat(every=7200))
     register(store, "s1", older)

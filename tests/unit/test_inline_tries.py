@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from unit.inlined import App, note, register
 
-from tempotask import Context, InvalidOptions, Job, JobCancelled, JobFailed, QueueManager, Retry
+from tempotask import Context, InvalidOptions, Job, JobCancelled, JobFailed, QueueManager, Retry, as_completed
+from tempotask.handle import JobHandles
 
 
 def test_children_run_before_their_parent_is_tried_again(tempotask: QueueManager[App], seen: list[Any]) -> None:
@@ -182,3 +184,80 @@ def test_who_waits_for_a_job_that_is_deleted_is_told_that_it_was(tempotask: Queu
 def test_a_cursor_that_no_call_has_returned_is_refused(tempotask: QueueManager[App], cursor: Any) -> None:
     with pytest.raises(InvalidOptions, match="give what the call before returned as its cursor"):
         tempotask.get_jobs(cursor=cursor)
+
+
+def test_a_further_try_has_its_place_by_priority(tempotask: QueueManager[App], seen: list[Any]) -> None:
+    def urgent(job: Job[None], ctx: Context[App]) -> None:
+        ctx.app.seen.append(f"urgent {job.attempt}")
+        if job.attempt == 1:
+            raise Retry
+
+    def root(job: Job[None], ctx: Context[App]) -> None:
+        ctx.enqueue(name="note", queue="q", data="usual")
+        ctx.enqueue(name="urgent", queue="q", options={"priority": 9})
+        ctx.enqueue(name="note", queue="q", data="late", options={"priority": -5})
+        ctx.enqueue(name="note", queue="q", data="usual")
+
+    register(tempotask, "note", note)
+    register(tempotask, "urgent", urgent)
+    register(tempotask, "root", root).enqueue()
+    assert seen == ["urgent 1", "urgent 2", "usual", "usual", "late"]
+
+
+def test_a_job_that_is_waited_for_and_tried_again_lets_its_siblings_go_first(tempotask: QueueManager[App]) -> None:
+    def until_done(job: Job[str], ctx: Context[App]) -> int:
+        if tempotask.handle(job.data).status() != "completed":
+            raise Retry
+        return job.attempt
+
+    def parent(job: Job[None], ctx: Context[App]) -> int:
+        sibling = ctx.enqueue(name="note", queue="q")
+        waits = ctx.enqueue(name="until_done", queue="q", data=sibling.id)
+        tries: int = waits.result()
+        return tries
+
+    register(tempotask, "note", note)
+    register(tempotask, "until_done", until_done)
+    assert register(tempotask, "parent", parent).enqueue().result() == 2
+
+
+def test_all_have_run_when_enqueue_returns_also_what_an_awaited_child_adds(
+    tempotask: QueueManager[App], seen: list[Any]
+) -> None:
+    def adds(job: Job[None], ctx: Context[App]) -> None:
+        for number in range(3):
+            ctx.enqueue(name="note", queue="q", data=number)
+
+    async def parent(job: Job[None], ctx: Context[App]) -> None:
+        await ctx.enqueue(name="adds", queue="q")
+        ctx.app.seen.append("parent")
+
+    register(tempotask, "note", note)
+    register(tempotask, "adds", adds)
+    register(tempotask, "parent", parent).enqueue()
+    assert seen == ["parent", 0, 1, 2]
+
+
+def test_jobs_of_a_caller_with_a_loop_run_in_one_thread(tempotask: QueueManager[App]) -> None:
+    task = register(tempotask, "where", lambda job, ctx: threading.get_ident())
+
+    async def test() -> list[int]:
+        return [task.enqueue().result() for _ in range(3)]
+
+    first, *others = asyncio.run(test())
+    assert others == [first, first]
+    assert first != threading.get_ident()
+
+
+@pytest.mark.parametrize("how", ["as_completed", "results"])
+def test_a_handler_that_waits_for_its_own_job_among_others_is_told_so(tempotask: QueueManager[App], how: str) -> None:
+    def wait_for_all(job: Job[None], ctx: Context[App]) -> None:
+        handles = JobHandles([ctx.enqueue(name="note", queue="q"), tempotask.handle(job.id)])
+        if how == "results":
+            handles.results()
+        else:
+            list(as_completed(handles))
+
+    register(tempotask, "note", note)
+    with pytest.raises(JobFailed, match="waits in its handler for its own end"):
+        register(tempotask, "wait_for_all", wait_for_all).enqueue().result()
