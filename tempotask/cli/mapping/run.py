@@ -6,6 +6,7 @@ What takes long to import is imported while the pool starts.
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import sys
 import time
@@ -21,7 +22,7 @@ from tempotask.cli.mapping.wishes import Wishes
 from tempotask.cli.mapping.work import GRACE, VARIABLE
 from tempotask.cli.output import tell
 from tempotask.errors import ServerUnavailable, TempoTaskError
-from tempotask.launch import Launch, Start, how_ended
+from tempotask.launch import STOP_WITHIN, Launch, Start, how_ended
 from tempotask.pool import namespaces
 from tempotask.process import SupervisorProcess
 
@@ -215,10 +216,16 @@ class Command:
             course.check_end()
             return False
         view.say("tempotask map: stopping: what runs is finished; Ctrl-C again stops it at once")
+        slow, at_once = time.monotonic() + GRACE + STOP_WITHIN, math.inf
         while self._launch.ended() is None:
             course.step()
             if course.over:
                 time.sleep(PAUSE)
+            if self._told > 1 and at_once == math.inf:
+                at_once = time.monotonic() + SOON
+            if time.monotonic() > min(slow, at_once):
+                # It does not hear: somebody has stopped it, say.
+                self._launch.stop(SOON)
         end = time.monotonic() + SOON
         try:
             return course.last(lambda: self._told > 1 and time.monotonic() > end)
