@@ -17,7 +17,7 @@ from store import play
 
 from tempotask import JobHandle, QueueManager, WorkerCrashed
 from tempotask.options import Options
-from tempotask.pool.batch import BUSY, HELD, STARTED, STATE, STOP, STOP_SIGNAL, ControlBlock
+from tempotask.pool.batch import BUSY, HELD, JOBS, STARTED, STATE, STOP, STOP_SIGNAL, ControlBlock
 from tempotask.pool.deaths import Cause
 from tempotask.pool.recycling import Recycling
 from tempotask.pool.report import WorkerSpec
@@ -92,6 +92,17 @@ def test_a_spent_worker_that_is_told_to_end_again_and_again_ends_once(server_url
         worker._end_spent()
     worker._on_stop(STOP_SIGNAL, None)
     manager.close()
+
+
+def test_a_worker_that_has_run_more_than_it_may_asks_for_nothing(server_url: str, namespace: str) -> None:
+    """As when a server came back with an older state, and delivered again what it had run."""
+    block = ControlBlock.create()
+    with QueueManager.init(db=server_url, namespace=namespace, options={"max_jobs_per_worker": 5}) as manager:
+        worker = Worker(manager, WorkerSpec("w", "s", server_url, namespace), block)
+        block.words[JOBS] = 4
+        assert worker._want() == 1
+        block.words[JOBS] = 7
+        assert worker._want() == 0
 
 
 def test_a_drain_ends_though_workers_are_spent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,3 +190,27 @@ def test_of_a_server_that_is_full_it_says_so(start_server: Callable[..., OwnServ
     assert (shown.returncode, shown.stdout, shown.stderr.count("\n")) == (2, "", 1)
     assert "is full" in shown.stderr
     bench.close()
+
+
+def test_who_is_asked_when_the_server_has_no_room_for_the_answer_goes_on_renewing_its_lease(
+    start_server: Callable[..., OwnServer], tmp_path: Path
+) -> None:
+    server = start_server()
+    bench = Bench(tmp_path, server.url, "full")
+    bench.start("--lease", "3", app=APP, workers=1)
+    (name,) = bench.store.registrations()
+
+    def lease() -> int:
+        return int(bench.store.read("HGET", "leases", name))
+
+    with redis.Redis.from_url(server.url) as admin:
+        with admin.pipeline(transaction=True) as pipe:
+            # As `tempotask stacks` asks, and it is full right behind that.
+            pipe.rpush(f"{bench.store.prefix}orders:{name}", "stacks stacks:somebody")
+            pipe.config_set("maxmemory", "1mb")
+            pipe.execute()
+        for _ in range(3):
+            before = lease()
+            wait_until(lambda before=before: lease() > before, "it is not renewed")  # type: ignore[misc]
+        admin.config_set("maxmemory", "0")
+    bench.close()
