@@ -14,18 +14,16 @@ for one of them has it run there and then. So a chain of jobs, however long, nee
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
-from tempotask.inline.stand_ins import NoBlock, NoServer, a_loop_runs, additions, refusal
+from tempotask.inline.stand_ins import NoBlock, NoServer, additions, refusal, without_loop
 from tempotask.pool.batch import ControlBlock
 from tempotask.pool.run import Hand, Run
 from tempotask.pool.runner import Runner
@@ -106,9 +104,6 @@ class Memory(Store):
         self._tokens = itertools.count(1)
         self._runners: deque[tuple[Runner, ControlBlock]] = deque()
         """Those that run nothing right now."""
-        self._beside: deque[ThreadPoolExecutor] = deque()
-        """Threads for callers that have an event loop, those that run nothing right now. The same one is used again and
-        again, as what the application's context holds may be of one thread."""
         self._has_levels = False
         """Whether there was ever a job with a priority."""
         self._threads = threading.local()
@@ -161,8 +156,6 @@ class Memory(Store):
         """Ends the loops of `async def` handlers. Jobs stay."""
         while self._runners:
             self._runners.pop()[0].loop.close()
-        while self._beside:
-            self._beside.pop().shutdown()
 
     # -- looking
 
@@ -394,14 +387,9 @@ class Memory(Store):
         hand = Hand(Batch("1", next(self._tokens), [record], {}), 0)
         block.begin(1, 1)
 
-        def run() -> None:
-            with self.within(self.here._replace(runner=runner)):
-                runner.run_batch(hand, lambda: None)
-
-        if a_loop_runs():
-            self._apart(run)
-        else:
-            run()
+        # As in a worker, a handler may run a loop.
+        with self.within(self.here._replace(runner=runner)), without_loop():
+            runner.run_batch(hand, lambda: None)
         self._runners.append((runner, block))
         hand.let_go(1)
         (done,) = hand.runs
@@ -409,25 +397,6 @@ class Memory(Store):
             # In a worker it ends one job; here, somebody wants his tests to end.
             raise KeyboardInterrupt
         return done
-
-    def _apart(self, run: Callable[[], None]) -> None:
-        """Runs in a thread of its own: this one has a loop, and a handler, as in a worker, may run one."""
-        here, context = self.here, contextvars.copy_context()
-
-        def inside() -> None:
-            with self.within(here):
-                context.run(run)
-
-        try:
-            thread = self._beside.pop()
-        except IndexError:
-            thread = ThreadPoolExecutor(1, thread_name_prefix="tempotask inline")
-        try:
-            thread.submit(inside).result()
-        except BaseException:
-            thread.shutdown()
-            raise
-        self._beside.append(thread)
 
     def _free_runner(self) -> tuple[Runner, ControlBlock]:
         with contextlib.suppress(IndexError):

@@ -53,12 +53,23 @@ def additions(flat: Sequence[Argument]) -> Iterator[tuple[Record, bool, bool]]:
         yield record, True, bool(given)
 
 
-def a_loop_runs() -> bool:
-    """Whether an event loop runs in this thread."""
-    with contextlib.suppress(RuntimeError):
-        asyncio.get_running_loop()
-        return True
-    return False
+@contextlib.contextmanager
+def without_loop() -> Iterator[None]:
+    """While it lasts, this thread seems to have no event loop, though its caller runs in one: another may be run."""
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        yield
+        return
+    task = asyncio.current_task(loop)
+    if task is not None:
+        asyncio.tasks._leave_task(loop, task)
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
+        if task is not None:
+            asyncio.tasks._enter_task(loop, task)
 
 
 def refusal(why: str) -> InvalidOptions:

@@ -238,15 +238,22 @@ def test_all_have_run_when_enqueue_returns_also_what_an_awaited_child_adds(
     assert seen == ["parent", 0, 1, 2]
 
 
-def test_jobs_of_a_caller_with_a_loop_run_in_one_thread(tempotask: QueueManager[App]) -> None:
-    task = register(tempotask, "where", lambda job, ctx: threading.get_ident())
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_they_run_in_the_callers_thread_also_where_it_has_a_loop(tempotask: QueueManager[App], kind: str) -> None:
+    async def awhere(job: Job[None], ctx: Context[App]) -> int:
+        await asyncio.sleep(0)
+        return threading.get_ident()
 
-    async def test() -> list[int]:
-        return [task.enqueue().result() for _ in range(3)]
+    handler = awhere if kind == "async def" else lambda job, ctx: threading.get_ident()
+    task = register(tempotask, "where", handler)
 
-    first, *others = asyncio.run(test())
-    assert others == [first, first]
-    assert first != threading.get_ident()
+    async def test() -> tuple[int, bool]:
+        before = asyncio.current_task(), asyncio.get_running_loop()
+        found = task.enqueue().result()
+        await asyncio.sleep(0)
+        return found, before == (asyncio.current_task(), asyncio.get_running_loop())
+
+    assert asyncio.run(test()) == (threading.get_ident(), True)
 
 
 @pytest.mark.parametrize("how", ["as_completed", "results"])
