@@ -355,10 +355,12 @@ class Memory(Store):
         return 0 if record is None else -level(record.priority)
 
     def _run_family(self, family: deque[str], goes_on: Callable[[], bool]) -> None:
-        # Another thread of the family may be faster.
-        with contextlib.suppress(IndexError):
-            while goes_on():
-                self._run(family.popleft(), family)
+        while goes_on():
+            try:
+                id = family.popleft()
+            except IndexError:  # also when another thread of the family was faster
+                return
+            self._run(id, family)
 
     def _run(self, id: str, family: deque[str]) -> None:
         """One try. If another one follows, the job waits for its turn among its family, behind its children."""

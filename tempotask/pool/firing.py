@@ -36,8 +36,8 @@ def declare(store: Store, declared: Sequence[Schedule], *, again: bool = False) 
     declares. What is as it was keeps its next time, so that a firing that was missed takes place.
 
     Of several forms of one schedule that is declared the newest counts. `again`: puts only those that are lost, or
-    whose form no live supervisor declares any more, as after a deploy that was taken back. Whether all
-    of them are there: there was room, and no schedule that was added is called so.
+    whose form no live supervisor declares any more, as after a deploy that was taken back. Whether all of
+    them are there: there was room, and no schedule that was added is called so.
     """
     forms, room = _Forms(store) if again else None, True
     for schedule in declared:
