@@ -226,10 +226,12 @@ class Outcomes:
         with contextlib.suppress(*BROKEN):
             waited_for = self._store.unwait(self._client, ids)
             with self._lock:
-                # Of these nothing had been pushed, and nothing will be.
-                for id in waited_for:
-                    self._owed.pay(id)
                 again = [id for id in ids if id in self._waiting]
+                # Of these nothing had been pushed, and nothing will be; but for who has begun to wait meanwhile, whose
+                # asking it may be that was taken back.
+                for id in waited_for:
+                    if id not in self._waiting:
+                        self._owed.pay(id)
             # Somebody has begun to wait for these meanwhile, and may have asked before we took it back.
             self._ask(again, pushed=True)
             self._look_who_works()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ def test_a_lost_push_is_found_again(manager: QueueManager[Any], hand: Hand) -> N
     assert results == [f"result of {handle.id}"]
 
 
-@pytest.mark.parametrize("way", ["asked again", "given up", "asked again as the answer was lost"])
+@pytest.mark.parametrize(
+    "way", ["asked again", "given up", "given up, which is told late", "asked again as the answer was lost"]
+)
 def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
     manager: QueueManager[Any], hand: Hand, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +70,15 @@ def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
     if way == "asked again":
         outcomes.ask(wait)
         assert wait.take().keys() == {"again"}
+    if "late" in way:
+        unwait = store.unwait
+
+        def late(client: str, ids: Sequence[str]) -> list[str]:
+            until(lambda: store.read("HEXISTS", "waiters", "again"))
+            monkeypatch.undo()
+            return unwait(client, ids)
+
+        monkeypatch.setattr(store, "unwait", late)
     outcomes.end(wait)
     newer = manager.enqueue(name="job", queue="q", options={"id": "again"})
     results: list[object] = []
