@@ -243,8 +243,10 @@ class JobHandles(list[JobHandle[R]]):
 
     def _by_now(self) -> tuple[list[Ending | None], list[str]]:
         """What has been seen by now, and the ids of the rest. Looked at once: others may see more meanwhile."""
-        for handle in self:
-            handle._insist_on_another_job()
+        # Looked at once: there may be many, and in a program nothing runs.
+        if self[0]._client.running() is not None:
+            for handle in self:
+                handle._insist_on_another_job()
         endings = [handle._fresh() for handle in self]
         return endings, [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
 
@@ -329,11 +331,13 @@ class _Course(Generic[R]):
     def __init__(self, handles: list[JobHandle[R]], notify: Callable[[], object]) -> None:
         self.left = len(handles)
         """How many have not been yielded."""
-        for handle in handles:
-            handle._insist_on_another_job()
         by_client: dict[Client, dict[str, list[JobHandle[R]]]] = {}
         for handle in handles:
             by_client.setdefault(handle._client, {}).setdefault(handle.id, []).append(handle)
+        # Before any waiting begins.
+        for client, by_id in by_client.items():
+            if (running := client.running()) is not None and running.id in by_id:
+                by_id[running.id][0]._insist_on_another_job()
         self._parts: list[tuple[Outcomes, Wait, dict[str, list[JobHandle[R]]]]] = []
         for client, by_id in by_client.items():
             known = all(handle._known for ones in by_id.values() for handle in ones)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 from tempotask.pool.batch import ControlBlock
+from tempotask.pool.log_format import readable
 from tempotask.pool.report import AppReport, WorkerSpec
 from tempotask.store.address import without_secrets
 
@@ -43,8 +44,8 @@ class LoadError(Exception):
     """The application can't be had. `summary` is one line; `traceback` has the user's own frames, or is empty."""
 
     def __init__(self, summary: str, traceback: str = "") -> None:
-        self.summary = without_secrets(_readable(summary))
-        self.traceback = without_secrets(_readable(traceback))  # its lines of code may hold a URL
+        self.summary = without_secrets(readable(summary))
+        self.traceback = without_secrets(readable(traceback))  # its lines of code may hold a URL
         super().__init__(self.summary)
 
 
@@ -204,11 +205,6 @@ def _own_frames(error: BaseException) -> str:
         part.stack = traceback.StackSummary.from_list(frame for frame in part.stack if _is_own(frame.filename))
         todo += [other for other in (part.__cause__, part.__context__, *(part.exceptions or ())) if other]
     return "".join(whole.format())
-
-
-def _readable(text: str) -> str:
-    """What is no Unicode, as in the name of a file, is shown by its number."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _summary(target: str, error: BaseException, doing: str) -> str:

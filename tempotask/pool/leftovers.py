@@ -76,10 +76,9 @@ def clear(store: Store) -> int:
     random.shuffle(paths)
     for path in paths:
         name = shelf.read_name(path.name)
-        with contextlib.suppress(FileNotFoundError):
-            if name is not None and _is_left(store, name, path, path.parent.name == ours):
-                shelf.remove_link(path)
-                removed += 1
+        if name is not None and _is_left(store, name, path, path.parent.name == ours):
+            shelf.remove_link(path)
+            removed += 1
         if time.monotonic() > end:
             break
     return removed

@@ -20,12 +20,12 @@ class JsonFormatter(logging.Formatter):
         told |= {name: value for name, value in vars(record).items() if name not in _STANDARD and value is not None}
         if record.exc_info:
             told["traceback"] = self.formatException(record.exc_info)
-        # What is no Unicode, as in the name of a file, is shown by its number.
-        plain = {name: _readable(value) if isinstance(value, str) else value for name, value in told.items()}
+        plain = {name: readable(value) if isinstance(value, str) else value for name, value in told.items()}
         return msgspec.json.encode(plain).decode()
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
+    """The text with what is no Unicode in it, as in the name of a file, shown by its number."""
     return text.encode(errors="backslashreplace").decode()
 
 
