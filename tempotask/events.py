@@ -21,10 +21,11 @@ import msgspec
 import redis
 from redis.connection import AbstractConnection
 
-from tempotask.errors import InvalidOptions, ServerUnavailable
+from tempotask.errors import InvalidOptions
 from tempotask.info import Progress, utc
 from tempotask.names import check_name, unknown
 from tempotask.store import events as store_events
+from tempotask.store.connect import BROKEN
 from tempotask.store.events import KINDS, START, Cursor, Entry
 from tempotask.store.numbers import LISTENING_MS
 from tempotask.store.records import UNREADABLE, plain
@@ -40,7 +41,6 @@ READ_FOR = 2.0
 """Seconds for which one reading waits for events."""
 LONGEST_PAUSE = 2.0
 """Seconds between two tries to reach the server, at last."""
-BROKEN = (redis.RedisError, OSError, ServerUnavailable)
 
 log = logging.getLogger("tempotask")
 

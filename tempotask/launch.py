@@ -16,7 +16,7 @@ import msgspec
 
 from tempotask import errors
 from tempotask.errors import NotImportable, TempoTaskError
-from tempotask.process import SupervisorProcess
+from tempotask.process import AT_ONCE, GENTLY, SupervisorProcess
 
 HOW_TO_GO_ON = (
     "put the application (QueueManager.init and the tasks) in a file of its own, and start the pool from there, "
@@ -72,7 +72,7 @@ class Launch:
         self._process: SupervisorProcess | None = None
         self._lock = threading.Lock()
         self._told = False
-        """Whether a signal of the user's was passed on."""
+        """Whether the user wants it to stop."""
         self._runs = False
         """Whether every worker was ready once."""
         self._reload = False
@@ -128,16 +128,17 @@ class Launch:
         assert self._process is not None
         return self._process.child.wait()
 
-    def signal(self, number: int = signal.SIGTERM) -> None:
-        """Sends the child a signal. TERM stops it: gently at first, at once when it comes again."""
+    def signal(self, number: int) -> None:
+        """Sends the child a signal: `GENTLY`, `AT_ONCE`, or one that supervisors know."""
         # Popen looks first whether the child has been reaped, so that no other process is hit.
         if self._process is not None:
             self._process.child.send_signal(number)
 
     def tell(self) -> None:
-        """Passes on that the user wants it to stop, so that its end is no failure."""
+        """The user wants it to stop, so that its end is no failure: gently at first, at once when he says so again."""
+        number = AT_ONCE if self._told else GENTLY
         self._told = True
-        self.signal()
+        self.signal(number)
 
     def stop(self, patience: float | None = None) -> int:
         """Stops the pool gently, harder when that takes longer than it may; the child's exit status.
@@ -148,8 +149,9 @@ class Launch:
             return 0
         child = self._process.child
         with self._lock:
-            for seconds in (self._grace + STOP_WITHIN if patience is None else patience, STOP_WITHIN):
-                child.send_signal(signal.SIGTERM)
+            gently = self._grace + STOP_WITHIN if patience is None else patience
+            for number, seconds in ((GENTLY, gently), (AT_ONCE, STOP_WITHIN)):
+                child.send_signal(number)
                 try:
                     child.wait(seconds)
                     break

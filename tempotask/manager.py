@@ -20,6 +20,7 @@ from tempotask.job import Context
 from tempotask.jobs import Jobs
 from tempotask.names import check_name, check_sought
 from tempotask.options import GivenOptions, JobFields, JobOptions, Options, whole
+from tempotask.process import AT_ONCE
 from tempotask.producer import Producer
 from tempotask.store.schedules import encode_schedules
 from tempotask.task import Task, declaring_frame
@@ -285,7 +286,7 @@ class QueueManager(Jobs, Generic[A]):
             await self._client.apart(started.stop)
         except asyncio.CancelledError:
             # Who asks again waits for its end.
-            started.signal()
+            started.signal(AT_ONCE)
             raise
         if self._launch is started:
             self._launch = None

@@ -72,4 +72,6 @@ def short(value: object) -> str:
     except ValueError:
         # Of more digits than Python writes down.
         shown = f"a huge {type(value).__name__}"
+    except Exception:
+        shown = f"a {type(value).__name__} that can't be shown"
     return shown if len(shown) <= 80 else shown[:60] + "…"

@@ -112,7 +112,7 @@ def _one_of(*known: str) -> Callable[[str, object], str]:
         if value not in known:
             *others, last = (f'"{word}"' for word in known)
             raise InvalidOptions(f"{name}={value!r}: give {', '.join(others)} or {last}")
-        return str(value)
+        return plain(value)
 
     return check
 
@@ -153,7 +153,7 @@ def _by_status(name: str, value: object) -> dict[str, int]:
         if status not in FINISHED:
             raise InvalidOptions(f"{name} has no status {status!r}; there are {', '.join(FINISHED)}")
     kept = dict(_KEPT)
-    kept.update({str(status): count(f"{name}[{status!r}]", number) for status, number in value.items()})
+    kept.update({plain(status): count(f"{name}[{status!r}]", number) for status, number in value.items()})
     return kept
 
 

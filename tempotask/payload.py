@@ -12,10 +12,14 @@ import msgspec
 
 from tempotask import arrays
 from tempotask.errors import InvalidOptions, InvalidPayload
+from tempotask.names import short
 
 to_bytes = msgspec.msgpack.Encoder(enc_hook=arrays.pack).encode
 """The bare encoder, for loops; what it raises is explained by `refusal`, but for `arrays.Large`."""
-UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+UNENCODABLE = (
+    *(TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError),
+    *(BufferError, AttributeError),  # bytes that are not in one piece; a field that is not set
+)
 """What `to_bytes` raises."""
 
 
@@ -94,6 +98,8 @@ def refusal(value: object, error: Exception, what: str = "data") -> InvalidPaylo
     kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
     if isinstance(error, RecursionError):
         return InvalidPayload(f"{what} contains itself, or is nested too deeply to be sent")
+    if isinstance(error, BufferError | AttributeError):
+        return InvalidPayload(f"{path} can't be sent: {error}")
     if type(part) is int:
         return InvalidPayload(f"{path} is an int of more than 64 bits; send it as a str")
     if type(part) is str:
@@ -132,8 +138,9 @@ def _path_of_large(value: object, path: str) -> str:
 def _parts(value: Any) -> Iterable[tuple[str, object]]:
     if isinstance(value, Mapping):
         for key, part in value.items():
-            yield f" (the key {key!r})", key
-            yield f"[{key!r}]", part
+            shown = short(key)
+            yield f" (the key {shown})", key
+            yield f"[{shown}]", part
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
             yield f"[{index}]", part
@@ -142,7 +149,7 @@ def _parts(value: Any) -> Iterable[tuple[str, object]]:
             yield " (an element)", part
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
-            yield f".{name}", getattr(value, name)
+            yield f".{name}", getattr(value, name, None)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             yield f".{field.name}", getattr(value, field.name, None)

@@ -19,7 +19,10 @@ from tempotask import interpreter
 
 MARK = "TEMPOTASK_LAUNCHED"
 """The environment variable by which what comes from the child is told from all else: its value is nobody else's."""
-STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+GENTLY, AT_ONCE = signal.SIGUSR1, signal.SIGUSR2
+"""How this program has the child stop. Not by TERM: who stops a whole service sends that to both, and a second one
+stops at once."""
+HELD_BACK = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, GENTLY, AT_ONCE)
 
 
 class SupervisorProcess:
@@ -36,7 +39,7 @@ class SupervisorProcess:
         # -P: what lies in the working directory is imported only if this program would.
         command = [*interpreter.command(), "-P", "-m", "tempotask.launched", str(write_end), *sys.argv]
         # A child is born with what its parent holds back, and lets it in when it listens: before, it would end by it.
-        held_back = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        held_back = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
             self.child = subprocess.Popen(
                 command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ from tempotask.task import Task
 SUFFIXES = [f"-{n}" for n in range(CHUNK)]
 """What automatic ids of one call end with."""
 
+CLOCK_ASKED = 1.0
+"""Seconds after which the server is asked for its time again, for jobs with a delay."""
 _KEYS = {"name": "", "queue": "", "data": None, "options": None}
 _NOTHING = JobOptions()
 
@@ -58,6 +61,29 @@ class _Kind(msgspec.Struct):
     """Whether nothing but the payload's size can make a job of this kind a special one."""
     group: list[Argument] | None = None
     """Where its plain jobs go, in a bulk call."""
+
+    @property
+    def within(self) -> float:
+        """For `Store.now`: a delay counts from now by the server's clock, which may have been set since."""
+        return math.inf if self.delay is None else CLOCK_ASKED
+
+
+class _UnderWay:
+    """The jobs of a bulk call, of which it is not known yet whether they are created."""
+
+    def __init__(self) -> None:
+        self.handles: list[JobHandle[Any]] = []
+        self.files: dict[int, list[Place]] = {}
+        """Those of large arrays, by the position of their job."""
+
+    def told(self, created: Sequence[bool]) -> list[JobHandle[Any]]:
+        """The handles, now that it is known which of the jobs were created; none where there is no answer."""
+        if not all(created):
+            for position, (handle, new) in enumerate(zip(self.handles, created, strict=True)):
+                handle.created = new
+                if not new:
+                    remove_all(self.files.get(position, ()))
+        return self.handles if created else []
 
 
 class Producer:
@@ -102,7 +128,7 @@ class Producer:
         call = store.new_call()
         automatic = f"{call}-0"
         encoded = payload.encode(data, self.largest, "data", self._sender() if at_once else None, kind.id or automatic)
-        return call, [_new_job(kind, automatic, encoded, store.now(), parent)]
+        return call, [_new_job(kind, automatic, encoded, store.now(kind.within), parent)]
 
     def copies(
         self,
@@ -118,7 +144,7 @@ class Producer:
         given, name = JobOptions.of(options), check_name("task", name)
         kinds = [self._kind_of_copy(queue, name, given) for queue in _distinct(queues)]
         store, sender, encoded = self.client.store, self._sender(), b""
-        call, now, jobs = store.new_call(), store.now(), list[NewJob]()
+        call, now, jobs = store.new_call(), store.now(min(kind.within for kind in kinds)), list[NewJob]()
         for n, kind in enumerate(kinds):
             automatic = f"{call}-{n}"
             if not encoded or sender.used:
@@ -144,15 +170,15 @@ class Producer:
             raise InvalidOptions(f"enqueue_many takes jobs, as in enqueue_many([{{…}}]), and not {jobs!r}")
         handles: JobHandles[Any] = JobHandles()
         made = 0
-        stream, under_way = self.client.stream(), list[JobHandle[Any]]()
+        stream, under_way = self.client.stream(), _UnderWay()
         try:
             for thousand in chunked(jobs):
                 addition, following = self._addition(thousand, made, parent)
-                made += len(following)
-                handles += _told(under_way, stream.created())
+                made += len(following.handles)
+                handles += under_way.told(stream.created())
                 under_way = following
                 stream.send(addition, last=len(thousand) < CHUNK)
-            handles += _told(under_way, stream.created())
+            handles += under_way.told(stream.created())
         except TempoTaskError as error:
             handles += _in_all_the_same(under_way, stream, error)
             error.handles = handles
@@ -172,6 +198,10 @@ class Producer:
         except NotDurable as error:
             error.handles = self.handles(jobs, error.created)
             raise
+        for job, new in zip(jobs, created, strict=True):
+            if not new:
+                # Nobody will come for its large arrays.
+                arrays.discard(bytes(job.record.payload))
         handles = self.handles(jobs, created)
         # All are in, or were there before: without an answer they stay as they are.
         with contextlib.suppress(ServerUnavailable):
@@ -210,14 +240,13 @@ class Producer:
             raise
         return handle
 
-    def _addition(
-        self, items: list[Mapping[str, Any]], first: int, parent: str | None
-    ) -> tuple[Addition, list[JobHandle[Any]]]:
-        """The items as a call, and handles to its jobs. This loop is why a bulk call is fast: whatever can be, is done
-        once for a kind, and plain jobs go straight into the call."""
+    def _addition(self, items: list[Mapping[str, Any]], first: int, parent: str | None) -> tuple[Addition, _UnderWay]:
+        """The items as a call, and what is known of its jobs. This loop is why a bulk call is fast: whatever can be, is
+        done once for a kind, and plain jobs go straight into the call."""
         client = self.client
         call, now = client.store.new_call(), client.store.now()
-        addition, handles = Addition(call), list[JobHandle[Any]]()
+        addition, under_way = Addition(call), _UnderWay()
+        handles = under_way.handles
         kinds: dict[tuple[str, str] | tuple[str, str, int], _Kind] = {}
         to_bytes, largest, small = payload.to_bytes, self.largest, min(OUTSIDE_BYTES, self.largest)
         files: list[Place] = []
@@ -229,16 +258,18 @@ class Producer:
                 else:
                     _check_keys(item)
                     queue, name, data, options = item["queue"], item["name"], item.get("data"), item.get("options")
-                kind = kinds.get((queue, name) if options is None else (queue, name, id(options)))
+                key = (queue, name) if options is None else (queue, name, id(options))
+                kind = kinds.get(key)
                 if kind is None:
-                    kind = self.kind(queue, name, options)
-                    kinds[(queue, name) if options is None else (queue, name, id(options))] = kind
+                    kind = kinds[key] = self.kind(queue, name, options)
                 number = len(handles)
                 automatic = call + SUFFIXES[number]
                 try:
                     encoded = to_bytes(data)
                 except arrays.Large:
+                    before = len(files)
                     encoded = sender.encode(data, kind.id or automatic)
+                    under_way.files[number] = files[before:]
                 except InvalidPayload as error:
                     raise payload.refusal(data, error) from None
                 if kind.plain and len(encoded) <= small:
@@ -252,24 +283,20 @@ class Producer:
                     continue
                 if len(encoded) > largest:
                     raise payload.oversize(len(encoded), largest)
-                job = _new_job(kind, automatic, encoded, now, parent)
+                moment = now if kind.delay is None else client.store.now(kind.within)
+                job = _new_job(kind, automatic, encoded, moment, parent)
                 addition.number = number
                 if not addition.add(job):
                     for other in kinds.values():
                         other.group = None
                 handles.append(JobHandle(job.record.id, kind.queue, kind.name, True, client))
             addition.number = len(handles)
-        except (InvalidName, InvalidOptions, InvalidPayload) as error:
-            remove_all(files)
-            raise type(error)(f"job {first + len(handles)}: {error}") from None
-        except JobFailed:
-            # The time of the handler that adds them is over.
-            remove_all(files)
-            raise
         except Exception as error:
             remove_all(files)
+            if isinstance(error, JobFailed):
+                raise  # the time of the handler that adds them is over
             raise _refused(items[len(handles)], first + len(handles), error) from None
-        return addition, handles
+        return addition, under_way
 
     def _kind_of_one(self, queue: str, name: str, options: GivenOptions) -> _Kind:
         """`kind`, remembered for calls without options: they are the rule, and somebody may wait for the job."""
@@ -330,24 +357,16 @@ def _check_keys(item: Mapping[str, Any]) -> None:
         raise InvalidOptions(unknown("key", str(next(iter(item.keys() - _KEYS.keys()))), _KEYS))
 
 
-def _told(handles: list[JobHandle[Any]], created: Sequence[bool]) -> list[JobHandle[Any]]:
-    """The handles of a call, now that it is known which of its jobs were created."""
-    if not all(created):
-        for handle, new in zip(handles, created, strict=True):
-            handle.created = new
-    return handles if created else []
-
-
-def _in_all_the_same(under_way: list[JobHandle[Any]], stream: Stream, error: TempoTaskError) -> list[JobHandle[Any]]:
+def _in_all_the_same(under_way: _UnderWay, stream: Stream, error: TempoTaskError) -> list[JobHandle[Any]]:
     """The handles of the call that was under way when that error came, as far as its jobs are known to be in."""
     if isinstance(error, NotDurable):
-        return _told(under_way, error.created)
+        return under_way.told(error.created)
     if isinstance(error, ServerUnavailable | ServerFull | JobFailed):
         # The last: the time of the handler that adds them is over.
         return []
     # What was refused was not sent yet, and the thousand before it is on its way.
     try:
-        return _told(under_way, stream.created())
+        return under_way.told(stream.created())
     except TempoTaskError as late:
         return _in_all_the_same(under_way, stream, late)
 
@@ -369,7 +388,9 @@ def _distinct(queues: Iterable[str]) -> list[str]:
 
 
 def _refused(item: Any, index: int, error: Exception) -> Exception:
-    """The error for an item that is no job at all, or whose data msgspec refused."""
+    """The error for an item that was refused, is no job at all, or whose data msgspec refused."""
+    if isinstance(error, InvalidName | InvalidOptions | InvalidPayload):
+        return type(error)(f"job {index}: {error}")
     if not isinstance(item, Mapping):
         return InvalidOptions(f"job {index} is a {type(item).__name__}; give a mapping with name, queue, data, options")
     missing = next((key for key in ("name", "queue") if key not in item), None)

@@ -7,10 +7,20 @@ import inspect
 import os
 import sys
 import typing
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from functools import cached_property
 from pathlib import PurePath
-from types import FrameType, SimpleNamespace
+from types import FrameType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 import msgspec
@@ -370,7 +380,7 @@ def _annotated(handler: Any, frame: FrameType) -> tuple[Any, Any] | InvalidOptio
             f"an annotation of the handler declared at {_short(frame.f_code.co_filename)}:{frame.f_lineno} can't be "
             f"resolved ({error}); define or import that type in the module itself, or declare Task[Data, Result](…)"
         )
-    job = _bare(hints.get(name))
+    job = _job_of(hints.get(name))
     if (typing.get_origin(job) or job) is Context:
         raise InvalidOptions(
             f"the handler declared at {_short(frame.f_code.co_filename)}:{frame.f_lineno} takes the context first; it "
@@ -390,6 +400,13 @@ def _name_of_job(handler: Any, annotations: Mapping[str, Any]) -> str:
     return called if called in annotations else next(iter(inspect.signature(handler).parameters), "")
 
 
+def _job_of(annotation: Any) -> Any:
+    """What the first parameter is annotated with; of a choice, as in `Job[int] | None`, the job."""
+    bare = _bare(annotation)
+    choices = typing.get_args(bare) if typing.get_origin(bare) in (typing.Union, UnionType) else ()
+    return next((choice for choice in map(_bare, choices) if (typing.get_origin(choice) or choice) is Job), bare)
+
+
 def _bare(annotation: Any) -> Any:
     """A type without what `Annotated` adds to it."""
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
@@ -401,15 +418,24 @@ def _sendable(type_: Any, where: str) -> Any:
     if isinstance(bare, TypeVar) or bare in (object, typing.Never, typing.NoReturn, inspect.Parameter.empty):
         return Any
     try:
-        custom = isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.CustomType)
-        strange = custom and not arrays.is_array_type(bare)
+        strange = next(_strange(msgspec.inspect.type_info(type_)), None)
     except Exception as error:
         # A field of it may well name what can't be found.
         raise InvalidOptions(f"the task declared at {where}: {error}") from None
-    if strange:
+    if strange is not None:
         instead = "make it a msgspec.Struct or a dataclass, or annotate plain data"
-        if isinstance(bare, type) and issubclass(bare, PurePath):
+        if isinstance(strange, type) and issubclass(strange, PurePath):
             instead = "annotate str, and send str(path)"
-        name = getattr(type_, "__qualname__", type_)
+        name = getattr(strange, "__qualname__", strange)
         raise InvalidOptions(f"the task declared at {where}: {name} is no type that can be sent; {instead}")
     return type_
+
+
+def _strange(info: msgspec.inspect.Type) -> Iterator[Any]:
+    """Types that can't be sent, in a type and in what collections hold."""
+    if isinstance(info, msgspec.inspect.CustomType) and not arrays.is_array_type(info.cls):
+        yield info.cls
+    held = (getattr(info, name, None) for name in ("item_type", "key_type", "value_type"))
+    for part in (*held, *getattr(info, "item_types", ())):
+        if part is not None:
+            yield from _strange(part)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import threading
 import time
 from collections import deque
@@ -144,7 +145,7 @@ class Memory(Store):
         """`read`, for each of them."""
         return [self.read(*command) for command in commands]
 
-    def now(self) -> float:
+    def now(self, within: float = math.inf) -> float:
         """Unix seconds, by this process's clock."""
         return time.time()
 

@@ -33,8 +33,8 @@ from tempotask.mapping.inputs import AwaitedInputs, inputs_of
 from tempotask.mapping.intake import Held, Intake
 from tempotask.mapping.waits import Waits
 from tempotask.options import whole
+from tempotask.store.connect import BROKEN
 from tempotask.store.numbers import CHUNK
-from tempotask.store.outcomes import BROKEN
 from tempotask.store.records import decode_outcome
 
 if TYPE_CHECKING:

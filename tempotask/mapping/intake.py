@@ -11,6 +11,7 @@ from tempotask import arrays, payload
 from tempotask.errors import TempoTaskError
 from tempotask.mapping.inputs import Inputs
 from tempotask.options import JobOptions
+from tempotask.shelf import Place, remove_all
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, encode
 
@@ -63,14 +64,24 @@ class Intake:
 
     def take(self, most: int) -> Chunk:
         """Reads inputs, so many at most, and makes jobs of them. Raises what reading raises."""
+        files: list[Place] = []
+        try:
+            return self._taken(most, arrays.Sender(lambda: self._client.shelf, written=files))
+        except BaseException:
+            # Of large arrays: nobody will come for them.
+            remove_all(files)
+            raise
+
+    def _taken(self, most: int, sender: arrays.Sender) -> Chunk:
         if self._stream is None:
             self._stream = self._client.stream()
             self.ids = self._client.store.new_call()
-        chunk, kind, now = Chunk(self._client.store.new_call()), self._kind, self._client.store.now()
+        chunk, kind = Chunk(self._client.store.new_call()), self._kind
+        now = self._client.store.now(kind.within)
         queue, name, prefix, run = self._queue, self._name, f"{self.ids}-", kind.run
         due = kind.due if kind.delay is None else now + kind.delay
         plain = due is None or due <= now
-        group, others, total, sender = None, list[NewJob](), 0, arrays.Sender(lambda: self._client.shelf)
+        group, others, total = None, list[NewJob](), 0
         for index, data in enumerate(self.inputs.some(most), self.read):
             id, self.read = f"{prefix}{index}", index + 1
             try:

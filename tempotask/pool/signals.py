@@ -1,4 +1,5 @@
-"""What the supervisor is told by signals: TERM and INT to stop, HUP to take up changed code.
+"""What the supervisor is told by signals: TERM and INT to stop, HUP to take up changed code; USR1 and USR2, by the
+program that started it, to stop gently or at once.
 
 A signal can come anywhere, in the middle of anything. So its handler only writes it down, and wakes the loop.
 """
@@ -12,8 +13,10 @@ from collections.abc import Iterator
 from types import FrameType
 
 from tempotask.pool.linux import has_terminal
+from tempotask.process import HELD_BACK
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What terminals and service managers send, to all processes maybe."""
 
 
 class Signals:
@@ -30,13 +33,13 @@ class Signals:
     def listen(self) -> None:
         """From here on they are heard. Before children and threads are started: none may be there that holds them back,
         as this process has since it was started."""
-        for number in SIGNALS:
+        for number in HELD_BACK:
             signal.signal(number, self._note)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
 
     def ignore(self) -> None:
         """At the end: one that comes while the interpreter ends would change the exit status."""
-        for number in SIGNALS:
+        for number in HELD_BACK:
             signal.signal(number, signal.SIG_IGN)
 
     def take(self) -> Iterator[int]:

@@ -39,7 +39,8 @@ from tempotask.pool.signals import Signals, drained
 from tempotask.pool.stacks import Stacks
 from tempotask.pool.standing import Standings
 from tempotask.pool.watch import Watch
-from tempotask.store.connect import resolve
+from tempotask.process import AT_ONCE, GENTLY
+from tempotask.store.connect import Server, resolve
 from tempotask.store.left import Left, left_in
 from tempotask.store.store import Limits, Store
 
@@ -74,6 +75,8 @@ class Supervisor:
         self._status = 0
         self._connected = self._begun = self._refused = False
         self._stopping = self._over = self._told_ready = self._asking = False
+        self._asked = False
+        """Whether it was told to stop by others than the program that started it: the second time, it does at once."""
         self._patience_ends = math.inf
         """When a server that does not answer is not waited for any more (monotonic)."""
         self._failure: TempoTaskError | None = None
@@ -142,10 +145,14 @@ class Supervisor:
                 if not self._signals.terminal_was_closed:
                     self._generations.reload()
                 elif not self._stopping:  # the shell may say so, and the kernel
+                    self._asked = True
                     self._stop("the terminal was closed: what runs is finished, what has not started is given back")
-            elif self._stopping:
+                continue
+            again = number == AT_ONCE or (self._asked and number != GENTLY)
+            self._asked = self._asked or number != GENTLY
+            if again:
                 self._stop_now("told to stop again: what runs goes back to its queue")
-            else:
+            elif not self._stopping:
                 self._stop("stopping: what runs is finished, what has not started is given back")
 
     def _starter_spoke(self) -> None:
@@ -214,27 +221,29 @@ class Supervisor:
         self._housekeeper = Housekeeper(self._clerk, self, lease, settings.application)
         self._standings = Standings(self._clerk, self.after, self._watches)
         self._selector.register(self._clerk, selectors.EVENT_READ, self._clerk.deliver)
+        self._clerk.ask(
+            lambda: self._first_talk(server, report), lambda answer: self._first_answered(answer, pool, report)
+        )
 
-        def first_talk() -> TempoTaskError | str:
-            # A server that can't be used at the start is an answer; later it is an outage, and waited for.
-            try:
-                policy, url = server.check().policy, server.url
-                self._register(report)
-            except TempoTaskError as error:
-                return error
-            return policy if url else ""
+    def _first_talk(self, server: Server, report: AppReport) -> TempoTaskError | str:
+        """What the server does when it is full, or why it can't be used: at the start that is an answer; later it is an
+        outage, and waited for."""
+        try:
+            policy, url = server.check().policy, server.url
+            self._register(report)
+        except TempoTaskError as error:
+            return error
+        return policy if url else ""
 
-        def connected(answer: TempoTaskError | str) -> None:
-            if isinstance(answer, TempoTaskError):
-                self._failure, self._over, self._refused = answer, True, True
-                return
-            # Only now: the server that we may have started is not ours to end when its guardian's parent goes.
-            become_subreaper()
-            self._greet(report, answer)
-            self._begin(pool, report)
-            self._housekeeper.begin()
-
-        self._clerk.ask(first_talk, connected)
+    def _first_answered(self, answer: TempoTaskError | str, pool: UnifiedWorkerPool, report: AppReport) -> None:
+        if isinstance(answer, TempoTaskError):
+            self._failure, self._over, self._refused = answer, True, True
+            return
+        # Only now: the server that we may have started is not ours to end when its guardian's parent goes.
+        become_subreaper()
+        self._greet(report, answer)
+        self._begin(pool, report)
+        self._housekeeper.begin()
 
     def _greet(self, report: AppReport, policy: str) -> None:
         if policy != "noeviction":

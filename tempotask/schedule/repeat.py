@@ -143,7 +143,10 @@ def checked(name: str, value: object) -> Repeat:
     if isinstance(value, Repeat):
         return value
     if isinstance(value, str):
-        return Repeat(value)
+        try:
+            return Repeat(value)
+        except InvalidOptions as error:
+            raise InvalidOptions(f"{name}: {error}") from None
     raise InvalidOptions(f'{name}={value!r}: give a pattern, as in "*/5 * * * *", or Repeat(…)')
 
 

@@ -37,6 +37,8 @@ PASSING = (
     wrong.ClusterDownError,  # MASTERDOWN too
     wrong.TryAgainError,
 )
+BROKEN = (redis.RedisError, OSError, ServerUnavailable)
+"""With these it is not known whether the server has done what it was told; it may be gone."""
 LEFT_BEHIND = (wrong.ConnectionError, wrong.TimeoutError, wrong.ReadOnlyError)
 """With these a connection leads nowhere, or to a master that has become a replica."""
 PASSING_WORDS = (

@@ -293,8 +293,9 @@ def measured(store: Store) -> list[Counted]:
     now = store.now()
     for (row, _), length, front in zip(keys, replies, replies[len(keys) :], strict=False):
         row.waiting += length
-        if first := next(filter(None, front), None):
-            row.oldest_seconds = max(row.oldest_seconds or 0.0, now - decode_head(first).enqueued_at)
+        # One that can't be read was added at no known time.
+        if (first := next(filter(None, front), None)) and (added := decode_head(first).enqueued_at):
+            row.oldest_seconds = max(row.oldest_seconds or 0.0, now - added)
     for row in rows.values():
         row.waiting = max(0, row.waiting)
     for _, records in claims(store):

@@ -2,7 +2,7 @@
 
 Who wants outcomes begins a `Wait` for some ids, asks the server for them, and is notified as they arrive. Asking also
 makes this process a waiter for those that have not ended: the script that settles a job pushes its outcome to a list
-of this process, which one thread, the listener, pops. The listener lives while somebody waits, and a little longer.
+of this process, which one thread takes from there (pushes.py).
 
 A push can get lost (a connection breaks, a server restarts with older state). So each wait is asked for again after
 growing pauses, and after every broken connection. And since an absent job proves nothing by itself, what stays silent
@@ -20,14 +20,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, cast
-
-import redis
-from redis.connection import AbstractConnection
+from typing import TYPE_CHECKING
 
 from tempotask.errors import ServerUnavailable, TempoTaskError
 from tempotask.store import lost
-from tempotask.store.owed import Owed
+from tempotask.store.connect import BROKEN
+from tempotask.store.owed import Owed, Told
+from tempotask.store.pushes import Pushes
 from tempotask.store.script import chunked
 from tempotask.store.wait import FIRST_PAUSE, Ending, Wait
 
@@ -40,11 +39,8 @@ LONGEST_PAUSE = 60.0
 """The most seconds of silence after which a wait is asked for again."""
 ANSWER = 1.0
 """Seconds that even those who do not wait for a job give the server to answer."""
-LINGER = 10.0
-"""Seconds that the listener stays when nobody waits."""
 LIVING = 3
 """So many jobs that are found alive end the search for lost ones, until the next pause: looking for one is dear."""
-BROKEN = (redis.RedisError, OSError, ServerUnavailable)
 
 
 class Outcomes:
@@ -69,19 +65,13 @@ class Outcomes:
         """Under this name the server knows this process as a waiter."""
         # One that a thread may take twice: the collector may let go of who waits wherever memory is asked for.
         self._lock = threading.RLock()
-        self._wanted = threading.Condition(self._lock)
         self._waiting: dict[str, tuple[Wait, ...]] = {}
         self._owed = Owed()
         self._checks: list[tuple[float, int, Wait]] = []
         """A heap: when which wait is to be asked for again."""
         self._numbers = itertools.count()
         self._soon: list[Wait] = []
-        self._listener: threading.Thread | None = None
-        self._listening = False
-        """Whether the listener blocks at the server, or is about to."""
-        self._rest = 0.0
-        """Seconds that the listener rests after it has heard something."""
-        self._closed = False
+        self._pushes = Pushes(server, store, self._client, self, self._lock)
         self._pid = os.getpid()
 
     def begin(self, ids: Sequence[str], notify: Callable[[], object], known: bool) -> Wait:
@@ -168,57 +158,40 @@ class Outcomes:
             raise
 
     def ask_later(self, wait: Wait) -> None:
-        """Has the listener ask, after a pause, for what this wait still misses by then."""
+        """Asks, after a pause and in the thread that takes the pushes, for what this wait still misses by then."""
         with self._lock:
             waiting = self._waiting
             if wait.ended or not any(wait in waiting.get(id, ()) for id in wait.ids):
                 return
-            if not self._closed:
+            if not self._pushes.closed:
                 heapq.heappush(self._checks, (time.monotonic() + wait.pause, next(self._numbers), wait))
-                if self._listener is None:
-                    listener = threading.Thread(target=self._listen, name="tempotask outcomes", daemon=True)
-                    listener.start()
-                    # Only now: Ctrl-C may come while it starts, and one that has not can't be joined.
-                    self._listener = listener
-                self._wanted.notify_all()
+                self._pushes.expect()
                 return
             missing = self._missing(wait)
         # It began to wait when `close` had looked who waits.
         self._cut_off(missing)
 
     def rest(self, seconds: float) -> None:
-        """Lets the listener rest for so long, each time when it has heard something: what comes meanwhile is heard in
-        one go. For a process whose every wait has time. 0.0: no more, which ends a rest at once."""
-        with self._wanted:
-            self._rest = seconds
-            if not seconds:
-                self._wanted.notify_all()
+        """`Pushes.rest`, for a process whose every wait has time."""
+        self._pushes.rest(seconds)
 
     def close(self) -> None:
-        """Ends the listener, and every wait with `ServerUnavailable`."""
+        """Ends every wait with `ServerUnavailable`, and listens no more."""
         with self._lock:
-            self._closed = True
+            self._pushes.close()
             waiting = list(self._waiting)
-            listener, self._listener = self._listener, None
-            listening = self._listening
-            self._wanted.notify_all()
         self._cut_off(waiting)
-        if listener is not None and listener is not threading.current_thread():
-            if listening:
-                # An empty push, so that the listener looks up; else it does so by itself, a little later.
-                with contextlib.suppress(*BROKEN):
-                    self._store.notify([f"waits:{self._client}"], "")
-            listener.join(timeout=2 * FIRST_PAUSE)
+        self._pushes.join()
 
     def _unwait_soon(self, ids: list[str]) -> None:
-        if ids and not self._closed:
+        if ids and not self._pushes.closed:
             # When the interpreter ends no thread takes it any more; the server forgets who waits when the job ends.
             with contextlib.suppress(RuntimeError):
                 self._submit(self._unwait, ids)
 
     def _unwait(self, ids: list[str]) -> None:
         with self._lock:
-            if self._closed:
+            if self._pushes.closed:
                 # The server would be opened anew, and nobody would close it.
                 return
             ids = [id for id in ids if id not in self._waiting]
@@ -343,57 +316,18 @@ class Outcomes:
     def _cut_off(self, ids: Iterable[str]) -> None:
         self._deliver((id, ServerUnavailable(f"job {id} was waited for when its manager was closed")) for id in ids)
 
-    def _listen(self) -> None:
-        connection: AbstractConnection | None = None
-        breaks = 0
-        try:
-            while self._is_wanted():
-                try:
-                    if connection is None:
-                        connection = self._server.connection(timeout=FIRST_PAUSE + self._server.connect_timeout)
-                    if breaks:
-                        # What was on its way may be lost: all is asked for again.
-                        with self._lock:
-                            ids, asking = list(self._waiting), list(self._waiting.values())
-                        waits = {wait: None for waits in asking for wait in waits}
-                        self._ask_for(ids, waits)
-                        breaks = 0
-                    self._listen_once(cast(redis.Connection, connection))
-                except BROKEN:
-                    breaks += 1
-                    if connection is not None:
-                        connection.disconnect()  # type: ignore[no-untyped-call]
-                        connection = None
-                    with self._wanted:
-                        self._wanted.wait_for(
-                            lambda: self._closed, timeout=min(FIRST_PAUSE, 0.05 * 2 ** min(breaks, 10))
-                        )
-        except Exception as error:
-            # Nobody would ever be told again: better an error in the hands of all who wait.
-            with self._lock:
-                self._listener = None
-                waiting = list(self._waiting)
-            told = TempoTaskError(f"the thread that listens for outcomes broke down: {error!r}")
-            self._deliver((id, told) for id in waiting)
-            raise
-        finally:
-            if connection is not None:
-                connection.disconnect()  # type: ignore[no-untyped-call]
+    # -- what the thread that takes the pushes calls
 
-    def _listen_once(self, connection: redis.Connection) -> None:
-        with self._lock:
-            if self._closed:
-                return
-            self._listening = True
-        try:
-            told = self._store.told(self._client, connection, self._patience())
-        finally:
-            self._listening = False
+    def anybody_waits(self) -> bool:
+        return bool(self._waiting)
+
+    def hear(self, told: Told) -> None:
+        """Delivers what was pushed, and asks for what is only announced."""
         with self._lock:
             # In one step: who begins to wait in between may wait for a later run.
             known = self._owed.checked(told)
             self._deliver(((id, ending) for id, ending in known if ending), pushed=True)
-        # Some is only announced. Who asks for a job that nobody waits for would wait for it.
+        # Who asks for a job that nobody waits for would wait for it.
         hints = [
             (id, was) for (id, ending), (_, was) in zip(known, told, strict=True) if not ending and id in self._waiting
         ]
@@ -401,24 +335,24 @@ class Outcomes:
         # An ending that may be an earlier run's: that of this one is still to be pushed.
         self._ask([id for id, was in hints if was])
         self._check()
-        if told and self._rest:
-            with self._wanted:
-                self._wanted.wait_for(lambda: self._closed or not self._rest, timeout=self._rest)
 
-    def _is_wanted(self) -> bool:
-        """Waits until somebody waits; false when nobody did for a while, and then the listener must end."""
-        with self._wanted:
-            wanted = self._wanted.wait_for(lambda: self._closed or self._waiting, timeout=LINGER)
-            if not wanted or self._closed:
-                self._listener = None
-                return False
-            return True
-
-    def _patience(self) -> float:
-        """How long the listener may listen: until the next check, and at most FIRST_PAUSE, as earlier ones may come."""
+    def ask_for_all(self) -> None:
+        """Asks for everything again."""
         with self._lock:
-            due = self._checks[0][0] - time.monotonic() if self._checks else FIRST_PAUSE
-        return min(FIRST_PAUSE, max(0.01, due))
+            ids, asking = list(self._waiting), list(self._waiting.values())
+        self._ask_for(ids, {wait: None for waits in asking for wait in waits})
+
+    def until_check(self) -> float:
+        """Seconds until some wait is to be asked for again."""
+        with self._lock:
+            return self._checks[0][0] - time.monotonic() if self._checks else FIRST_PAUSE
+
+    def break_down(self, error: Exception) -> None:
+        """Nobody would ever be told again: better an error in the hands of all who wait."""
+        with self._lock:
+            waiting = list(self._waiting)
+        told = TempoTaskError(f"the thread that listens for outcomes broke down: {error!r}")
+        self._deliver((id, told) for id in waiting)
 
     def _check(self) -> None:
         """Asks again for every wait whose pause is over."""

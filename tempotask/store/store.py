@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import functools
 import itertools
+import math
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -73,6 +74,8 @@ class Store:
         self._durable_wires: collections.deque[Wire] = collections.deque()
         self._allowed = self._known = self._noted = False
         self._offset: float | None = None
+        self._asked = 0.0
+        """When the server was asked for its time, by our clock."""
         self._moment = 0, ""
         """The millisecond of the last call, and how ids say it: many calls fall into one."""
         self._calls = itertools.count(secrets.randbelow(36**6))
@@ -190,12 +193,13 @@ class Store:
         seconds, micros = self.server.patiently(lambda: self.server.client().time())
         return int(seconds) * 1_000_000 + int(micros)
 
-    def now(self) -> float:
-        """Unix seconds by the server's clock, carried on by one of ours that never jumps; after a broken connection it
-        is asked again, for it may be another server's."""
+    def now(self, within: float = math.inf) -> float:
+        """Unix seconds by the server's clock, carried on by one of ours that never jumps. The server is asked again
+        after a broken connection, for it may be another one, and if that was more than `within` seconds ago."""
         offset = self._offset
-        if offset is None:
+        if offset is None or time.clock_gettime(SINCE_BOOT) - self._asked > within:
             offset = self._offset = self.clock() / 1e6 - time.clock_gettime(SINCE_BOOT)
+            self._asked = time.clock_gettime(SINCE_BOOT)
         return time.clock_gettime(SINCE_BOOT) + offset
 
     def new_call(self) -> str:

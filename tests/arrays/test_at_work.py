@@ -234,3 +234,15 @@ def test_an_async_caller_gets_arrays_too(bench: Bench, ours: Files) -> None:
 
     assert np.array_equal(asyncio.run(there_and_back()), matrix() * 2)
     wait_until(lambda: not ours(), "files are left")
+
+
+def test_calls_that_add_nothing_leave_no_file(bench: Bench, ours: Files) -> None:
+    manager = bench.manager
+    first = manager.enqueue(name="sum", queue="arrays", data=matrix(), options={"id": "mine", "delay": 3600})
+    there = len(ours())
+    assert not manager.enqueue(name="sum", queue="arrays", data=matrix() + 1, options={"id": "mine"}).created
+    again = {"name": "sum", "queue": "arrays", "options": {"id": "mine"}}
+    created = manager.enqueue_many([{**again, "data": matrix() + n} for n in (2, 3)])
+    assert [handle.created for handle in created] == [False, False]
+    assert len(ours("data")) <= there
+    assert first.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
+import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -16,7 +17,17 @@ from mapping.app import echo, even, fleeting, fragile, half, held, note, tempota
 from mapping.conftest import Gate, Stats, wait_until_nothing_waits
 from pool.running import wait_until
 
-from tempotask import InvalidOptions, InvalidPayload, Job, JobFailed, QueueManager, ServerFull, Task, WorkerCrashed
+from tempotask import (
+    InvalidOptions,
+    InvalidPayload,
+    Job,
+    JobFailed,
+    QueueManager,
+    ServerFull,
+    Task,
+    WorkerCrashed,
+    shelf,
+)
 from tempotask.mapping.flow import IN_FLIGHT
 
 SOURCES: dict[str, Callable[[int], Iterable[int]]] = {
@@ -365,3 +376,20 @@ def test_a_map_that_ends_as_the_server_is_full_cancels_what_waits(gate: Gate, st
     with refused_as_full():
         next(results)
     wait_until_nothing_waits(stats, "held")
+
+
+@pytest.mark.usefixtures("pool")
+def test_arrays_that_were_read_before_reading_fails_leave_no_file() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    class Failing(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            for _ in range(3):
+                yield numpy.ones(100_000)
+            raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        list(echo.map(Failing()))
+    gc.collect()
+    folder = shelf.SHM / f"tempotask-{os.geteuid()}" / tempotask._client.shelf.folder
+    assert not list(folder.glob("data-*"))

@@ -249,3 +249,42 @@ if __name__ == "__main__":
     program.send_signal(signal.SIGTERM)
     said, log = program.communicate(timeout=LONG)
     assert (program.returncode, said) == (0, "stopped\n"), log
+
+
+def test_a_service_that_is_stopped_with_all_its_processes_finishes_what_runs(
+    begin: Begin, server_url: str, namespace: str, tmp_path: Path
+) -> None:
+    """As systemd stops one: it sends TERM to all of them, and the program tells its pool as well."""
+    os.mkfifo(tmp_path / "gate")
+    program = begin("""
+@tempotask.task(queue="q")
+def waits(job, ctx):
+    Path("begun").touch()
+    with open("gate"):
+        return "finished"
+
+async def main():
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with tempotask:
+        waits.enqueue(id="long")
+        await stop.wait()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+""")
+    wait_until((tmp_path / "begun").exists, "the job does not run")
+    assert program.stderr is not None
+    for process in (psutil.Process(program.pid), *psutil.Process(program.pid).children(recursive=True)):
+        process.terminate()
+    for line in program.stderr:
+        if "stopping" in line:
+            break
+    # Both have been told: by now, or before the job ends.
+    gate = os.open(tmp_path / "gate", os.O_RDWR)
+    _, log = program.communicate(timeout=LONG)
+    os.close(gate)
+    assert program.returncode == 0
+    assert "told to stop again" not in log
+    with QueueManager.init(server_url, namespace=namespace) as manager:
+        assert manager.handle("long").result(timeout=LONG) == "finished"

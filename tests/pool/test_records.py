@@ -202,3 +202,18 @@ def test_who_waits_gets_over_what_it_cannot_read(bench: Bench, admin: Store) -> 
     with pytest.raises(JobFailed, match="can't be read"):
         bench.manager.handle("waited").result(timeout=60)
     client.hset(bucket, "waited", good)
+
+
+def test_a_waiting_record_that_cannot_be_read_is_found_by_the_id_that_it_is_listed_under(
+    bench: Bench, admin: Store
+) -> None:
+    handle = bench.manager.enqueue(name="echo", queue="q", data="lost")
+    spoil(admin, handle.id, SPOILT["no MessagePack"])
+    (listed,) = lists.jobs(bench.store)[0]
+    assert listed.id.startswith("unreadable-")
+    (queue,) = (one for one in lists.queues(bench.store) if one.name == "q")
+    assert queue.oldest_seconds is None, "nobody knows when it was added"
+    found = bench.manager.get_job_by_id(listed.id)
+    assert found is not None
+    assert bench.manager.cancel_job_by_id(listed.id)
+    assert not lists.jobs(bench.store, status="waiting")[0]

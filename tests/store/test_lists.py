@@ -304,7 +304,7 @@ def test_a_task_that_is_rare_among_many_jobs_is_found_by_its_name(store: Store) 
 
 
 def test_holes_are_neither_shown_nor_counted(store: Store) -> None:
-    enqueue(store, *(f"a{n}" for n in range(10)), given_id=True)
+    enqueue(store, *(f"a{n}" for n in range(10)), given_id=True, enqueued_at=EPOCH)
     acting = Acting(store, 200)
     for n in (0, 4, 5, 9):
         assert acting.delete(f"a{n}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -24,6 +24,7 @@ from tempotask import (
     ServerUnavailable,
     TempoTaskError,
 )
+from tempotask.store.store import SINCE_BOOT
 
 
 class Thumb(msgspec.Struct):
@@ -288,3 +289,20 @@ def test_a_manager_can_be_used_again_after_it_was_closed(manager: QueueManager[A
     assert handle.status() == "waiting"
     with pytest.raises(JobNotFound):
         manager.handle("stranger").info()
+
+
+def test_a_delay_counts_by_the_servers_clock_though_that_was_set_meanwhile(manager: QueueManager[Any]) -> None:
+    store, delayed = manager._client.store, {"delay": 30}
+    ways: list[Callable[[], Any]] = [
+        lambda: manager.enqueue(name="t", queue="q", options=delayed),
+        lambda: manager.publish(name="t", queues=["q"], options=delayed),
+        lambda: manager.enqueue_many([{"name": "t", "queue": "q", "options": delayed}]),
+    ]
+    for step in (-3600.0, 3600.0):
+        for add in ways:
+            # What this process knew of it an hour ago.
+            store._offset, store._asked = store.clock() / 1e6 - time.clock_gettime(SINCE_BOOT) - step, 0.0
+            add()
+    times = [float(moment) / 1000 for moment in store.read("ZRANGE", "due", 0, -1, "WITHSCORES")[1::2]]
+    assert len(times) == 6
+    assert all(abs(moment - 30 - store.clock() / 1e6) < 20 for moment in times)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from store.by_hand import LONG, Hand, done, failed, returned, until
 
 from tempotask import InvalidOptions, JobFailed, JobHandles, JobNotFound, QueueManager, as_completed
 from tempotask.store.records import Outcome
+from tempotask.store.store import Store
 
 
 def test_results_come_in_order_while_jobs_end(manager: QueueManager[Any], hand: Hand) -> None:
@@ -167,3 +169,23 @@ def test_results_may_be_those_of_several_managers(server_url: str, manager: Queu
         assert handles.results(timeout=LONG) == [f"result of {handle.id}" for handle in handles]
         assert asyncio.run(_results_of(handles)) == [f"result of {handle.id}" for handle in handles]
         other.delete_all_jobs()
+
+
+def test_outcomes_that_are_kept_for_a_moment_do_not_pile_up(manager: QueueManager[Any], hand: Hand) -> None:
+    """Each moment has a bucket of its own, and no supervisor is there to let go of them."""
+    store = manager._client.store
+    for _ in range(200):
+        manager.enqueue(name="job", queue="q")
+        hand.finish(1, done, keep=1)
+    assert store.read("ZCARD", "buckets") < 60
+
+
+def test_so_many_buckets_that_they_are_no_single_command_are_looked_into(
+    manager: QueueManager[Any], hand: Hand, admin: Store
+) -> None:
+    """As an earlier version may have left."""
+    client, later = admin.server.client(), int(time.time() * 1000) + 10**7
+    client.zadd(f"{admin.prefix}buckets", {f"{later}.{n}": n for n in range(1, 9001)})
+    handle = manager.enqueue(name="job", queue="q")
+    hand.finish(1, done)
+    assert handle.result(timeout=LONG) == f"result of {handle.id}"

@@ -33,71 +33,100 @@ def test_a_lost_push_is_found_again(manager: QueueManager[Any], hand: Hand) -> N
     assert results == [f"result of {handle.id}"]
 
 
-@pytest.mark.parametrize(
-    "way", ["asked again", "given up", "given up, which is told late", "asked again as the answer was lost"]
-)
-def test_what_is_told_late_of_an_earlier_run_is_not_taken_for_the_newest(
-    manager: QueueManager[Any], hand: Hand, way: str, monkeypatch: pytest.MonkeyPatch
+class Resting:
+    """A client whose listener rests, so that what is told of the first run of the job `again` stays at the server."""
+
+    def __init__(self, manager: QueueManager[Any], hand: Hand) -> None:
+        self._manager, self._hand = manager, hand
+        self.outcomes, self.store = manager._client.outcomes, manager._client.store
+        self.outcomes.rest(LONG)
+        first = manager.enqueue(name="job", queue="q")
+        timer = threading.Timer(0.1, hand.settle, (hand.claim(), done))
+        timer.start()
+        first.result(timeout=LONG)
+        timer.join()
+        manager.enqueue(name="job", queue="q", options={"id": "again"})
+        self.wait = self.outcomes.begin(["again"], lambda: None, True)
+
+    def is_told_of_the_newer_run(self) -> None:
+        """The first run was told; nobody waits for it any more."""
+        assert self.store.read("LLEN", f"waits:{self.outcomes._client}") == 1
+        self.outcomes.end(self.wait)
+        newer = self._manager.enqueue(name="job", queue="q", options={"id": "again"})
+        results: list[object] = []
+        thread = threading.Thread(target=lambda: results.append(newer.result(timeout=LONG)))
+        thread.start()
+        until(lambda: self.store.read("HEXISTS", "waiters", "again"))
+        self.outcomes.rest(0.0)
+        until(lambda: not self.store.read("EXISTS", f"waits:{self.outcomes._client}"))
+        until(lambda: self.store.read("HEXISTS", "waiters", "again"))
+        self._hand.finish(1, returned("newer"))
+        thread.join()
+        assert results == ["newer"]
+        self._owes_nothing()
+
+    def _owes_nothing(self) -> None:
+        """What is still to be told is heard as soon as somebody waits."""
+        last = self._manager.enqueue(name="job", queue="q")
+        thread = threading.Thread(target=last.result, args=(LONG,))
+        thread.start()
+        until(lambda: not self.outcomes._owed)
+        self._hand.finish(1, done)
+        thread.join()
+
+
+@pytest.fixture
+def resting(manager: QueueManager[Any], hand: Hand) -> Resting:
+    return Resting(manager, hand)
+
+
+def test_what_is_told_late_to_who_has_asked_again_is_not_taken_for_the_newest_run(resting: Resting, hand: Hand) -> None:
+    resting.outcomes.ask(resting.wait)
+    hand.finish(1, returned("older"))
+    resting.outcomes.ask(resting.wait)
+    assert resting.wait.take().keys() == {"again"}
+    resting.is_told_of_the_newer_run()
+
+
+def test_what_is_told_late_to_who_has_given_up_is_not_taken_for_the_newest_run(resting: Resting, hand: Hand) -> None:
+    resting.outcomes.ask(resting.wait)
+    hand.finish(1, returned("older"))
+    resting.is_told_of_the_newer_run()
+
+
+def test_what_is_told_late_is_not_taken_for_the_newest_run_where_giving_up_is_told_later_still(
+    resting: Resting, hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcomes, store = manager._client.outcomes, manager._client.store
-    outcomes.rest(LONG)
-    first = manager.enqueue(name="job", queue="q")
-    batch = hand.claim()
-    timer = threading.Timer(0.1, hand.settle, (batch, done))
-    timer.start()
-    first.result(timeout=LONG)
-    timer.join()
-    # From here on the listener rests, and what is told stays at the server.
-    manager.enqueue(name="job", queue="q", options={"id": "again"})
-    wait = outcomes.begin(["again"], lambda: None, True)
-    if "lost" in way:
-        real = store.try_once
+    store = resting.store
+    unwait = store.unwait
 
-        def try_once(name: str, *arguments: Argument, durable: bool = False) -> Any:
-            answer = real(name, *arguments, durable=durable)
-            if name == "ask":
-                monkeypatch.undo()
-                hand.finish(1, returned("older"))
-                raise redis.ConnectionError("the answer is lost")
-            return answer
+    def late(client: str, ids: Sequence[str]) -> list[str]:
+        until(lambda: store.read("HEXISTS", "waiters", "again"))
+        monkeypatch.undo()
+        return unwait(client, ids)
 
-        monkeypatch.setattr(store, "try_once", try_once)
-        outcomes.ask(wait)
-    else:
-        outcomes.ask(wait)
-        hand.finish(1, returned("older"))
-    assert store.read("LLEN", f"waits:{outcomes._client}") == 1
-    if way == "asked again":
-        outcomes.ask(wait)
-        assert wait.take().keys() == {"again"}
-    if "late" in way:
-        unwait = store.unwait
+    resting.outcomes.ask(resting.wait)
+    hand.finish(1, returned("older"))
+    monkeypatch.setattr(store, "unwait", late)
+    resting.is_told_of_the_newer_run()
 
-        def late(client: str, ids: Sequence[str]) -> list[str]:
-            until(lambda: store.read("HEXISTS", "waiters", "again"))
+
+def test_what_is_told_late_is_not_taken_for_the_newest_run_where_the_answer_to_asking_was_lost(
+    resting: Resting, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = resting.store.try_once
+
+    def try_once(name: str, *arguments: Argument, durable: bool = False) -> Any:
+        answer = real(name, *arguments, durable=durable)
+        if name == "ask":
             monkeypatch.undo()
-            return unwait(client, ids)
+            hand.finish(1, returned("older"))
+            raise redis.ConnectionError("the answer is lost")
+        return answer
 
-        monkeypatch.setattr(store, "unwait", late)
-    outcomes.end(wait)
-    newer = manager.enqueue(name="job", queue="q", options={"id": "again"})
-    results: list[object] = []
-    thread = threading.Thread(target=lambda: results.append(newer.result(timeout=LONG)))
-    thread.start()
-    until(lambda: store.read("HEXISTS", "waiters", "again"))
-    outcomes.rest(0.0)
-    until(lambda: not store.read("EXISTS", f"waits:{outcomes._client}"))
-    until(lambda: store.read("HEXISTS", "waiters", "again"))
-    hand.finish(1, returned("newer"))
-    thread.join()
-    assert results == ["newer"]
-    # What is still to be told is heard as soon as somebody waits.
-    last = manager.enqueue(name="job", queue="q")
-    thread = threading.Thread(target=last.result, args=(LONG,))
-    thread.start()
-    until(lambda: not outcomes._owed)
-    hand.finish(1, done)
-    thread.join()
+    monkeypatch.setattr(resting.store, "try_once", try_once)
+    resting.outcomes.ask(resting.wait)
+    resting.is_told_of_the_newer_run()
 
 
 def test_an_answer_about_an_earlier_run_is_none_for_who_has_begun_to_wait_since_it_was_asked(
@@ -230,7 +259,7 @@ def test_the_listener_ends_when_its_manager_is_closed(manager: QueueManager[Any]
     handle = manager.enqueue(name="job", queue="q")
     with pytest.raises(TimeoutError):
         handle.result(timeout=0.05)
-    listener = manager._client.outcomes._listener
+    listener = manager._client.outcomes._pushes._thread
     assert listener is not None
     manager.close()
     listener.join(timeout=LONG)
@@ -247,7 +276,7 @@ def test_a_manager_that_is_closed_leaves_nothing_for_its_listener_to_read(
     handle.result(timeout=LONG)
     timer.join()
     outcomes, store = manager._client.outcomes, hand._store
-    until(lambda: not outcomes._listening)
+    until(lambda: not outcomes._pushes._taking)
     client = store.server.client()
     manager.close()
     assert not client.exists(f"{{{namespace}}}:waits:{outcomes._client}")

@@ -17,7 +17,7 @@ import pytest
 
 from tempotask import InvalidOptions, NotImportable, TempoTaskError
 from tempotask.launch import Launch, Start
-from tempotask.process import SupervisorProcess
+from tempotask.process import GENTLY, SupervisorProcess
 
 START = Start("app:tempotask", namespace="n", concurrency=3, tasks=[("q", "t")])
 
@@ -51,7 +51,7 @@ def pipes() -> set[str]:
 WAIT = "while True: time.sleep(0.05)"
 """And not `signal.pause()`, which a signal that comes just before it does not end."""
 READY = """
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))
 signal.pthread_sigmask(signal.SIG_SETMASK, ())
 print(json.dumps({'ready': True}), file=report, flush=True)
 """
@@ -95,7 +95,7 @@ def test_what_keeps_the_pool_from_starting_is_raised_here(
     with pytest.raises(error, match="no way") as raised:
         launch.ready()
     assert type(raised.value) is error
-    assert launch.ended() == 2 or launch.ended() == -signal.SIGTERM
+    assert launch.ended() == 2 or launch.ended() == -GENTLY
 
 
 def test_a_pool_that_is_stopped_before_anybody_asks_how_it_went_leaves_nothing_open(
@@ -114,7 +114,7 @@ def test_a_supervisor_that_ends_without_a_word_is_an_error(monkeypatch: pytest.M
 
 def test_ctrl_c_before_the_pool_is_ready_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     body = f"""
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.kill(os.getppid(), signal.SIGINT)
         {WAIT}
@@ -180,7 +180,7 @@ def test_a_supervisor_that_nobody_wants_after_all_is_gone_at_once_and_leaves_not
 def test_a_supervisor_whose_program_is_killed_before_it_is_told_anything_ends_without_a_word() -> None:
     program = """
         import signal
-        from tempotask.process import SupervisorProcess
+        from tempotask.process import GENTLY, SupervisorProcess
         print(SupervisorProcess().child.pid, flush=True)
         signal.pause()
     """

@@ -198,3 +198,21 @@ def test_what_counts_as_a_whole_number_is_taken_as_one() -> None:
     options = JobOptions(priority=Index())  # type: ignore[arg-type]
     assert options.priority == 3
     assert type(options.priority) is int
+
+
+class Word(str, Enum):  # noqa: UP042 - StrEnum is written down as its text, this is not
+    EXPONENTIAL = "exponential"
+    COMPLETED = "completed"
+
+
+def test_a_word_may_be_the_member_of_an_enum() -> None:
+    backoff: Any = Word.EXPONENTIAL
+    assert JobOptions(backoff=backoff).given()["backoff"] == "exponential"
+    kept = Options(max_jobs_per_status={Word.COMPLETED: 5}).max_jobs_per_status
+    assert kept["completed"] == 5
+    assert set(kept) == {"completed", "failed", "cancelled"}
+
+
+def test_a_pattern_that_is_none_is_told_with_the_name_of_the_option() -> None:
+    with pytest.raises(InvalidOptions, match=r"^repeat: pattern 'x' has 1 field"):
+        JobOptions(repeat="x")

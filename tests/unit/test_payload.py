@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import decimal
+import re
 import uuid
 from typing import Any
 
@@ -75,3 +76,25 @@ def test_what_is_too_large_is_refused_with_its_size() -> None:
     assert len(encode(b"x" * 998, 1001)) == 1001
     with pytest.raises(InvalidPayload, match="the result is 1,002 bytes, and at most 1,001 are taken"):
         encode(b"x" * 999, 1001, "the result")
+
+
+class Halved(msgspec.Struct):
+    whole: int
+    half: int
+
+
+class Unshown:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+def test_what_is_refused_for_other_reasons_than_its_type_is_told_with_its_place() -> None:
+    unset = Halved(1, 2)
+    del unset.half
+    for value, says in (
+        ({"a": memoryview(b"abcd")[::2]}, "data['a'] can't be sent: memoryview: underlying buffer is not C-contiguous"),
+        ([unset], "data[0] can't be sent: Struct field 'half' is unset"),
+        ({Unshown(): 1}, "data (the key a Unshown that can't be shown) is of type"),
+    ):
+        with pytest.raises(InvalidPayload, match=re.escape(says)):
+            encode(value, 1000)

@@ -349,3 +349,19 @@ def test_what_a_property_of_a_task_lacks_is_named() -> None:
 def test_a_handler_without_a_name_needs_one(handler: Any) -> None:
     with pytest.raises(InvalidOptions, match="has no name of its own; give the task one with name=…"):
         QueueManager.init(inline=True).task(queue="q")(handler)
+
+
+def test_the_job_may_be_annotated_as_one_of_several() -> None:
+    def handler(job: Job[int] | None, ctx: Context[Any]) -> None: ...
+
+    assert Task(name="t", queue="q", handler=handler).types[0] is int
+
+
+class Strange: ...
+
+
+@pytest.mark.parametrize("held", [list[Strange], dict[str, Strange], tuple[int, Strange]])
+def test_a_collection_of_what_can_not_be_sent_is_refused_where_it_is_declared(held: Any) -> None:
+    task = Task[held, None](name="t", queue="q", handler=lambda job, ctx: None)
+    with pytest.raises(InvalidOptions, match="Strange is no type that can be sent"):
+        task.types  # noqa: B018

@@ -65,7 +65,7 @@ local MOST = 100
 local beginning = string.match(id, '^(.*) $')
 
 local function fits(record)
-  if record == '' or (id ~= '' and not string.find(record, beginning or id, 1, true)) then return false end
+  if record == '' or (id ~= '' and not may_be(record, beginning or id)) then return false end
   local _, own, own_queue, _, at = head(record)
   if beginning and sub(own, 1, #beginning) ~= beginning then return false end
   if (id ~= '' and not beginning and own ~= id) or (queue ~= '' and own_queue ~= queue) then return false end

@@ -66,6 +66,12 @@ local function head(record)
   return fields[1], fields[2], fields[3], fields[4], at
 end
 
+-- Whether a record may have an id that is, or begins, so: a look that costs little. One that is made of the bytes of a
+-- record which can't be read does not stand in it.
+local function may_be(record, id)
+  return string.find(record, id, 1, true) or sub(id, 1, 11) == 'unreadable-'
+end
+
 -- The key of a payload outside, without prefix.
 local function payload_key(flags, id)
   return 'payload:' .. (string.match(flags, 'p(%d+)') or '1') .. ':' .. id

@@ -39,7 +39,7 @@ if what == 'unmark' then
 end
 local command = what == 'list' and 'LRANGE' or 'ZREVRANGE'
 for _, record in ipairs(call(command, P .. ARGV[3], ARGV[4], ARGV[5])) do
-  if string.find(record, id, 1, true) then
+  if may_be(record, id) then
     local _, found = head(record)
     if found == id then return record end
   end

@@ -1,24 +1,5 @@
 -- What the scripts share that keep outcomes, or ask for them. Included by those that say so.
 
--- The bucket for outcomes kept so long: all that expire in the same slice of time share a hash, and a slice that
--- grows too large is cut, so that the oldest can be let go when there are too many.
-local function bucket(keep, now, most, most_bytes)
-  local width = 1
-  while width * 20 <= keep do width = width * 2 end
-  local expiry = text((floor((now + keep) / width) + 1) * width)
-  local results = P .. 'results'
-  local name = call('HGET', results, 'open:' .. expiry)
-  if name then
-    local held = call('HMGET', results, 'n:' .. name, 'b:' .. name)
-    if tonumber(held[1]) * 16 < most and tonumber(held[2]) * 16 < most_bytes then return name end
-  end
-  local number = call('HINCRBY', results, 'number', 1)
-  name = expiry .. '.' .. number
-  call('ZADD', P .. 'buckets', number, name)
-  call('HSET', results, 'open:' .. expiry, name, 'n:' .. name, 0, 'b:' .. name, 0)
-  return name
-end
-
 local function drop_bucket(name)
   local results = P .. 'results'
   local held = call('HMGET', results, 'n:' .. name, 'b:' .. name)
@@ -30,6 +11,38 @@ local function drop_bucket(name)
   call('HDEL', results, 'n:' .. name, 'b:' .. name)
   call('ZREM', P .. 'buckets', name)
   call('UNLINK', P .. 'outcomes:' .. name, P .. 'sheets:' .. name)
+end
+
+-- Lets go of buckets that have expired, a few a call; what they hold is freed in the background.
+local function drop_expired(now)
+  local dropped = 0
+  for _, name in ipairs(call('ZRANGE', P .. 'buckets', 0, -1)) do
+    if dropped < 10 and tonumber(string.match(name, '^%d+')) < now then
+      drop_bucket(name)
+      dropped = dropped + 1
+    end
+  end
+end
+
+-- The bucket for outcomes kept so long: all that expire in the same slice of time share a hash, and a slice that
+-- grows too large is cut, so that the oldest can be let go when there are too many. Who makes a bucket lets go of more:
+-- where outcomes are kept for a second, there are a dozen new ones a second.
+local function bucket(keep, now, most, most_bytes)
+  local width = 1
+  while width * 20 <= keep do width = width * 2 end
+  local expiry = text((floor((now + keep) / width) + 1) * width)
+  local results = P .. 'results'
+  local name = call('HGET', results, 'open:' .. expiry)
+  if name then
+    local held = call('HMGET', results, 'n:' .. name, 'b:' .. name)
+    if tonumber(held[1]) * 16 < most and tonumber(held[2]) * 16 < most_bytes then return name end
+  end
+  drop_expired(now)
+  local number = call('HINCRBY', results, 'number', 1)
+  name = expiry .. '.' .. number
+  call('ZADD', P .. 'buckets', number, name)
+  call('HSET', results, 'open:' .. expiry, name, 'n:' .. name, 0, 'b:' .. name, 0)
+  return name
 end
 
 -- So many outcomes of so many bytes more are in that bucket. Returns how many there are in all.
@@ -159,7 +172,10 @@ end
 local function has_sheets()
   local keys = call('ZRANGE', P .. 'buckets', 0, -1)
   for i, name in ipairs(keys) do keys[i] = P .. 'sheets:' .. name end
-  return #keys > 0 and call('EXISTS', unpack(keys)) > 0
+  for first = 1, #keys, CHUNK do
+    if call('EXISTS', unpack(keys, first, math.min(first + CHUNK - 1, #keys))) > 0 then return true end
+  end
+  return false
 end
 
 -- What is left of outcomes, given as id, outcome, id, outcome, without those of `unwanted`, a set of ids.

@@ -26,14 +26,7 @@ if ARGV[3] == '1' then
     local first = call('ZRANGE', P .. name, 0, 0, 'WITHSCORES')[2]
     if first and (next_due == '' or tonumber(first) < tonumber(next_due)) then next_due = first end
   end
-  -- A few buckets a call at most; what they hold is freed in the background.
-  local dropped = 0
-  for _, name in ipairs(call('ZRANGE', P .. 'buckets', 0, -1)) do
-    if dropped < 10 and tonumber(string.match(name, '^%d+')) < now then
-      drop_bucket(name)
-      dropped = dropped + 1
-    end
-  end
+  drop_expired(now)
   -- Those who died while they waited for what will never end. A few a call, at random: nothing depends on it.
   local some = call('HRANDFIELD', P .. 'waiters', 10, 'WITHVALUES')
   for i = 1, #some, 2 do
