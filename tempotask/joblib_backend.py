@@ -13,8 +13,10 @@ import contextlib
 import importlib.util
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from joblib import cpu_count, register_parallel_backend  # type: ignore[import-untyped]
@@ -30,9 +32,10 @@ from tempotask.arrays import Sender
 from tempotask.errors import InvalidOptions, TempoTaskError
 from tempotask.futures import TempoExecutor
 from tempotask.futures.answers import VARIABLE
+from tempotask.futures.executor import insist_on_no_import
 from tempotask.futures.pending import CallFuture
 from tempotask.pool import linux
-from tempotask.shelf import INLINE, Shelf
+from tempotask.shelf import INLINE, Place, Shelf, clear_folder, remove_all
 
 try:
     import cloudpickle  # type: ignore[import-untyped]
@@ -42,7 +45,7 @@ except ImportError:
 
 NAME = "tempotask"
 JOB = "joblib"
-"""What stands for the id of a job in the names of files: calls of an executor end with the program."""
+"""What the names of files begin with in the place of the id of a job."""
 
 _lock = threading.Lock()
 _executors: dict[tuple[int, int, str | None], TempoExecutor] = {}
@@ -68,8 +71,8 @@ class TempoBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self._db = db
         self._executor: TempoExecutor | None = None
-        self._under_way: dict[Future[bytes], bytes] = {}
-        """Calls that have not ended, and what was sent for them."""
+        self._untaken: dict[Future[bytes], str] = {}
+        """Calls whose results joblib has not taken, and what stands for them in the names of files."""
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many calls run at once. In a worker of an executor: one."""
@@ -85,6 +88,8 @@ class TempoBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         joblib gives each backend what is meant for the files of its own ones (`max_nbytes`, `temp_folder`,
         `mmap_mode`), and hints that all of them may pass over.
         """
+        if n_jobs != 1:
+            insist_on_no_import()
         workers = self.effective_n_jobs(n_jobs)
         if workers == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
@@ -96,28 +101,33 @@ class TempoBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         """Has a batch called; its future."""
         if self._executor is None:
             raise RuntimeError("this backend has no workers; joblib's Parallel configures it first")
-        sent = arrays.dumps(func, Sender(_shelf), JOB, cloudpickle.dumps)
+        name = f"{JOB}-{uuid.uuid4().hex}"
+        files: list[Place] = []
+        sent = arrays.dumps(func, Sender(_shelf, written=files), name, cloudpickle.dumps)
         try:
-            future: Future[bytes] = self._executor.submit(_run, sent, self.inner_max_num_threads)
+            future: Future[bytes] = self._executor.submit(_run, sent, name, self.inner_max_num_threads)
         except BaseException:
-            arrays.discard(sent)
+            remove_all(files)
             raise
-        self._under_way[future] = sent
-        future.add_done_callback(self._ended)
+        self._untaken[future] = name
+        future.add_done_callback(lambda _: remove_all(files))
         if callback is not None:
             future.add_done_callback(callback)
         return future
 
     def retrieve_result_callback(self, future: Future[bytes]) -> Any:
         """What a batch returned. Raises what it raised; `WorkerCrashed` if its process died."""
+        self._untaken.pop(future, None)
         return arrays.loads(future.result(), arrays.take)
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Ends all calls: nobody waits for them any more."""
-        executor, futures = self._executor, list(self._under_way)
-        for future in futures:
+        executor, untaken = self._executor, self._untaken
+        futures, self._untaken = list(untaken), {}
+        for future, name in untaken.items():
             future.cancel()
-            future.add_done_callback(_forget)
+            # Whatever came of it: one that was cancelled may have come to its end all the same.
+            future.add_done_callback(partial(_forget, name))
         if executor is not None:
             # A server that can't be asked is not asked for each.
             with contextlib.suppress(TempoTaskError):
@@ -131,15 +141,10 @@ class TempoBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         """The calls of a `Parallel` have ended; the workers stay for the next."""
         self.reset_batch_stats()
 
-    def _ended(self, future: Future[bytes]) -> None:
-        if (sent := self._under_way.pop(future, None)) is not None:
-            arrays.discard(sent)
 
-
-def _forget(future: Future[bytes]) -> None:
-    """Removes the files of a result that nobody takes."""
-    if not future.cancelled() and future.exception() is None:
-        arrays.discard(future.result())
+def _forget(name: str, ended: Future[bytes]) -> None:
+    """Removes the files of a call whose result nobody takes."""
+    clear_folder(_shelf().folder, name)
 
 
 def _executor(workers: int, db: str | None) -> TempoExecutor:
@@ -162,11 +167,11 @@ def _shelf() -> Shelf:
 # -- in a worker
 
 
-def _run(sent: bytes, threads: int | None) -> bytes:
+def _run(sent: bytes, name: str, threads: int | None) -> bytes:
     call = arrays.loads(sent, arrays.unpack)
     with _limited(threads):
         value = call()
-    return arrays.dumps(value, Sender(_shelf, "result"), JOB, cloudpickle.dumps)
+    return arrays.dumps(value, Sender(_shelf, "result"), name, cloudpickle.dumps)
 
 
 @contextlib.contextmanager

@@ -262,12 +262,14 @@ def remove_all(places: Iterable[Place]) -> None:
         remove(place)
 
 
-def clear_folder(folder: str) -> None:
-    """Removes all files of one folder, in which nobody works any more."""
+def clear_folder(folder: str, job: str | None = None) -> None:
+    """Removes all files of one folder, or those of one job: nobody works there any more."""
     for root in roots():
         for path in (root / folder).glob("*"):
-            with contextlib.suppress(OSError):
-                remove_link(path)
+            name = read_name(path.name)
+            if job is None or (name is not None and name.job == job):
+                with contextlib.suppress(OSError):
+                    remove_link(path)
 
 
 def remove_link(path: Path) -> None:

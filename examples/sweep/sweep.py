@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from datetime import timedelta
 
 import msgspec
 import numpy as np
 
-from tempotask import Context, Job, QueueManager, as_completed
+from tempotask import Context, Job, JobHandle, JobNotFound, QueueManager, as_completed
 
 WAVES = 200
 SPEEDS = [float(speed) for speed in np.geomspace(0.05, 20, 12).round(3)]
@@ -58,7 +59,7 @@ def error(point: Point, measured: Measurements) -> float:
     return float(np.sqrt(np.mean((judged @ weights - measured.targets[1000:]) ** 2)))
 
 
-@tempotask.task(queue="points", timeout=60)
+@tempotask.task(queue="points", timeout=60, keep_result=timedelta(days=1))
 def score(job: Job[Point], ctx: Context[Measurements]) -> float:
     return error(job.data, ctx.app)
 
@@ -72,13 +73,26 @@ def grid() -> list[tuple[Point, int]]:
     return points
 
 
+async def jobs_of(points: list[tuple[Point, int]]) -> list[JobHandle[float]]:
+    """The job of each point, which is called after it. Those of a sweep that was stopped go on, or have a result; to
+    add a finished one again would have it run again."""
+    known, new = [], []
+    for point, priority in points:
+        handle = tempotask.handle(point.id)
+        try:
+            if await handle.astatus() not in ("failed", "cancelled"):
+                known.append(handle)
+                continue
+        except JobNotFound:
+            pass
+        options = {"id": point.id, "priority": priority}
+        new.append({"name": "score", "queue": "points", "data": point, "options": options})
+    return [*known, *await tempotask.aenqueue_many(new)]
+
+
 async def main() -> None:
     points = grid()
-    # A point's job is called after it: what an interrupted sweep has left is taken up, and not added twice.
-    handles = await tempotask.aenqueue_many(
-        {"name": "score", "queue": "points", "data": point, "options": {"id": point.id, "priority": priority}}
-        for point, priority in points
-    )
+    handles = await jobs_of(points)
     of = {point.id: (point, priority) for point, priority in points}
     coarse, done = sum(of_coarse for _, of_coarse in points), 0
     best, lowest = points[0][0], float("inf")

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from tempotask.cli import output
-from tempotask.cli.command import everywhere, opened, say_if_empty
+from tempotask.cli.command import everywhere, opened, say_if_empty, say_if_nobody_works
 
 if TYPE_CHECKING:
     from tempotask.store.schedules import Planned, Schedule
@@ -48,23 +48,25 @@ def schedules(db: str | None, namespace: str, as_json: bool) -> None:
             (_row(planned, planned.schedule) for planned in every(store) if planned.schedule is not None),
             key=lambda row: row.id,
         )
-    if as_json:
-        for row in rows:
-            output.print_json(row)
-        return
-    columns = ("id", "queue", "name", "when", "tz", "next", "last", "source")
-    output.print_table(
-        columns,
-        [
-            (
-                *(row.id, row.queue, row.name, row.pattern or f"every {row.every:g} s", row.tz),
-                ", ".join(_times(row.next)) or "no more",
-                *(output.moment(row.last), row.source),
-            )
-            for row in rows
-        ],
-    )
-    say_if_empty(rows, "schedules", store)
+        if as_json:
+            for row in rows:
+                output.print_json(row)
+            return
+        columns = ("id", "queue", "name", "when", "tz", "next", "last", "source")
+        output.print_table(
+            columns,
+            [
+                (
+                    *(row.id, row.queue, row.name, row.pattern or f"every {row.every:g} s", row.tz),
+                    ", ".join(_times(row.next)) or "no more",
+                    *(output.moment(row.last), row.source),
+                )
+                for row in rows
+            ],
+        )
+        say_if_empty(rows, "schedules", store)
+        if rows:
+            say_if_nobody_works(store)
 
 
 def _row(planned: Planned, schedule: Schedule) -> ScheduleRow:

@@ -11,11 +11,11 @@ import msgspec
 
 from tempotask import arrays, payload
 from tempotask.arrays import Sender
-from tempotask.errors import VERDICTS, InvalidPayload, JobCancelled, JobFailed, TempoTaskError
-from tempotask.futures.functions import in_a_row, named
+from tempotask.errors import VERDICTS, InvalidPayload, JobCancelled, JobFailed
+from tempotask.futures.functions import check_main, in_a_row, named
 from tempotask.futures.pickled import Signer
 from tempotask.shelf import Place, Shelf, remove_all
-from tempotask.store.records import UNREADABLE, Failure, decode_outcome
+from tempotask.store.records import Failure, decode_outcome
 from tempotask.store.wait import Ending
 
 VARIABLE = "TEMPOTASK_CALLS"
@@ -119,6 +119,7 @@ class Writer:
         """One call."""
         keywords = keywords or {}
         if self._pickles:
+            check_main(function)
             return self._pickled(function, arguments, keywords)
         last, name, signature = self._last
         if function is not last:
@@ -133,6 +134,7 @@ class Writer:
     def row(self, function: Callable[..., Any], chunk: Iterable[tuple[Any, ...]]) -> Written:
         """Several calls of a function as one, whose value is the list of their values."""
         if self._pickles:
+            check_main(function)
             return self._pickled(in_a_row, (function, chunk), {})
         name, first, fixed = named(function)
         signature = self._signer.signature(name.encode(), self._purpose)
@@ -163,6 +165,10 @@ class Writer:
             raise
 
 
+class TakenBack(JobCancelled):
+    """A call was cancelled: what a function raises itself is never this."""
+
+
 class Reader:
     """Reads endings of calls, in the program that made them. `signer`: if its calls are pickled."""
 
@@ -174,18 +180,22 @@ class Reader:
         """The value, or the error; and whether that breaks the executor. Raises nothing."""
         if not isinstance(ending, bytes):
             return None, ending, False
+        try:
+            return self._read(id, ending)
+        except Exception as error:
+            # Types that others make can do anything, and whoever waits must hear of it.
+            return None, error, False
+
+    def _read(self, id: str, ending: bytes) -> tuple[Any, BaseException | None, bool]:
         outcome = decode_outcome(ending)
         if outcome.status == "completed":
-            try:
-                answer = self._decode(outcome.result)
-                if answer.raised is not None:
-                    return None, self._error(id, answer.raised), answer.raised.breaks
-                return answer.value if self._signer is None else self._loaded(id, answer.value), None, False
-            except (TempoTaskError, *UNREADABLE) as error:
-                return None, error, False
+            answer = self._decode(outcome.result)
+            if answer.raised is not None:
+                return None, self._error(id, answer.raised), answer.raised.breaks
+            return answer.value if self._signer is None else self._loaded(id, answer.value), None, False
         failure = outcome.failure
         if outcome.status == "cancelled" or failure is None:
-            return None, JobCancelled(f"call {id} was cancelled"), False
+            return None, TakenBack(f"call {id} was cancelled"), False
         return None, _failed(id, failure), False
 
     def _loaded(self, id: str, signed: Any) -> Any:
@@ -239,11 +249,12 @@ def _like(raised: Raised) -> BaseException | None:
     if raised.arguments is None or not isinstance(kind, type) or not issubclass(kind, BaseException):
         return None
     try:
-        error: BaseException = kind(*msgspec.msgpack.decode(raised.arguments))
+        error: object = kind(*msgspec.msgpack.decode(raised.arguments, ext_hook=arrays.unpack))
     except BaseException:
         # Made of other arguments than those that it keeps, or it ends programs: not a thread of ours.
         return None
-    return error
+    # A type may make whatever it likes.
+    return error if isinstance(error, BaseException) else None
 
 
 def _failed(id: str, failure: Failure) -> BaseException:

@@ -33,6 +33,8 @@ _open: set[Feeder] = set()
 """Those that have work, or a pool, when the interpreter ends."""
 _over = False
 """Whether the interpreter ends."""
+MEANWHILE = 0.05
+"""Seconds of reading inputs after which what has been read is handed on."""
 assert thread  # its own end of the interpreter must come after ours: the first registered is the last called
 
 
@@ -175,13 +177,7 @@ class TempoExecutor(Executor):
         feeder.take(calls, self._beginning)
 
     def _check_start(self, fn: Callable[..., Any]) -> None:
-        from tempotask.pool import application
-
-        if application.importing:
-            raise NotImportable(
-                "calls were submitted while a worker imports this file; put what submits them under "
-                'if __name__ == "__main__":'
-            )
+        insist_on_no_import()
         # Now, as a script that has come to its end has no file any more.
         self._beginning.main = main_module()
         while isinstance(fn, partial):
@@ -203,7 +199,7 @@ class TempoExecutor(Executor):
         self, write: Callable[..., Written], fn: Callable[..., Any], inputs: Iterable[tuple[Any, ...]], row: Row
     ) -> deque[Slot]:
         """Slots for these calls, submitted; of what can't be sent the slot has the error."""
-        slots, sendable = deque[Slot](), list[Slot]()
+        slots, sendable, taken = deque[Slot](), list[Slot](), time.monotonic()
         try:
             for args in inputs:
                 try:
@@ -214,12 +210,26 @@ class TempoExecutor(Executor):
                 except Exception as error:
                     slots.append(slot := Slot(row, NOTHING))
                     slot.end(None, error)
+                if time.monotonic() - taken > MEANWHILE:
+                    # Reading the inputs takes time, in which these can run.
+                    self._take(sendable, fn)
+                    sendable, taken = [], time.monotonic()
             self._take(sendable, fn)
         except BaseException:
-            for slot in sendable:
-                slot.drop(None)
+            row.leave(slots)
             raise
         return slots
+
+
+def insist_on_no_import() -> None:
+    """Raises `NotImportable` in a worker that imports the program which made its executor: it would begin anew."""
+    from tempotask.pool import application
+
+    if application.importing:
+        raise NotImportable(
+            "calls were submitted while a worker imports this file; put what submits them under "
+            'if __name__ == "__main__":'
+        )
 
 
 def _results(

@@ -327,10 +327,12 @@ class Feeder:
         endings = sending.wait.take()
         if not endings:
             return
-        with self._needed():
-            for id, ending in endings.items():
-                self._settle(id, ending)
-        self._count(len(endings))
+        try:
+            with self._needed():
+                for id, ending in endings.items():
+                    self._settle(id, ending)
+        finally:
+            self._count(len(endings))
 
     def _settle(self, id: str, ending: Ending) -> None:
         pending = self._sent.pop(id, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -39,20 +40,32 @@ def _named(function: object) -> str:
         raise NotImportable(f"{module}.{name} is {kind}, so workers can't import it: {HOW_TO_GO_ON}")
     there = _lookup(sys.modules.get(module), name)
     if there is function or (isinstance(function, types.MethodType) and there == function):
-        if module == "__main__" and not _main_is_importable():
-            raise NotImportable(
-                f"{name} was typed at a prompt, in a notebook or after -c, and workers can't import it: {HOW_TO_GO_ON}"
-            )
+        if module == "__main__":
+            check_main(function)
+            module = _name_of_main()
         return f"{module}{SEPARATOR}{name}"
     if there is not None and isinstance(function, types.MethodType):
         raise NotImportable(f"{module}.{name} of {short(function.__self__)} is bound to an object: {PICKLE_IT}")
     raise NotImportable(f"workers that import {module} do not find {name} in it as it is here: {HOW_TO_GO_ON}")
 
 
-def _main_is_importable() -> bool:
-    """Whether `multiprocessing` would import it again, in the processes that it spawns."""
+def check_main(function: object) -> None:
+    """Raises `NotImportable` for a function of a main program that workers can't import: `multiprocessing`, too,
+    imports nothing but a file or a module again, in the processes that it spawns."""
     main = sys.modules["__main__"]
-    return getattr(main, "__file__", None) is not None or getattr(main, "__spec__", None) is not None
+    if getattr(function, "__module__", None) != "__main__" or getattr(main, "__spec__", None) is not None:
+        return
+    if not os.path.isfile(getattr(main, "__file__", None) or ""):
+        raise NotImportable(
+            f"{getattr(function, '__name__', short(function))} was typed at a prompt, in a notebook or after -c, and "
+            f"workers can't import it: {HOW_TO_GO_ON}"
+        )
+
+
+def _name_of_main() -> str:
+    """How workers find what is in the main program: `multiprocessing` imports no `__main__` of a package again."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec is not None and spec.name.endswith(".__main__") else "__main__"
 
 
 def _lookup(module: object, name: str) -> object | None:

@@ -10,8 +10,7 @@ from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, LOGGER, PENDING, RUNNING
 from typing import Any, Protocol
 
-from tempotask.errors import JobCancelled
-from tempotask.futures.answers import Written
+from tempotask.futures.answers import TakenBack, Written
 from tempotask.shelf import remove_all
 
 Withdraw = Callable[[str], bool]
@@ -79,7 +78,7 @@ class CallFuture(Future[Any]):
     def end(self, value: Any, error: BaseException | None) -> None:
         """See `Pending`."""
         with contextlib.suppress(InvalidStateError):
-            if isinstance(error, JobCancelled):
+            if isinstance(error, TakenBack):
                 self._withdrawn()
             elif error is not None:
                 self.set_exception(error)
@@ -221,7 +220,7 @@ class Slot:
         """See `Pending`."""
         if self.done:
             return
-        self._value, self._error = value, CancelledError() if isinstance(error, JobCancelled) else error
+        self._value, self._error = value, CancelledError() if isinstance(error, TakenBack) else error
         self.done = True
         remove_all(self._files)
         row = self._row

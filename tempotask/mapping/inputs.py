@@ -171,7 +171,10 @@ class AwaitedInputs(ReadInputs):
                 while self._number >= self._allowed:
                     self._room.clear()
                     await self._room.wait()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            # Not by us: it came out of the inputs, or somebody cancels all tasks that there are.
+            if not self._closed:
+                self._error = error
             raise
         except BaseException as error:  # whoever maps must hear of it
             self._error = error

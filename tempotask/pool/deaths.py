@@ -113,6 +113,13 @@ class Coroner:
             final = (record.queue, record.name) in self._final
             run = ended_badly(record, options, failure, death.since, children, final=final)
             return self._settle(death, run, "failed as JobTimeout" if run.status else "is tried again")
+        return self._blame(death, turn, record, options, children)
+
+    def _blame(
+        self, death: Death, turn: str, record: Record, options: RunOptions, children: list[str] | None
+    ) -> Findings:
+        """The verdict on a job whose process died under it: it runs again, alone, unless that was once too often."""
+        assert death.running is not None
         bereft = death.cause is Cause.BEREFT
         letter, most = ("h", _most_suspected(options)) if bereft else ("c", int(options.max_crashes or 1))
         blamed = raised(record, letter)

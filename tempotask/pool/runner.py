@@ -139,8 +139,7 @@ class Runner:
         sender, opened = self._sender, self._opened
         limited, fresh_until = None, 0.0
         words[DEADLINE_INDEX] = -1
-        started = clock()
-        self._mark = time.process_time() - started
+        started = self._measured_from()
         for index, record in enumerate(records):
             words[STARTED] = index
             if index >= words[LIMIT]:
@@ -153,46 +152,37 @@ class Runner:
             else:
                 if (limit := lane.limit) is not None:
                     if limit is not limited or started > fresh_until:
-                        # As in `_set_deadline`, for several jobs at once.
-                        limited, fresh_until = limit, started + FRESH
-                        words[DEADLINE_NS] = int((fresh_until + limit.seconds) * 1e9)
-                        words[KILL_AFTER_NS] = limit.kill_after_ns
-                        if alone:
-                            self._watched()
+                        limited, fresh_until = limit, self._share_deadline(limit, started, alone)
                     words[DEADLINE_INDEX] = index
+                job = None
                 try:
                     data = lane.decode(record.payload)
+                    # From here until it is taken away again, an interrupt can strike.
+                    job = context._job = Job(
+                        record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
+                        record.parent, token + index, False, record.enqueued_at, saying,
+                    )  # fmt: skip
+                    value = lane.handler(job, context)
+                    if type(value) is CoroutineType:
+                        value = self._finish(value, job)
+                    context._job = None
+                    if value is None:
+                        result, outcome = NIL, lane.nothing
+                    else:
+                        encoded = payload.encode(value, largest, "result", sender, record.id)
+                        result, outcome = Raw(encoded), lane.completed + encoded
                 except BaseException as error:
-                    run = self._failed(lane, record, lane.options, started, misfit(error))
+                    # Nothing is called before this, so that no signal is looked at before it.
+                    context._job = None
+                    run = self._failed(lane, record, lane.options, started, misfit(error) if job is None else error)
                     held_back += run.size
                 else:
-                    try:
-                        # From here until it is taken away again, an interrupt can strike.
-                        context._job = job = Job(
-                            record.id, record.name, record.queue, data, record.tries + 1, int(record.priority),
-                            record.parent, token + index, False, record.enqueued_at, saying,
-                        )  # fmt: skip
-                        value = lane.handler(job, context)
-                        if type(value) is CoroutineType:
-                            value = self._finish(value, job)
-                        context._job = None
-                        if value is None:
-                            result, outcome = NIL, lane.nothing
-                        else:
-                            encoded = payload.encode(value, largest, "result", sender, record.id)
-                            result, outcome = Raw(encoded), lane.completed + encoded
-                    except BaseException as error:
-                        # Nothing is called before this, so that no signal is looked at before it.
-                        context._job = None
-                        run = self._failed(lane, record, lane.options, started, error)
+                    run = Run(record, started, clock(), outcome, lane.keep_ms, "completed", result)
+                    if saying.news or children:
+                        self._take(run)
                         held_back += run.size
-                    else:
-                        run = Run(record, started, clock(), outcome, lane.keep_ms, "completed", result)
-                        if saying.news or children:
-                            self._take(run)
-                            held_back += run.size
-                        elif result is not NIL:
-                            held_back += len(outcome)
+                    elif result is not NIL:
+                        held_back += len(outcome)
             append(run)
             if opened:
                 hand.opened[index] = opened[:]
@@ -204,9 +194,23 @@ class Runner:
                 # This takes as long as the server does, and none of it is the time of the job that has ended.
                 words[DEADLINE_INDEX], words[STARTED] = -1, index + 1
                 full()
-                held_back, started = 0, clock()
-                self._mark = time.process_time() - started
+                held_back, started = 0, self._measured_from()
         words[STARTED] = len(records)
+
+    def _measured_from(self) -> float:
+        """Now, by the monotonic clock: from here on the processor's time is that of jobs."""
+        now = time.monotonic()
+        self._mark = time.process_time() - now
+        return now
+
+    def _share_deadline(self, limit: Limit, started: float, alone: bool) -> float:
+        """A deadline for the jobs of this limit that start within `FRESH`; until when they may. See `_set_deadline`."""
+        words, until = self._words, started + FRESH
+        words[DEADLINE_NS] = int((until + limit.seconds) * 1e9)
+        words[KILL_AFTER_NS] = limit.kill_after_ns
+        if alone:
+            self._watched()
+        return until
 
     def _run(
         self, lane: Lane | None, index: int, record: Record, outside: bytes | None, token: int, started: float

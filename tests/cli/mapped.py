@@ -59,6 +59,9 @@ def talk(line: str) -> str:
     os.write(1, b"written\\n")
     return line
 
+def odd(line: dict[str, int]) -> dict[str, object]:
+    return {"name": "\\udcff", "score": float("inf")}
+
 def fail(line: str) -> str:
     if line == "bad":
         raise LookupError("no such thing")

@@ -45,3 +45,10 @@ def test_schedules_are_listed_with_their_next_times(listed: Any, store: Store, s
 
 def test_no_schedules_is_said(listed: Any) -> None:
     assert "no schedules in namespace" in listed()[1]
+
+
+def test_schedules_that_nobody_fires_are_told_to_be_so(listed: Any, store: Store) -> None:
+    assert "no supervisor works" not in listed()[1]
+    schedules.declare(store, Schedule("q:tick", "q", "tick", Repeat("0 0 1 1 *")))
+    assert "no supervisor works in namespace" in listed()[1]
+    assert listed("--json")[1] == ""

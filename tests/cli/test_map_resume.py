@@ -346,6 +346,7 @@ def test_what_was_not_written_to_the_end_is_cut_off(
         (ROW % 0 + b'{"index":-1,"input":"a"}\n', "line 2 is no row of a map"),
         (ROW % 0 + b"some text\n", "line 2 is no row of a map"),
         (ROW % 0 + ROW % 0, "line 2 answers input 0 once more"),
+        (ROW % (2**63 - 1), "line 1 answers input 9223372036854775807, and nobody has so many"),
     ],
 )
 def test_a_file_that_no_map_has_written_is_refused_and_stays_as_it_is(maps: Maps, content: bytes, answer: str) -> None:
@@ -388,3 +389,13 @@ def test_a_second_ctrl_c_stops_at_once_where_the_server_is_away_and_the_same_com
     (maps.folder / "gate").touch()
     assert maps.run(*command, inputs=lines(*inputs))[0] == 0
     assert sorted(written(maps)) == sorted(inputs)
+
+
+def test_rows_of_what_is_no_unicode_and_of_no_finite_number_are_known_again(maps: Maps) -> None:
+    (maps.folder / "inputs").write_text('{"a": 1}\n{"a": 2, "a": 3}\n')
+    command = ("--jsonl", "functions:odd", "inputs", "-o", "out")
+    assert maps.run(*command)[0] == 0
+    rows = (maps.folder / "out").read_bytes()
+    assert b"Infinity" not in rows
+    assert maps.run(*command, "--resume")[0] == 0
+    assert (maps.folder / "out").read_bytes() == rows

@@ -77,17 +77,19 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(server_url: str, tmp_path: Path) -> Run:
-    """Runs a program, a script or what stands after -c, to its end."""
+    """Runs a program to its end: a script, what stands after -c, or what comes on standard input; or a module, if one
+    is named."""
 
     def run(
-        program: str, *, script: bool = True, arguments: Sequence[str | bytes] = ()
+        program: str, *, by: str = "script", module: str = "", arguments: Sequence[str | bytes] = ()
     ) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "program.py"
         path.write_text(program)
+        how = {"script": [str(path)], "-c": ["-c", program], "-": ["-"], "-m": ["-m", module]}[by]
         return subprocess.run(
-            [sys.executable, *([str(path)] if script else ["-c", program]), *arguments],
-            env={**os.environ, "TEMPOTASK_DB": server_url, "PYTHONPATH": str(TESTS)},
-            stdin=subprocess.DEVNULL,
+            [sys.executable, *how, *arguments],
+            env={**os.environ, "TEMPOTASK_DB": server_url, "PYTHONPATH": os.pathsep.join((str(TESTS), str(tmp_path)))},
+            input=program if by == "-" else "",
             capture_output=True,
             text=True,
             timeout=120,

@@ -8,6 +8,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from tempotask import JobCancelled
+
 begun: list[Any] = []
 
 
@@ -37,6 +39,14 @@ class Ending(Exception):
         super().__init__(pid)
         if pid != os.getpid():
             raise SystemExit(3)
+
+
+class Changeling(Exception):
+    """An error whose type makes something else, where it is made of what it keeps."""
+
+    def __new__(cls, *arguments: Any) -> Any:
+        made = super().__new__(cls, *arguments)
+        return made if arguments[-1] == "two" and os.environ.get("TEMPOTASK_CALLS") else "no error"
 
 
 class Hidden(Exception):
@@ -104,7 +114,18 @@ def fail_oddly(kind: str) -> None:
         import numpy
 
         raise ValueError(numpy.ones(100_000))
+    if kind == "array":
+        import numpy
+
+        raise ValueError(numpy.arange(3))
+    if kind == "changeling":
+        raise Changeling("one", "two")
     raise Ending(os.getpid())
+
+
+def fail_as_cancelled(number: int) -> None:
+    """As one that has waited for a job which was cancelled."""
+    raise JobCancelled(f"job {number} was cancelled")
 
 
 def fail_at(number: int, bad: int) -> int:

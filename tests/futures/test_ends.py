@@ -284,10 +284,10 @@ print(executor.submit(double, 1).result())
 
 
 def test_functions_typed_where_nothing_can_be_imported_are_refused(run: Run) -> None:
-    told = run(f"{HEAD}\nTempoExecutor(1).submit(double, 1)", script=False)
+    told = run(f"{HEAD}\nTempoExecutor(1).submit(double, 1)", by="-c")
     assert told.returncode == 1
     assert "NotImportable: double was typed at a prompt" in told.stderr
-    told = run(f"{HEAD}\nwith TempoExecutor(1) as executor: print(executor.submit(abs, -1).result())", script=False)
+    told = run(f"{HEAD}\nwith TempoExecutor(1) as executor: print(executor.submit(abs, -1).result())", by="-c")
     assert (told.returncode, told.stdout, told.stderr) == (0, "1\n", "")
 
 
@@ -344,3 +344,26 @@ def test_an_executor_has_the_embedded_server_if_no_other_is_named(tmp_path: Path
     )
     assert (told.returncode, told.stdout, told.stderr) == (0, "1\n", "")
     assert (short_path / "home").is_dir()
+
+
+def test_functions_of_a_package_that_is_run_are_called(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "parcel"
+    folder.mkdir()
+    (folder / "__main__.py").write_text(f"""{HEAD}
+if __name__ == "__main__":
+    with TempoExecutor(1) as executor:
+        print(executor.submit(double, 4).result())
+""")
+    told = run("", by="-m", module="parcel")
+    assert (told.returncode, told.stdout) == (0, "8\n"), told.stderr
+
+
+@pytest.mark.parametrize("pickle", [False, True])
+@pytest.mark.parametrize("by", ["-c", "-"])
+def test_functions_of_a_program_without_a_file_are_refused_when_they_are_submitted(
+    run: Run, by: str, pickle: bool
+) -> None:
+    program = f"{HEAD}\nTempoExecutor(1, pickle={pickle}).submit(double, 1)"
+    told = run(program, by=by)
+    assert told.returncode == 1
+    assert "NotImportable: double was typed at a prompt, in a notebook or after -c" in told.stderr

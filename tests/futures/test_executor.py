@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, as_completed, wait
@@ -19,8 +20,9 @@ from futures.conftest import Gate
 from pool.running import wait_until
 from tqdm.contrib import concurrent as bars
 
-from tempotask import InvalidOptions, InvalidPayload, JobFailed, NotImportable
+from tempotask import InvalidOptions, InvalidPayload, JobCancelled, JobFailed, NotImportable
 from tempotask.futures import TempoExecutor
+from tempotask.futures.executor import MEANWHILE
 
 LONG = 60
 
@@ -315,3 +317,38 @@ def test_an_os_error_names_its_files(executor: TempoExecutor, pickling: TempoExe
     with pytest.raises(FileNotFoundError) as raised:
         executor.submit(os.rename, "/no/such/file", "/elsewhere").result(LONG)
     assert (raised.value.filename, raised.value.filename2) == ("/no/such/file", "/elsewhere")
+
+
+def test_what_a_function_raises_is_no_cancellation_of_its_call(executor: TempoExecutor) -> None:
+    future = executor.submit(errands.fail_as_cancelled, 1)
+    assert isinstance(future.exception(LONG), JobCancelled)
+    assert not future.cancelled()
+    with pytest.raises(JobCancelled):
+        list(executor.map(errands.fail_as_cancelled, [1]))
+
+
+def test_an_exception_whose_type_makes_something_else_is_told_as_text(executor: TempoExecutor) -> None:
+    error = executor.submit(errands.fail_oddly, "changeling").exception(LONG)
+    assert isinstance(error, JobFailed)
+    assert executor.submit(abs, -1).result(LONG) == 1
+
+
+def test_an_array_in_an_exception_comes_back_as_one(executor: TempoExecutor) -> None:
+    numpy = pytest.importorskip("numpy")
+    error = executor.submit(errands.fail_oddly, "array").exception(LONG)
+    assert isinstance(error, ValueError)
+    assert (error.args[0] == numpy.arange(3)).all()
+
+
+def test_calls_of_a_map_run_while_further_inputs_are_read(executor: TempoExecutor, gate: Gate) -> None:
+    def names() -> Iterator[str]:
+        yield "first"
+        # What comes next takes long to read.
+        time.sleep(2 * MEANWHILE)
+        yield "second"
+        gate.wait_for("first")
+        gate.open()
+        yield "third"
+
+    folder, _ = gate.arguments("")
+    assert list(executor.map(partial(errands.hold, folder), names())) == ["first", "second", "third"]

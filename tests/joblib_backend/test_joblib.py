@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -170,3 +172,37 @@ def test_what_makes_no_sense_is_refused(server_url: str) -> None:
         Parallel(n_jobs=0)(delayed(abs)(n) for n in range(2))
     with pytest.raises(TypeError, match="nonsense"), parallel_config(backend="tempotask", nonsense=1):
         pass
+
+
+@pytest.mark.filterwarnings("ignore:.*not used")
+def test_calls_that_are_given_up_leave_no_file() -> None:
+    def large(n: int) -> np.ndarray:
+        if n == 3:
+            raise KeyError("the fourth call")
+        return np.ones(LARGE)
+
+    for _ in range(5):
+        with pytest.raises(KeyError, match="the fourth call"):
+            Parallel(batch_size=1)(delayed(large)(n) for n in range(8))
+        for one in Parallel(batch_size=1, return_as="generator")(delayed(large)(n) for n in range(3)):
+            del one
+            break
+    wait_until(lambda: not [file for file in files() if file.name.startswith("result")], "results are left")
+
+
+def test_a_script_without_a_guard_is_told_of_it_and_runs_once(server_url: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("""
+from joblib import Parallel, delayed
+import tempotask.joblib_backend
+from joblib import parallel_config
+def double(n): return 2 * n
+with parallel_config(backend="tempotask", n_jobs=2):
+    print(Parallel()(delayed(double)(n) for n in range(3)), flush=True)
+""")
+    environment = {**os.environ, "TEMPOTASK_DB": server_url}
+    told = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (told.returncode, told.stdout) == (1, "")
+    assert 'put what submits them under if __name__ == "__main__":' in told.stderr

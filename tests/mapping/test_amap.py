@@ -185,3 +185,21 @@ def test_an_inline_manager_maps_too() -> None:
     asyncio.run(main())
     assert tempotask is not inline
     inline.close()
+
+
+@pytest.mark.usefixtures("pool")
+def test_inputs_that_end_with_a_cancellation_end_the_map_with_it() -> None:
+    """And not as if there were no more."""
+
+    async def cut() -> AsyncIterator[int]:
+        for n in range(3):
+            yield n
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            [one async for one in echo.amap(cut())]
+
+    asyncio.run(main())

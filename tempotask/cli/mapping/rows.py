@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import PurePath
 from typing import Any
@@ -27,6 +28,15 @@ def _plain(value: Any) -> Any:
         if not isinstance(plain, numpy.generic):
             return plain
     raise TypeError(f"no JSON is made of {type(value)}")
+
+
+def _finite(value: Any) -> Any:
+    """Plain data with null for the numbers that JSON has none of."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return {key: _finite(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
@@ -56,7 +66,7 @@ def encode(value: Any) -> bytes:
     except UNENCODABLE as error:
         try:
             # Text that is no Unicode is escaped, and other programs that read JSON may make of it what they can.
-            return json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)).encode()
+            return json.dumps(_finite(msgspec.to_builtins(value, str_keys=True, enc_hook=_plain))).encode()
         except UNENCODABLE:
             raise payload.refusal(value, error, "result") from None
 
