@@ -7,6 +7,7 @@ import contextvars
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,7 +33,7 @@ from tempotask.shelf import Shelf
 from tempotask.store import lists, look
 from tempotask.store.acting import Acting
 from tempotask.store.attendance import Attendance
-from tempotask.store.connect import Server, resolve
+from tempotask.store.connect import WAITED, Server, resolve
 from tempotask.store.left import left_in
 from tempotask.store.lists import Filter
 from tempotask.store.outcomes import Outcomes
@@ -155,8 +156,13 @@ class Client:
 
     async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls what may block in a thread, in the caller's context, and awaits what it returns."""
-        context = contextvars.copy_context()
-        return await asyncio.wrap_future(self.submit(lambda: context.run(call, *args, **kwargs)))
+        context, asked = contextvars.copy_context(), time.monotonic()
+
+        def called() -> T:
+            context.run(WAITED.set, time.monotonic() - asked)
+            return context.run(call, *args, **kwargs)
+
+        return await asyncio.wrap_future(self.submit(called))
 
     def close(self) -> None:
         """Lets go of connections and threads."""

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from tempotask.store.wait import Ending, Wait
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
+class JobHandle(msgspec.Struct, Generic[R_co], eq=False, gc=False):
     """One job, seen from outside: what it does, and what comes of it. Handles follow the newest run of their id."""
 
     id: str
@@ -77,7 +78,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         """
         return self._client.logs(self.id)
 
-    def result(self, timeout: Duration | None = None) -> R:
+    def result(self, timeout: Duration | None = None) -> R_co:
         """Waits for the job's end, at most `timeout` seconds, also through an outage of the server; its result.
 
         Raises:
@@ -108,12 +109,12 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
     ainfo = twin(info)
     alogs = twin(logs)
 
-    async def aresult(self, timeout: Duration | None = None) -> R:
+    async def aresult(self, timeout: Duration | None = None) -> R_co:
         """`result`, to be awaited."""
         ending = self._fresh()
         return self._value(await self._asought(timeout) if ending is None else ending)
 
-    def __await__(self) -> Generator[Any, None, R]:
+    def __await__(self) -> Generator[Any, None, R_co]:
         return self.aresult().__await__()
 
     async def wait(self, timeout: Duration | None = None) -> Status:
@@ -171,7 +172,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
             self._silent_since = now
         return silent or self._ended
 
-    def _value(self, ending: Ending) -> R:
+    def _value(self, ending: Ending) -> R_co:
         """The result. What was seen takes the place of an ending that the server has let go of meanwhile; it is let go
         of too, as results may be large."""
         seen, self._seen = self._seen, None
@@ -182,7 +183,7 @@ class JobHandle(msgspec.Struct, Generic[R], eq=False, gc=False):
         self._ended = True
         outcome = decode_outcome(ending)
         self.queue, self.name = outcome.queue, outcome.name
-        value: R = self._client.value(self.id, outcome)
+        value: R_co = self._client.value(self.id, outcome)
         return value
 
     def __reduce__(self) -> NoReturn:

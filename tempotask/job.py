@@ -92,13 +92,15 @@ class Job(msgspec.Struct, Generic[D]):
         """Keeps a line with the job: text, or anything that a payload may be.
 
         Raises:
-            InvalidPayload: a message that can't be encoded, or one of more than 64 KiB that is no text. Text is cut.
+            InvalidPayload: a message that can't be encoded, or one of more than 64 KiB that is no text. Text is cut,
+                and what is no Unicode in it replaced.
         """
-        if isinstance(message, str) and len(message) > LINE_BYTES // 4:
+        if isinstance(message, str):
+            # Text is cut, and what is no Unicode replaced: losing a job over a line would be out of proportion.
             whole = message.encode(errors="replace")
             if len(whole) > LINE_BYTES - HEAD_BYTES:
-                # Text is cut rather than refused: losing a job over a long line would be out of proportion.
-                message = whole[: LINE_BYTES - HEAD_BYTES - len(CUT)].decode(errors="ignore") + CUT.decode()
+                whole = whole[: LINE_BYTES - HEAD_BYTES - len(CUT)] + CUT
+            message = whole.decode(errors="ignore")
         self._sink.log(self, payload.encode(message, LINE_BYTES, "the log line"))
         return _LOGGED
 

@@ -16,6 +16,7 @@ import msgspec
 
 from tempotask import errors
 from tempotask.errors import NotImportable, TempoTaskError
+from tempotask.pool.linux import has_terminal
 from tempotask.process import AT_ONCE, GENTLY, SupervisorProcess
 
 HOW_TO_GO_ON = (
@@ -171,14 +172,20 @@ class Launch:
             yield
             return
 
+        terminal = has_terminal()
+
         def pass_on(number: int, frame: FrameType | None) -> None:
             if number != signal.SIGHUP:
                 self.tell()
+            elif terminal and not has_terminal():
+                # The shell may say so, and the kernel.
+                if not self._told:
+                    self.tell()
             elif self._runs:
                 # It takes up changed code, and goes on.
                 self.signal(number)
             else:
-                # It would end a child that does not listen yet.
+                # It is not to begin anew before it has begun.
                 self._reload = True
 
         passed = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -355,17 +356,24 @@ class QueueManager(Jobs, Generic[A]):
         report = self.describe()
         if report.why_not_handed_over:
             raise InvalidOptions(f"workers can't connect as this program: {report.why_not_handed_over}; give a URL")
+        where = self.locate()
         start = launch.Start(
-            self.locate(),
+            where,
             db=report.db,
             namespace=self.namespace,
             concurrency=self.concurrency,
             tasks=sorted(self.tasks),
+            environment={application.MODULES: " ".join([where, *self._modules_of_tasks(where)])},
         )
         started = launch.Launch(start, self.options.grace)
         started.begin()
         self._launch = started
         return started
+
+    def _modules_of_tasks(self, where: str) -> list[str]:
+        """The modules that declare tasks and can be imported by their names, but for that of the application."""
+        names = {task.module for task in self.tasks.values()} - {where.rpartition(":")[0], "__main__", "__mp_main__"}
+        return sorted(name for name in names if getattr(sys.modules.get(name), "__spec__", None) is not None)
 
     # -- what the pool asks
 

@@ -69,9 +69,7 @@ def short(value: object) -> str:
     """A value as messages show it."""
     try:
         shown = repr(value)
-    except ValueError:
-        # Of more digits than Python writes down.
-        shown = f"a huge {type(value).__name__}"
     except Exception:
-        shown = f"a {type(value).__name__} that can't be shown"
+        # An int may have more digits than Python writes down.
+        shown = "a huge int" if type(value) is int else f"a {type(value).__name__} that can't be shown"
     return shown if len(shown) <= 80 else shown[:60] + "…"

@@ -41,6 +41,8 @@ SUFFIXES = [f"-{n}" for n in range(CHUNK)]
 
 CLOCK_ASKED = 1.0
 """Seconds after which the server is asked for its time again, for jobs with a delay."""
+REFUSALS = (InvalidName, InvalidOptions, InvalidPayload)
+"""What an item is refused with."""
 _KEYS = {"name": "", "queue": "", "data": None, "options": None}
 _NOTHING = JobOptions()
 
@@ -293,8 +295,8 @@ class Producer:
             addition.number = len(handles)
         except Exception as error:
             remove_all(files)
-            if isinstance(error, JobFailed):
-                raise  # the time of the handler that adds them is over
+            if isinstance(error, TempoTaskError) and not isinstance(error, REFUSALS):
+                raise  # the server is away, or the time of the handler that adds them is over
             raise _refused(items[len(handles)], first + len(handles), error) from None
         return addition, under_way
 
@@ -389,7 +391,7 @@ def _distinct(queues: Iterable[str]) -> list[str]:
 
 def _refused(item: Any, index: int, error: Exception) -> Exception:
     """The error for an item that was refused, is no job at all, or whose data msgspec refused."""
-    if isinstance(error, InvalidName | InvalidOptions | InvalidPayload):
+    if isinstance(error, REFUSALS):
         return type(error)(f"job {index}: {error}")
     if not isinstance(item, Mapping):
         return InvalidOptions(f"job {index} is a {type(item).__name__}; give a mapping with name, queue, data, options")

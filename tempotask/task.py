@@ -93,6 +93,8 @@ class Task(Generic[D, R]):
         frame = declaring_frame()
         self.where = f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
         """Where it was declared, `file:line`."""
+        self.module = str(frame.f_globals.get("__name__"))
+        """The module that declares it."""
         # One task may be the handler of another, under a second name.
         other = handler if isinstance(handler, Task) else None
         handler = handler if other is None else other.handler
@@ -437,5 +439,11 @@ def _strange(info: msgspec.inspect.Type) -> Iterator[Any]:
         yield info.cls
     held = (getattr(info, name, None) for name in ("item_type", "key_type", "value_type"))
     for part in (*held, *getattr(info, "item_types", ())):
-        if part is not None:
+        if part is not None and not _says_nothing(part):
             yield from _strange(part)
+
+
+def _says_nothing(info: msgspec.inspect.Type) -> bool:
+    """Whether a type is one that plain data may be of: `object`, a protocol, an abstract class."""
+    kind = getattr(info, "cls", None)
+    return kind is object or getattr(kind, "_is_protocol", False) or inspect.isabstract(kind)

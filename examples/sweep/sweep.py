@@ -13,7 +13,7 @@ from datetime import timedelta
 import msgspec
 import numpy as np
 
-from tempotask import Context, Job, JobHandle, JobNotFound, QueueManager, as_completed
+from tempotask import Context, Job, JobHandle, JobNotFound, QueueManager, ResultExpired, as_completed
 
 WAVES = 200
 SPEEDS = [float(speed) for speed in np.geomspace(0.05, 20, 12).round(3)]
@@ -80,10 +80,13 @@ async def jobs_of(points: list[tuple[Point, int]]) -> list[JobHandle[float]]:
     for point, priority in points:
         handle = tempotask.handle(point.id)
         try:
-            if await handle.astatus() not in ("failed", "cancelled"):
+            status = await handle.astatus()
+            if status == "completed":
+                await handle.aresult(0)
+            if status not in ("failed", "cancelled"):
                 known.append(handle)
                 continue
-        except JobNotFound:
+        except (JobNotFound, ResultExpired):
             pass
         options = {"id": point.id, "priority": priority}
         new.append({"name": "score", "queue": "points", "data": point, "options": options})

@@ -53,6 +53,8 @@ def check_main(function: object) -> None:
     """Raises `NotImportable` for a function of a main program that workers can't import: `multiprocessing`, too,
     imports nothing but a file or a module again, in the processes that it spawns."""
     main = sys.modules["__main__"]
+    while isinstance(function, functools.partial):
+        function = function.func
     if getattr(function, "__module__", None) != "__main__" or getattr(main, "__spec__", None) is not None:
         return
     if not os.path.isfile(getattr(main, "__file__", None) or ""):

@@ -53,6 +53,8 @@ class Foreground(Runner):
             error = error.__context__
         return None if error is None else handlers_part(error)
 
-    def _failed(self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException) -> Run:
+    def _failed(
+        self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException, *, raised: bool
+    ) -> Run:
         self.error = error
-        return super()._failed(lane, record, options, started, error)
+        return super()._failed(lane, record, options, started, error, raised=raised)

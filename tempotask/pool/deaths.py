@@ -148,6 +148,7 @@ class Coroner:
     def _settle(self, death: Death, run: Run, verdict: str) -> Findings:
         assert death.running is not None
         run.told = self._told(run.record, death.worker, death.turn, death.running)
+        run.progress = run.told.progress
         settlement = Settling(death.worker, self._limits).settlement([run], events=True)
         given_back, counted = self._store.give_back_all(
             death.worker, death.turn, [death.running], settlement=settlement
@@ -193,7 +194,9 @@ class Coroner:
     def _told(self, record: Record, worker: str, turn: str, index: int) -> Told:
         """What the worker had told of a job while it ran."""
         live = self._store.read("HGET", "live", record.id)
-        return Told(logged=bool(live), started=is_started(live, worker, turn, index))
+        said = live_of(live, worker, record.tries + 1)
+        progress = None if said is None else said.progress
+        return Told(logged=bool(live), started=is_started(live, worker, turn, index), progress=progress)
 
     def _tell_start(self, record: Record, worker: str, turn: str, index: int, since: float) -> None:
         """Tells those who listen that this job started, if its worker did not come to say so: next they are told that

@@ -13,7 +13,7 @@ import msgspec
 
 from tempotask.children import SHOWN
 from tempotask.errors import VERDICTS, InvalidPayload, JobFailed, JobTimeout
-from tempotask.options import DEFAULTS
+from tempotask.options import DEFAULTS, merged
 from tempotask.pool.run import Run, keep_ms
 from tempotask.store.address import without_secrets
 from tempotask.store.records import (
@@ -30,6 +30,8 @@ from tempotask.store.records import (
 
 NAME_BYTES, TEXT_BYTES, TRACEBACK_BYTES, ERRORS = 512, 4096, 16384, 20
 """Bounds of what a failure may leave behind: of a type's name, a message, a traceback, errors of earlier tries."""
+FRAMES = 50
+"""Frames of a traceback, the innermost: where it was raised."""
 CUT = "\n… (cut) …\n".encode()
 
 
@@ -79,7 +81,8 @@ def unsendable(run: Run, size: int) -> Run:
     if run.status == "failed" or 2 * logged > size:
         return msgspec.structs.replace(run, lines=None)
     why = f"a result, or what goes with it, of {size:,} bytes is more than the server takes; write it to a file"
-    failed = ended_badly(run.record, DEFAULTS, describe(InvalidPayload(why)), run.started, final=True)
+    options = merged(run.record.options, DEFAULTS)
+    failed = ended_badly(run.record, options, describe(InvalidPayload(why)), run.started, final=True)
     return msgspec.structs.replace(
         run, status="failed", failure=failed.failure, outcome=failed.outcome, result=NIL, held=None,
         children=None if run.held else run.children,
@@ -110,7 +113,7 @@ def describe(error: BaseException) -> Failure:
         message = f"(its text can't be made: {type(second).__name__})"
     try:
         frames = handlers_part(error)
-        text = "".join(traceback.format_exception(kind, error, frames, limit=50)) if frames is not None else ""
+        text = "".join(traceback.format_exception(kind, error, frames, limit=-FRAMES)) if frames is not None else ""
         text = _bounded(text, TRACEBACK_BYTES)
     except BaseException as second:
         text = f"(its traceback can't be made: {type(second).__name__})"

@@ -100,6 +100,11 @@ class Loop:
             if self._interrupt == OVERDUE:
                 raise JobTimeout(message=OVER) from None
             raise
+        except BaseExceptionGroup as group:
+            # A `TaskGroup` takes what ends its body for an error of its own, before Python 3.13.
+            if self._interrupt == OVERDUE and group.split(asyncio.CancelledError)[1] is None:
+                raise JobTimeout(message=OVER) from group
+            raise
         finally:
             self._clean(runner, context)
 

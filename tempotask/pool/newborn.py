@@ -41,6 +41,7 @@ def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[
         setproctitle(f"tempotask: worker {spec.worker}")
         spec.place.take()
         allocator.keep_freed_memory(os.environ)
+        _draw_other_numbers()
         block = ControlBlock(block_fd)
         write_on_signal(block)
         manager = prepare()
@@ -60,6 +61,14 @@ def run_worker(nursery: int, spec: WorkerSpec, block_fd: int, prepare: Callable[
             flush()
         finally:  # the application's standard output may raise anything
             os._exit(code & 0xFF)
+
+
+def _draw_other_numbers() -> None:
+    """Each worker draws random numbers of its own: Python's `random` sees to that in a fork, numpy does not."""
+    if (numpy_random := sys.modules.get("numpy.random")) is not None:
+        # Half imported, or some other module of that name: its numbers are not our affair.
+        with contextlib.suppress(Exception):
+            numpy_random.seed()
 
 
 def deaf_to_stops() -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from msgspec import UNSET, Raw
 
 from tempotask import arrays, payload
-from tempotask.errors import InvalidPayload, JobTimeout, UnknownTask
+from tempotask.errors import JobTimeout, UnknownTask
 from tempotask.job import Job
 from tempotask.options import DEFAULTS, merged
 from tempotask.pool.batch import (
@@ -173,8 +173,9 @@ class Runner:
                         result, outcome = Raw(encoded), lane.completed + encoded
                 except BaseException as error:
                     # Nothing is called before this, so that no signal is looked at before it.
-                    context._job = None
-                    run = self._failed(lane, record, lane.options, started, misfit(error) if job is None else error)
+                    raised, context._job = context._job is not None, None
+                    error = misfit(error) if job is None else error
+                    run = self._failed(lane, record, lane.options, started, error, raised=raised)
                     held_back += run.size
                 else:
                     run = Run(record, started, clock(), outcome, lane.keep_ms, "completed", result)
@@ -221,6 +222,7 @@ class Runner:
         if lane is None:
             return self._unknown(record, started)
         options = lane.options if record.options is None else merged(record.options, lane.options)
+        raised = False
         try:
             try:
                 data = lane.decode(record.payload if outside is None else outside)
@@ -232,10 +234,12 @@ class Runner:
             )  # fmt: skip
             if options.timeout:
                 self._set_deadline(index, options)
+            raised = True
             value = self._call(lane, job)
+            raised = False
             encoded = payload.encode(value, self._largest, "result", self._sender, record.id)
         except BaseException as error:
-            return self._failed(lane, record, options, started, error)
+            return self._failed(lane, record, options, started, error, raised=raised)
         outcome = lane.completed + encoded
         run = Run(record, started, time.monotonic(), outcome, keep_ms(options), "completed", Raw(encoded))
         self._take(run)
@@ -293,7 +297,10 @@ class Runner:
         run.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
         self._mark = cpu - run.ended
 
-    def _failed(self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException) -> Run:
+    def _failed(
+        self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException, *, raised: bool
+    ) -> Run:
+        """`raised`: by the handler, and not because its data or its result are not as they are to be."""
         self._end_if_child(error)
         children, _ = self.context._children.take(completed=False)
         # Not isinstance, which asks the exception itself.
@@ -302,7 +309,7 @@ class Runner:
             after = asked_pause(cast(Retry, error))
             run = ended_badly(record, options, describe(error), started, children, endless=endless, after=after)
         else:
-            final = issubclass(type(error), InvalidPayload) or not lane.task.tries_again(type(error))
+            final = not (raised and lane.task.tries_again(type(error)))
             run = ended_badly(record, options, describe(error), started, children, final=final)
         run.lines, run.progress = self.saying.take()
         return run
@@ -337,4 +344,4 @@ class Runner:
             f"no task {record.name!r} in queue {record.queue!r}; registered are: {known}; a supervisor takes up "
             "changed code on HUP, and another application needs a namespace of its own; then retry this job"
         )
-        return ended_badly(record, DEFAULTS, describe(error), started, final=True)
+        return ended_badly(record, merged(record.options, DEFAULTS), describe(error), started, final=True)

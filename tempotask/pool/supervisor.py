@@ -28,6 +28,7 @@ from tempotask.errors import NotImportable, TempoTaskError
 from tempotask.options import Options
 from tempotask.pool import cores
 from tempotask.pool.clerk import Clerk
+from tempotask.pool.draining import Draining
 from tempotask.pool.generations import Generations
 from tempotask.pool.housekeeper import Holdings, Housekeeper
 from tempotask.pool.linux import become_subreaper, refusal
@@ -41,7 +42,7 @@ from tempotask.pool.standing import Standings
 from tempotask.pool.watch import Watch
 from tempotask.process import AT_ONCE, GENTLY
 from tempotask.store.connect import Server, resolve
-from tempotask.store.left import Left, left_in
+from tempotask.store.left import Left
 from tempotask.store.store import Limits, Store
 
 log = logging.getLogger("tempotask")
@@ -51,7 +52,7 @@ TICK = 0.05
 FAILED_STARTS = 5
 """Workers in a row that could not be started or died of it, before all were ready, after which it gives up."""
 QUIET = 0.05
-"""Seconds between two looks whether everything is done, when draining or by force."""
+"""Seconds between two looks whether everything is done, when it is ended by force."""
 LATER = 5.0
 """Seconds until what the system has refused is tried again."""
 LAST_WORDS = 5.0
@@ -74,7 +75,7 @@ class Supervisor:
         self._options = Options()
         self._status = 0
         self._connected = self._begun = self._refused = False
-        self._stopping = self._over = self._told_ready = self._asking = False
+        self._stopping = self._over = self._told_ready = False
         self._asked = False
         """Whether it was told to stop by others than the program that started it: the second time, it does at once."""
         self._patience_ends = math.inf
@@ -85,6 +86,7 @@ class Supervisor:
         self._housekeeper: Housekeeper
         self._stacks: Stacks
         self._standings: Standings
+        self._draining: Draining
 
     # -- the loop
 
@@ -220,6 +222,7 @@ class Supervisor:
         lease = settings.lease or self._options.lease
         self._housekeeper = Housekeeper(self._clerk, self, lease, settings.application)
         self._standings = Standings(self._clerk, self.after, self._watches)
+        self._draining = Draining(self._clerk, self.after, self._drained)
         self._selector.register(self._clerk, selectors.EVENT_READ, self._clerk.deliver)
         self._clerk.ask(
             lambda: self._first_talk(server, report), lambda answer: self._first_answered(answer, pool, report)
@@ -308,22 +311,12 @@ class Supervisor:
                 self._told_ready = True
                 log.info("ready: %s", _workers(count))
                 self._settings.ready()
-        if self._settings.drain and not self._asking and self._is_idle():
-            self._asking = True
-            self._clerk.ask(self._clerk.store.quiet, self._quiet)
+        if self._settings.drain and self._is_idle():
+            self._draining.look()
 
     def _is_idle(self) -> bool:
         """Whether some worker is through its start, and all that are wait for work."""
         return any(each.ready(1) for each in self._generations) and all(each.idle() for each in self._generations)
-
-    def _quiet(self, quiet: bool) -> None:
-        if not quiet:
-            self.after(QUIET, self._ask_again)
-            return
-        self._clerk.ask(lambda: left_in(self._clerk.store), self._drained)
-
-    def _ask_again(self) -> None:
-        self._asking = False
 
     def _drained(self, left: Left) -> None:
         if self._stopping:

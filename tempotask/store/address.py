@@ -213,7 +213,7 @@ def _watched(pool: SentinelConnectionPool, query: dict[str, str], lost: list[str
     return {
         "sentinels": tuple((str(place["host"]), int(place["port"])) for place in given),
         "sentinel_settings": access,
-        "service": str(pool.service_name),
+        "service": _text(pool.service_name),
     }
 
 
@@ -226,7 +226,7 @@ def _parsed(url: str) -> Address:
     if scheme == "unix":
         if parts.hostname or not path:
             raise ValueError
-        settings = parse_url(url)  # type: ignore[no-untyped-call]
+        settings = _settings(url)
         kind = settings.pop("connection_class")
         kind(**settings)
         return Address(_label("unix", settings), url, kind, settings)
@@ -247,7 +247,7 @@ def _parsed(url: str) -> Address:
         host.encode("idna")
     netloc = f"{access}@{hosts}" if access else hosts
     plain = f"{scheme}://{netloc}/{''.join(path)}?{parts.query}"
-    settings = parse_url(plain)  # type: ignore[no-untyped-call]
+    settings = _settings(plain)
     settings.pop("connection_class", None)
     watch = {name: settings.pop(f"sentinel_{name}", None) for name in ("username", "password")} if sentinels else {}
     kind(**{name: value for name, value in settings.items() if name != "max_connections"})
@@ -262,6 +262,17 @@ def _parsed(url: str) -> Address:
         sentinel_settings={name: value for name, value in watch.items() if value},
         service=service,
     )
+
+
+def _settings(url: str) -> dict[str, Any]:
+    """What the library reads in a URL. Raises ValueError also for what it finds to be wrong only when it connects."""
+    settings: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        if settings.get(name) is not None and not settings[name] > 0:
+            raise ValueError
+    if "socket_keepalive_options" in settings or ("ssl_keyfile" in settings and "ssl_certfile" not in settings):
+        raise ValueError
+    return settings
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
@@ -282,11 +293,16 @@ def _label(
 
 def _with_secrets(label: str, settings: Mapping[str, Any], query: Mapping[str, str]) -> str:
     parts = urlsplit(label)
-    user, password = settings.get("username") or "", settings.get("password") or ""
-    access = f"{quote(str(user), safe='')}:{quote(str(password), safe='')}@" if user or password else ""
+    user, password = (quote(_text(settings.get(name) or ""), safe="") for name in ("username", "password"))
+    access = f"{user}:{password}@" if user or password else ""
     wanted = {**{name: values[0] for name, values in parse_qs(parts.query).items()}, **query}
     # By hand: for unix:// with nothing before the path, urllib leaves the two slashes out.
     return f"{parts.scheme}://{access}{parts.netloc}{parts.path}" + (f"?{urlencode(wanted)}" if wanted else "")
+
+
+def _text(value: Any) -> str:
+    """What the library takes as bytes, too."""
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _written(value: Any) -> str:

@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar, cast
 
@@ -21,6 +22,8 @@ from tempotask.store.embedded import OLDEST_REDIS, EmbeddedServer, home_folder
 
 T = TypeVar("T")
 
+WAITED: ContextVar[float] = ContextVar("WAITED", default=0.0)
+"""Seconds for which this call has waited for a thread: where a server is away, many may."""
 OTHERWISE = "give another server with --db, QueueManager.init(db=...) or $TEMPOTASK_DB"
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.5  # seconds between two tries
 
@@ -153,12 +156,13 @@ class Server:
     def patiently(self, call: Callable[[], T], *, deadline: float | None = None) -> T:
         """What `call` returns, tried again through an outage until `deadline`.
 
-        That is a time of `time.monotonic`; without it, `connect_timeout` from now. `call` must be safe to do twice: its
-        answer may be what was lost. Raises ServerUnavailable when the time is over, or at once when the server refuses
-        us or is closed meanwhile, and ServerFull when it is at its `maxmemory`. Other errors, of an unknown script say,
-        pass through.
+        That is a time of `time.monotonic`; without it, `connect_timeout` from now, less what was waited before. `call`
+        must be safe to do twice: its answer may be what was lost. Raises ServerUnavailable when the time is over, or at
+        once when the server refuses us or is closed meanwhile, and ServerFull when it is at its `maxmemory`. Other
+        errors, of an unknown script say, pass through.
         """
-        deadline = time.monotonic() + self.connect_timeout if deadline is None else deadline
+        if deadline is None:
+            deadline = time.monotonic() + max(0.0, self.connect_timeout - WAITED.get())
         pause, closings = FIRST_PAUSE, self._closings
         while True:
             try:
@@ -245,8 +249,11 @@ class Server:
 
     def _advice(self, error: redis.RedisError) -> str:
         """What to do about an error that waiting has not cured."""
-        if isinstance(error, wrong.ReadOnlyError):
-            return "it is a replica: name its primary"
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, wrong.ReadOnlyError):
+                return "it is a replica: name its primary"
+            cause = cause.__cause__
         return tls.doubt(self.label, error) or "start it or see what ails it"
 
     def _give_up(self, error: redis.RedisError) -> NoReturn:

@@ -272,7 +272,9 @@ class Outcomes:
 
     def _give_up(self, wait: Wait, error: Exception) -> None:
         told = error if isinstance(error, TempoTaskError) else ServerUnavailable(f"the server can't be asked: {error}")
-        self._deliver((id, told) for id in self._missing(wait))
+        missing = self._missing(wait)
+        # Others who wait for the same jobs may know that the server comes back.
+        self._deliver(((id, told) for id in missing), asking=dict.fromkeys(missing, (wait,)))
 
     def _deliver(
         self,

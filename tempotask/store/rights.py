@@ -36,7 +36,13 @@ def without_name(error: wrong.RedisError) -> str:
 
 
 def told(label: str, lacking: Iterable[str], otherwise: str) -> str:
-    """The line for people."""
+    """The line for people. `lacking`: as rights.lua replies."""
+    lacking = list(lacking)
+    if off := [word[1:].upper() for word in lacking if word.startswith("!")]:
+        return (
+            f"the server at {label} has no {', '.join(off)}, which TempoTask needs: take that out of rename-command in "
+            f"its configuration, or {otherwise}"
+        )
     return (
         f"our user may not do all that is needed on the server at {label}: its ACL rule lacks {' '.join(lacking)} "
         f"({PAGE}); add that, or {otherwise}"

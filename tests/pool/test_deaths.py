@@ -245,3 +245,15 @@ def test_killing_any_process_at_any_time_loses_nothing(bench: Bench) -> None:
     assert int(bench.store.read("HGET", "counts:q", "completed")) == 3000
     # What the last one held when it was killed is given back by whoever comes.
     assert bench.begin("--drain", workers=1).end() == 0
+
+
+def test_how_far_a_job_came_is_known_also_if_its_process_died(bench: Bench) -> None:
+    bench.start(workers=1)
+    handle = bench.manager.enqueue(name="far", queue="q", options={"max_crashes": 1})
+    wait_until(lambda: handle.info().progress, "it is not seen how far the job is")
+    os.kill(int(bench.hear()[2]), signal.SIGKILL)
+    with pytest.raises(WorkerCrashed):
+        handle.result(timeout=LONG)
+    progress = handle.info().progress
+    assert progress is not None
+    assert (progress.done, progress.total) == (7, 10)

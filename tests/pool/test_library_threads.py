@@ -106,3 +106,18 @@ def test_what_a_job_starts_is_told_the_same(bench: Bench) -> None:
     assert bench.manager.enqueue(name="look", queue="q", data="BLIS_NUM_THREADS").result(LONG) == "1"
     assert "BLIS_NUM_THREADS" not in psutil.Process(supervisor.process.pid).environ()
     assert supervisor.stop() == 0
+
+
+def test_each_worker_draws_random_numbers_of_its_own(bench: Bench) -> None:
+    """Also those that numpy keeps for all, which a fork brings along."""
+    supervisor = bench.begin(app=APP, workers=1)
+    supervisor.wait_for("ready: ")
+    drawn = []
+    for _ in range(2):
+        process, number = bench.manager.enqueue(name="draw", queue="q").result(LONG)
+        drawn.append(number)
+        (worker,) = supervisor.workers()
+        assert worker.pid == process
+        worker.kill()
+        wait_until(lambda: [each for each in supervisor.workers() if each.pid != worker.pid], "it is not replaced")  # noqa: B023
+    assert len(set(drawn)) == 2

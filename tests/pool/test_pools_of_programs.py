@@ -288,3 +288,30 @@ if __name__ == "__main__":
     assert "told to stop again" not in log
     with QueueManager.init(server_url, namespace=namespace) as manager:
         assert manager.handle("long").result(timeout=LONG) == "finished"
+
+
+def test_tasks_of_other_modules_than_the_managers_are_known_to_the_workers(
+    begin: Begin, namespace: str, tmp_path: Path
+) -> None:
+    core = f"from tempotask import QueueManager\nmanager = QueueManager.init(concurrency=1, namespace={namespace!r})\n"
+    (tmp_path / "core.py").write_text(core)
+    (tmp_path / "mails.py").write_text("""
+from core import manager
+
+@manager.task(queue="mails")
+def send(job, ctx):
+    return "sent"
+""")
+    program = begin("""
+import mails
+from core import manager
+
+async def main():
+    async with manager:
+        print(await mails.send.enqueue())
+
+if __name__ == "__main__":
+    asyncio.run(main())
+""")
+    said, log = program.communicate(timeout=LONG)
+    assert said == "sent\n", log

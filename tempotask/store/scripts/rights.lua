@@ -4,7 +4,8 @@
 --
 -- KEYS  the ring
 -- ARGV  -
--- reply what its rule lacks, as a rule spells it: '+lpos', or '~' when it may not touch the keys of this namespace
+-- reply what its rule lacks, as a rule spells it: '+lpos', or '~' when it may not touch the keys of this namespace; and
+--       '!lpos' for what the server itself lacks, where somebody has switched it off
 --
 -- This script may write nothing, so that of each command nothing but the look at the rights happens: the server makes
 -- that look before it finds that the command would write. The table names every command that a script calls.
@@ -36,6 +37,8 @@ for _, command in ipairs(commands) do
   if string.find(refusal, 'ACL failure', 1, true) or string.find(refusal, 'user executing the script', 1, true) then
     if string.find(refusal, ' access ', 1, true) then return { '~' } end
     lacking[#lacking + 1] = '+' .. string.lower(command[1])
+  elseif string.find(string.lower(refusal), '^[^ ]* ?unknown .*command') then
+    lacking[#lacking + 1] = '!' .. string.lower(command[1])
   end
 end
 return lacking

@@ -88,6 +88,13 @@ def hold(job: Job[Any], ctx: Context[App]) -> int:
 
 
 @tempotask.task(queue="q")
+def far(job: Job[Any], ctx: Context[App]) -> int:
+    """`hold`, for a job that says how far it is."""
+    job.progress(7, 10)
+    return hold(job, ctx)
+
+
+@tempotask.task(queue="q")
 def enter(job: Job[float], ctx: Context[App]) -> int:
     """Works for so many seconds, and writes down when it starts and when it has finished."""
     os.write(LEDGER, f"{job.id} start {job.token} {os.getpid()}\n".encode())

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import numpy
+import numpy.random
 from threadpoolctl import threadpool_info
 
 from tempotask import Context, Job, QueueManager
@@ -29,3 +30,9 @@ def multiply(job: Job[int], ctx: Context[Any]) -> int:
 @tempotask.task(queue="q")
 def look(job: Job[str], ctx: Context[Any]) -> str | None:
     return os.environ.get(job.data)
+
+
+@tempotask.task(queue="q")
+def draw(job: Job[None], ctx: Context[Any]) -> list[float]:
+    """Which process it is, and what numpy draws there first."""
+    return [os.getpid(), float(numpy.random.random())]
