@@ -90,7 +90,8 @@ class JobHandle(msgspec.Struct, Generic[R_co], eq=False, gc=False):
             InvalidPayload: the result does not fit the type of its task.
             InvalidOptions: a `timeout` that is no time; it is a schedule, which has no result; or the job waits for
                 itself.
-            ServerUnavailable: the manager was closed meanwhile, or its server was never reached.
+            ServerUnavailable: the manager was closed meanwhile; or this program has only the id of the job, and the
+                server could not be asked.
         """
         self._insist_on_another_job()
         ending = self._fresh()
@@ -123,7 +124,8 @@ class JobHandle(msgspec.Struct, Generic[R_co], eq=False, gc=False):
         Raises:
             TimeoutError: the `timeout` is over; the job goes on.
             ResultExpired, JobNotFound, InvalidOptions: there is no status to tell; the last, as it is a schedule.
-            ServerUnavailable: the manager was closed meanwhile, or its server was never reached.
+            ServerUnavailable: the manager was closed meanwhile; or this program has only the id of the job, and the
+                server could not be asked.
         """
         ending = await self._asought(timeout)
         if isinstance(ending, bytes):
