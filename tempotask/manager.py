@@ -363,7 +363,7 @@ class QueueManager(Jobs, Generic[A]):
             namespace=self.namespace,
             concurrency=self.concurrency,
             tasks=sorted(self.tasks),
-            environment={application.MODULES: " ".join([where, *self._modules_of_tasks(where)])},
+            environment={application.MODULES: "\n".join([where, *self._modules_of_tasks(where)])},
         )
         started = launch.Launch(start, self.options.grace)
         started.begin()

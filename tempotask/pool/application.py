@@ -26,8 +26,8 @@ _OURS = str(Path(__file__).resolve().parent.parent) + os.sep
 _MAIN = "__mp_main__"  # what multiprocessing calls a script that it imports again, so that guards hold
 _T = TypeVar("_T")
 MODULES = "TEMPOTASK_MODULES"
-"""The variable in which a program that starts a pool names its application and, with spaces between, the other modules
-that declare its tasks: a manager is where it was made, which need not import them."""
+"""The variable in which a program that starts a pool names its application and, each on a line, the other modules that
+declare its tasks: a manager is where it was made, which need not import them."""
 _keep: list[types.ModuleType] = []
 
 #: True while an application is being imported: whoever would start a pool now has forgotten the guard
@@ -64,7 +64,7 @@ def load(application: str) -> Manager:
         raise LoadError(f'"{application}" names no {lacks}; write module:attribute, as in app:tempotask')
     module = imported(target)
     manager = _pick(module, target, attribute) if attribute else _only(module, target)
-    of, *others = os.environ.get(MODULES, "").split(" ")
+    of, *others = os.environ.get(MODULES, "").split("\n")
     if of == application:
         for other in others:
             imported(other)

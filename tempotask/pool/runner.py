@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from msgspec import UNSET, Raw
 
 from tempotask import arrays, payload
-from tempotask.errors import JobTimeout, UnknownTask
+from tempotask.errors import InvalidPayload, JobTimeout, UnknownTask
 from tempotask.job import Job
 from tempotask.options import DEFAULTS, merged
 from tempotask.pool.batch import (
@@ -300,7 +300,7 @@ class Runner:
     def _failed(
         self, lane: Lane, record: Record, options: RunOptions, started: float, error: BaseException, *, raised: bool
     ) -> Run:
-        """`raised`: by the handler, and not because its data or its result are not as they are to be."""
+        """`raised`: by the handler, and not where its data or its result are looked at."""
         self._end_if_child(error)
         children, _ = self.context._children.take(completed=False)
         # Not isinstance, which asks the exception itself.
@@ -309,7 +309,8 @@ class Runner:
             after = asked_pause(cast(Retry, error))
             run = ended_badly(record, options, describe(error), started, children, endless=endless, after=after)
         else:
-            final = not (raised and lane.task.tries_again(type(error)))
+            unfit = issubclass(type(error), InvalidPayload) and not raised
+            final = unfit or not lane.task.tries_again(type(error))
             run = ended_badly(record, options, describe(error), started, children, final=final)
         run.lines, run.progress = self.saying.take()
         return run
