@@ -274,8 +274,9 @@ class Generation:
             )  # fmt: skip
             return
         if findings.job is None:
+            ran = "no job" if death.running is None else "one that others have by now"
             others = pause + others
-            log.warning("worker %s (pid %d) %s while it ran no job%s", name, pid, death.how, others, extra=told)
+            log.warning("worker %s (pid %d) %s while it ran %s%s", name, pid, death.how, ran, others, extra=told)
             return
         job = findings.job
         told |= {"job": job.id, "queue": job.queue, "name_of_job": job.name, "verdict": findings.verdict}
