@@ -23,6 +23,7 @@ GENTLY, AT_ONCE = signal.SIGUSR1, signal.SIGUSR2
 """How this program has the child stop. Not by TERM: who stops a whole service sends that to both, and a second one
 stops at once."""
 HELD_BACK = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, GENTLY, AT_ONCE)
+"""What the child is told by signals: it lets them in when it listens."""
 
 
 class SupervisorProcess:

@@ -72,7 +72,7 @@ CARRIED = {"client_name"} | {
 # Settings that are objects of Python.
 OBJECTS = {
     *("command_packer", "credential_provider", "encoder_class", "event_dispatcher", "parser_class"),
-    *("maint_notifications_config", "redis_connect_func", "socket_type"),
+    *("maint_notifications_config", "redis_connect_func", "socket_keepalive_options", "socket_type"),
 }
 REACHED = {"host", "port", "path", "db", "username", "password"}
 # Ours to choose: how long and how often we try, how we keep count of connections.
@@ -265,13 +265,13 @@ def _parsed(url: str) -> Address:
 
 
 def _settings(url: str) -> dict[str, Any]:
-    """What the library reads in a URL. Raises ValueError also for what it finds to be wrong only when it connects."""
+    """What the library reads in a URL. Raises InvalidOptions for what it finds to be wrong only when it connects."""
     settings: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
     for name in ("socket_timeout", "socket_connect_timeout"):
         if settings.get(name) is not None and not settings[name] > 0:
-            raise ValueError
-    if "socket_keepalive_options" in settings or ("ssl_keyfile" in settings and "ssl_certfile" not in settings):
-        raise ValueError
+            raise InvalidOptions(f"{name}={settings[name]:g} in a server's URL: give seconds, more than 0")
+    if "ssl_keyfile" in settings and "ssl_certfile" not in settings:
+        raise InvalidOptions("ssl_keyfile in a server's URL is of no use alone: give ssl_certfile, too")
     return settings
 
 

@@ -321,6 +321,7 @@ class Outcomes:
     # -- what the thread that takes the pushes calls
 
     def anybody_waits(self) -> bool:
+        """Whether there is anything to listen for."""
         return bool(self._waiting)
 
     def hear(self, told: Told) -> None:

@@ -227,3 +227,24 @@ def _is_busy(client: redis.Redis) -> bool:
 def _suppressed(call: Callable[..., object], *arguments: object) -> None:
     with contextlib.suppress(redis.RedisError):
         call(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--rename-command", "DEL", ""), "has no DEL, which TempoTask needs: take that out of rename-command"),
+        (("--replicaof", "127.0.0.1", "1"), "it is a replica: name its primary"),
+    ],
+)
+def test_a_server_that_can_not_be_used_says_why_to_who_adds_a_job(
+    short_path: Path, options: tuple[str, ...], says: str
+) -> None:
+    server = OwnServer(short_path, *options)
+    try:
+        with (
+            QueueManager.init(server.url, options={"connect_timeout": 0.2}) as manager,
+            pytest.raises(ServerUnavailable, match=says),
+        ):
+            manager.enqueue(name="t", queue="q")
+    finally:
+        server.kill()

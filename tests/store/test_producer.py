@@ -330,16 +330,14 @@ def test_delayed_jobs_that_a_server_which_is_gone_can_not_take_are_not_blamed(sh
 def test_many_calls_that_are_awaited_while_the_server_is_away_end_together(short_path: Path) -> None:
     """Though few threads make them."""
     server = OwnServer(short_path)
-    with QueueManager.init(server.url, options={"connect_timeout": 1.0}) as manager:
+    with QueueManager.init(server.url, options={"connect_timeout": 2.0}) as manager:
         manager.enqueue(name="t", queue="q")
         server.kill()
 
         async def main() -> list[Any]:
-            calls = (manager.aenqueue(name="t", queue="q") for _ in range(12 * THREADS))
-            return await asyncio.gather(*calls, return_exceptions=True)
+            calls = (manager.aenqueue(name="t", queue="q") for _ in range(60 * THREADS))
+            # In rounds they would take twice as long.
+            return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 60)
 
-        began = time.monotonic()
         errors = asyncio.run(main())
         assert all(isinstance(error, ServerUnavailable) for error in errors)
-        # Twelve rounds of a second would be twelve.
-        assert time.monotonic() - began < 8

@@ -156,3 +156,17 @@ def test_a_credential_provider_is_named_as_what_cant_be_handed_over() -> None:
     assert server.url is None
     assert server.why_not_handed_over == "credential_provider"
     assert server.client().connection_pool.connection_kwargs["credential_provider"] is provider
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("socket_timeout=-1", r"socket_timeout=-1 in a server's URL: give seconds, more than 0"),
+        ("socket_connect_timeout=0", r"socket_connect_timeout=0 in a server's URL: give seconds, more than 0"),
+        ("ssl_keyfile=key.pem", "ssl_keyfile in a server's URL is of no use alone: give ssl_certfile, too"),
+        ("socket_keepalive_options=5", "a URL can't say socket_keepalive_options"),
+    ],
+)
+def test_settings_that_no_connection_can_be_made_with_are_refused_where_they_are_given(setting: str, says: str) -> None:
+    with pytest.raises(InvalidOptions, match=says):
+        Server(f"rediss://localhost/0?{setting}")
