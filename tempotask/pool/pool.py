@@ -368,9 +368,12 @@ class UnifiedWorkerPool:
             worker.kill_group()
         ends: dict[int, ExitStatus] = {}
         until = time.monotonic() + _GONE_WITHIN
-        while (orphans := [pid for pid in linux.children() if self._is_ours(pid, leaders)]) and (
+        # Of one that has ended, and was not reaped in time, nothing tells any more whose it is.
+        known: set[int] = set()
+        while (orphans := [pid for pid in linux.children() if pid in known or self._is_ours(pid, leaders)]) and (
             time.monotonic() < until
         ):
+            known.update(orphans)
             linux.kill(orphans)
             for pid in orphans:
                 if (reaped := linux.reap(pid, linux.NEXT_LOOK)) is not None:
