@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.apps.burning import walk
-from benchmarks.apps.walking import tallied, tallied_walk
+from benchmarks.apps.walking import tallied_walk
 from benchmarks.floors import together
 from benchmarks.harness import WORKERS, Bench, each_in_turn
 from benchmarks.rows import Row, Spread, ratio, told
+from benchmarks.tally import tallied
 
 BOUNDS = {0.1: (0.85, 0.92), 1.0: (0.93, 0.96), 10.0: (0.94, 0.97)}
 """Milliseconds a job: of two cores at least, and the aim."""

@@ -7,8 +7,12 @@ chunks, the faster of our ways and the fastest pool, and these are then compared
 
 Each way is a driver, a process that has been started beforehand and has done all jobs once, so starting processes and
 importing libraries is counted for nobody; but GNU parallel starts its processes for each chunk, and that is its way.
-Each round has drivers of its own: how a process lies in memory makes some percent, and stays as it is. The time is that
-from when the first job is handed out, for us enqueued, until the last result is there.
+The wall time is that from when the first job is handed out, for us enqueued, until the last result is there.
+
+The same work takes up to a third more or less of a processor from one process to the next, and from one minute to the
+next, where bounds are about hundredths. So walls are compared by what the jobs themselves took of a processor, by the
+clock of their own thread: the wall for each second of that. The plain walls are told besides. Each round has drivers of
+its own.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import shutil
 import signal
 import statistics
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -51,10 +55,17 @@ class Run:
     """All jobs of a grain, done once."""
 
     seconds: float
+    work: float
+    """Seconds of a processor that the jobs themselves took."""
     cpu: float
-    """Seconds, of all processes and the server."""
+    """Seconds of a processor, of all processes and the server."""
     digest: str
     """Of all results."""
+
+    @property
+    def cost(self) -> float:
+        """Seconds for each second that the jobs took of a processor: half a second, if two cores did nothing else."""
+        return self.seconds / self.work
 
 
 class Driver:
@@ -66,7 +77,7 @@ class Driver:
         variables = {"TEMPOTASK_DB": bench.url, "BENCHMARK_KIND": kind.name, "PARALLEL_HOME": str(folder)}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [ENVIRONMENT.python, "-m", "benchmarks.real.driver", way, kind.name],
+                [ENVIRONMENT.python, "-m", "benchmarks.real.driver", way],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -105,6 +116,14 @@ class Driver:
         if not line:
             raise Failed(f"{self._way} has ended:\n{self._log.read_text(errors='replace')[-2000:]}")
         return line
+
+
+TOLD: Mapping[str, Callable[[Run], float]] = {
+    "wall": lambda run: run.seconds,
+    "jobs' CPU": lambda run: run.work,
+    "CPU in all": lambda run: run.cpu,
+}
+"""What else the table tells of runs."""
 
 
 @dataclass
@@ -153,7 +172,7 @@ class Series:
     ) -> None:
         """Adds runs to `times`: each setting in turn, as what slows the machine down comes and goes within minutes."""
         for way, size in list(settings) * rounds:
-            times[way, size].append(self._run(drivers[way], size).seconds)
+            times[way, size].append(self._run(drivers[way], size).cost)
 
     def add_round(self, drivers: Mapping[str, Driver]) -> None:
         """Has those that are compared do all jobs, for the first time in these processes, and then once more, to be
@@ -172,16 +191,19 @@ class Series:
         """How each of our ways compares with each of the others."""
         if len(self.digests) != 1:
             raise Failed(f"not all ways came to the same results: {what}")
-        seconds = {way: Spread([run.seconds for run in runs], "s") for way, runs in self.runs.items()}
-        cpu = {way: Spread([run.cpu for run in runs], "s") for way, runs in self.runs.items()}
         rows = []
         for ours, way in ((ours, way) for ours in OURS for way in self.runs if way not in OURS):
-            wall = f"{what}, our wall ({self._name(ours)}) / that of {self._name(way)}"
+            names = f"({self._name(ours)}) / that of {self._name(way)}"
+            mine, others = self.runs[ours], self.runs[way]
+            our_cost, cost = (Spread([run.cost for run in runs]) for runs in (mine, others))
+            figure = f"{what}, our wall a second of the jobs' CPU {names}"
             if (ours, way) == (self.mine, self.reference):
-                rows.append(ratio(wall, seconds[ours], seconds[way], AT_MOST, AIM, more_is_better=False))
+                rows.append(ratio(figure, our_cost, cost, AT_MOST, AIM, more_is_better=False))
             else:
-                rows.append(told(wall, seconds[ours], seconds[way]))
-            rows.append(told(wall.replace("our wall", "our CPU"), cpu[ours], cpu[way]))
+                rows.append(told(figure, our_cost, cost))
+            for name, seconds in TOLD.items():
+                spreads = (Spread([seconds(run) for run in runs], "s") for runs in (mine, others))
+                rows.append(told(f"{what}, our {name} {names}", *spreads))
         return rows
 
     def _name(self, way: str) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from benchmarks.harness import WORKERS
-from benchmarks.real.kinds import KINDS
+from benchmarks.real.timed import work
 from tempotask import Context, Job, QueueManager
 
 tempotask = QueueManager.init(namespace="real", concurrency=WORKERS)
-work = KINDS[os.environ["BENCHMARK_KIND"]].work
 
 
 @tempotask.task(queue="work")

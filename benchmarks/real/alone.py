@@ -1,4 +1,4 @@
-"""Does the jobs that come in, a line of JSON each, and prints their results: `python -m benchmarks.real.alone KIND`.
+"""Does the jobs that come in, a line of JSON each, and prints their results.
 
 What GNU parallel starts for each chunk.
 """
@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import sys
 
-from benchmarks.real.kinds import KINDS
+from benchmarks.real.timed import work
 
 if __name__ == "__main__":
-    work = KINDS[sys.argv[1]].work
     for line in sys.stdin:
         print(json.dumps(work(json.loads(line))))

@@ -1,8 +1,10 @@
-"""Puts one kind of jobs through in one way, as often as it is told: `python -m benchmarks.real.driver WAY KIND`.
+"""Puts jobs of the kind $BENCHMARK_KIND through in one way, as often as it is told: `python -m benchmarks.real.driver
+WAY`.
 
 A line that comes in is a file of jobs and the size of a chunk. A line that goes out, as JSON, is the seconds from when
-the first job was handed out until the last result was there, the seconds of CPU that all processes used meanwhile, the
-server among them, and a digest of all results. Processes are started before the first line goes out, which is empty.
+the first job was handed out until the last result was there, the seconds of a processor that the jobs took meanwhile,
+those that all processes did, the server among them, and a digest of all results. Processes are started before the
+first line goes out, which is empty.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ import psutil
 import redis
 
 from benchmarks.real.ways import WAYS, Results
+from benchmarks.tally import tallied
 
 
 def used(server: redis.Redis) -> float:
@@ -31,24 +35,27 @@ def used(server: redis.Redis) -> float:
     return clients + float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
 
 
-def run(results: Results, jobs: list[Any], chunk: int, server: redis.Redis) -> dict[str, Any]:
-    before, began = used(server), time.monotonic()
+def run(results: Results, jobs: list[Any], chunk: int, server: redis.Redis, folder: Path) -> dict[str, Any]:
+    before, done, began = used(server), tallied(folder), time.monotonic()
     found = list(results(jobs, chunk))
-    seconds, cpu = time.monotonic() - began, used(server) - before
+    seconds, work, cpu = time.monotonic() - began, tallied(folder) - done, used(server) - before
     if len(found) != len(jobs):
         raise RuntimeError(f"{len(found)} of {len(jobs)} results")
     lines = sorted(json.dumps(result) for result in found)
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return {"seconds": seconds, "cpu": cpu, "digest": digest}
+    return {"seconds": seconds, "work": work, "cpu": cpu, "digest": digest}
 
 
-def main(way: str, kind: str) -> None:
+def main(way: str) -> None:
     server = redis.Redis.from_url(os.environ["TEMPOTASK_DB"])
-    with WAYS[way](kind) as results:
-        print(flush=True)
-        for line in sys.stdin:
-            path, chunk = line.split()
-            print(json.dumps(run(results, json.loads(Path(path).read_text()), int(chunk), server)), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["BENCHMARK_FOLDER"] = folder
+        with WAYS[way]() as results:
+            print(flush=True)
+            for line in sys.stdin:
+                path, chunk = line.split()
+                told = run(results, json.loads(Path(path).read_text()), int(chunk), server, Path(folder))
+                print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

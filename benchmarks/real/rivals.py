@@ -43,7 +43,7 @@ class Rival:
     @property
     def commands(self) -> dict[str, list[str]]:
         """How it is set up, for the file of results."""
-        return {"real work": [f"python -m benchmarks.real.driver {self.name} KIND"]}
+        return {"real work": [f"BENCHMARK_KIND=KIND python -m benchmarks.real.driver {self.name}"]}
 
     @property
     def installed(self) -> bool:

@@ -18,14 +18,14 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from benchmarks.harness import WORKERS
-from benchmarks.real.kinds import KINDS
+from benchmarks.real.timed import work
 
 Results = Callable[[Sequence[Any], int], Iterable[Any]]
 """The results of these jobs, in any order, put through in chunks of that size where there are chunks."""
 
 
 @contextlib.contextmanager
-def ours(kind: str) -> Iterator[Results]:
+def ours() -> Iterator[Results]:
     from benchmarks.apps.real import tempotask
 
     def results(jobs: Sequence[Any], chunk: int) -> Iterable[Any]:
@@ -39,47 +39,44 @@ def ours(kind: str) -> Iterator[Results]:
 
 
 @contextlib.contextmanager
-def ours_in_chunks(kind: str) -> Iterator[Results]:
+def ours_in_chunks() -> Iterator[Results]:
     from tempotask.futures import TempoExecutor
 
-    work = KINDS[kind].work
     with TempoExecutor(WORKERS) as workers:
         yield lambda jobs, chunk: workers.map(work, jobs, chunksize=chunk)
 
 
 @contextlib.contextmanager
-def pool(kind: str) -> Iterator[Results]:
-    work = KINDS[kind].work
+def pool() -> Iterator[Results]:
     with multiprocessing.Pool(WORKERS) as workers:
         yield lambda jobs, chunk: workers.imap_unordered(work, jobs, chunk)
 
 
 @contextlib.contextmanager
-def executor(kind: str) -> Iterator[Results]:
-    work = KINDS[kind].work
+def executor() -> Iterator[Results]:
     with ProcessPoolExecutor(WORKERS) as workers:
         yield lambda jobs, chunk: workers.map(work, jobs, chunksize=chunk)
 
 
 @contextlib.contextmanager
-def joblib(kind: str) -> Iterator[Results]:
+def joblib() -> Iterator[Results]:
     """Its default backend, loky, which finds the size of its batches by itself."""
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
-    work = delayed(KINDS[kind].work)
+    one = delayed(work)
     with Parallel(WORKERS, return_as="generator_unordered") as parallel:
-        yield lambda jobs, chunk: parallel(work(job) for job in jobs)
+        yield lambda jobs, chunk: parallel(one(job) for job in jobs)
 
 
 @contextlib.contextmanager
-def parallel(kind: str) -> Iterator[Results]:
+def parallel() -> Iterator[Results]:
     """GNU parallel starts a process for each chunk, which is handed its jobs as lines."""
 
     def results(jobs: Sequence[Any], chunk: int) -> Iterable[Any]:
         command = ["parallel", "--will-cite", "--jobs", str(WORKERS), "--pipe", "-N", str(chunk)]
         lines = "".join(f"{json.dumps(job)}\n" for job in jobs)
         done = subprocess.run(
-            [*command, sys.executable, "-m", "benchmarks.real.alone", kind],
+            [*command, sys.executable, "-m", "benchmarks.real.alone"],
             input=lines,
             stdout=subprocess.PIPE,
             text=True,
@@ -90,6 +87,6 @@ def parallel(kind: str) -> Iterator[Results]:
     yield results
 
 
-WAYS: dict[str, Callable[[str], AbstractContextManager[Results]]] = {
+WAYS: dict[str, Callable[[], AbstractContextManager[Results]]] = {
     way.__name__: way for way in (ours, ours_in_chunks, pool, executor, joblib, parallel)
 }
