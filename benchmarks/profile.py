@@ -16,7 +16,7 @@ from benchmarks import drain
 from benchmarks.harness import Bench, Project
 from benchmarks.rows import Row, Spread
 from tempotask import QueueManager
-from tempotask.pool.batch import ControlBlock
+from tempotask.pool.control_block import ControlBlock
 from tempotask.pool.leases import register
 from tempotask.pool.report import WorkerSpec
 from tempotask.pool.worker import Worker

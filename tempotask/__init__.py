@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from tempotask.job import Context, Job
     from tempotask.manager import QueueManager
     from tempotask.options import JobOptions, Options
+    from tempotask.repeat import Repeat
     from tempotask.retry import Retry
-    from tempotask.schedule.repeat import Repeat
     from tempotask.task import Task
 
 __all__ = [
@@ -77,7 +77,7 @@ _WHERE = {
     "Options": "options",
     "QueueInfo": "info",
     "QueueManager": "manager",
-    "Repeat": "schedule.repeat",
+    "Repeat": "repeat",
     "Retry": "retry",
     "Subscription": "events",
     "Task": "task",

@@ -189,13 +189,17 @@ class Client:
         if clause := left_in(self.store).clause:
             log.info("nothing is left to run%s", clause)
 
-    def found(self, id: str) -> look.Found | None:
-        """A job as the store finds it, wherever it is."""
-        return look.find(self.store, id)
+    def find(self, id: str, queue: str = "") -> look.Found | None:
+        """A job, wherever it is; `queue`: its own, where it is known."""
+        return look.find(self.store, id, queue)
 
-    def find(self, id: str) -> JobInfo | None:
-        """A job, wherever it is."""
-        found = self.found(id)
+    def find_status(self, id: str, queue: str) -> Status | None:
+        """Where `find` finds a job; that costs less."""
+        return look.status_of(self.store, id, queue)
+
+    def find_info(self, id: str, queue: str = "") -> JobInfo | None:
+        """What is to be known of a job, wherever it is."""
+        found = self.find(id, queue)
         return None if found is None else info_of(self.store, found)
 
     def listed(self, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[look.Found], str | None]:
@@ -211,30 +215,30 @@ class Client:
         """What acts on jobs."""
         return Acting(self.store, self._options.max_jobs_per_status["cancelled"])
 
-    def info(self, id: str) -> JobInfo:
-        """`find`, or `JobNotFound`."""
-        info = self.find(id)
+    def info(self, id: str, queue: str) -> JobInfo:
+        """`find_info`, or `JobNotFound`."""
+        info = self.find_info(id, queue)
         if info is None:
             raise JobNotFound.of(id)
         return info
 
-    def logs(self, id: str) -> list[LogEntry]:
+    def logs(self, id: str, queue: str) -> list[LogEntry]:
         """What a job logged, oldest first, or `JobNotFound`."""
-        return self.info(id).logs
+        return self.info(id, queue).logs
 
-    def status(self, id: str) -> Status:
+    def status(self, id: str, queue: str) -> Status:
         """Where a job is; of one whose history is trimmed, what its outcome says; else `JobNotFound`."""
-        found = self.found(id)
-        if found is None:
+        status = self.find_status(id, queue)
+        if status is None:
             raise JobNotFound.of(id)
-        return found.status
+        return status
 
-    def final_status(self, id: str, ending: Ending) -> Status:
+    def final_status(self, id: str, queue: str, ending: Ending) -> Status:
         """The status that a job ended with. Raises what the ending is, if neither it nor the history tells."""
         if isinstance(ending, bytes):
             return decode_outcome(ending).status
         if isinstance(ending, ResultExpired):
-            found = self.found(id)
+            found = self.find(id, queue)
             if found is not None and found.status in FINISHED:
                 return found.status
         raise ending

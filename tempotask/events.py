@@ -24,6 +24,7 @@ from redis.connection import AbstractConnection
 from tempotask.errors import InvalidOptions
 from tempotask.info import Progress, utc
 from tempotask.names import check_name, unknown
+from tempotask.pool.pauses import growing
 from tempotask.store import events as store_events
 from tempotask.store.connect import BROKEN
 from tempotask.store.events import KINDS, START, Cursor, Entry
@@ -39,8 +40,8 @@ RENEW = LISTENING_MS / 18_000
 server that has lost its data records again soon."""
 READ_FOR = 2.0
 """Seconds for which one reading waits for events."""
-LONGEST_PAUSE = 2.0
-"""Seconds between two tries to reach the server, at last."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+"""Seconds between two tries to reach the server, at first and at last."""
 
 log = logging.getLogger("tempotask")
 
@@ -246,22 +247,23 @@ class Listener:
 
     def _run(self) -> None:
         _caller.set(self)
-        loop, pause, told = asyncio.Runner(), 0.05, False
+        loop, tries, told = asyncio.Runner(), 0, False
         try:
             while not self._stopped.is_set():
                 try:
                     entries = self._read()
                 except Exception as error:  # whatever it is: who has subscribed is to hear again when it is over
                     self._disconnect()
-                    if pause >= LONGEST_PAUSE and not told:
+                    tries += 1
+                    pause = growing(FIRST_PAUSE, LONGEST_PAUSE, tries)
+                    if pause == LONGEST_PAUSE and not told:
                         log.warning("events can't be read, trying on: %s", error)
                         told = True
                     self._stopped.wait(pause)
-                    pause = min(LONGEST_PAUSE, pause * 2)
                     continue
                 if told:
                     log.warning("events are read again")
-                pause, told = 0.05, False
+                tries, told = 0, False
                 for entry in entries:
                     self._deliver(entry, loop)
         finally:

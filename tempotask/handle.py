@@ -55,8 +55,9 @@ class JobHandle(msgspec.Struct, Generic[R_co], eq=False, gc=False):
 
         Raises:
             JobNotFound: nobody knows it.
+            ServerUnavailable: the server can't be reached.
         """
-        status = self._client.status(self.id)
+        status = self._client.status(self.id, self.queue)
         self._ended |= status in FINISHED
         return status
 
@@ -65,8 +66,9 @@ class JobHandle(msgspec.Struct, Generic[R_co], eq=False, gc=False):
 
         Raises:
             JobNotFound: nobody knows it.
+            ServerUnavailable: the server can't be reached.
         """
-        info = self._client.info(self.id)
+        info = self._client.info(self.id, self.queue)
         self._ended |= info.status in FINISHED
         return info
 
@@ -75,8 +77,9 @@ class JobHandle(msgspec.Struct, Generic[R_co], eq=False, gc=False):
 
         Raises:
             JobNotFound: nobody knows it.
+            ServerUnavailable: the server can't be reached.
         """
-        return self._client.logs(self.id)
+        return self._client.logs(self.id, self.queue)
 
     def result(self, timeout: Duration | None = None) -> R_co:
         """Waits for the job's end, at most `timeout` seconds, also through an outage of the server; its result.
@@ -102,8 +105,12 @@ class JobHandle(msgspec.Struct, Generic[R_co], eq=False, gc=False):
 
     def cancel(self) -> bool:
         """Cancels the job; whether it will be cancelled. One that has not started never starts; one that runs is ended.
-        A finished job stays as it is. Of a schedule: it makes no more jobs."""
-        return self._client.acting.cancel(self.id)
+        A finished job stays as it is. Of a schedule: it makes no more jobs.
+
+        Raises:
+            ServerUnavailable: the server can't be reached.
+        """
+        return self._client.acting.cancel(self.id, self.queue)
 
     acancel = twin(cancel)
     astatus = twin(status)
@@ -133,7 +140,7 @@ class JobHandle(msgspec.Struct, Generic[R_co], eq=False, gc=False):
         elif isinstance(ending, ResultExpired | JobNotFound):
             self._ended = True
         try:
-            return await self._client.apart(self._client.final_status, self.id, ending)
+            return await self._client.apart(self._client.final_status, self.id, self.queue, ending)
         except (ResultExpired, JobNotFound):
             seen = self._fresh()
             if not isinstance(seen, bytes):
@@ -217,9 +224,8 @@ class JobHandles(list[JobHandle[R]]):
         if self._are_of_several():
             left = _left(timeout)
             return [handle.result(left()) for handle in self]
-        client, endings, missing = self[0]._client, *self._by_now()
-        known, again = all(handle._known for handle in self), any(handle._ended for handle in self)
-        with contextlib.closing(in_order(client.outcomes, missing, timeout, known, again=again)) as others:
+        outcomes, (endings, missing, known, again) = self[0]._client.outcomes, self._by_now()
+        with contextlib.closing(in_order(outcomes, missing, timeout, known, again=again)) as others:
             return [
                 handle._value(next(others) if ending is None else ending)
                 for handle, ending in zip(self, endings, strict=True)
@@ -232,9 +238,8 @@ class JobHandles(list[JobHandle[R]]):
         if self._are_of_several():
             left = _left(timeout)
             return [await handle.aresult(left()) for handle in self]
-        client, endings, missing = self[0]._client, *self._by_now()
-        known, again = all(handle._known for handle in self), any(handle._ended for handle in self)
-        async with contextlib.aclosing(ain_order(client.outcomes, missing, timeout, known, again=again)) as others:
+        outcomes, (endings, missing, known, again) = self[0]._client.outcomes, self._by_now()
+        async with contextlib.aclosing(ain_order(outcomes, missing, timeout, known, again=again)) as others:
             return [
                 handle._value(await others.__anext__() if ending is None else ending)
                 for handle, ending in zip(self, endings, strict=True)
@@ -244,14 +249,16 @@ class JobHandles(list[JobHandle[R]]):
         """Whether they are of several managers, as a list that a user has put together may be."""
         return any(handle._client is not self[0]._client for handle in self)
 
-    def _by_now(self) -> tuple[list[Ending | None], list[str]]:
-        """What has been seen by now, and the ids of the rest. Looked at once: others may see more meanwhile."""
-        # Looked at once: there may be many, and in a program nothing runs.
+    def _by_now(self) -> tuple[list[Ending | None], list[str], bool, bool]:
+        """What has been seen by now, the ids of the rest, and of all of them `known` and `again`, as `in_order` has
+        them. One look for all: other threads may see more meanwhile."""
+        # Outside of workers no handler runs: a list of many handles need not be gone through for that.
         if self[0]._client.running() is not None:
             for handle in self:
                 handle._insist_on_another_job()
         endings = [handle._fresh() for handle in self]
-        return endings, [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
+        missing = [handle.id for handle, ending in zip(self, endings, strict=True) if ending is None]
+        return endings, missing, all(handle._known for handle in self), any(handle._ended for handle in self)
 
 
 def _left(timeout: Duration | None) -> Callable[[], float | None]:
@@ -277,7 +284,7 @@ class as_completed(Generic[R]):
         ready = threading.Event()
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         looked = not is_silence(self._timeout)
-        course = _Course(self._handles, ready.set)
+        course = _Completion(self._handles, ready.set)
         try:
             course.ask(self._timeout)
             while course.left:
@@ -296,7 +303,7 @@ class as_completed(Generic[R]):
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         deadline = None if self._timeout is None else loop.time() + self._timeout
         looked = not is_silence(self._timeout)
-        course = _Course(self._handles, lambda: loop.call_soon_threadsafe(ready.set))
+        course = _Completion(self._handles, lambda: loop.call_soon_threadsafe(ready.set))
         try:
             await course.aask(self._timeout)
             while course.left:
@@ -328,7 +335,7 @@ def _checked(handles: Iterable[JobHandle[R]]) -> Iterator[JobHandle[R]]:
         yield one
 
 
-class _Course(Generic[R]):
+class _Completion(Generic[R]):
     """The state of one `as_completed`: for each client a wait, and the handles by their id."""
 
     def __init__(self, handles: list[JobHandle[R]], notify: Callable[[], object]) -> None:

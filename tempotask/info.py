@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tempotask.store import lists, look
+from tempotask.store import lists, look, shown
 from tempotask.store.records import Status
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     status: Status
     paused: bool
+    """Whether the job is paused on its own, and not with its queue."""
     priority: int
+    """The higher, the sooner."""
     tries: int
     """Tries begun so far."""
     enqueued_at: datetime | None
@@ -69,10 +71,15 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None
     """The id of the job whose handler added this one."""
     error: str | None
+    """`type: message` of the last failure."""
     result: Any
+    """As plain data: it is not decoded to the task's type."""
     data: Any
+    """The payload as plain data; None also when it was let go of: over 4 KiB, and the job completed."""
     logs: list[LogEntry]
+    """What all its tries logged, oldest first."""
     progress: Progress | None
+    """The last that the try said which runs, or ran last and ended the job; None between two tries."""
     errors: list[ErrorInfo]
     """Of all tries so far that failed."""
     children: list[str]
@@ -104,7 +111,7 @@ def info_of(store: Store, found: look.Found) -> JobInfo:
 
 def infos_of(store: Store, found: Sequence[look.Found]) -> list[JobInfo]:
     """Jobs as the store found them."""
-    return [_info(one, details) for one, details in zip(found, look.details(store, found), strict=True)]
+    return [_info(one, details) for one, details in zip(found, shown.details(store, found), strict=True)]
 
 
 def queue_infos_of(store: Store, queues: Sequence[lists.QueueJobs]) -> list[QueueInfo]:
@@ -120,8 +127,8 @@ def queue_infos_of(store: Store, queues: Sequence[lists.QueueJobs]) -> list[Queu
     return infos
 
 
-def _info(found: look.Found, details: look.Details) -> JobInfo:
-    fields = msgspec.structs.asdict(look.row(found))
+def _info(found: look.Found, details: shown.Details) -> JobInfo:
+    fields = msgspec.structs.asdict(shown.row(found))
     for name in ("enqueued_at", "started_at", "finished_at"):
         if fields[name] is not None:
             fields[name] = utc(fields[name])
@@ -130,7 +137,7 @@ def _info(found: look.Found, details: look.Details) -> JobInfo:
         data=details.data,
         logs=[LogEntry(utc(at), message) for at, message in details.lines],
         progress=None if details.progress is None else Progress(*details.progress),
-        errors=[ErrorInfo(e.attempt, utc(e.at), e.type, e.message, e.traceback) for e in look.errors(found)],
+        errors=[ErrorInfo(e.attempt, utc(e.at), e.type, e.message, e.traceback) for e in shown.errors(found)],
         children=details.children,
     )
 

@@ -29,7 +29,8 @@ class Jobs:
     """What a manager can do with jobs that are there. Each method has an awaitable twin, with an `a` in front.
 
     Each raises `InvalidName` for an id, a queue or a task that is not spelt as these are, and `ServerUnavailable` when
-    the server can't be reached; what else, it says.
+    the server can't be reached; those that change something `NotDurable` too, where `durability` asks for more than the
+    server gives; what else, it says.
     """
 
     options: Options
@@ -40,7 +41,7 @@ class Jobs:
 
     def get_job_by_id(self, id: str) -> JobInfo | None:
         """All that is known of a job, or None."""
-        return self._client.find(check_sought(id))
+        return self._client.find_info(check_sought(id))
 
     def get_queues_list(self) -> list[str]:
         """The names of the queues known to the server or declared here, sorted."""

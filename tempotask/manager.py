@@ -28,7 +28,7 @@ from tempotask.task import Task, declaring_frame
 from tempotask.twins import twin
 
 if TYPE_CHECKING:
-    from tempotask.pool.batch import ControlBlock
+    from tempotask.pool.control_block import ControlBlock
     from tempotask.pool.report import AppReport, WorkerSpec
 
 A = TypeVar("A")
@@ -114,7 +114,8 @@ class QueueManager(Jobs, Generic[A]):
         `db`: a URL, or a `redis.Redis` whose settings are taken over; else $TEMPOTASK_DB, else the embedded server.
         `ctx`: what handlers need: a factory (class or function, called once in each worker), a mapping, or an object.
         `concurrency`: worker processes in all, over all queues, up to 4,096; one for each core if left out.
-        `inline`: no server and no pool: a job runs in the caller, before `enqueue` returns. For tests.
+        `inline`: no server and no pool: a job runs in the caller, before `enqueue` returns. For tests. It is an
+        `InlineManager` then, also for a subclass.
 
         Raises:
             InvalidOptions: something that does not exist or makes no sense.
@@ -124,9 +125,12 @@ class QueueManager(Jobs, Generic[A]):
             whole(1, 4096)("concurrency", concurrency)
         if not isinstance(inline, bool):
             raise InvalidOptions(f"inline={inline!r}: give True or False")
+        kind: type[QueueManager[Any]] = cls
         if inline:
-            from tempotask.inline.manager import InlineManager as cls
-        manager: QueueManager[Any] = cls(db, check_name("namespace", namespace), Options.of(options), concurrency)
+            from tempotask.inline.manager import InlineManager
+
+            kind = InlineManager
+        manager = kind(db, check_name("namespace", namespace), Options.of(options), concurrency)
         manager._make_context = context_factory(ctx)
         return manager
 
@@ -177,7 +181,12 @@ class QueueManager(Jobs, Generic[A]):
     def task(
         self, *, queue: str, name: str | None = None, description: str = "", **options: Unpack[JobFields]
     ) -> Declaration[A]:
-        """A decorator that registers a handler, under its own name if none is given, and makes it a `Task`."""
+        """A decorator that registers a handler, under its own name if none is given, and makes it a `Task`.
+
+        Raises:
+            DuplicateTask: that queue has a task of that name.
+            InvalidName, InvalidOptions: what is not spelt right, or types that can't be sent.
+        """
         return Declaration(self, queue, name, description, JobOptions(**options))
 
     # -- producing
@@ -217,7 +226,11 @@ class QueueManager(Jobs, Generic[A]):
     # -- looking
 
     def handle(self, id: str) -> JobHandle[Any]:
-        """A handle to a job that another process added. Its queue and name are empty until its result is known."""
+        """A handle to a job that another process added. Its queue and name are empty until its result is known.
+
+        Raises:
+            InvalidName: what can be no id.
+        """
         return JobHandle(check_sought(id), "", "", False, self._client, _known=False)
 
     def on(self, event: str, callback: Callback, queue: str | None = None, name: str | None = None) -> Subscription:

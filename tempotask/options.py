@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from tempotask.durations import Duration, duration
 from tempotask.errors import InvalidOptions
 from tempotask.names import check_id, plain, unknown
-from tempotask.schedule.repeat import Repeat, checked
+from tempotask.repeat import Repeat, checked
 from tempotask.store.durability import KINDS, Kind
 from tempotask.store.records import FINISHED, RunOptions
 

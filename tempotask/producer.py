@@ -25,7 +25,7 @@ from tempotask.errors import (
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.names import check_name, unknown
 from tempotask.options import GivenOptions, JobOptions
-from tempotask.schedule.repeat import Repeat
+from tempotask.repeat import Repeat
 from tempotask.shelf import Place, remove_all
 from tempotask.store import schedules
 from tempotask.store.addition import Addition, NewJob
@@ -215,7 +215,7 @@ class Producer:
     def _see_whose(self, handle: JobHandle[Any]) -> None:
         """Has a handle to a job that was there before say which queue and which task that is of."""
         # It may have ended since, and need not be known any more.
-        found = self.client.found(handle.id)
+        found = self.client.find(handle.id)
         if found is not None and (job := found.record or found.outcome) is not None:
             handle.queue, handle.name = job.queue, job.name
 
@@ -250,6 +250,7 @@ class Producer:
         addition, under_way = Addition(call), _UnderWay()
         handles = under_way.handles
         kinds: dict[tuple[str, str] | tuple[str, str, int], _Kind] = {}
+        grouped: list[_Kind] = []
         to_bytes, largest, small = payload.to_bytes, self.largest, min(OUTSIDE_BYTES, self.largest)
         files: list[Place] = []
         sender = self._sender(files)
@@ -278,6 +279,7 @@ class Producer:
                     group = kind.group
                     if group is None:
                         group = kind.group = addition.group(kind.queue, kind.priority)
+                        grouped.append(kind)
                     raw = Raw(encoded)
                     record = Record("", automatic, kind.queue, kind.priority, kind.name, now, 0, raw, kind.run, parent)
                     group.append(encode(record))
@@ -289,8 +291,8 @@ class Producer:
                 job = _new_job(kind, automatic, encoded, moment, parent)
                 addition.number = number
                 if not addition.add(job):
-                    for other in kinds.values():
-                        other.group = None
+                    while grouped:
+                        grouped.pop().group = None
                 handles.append(JobHandle(job.record.id, kind.queue, kind.name, True, client))
             addition.number = len(handles)
         except Exception as error:

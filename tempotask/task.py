@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-import os
 import sys
 import typing
 from collections.abc import (
@@ -15,18 +13,17 @@ from collections.abc import (
     Coroutine,
     Generator,
     Iterable,
-    Iterator,
     Mapping,
 )
 from functools import cached_property
-from pathlib import PurePath
-from types import FrameType, SimpleNamespace, UnionType
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 import msgspec
 from msgspec import UNSET
 
 from tempotask import arrays
+from tempotask.annotations import annotated, call_of, function_of, place_of, sendable
 from tempotask.errors import InvalidOptions, InvalidPayload, TempoTaskError
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.job import Context, Job
@@ -91,7 +88,7 @@ class Task(Generic[D, R]):
         self.name = check_name("task", name)
         self.queue = check_name("queue", queue)
         frame = declaring_frame()
-        self.where = f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
+        self.where = place_of(frame)
         """Where it was declared, `file:line`."""
         self.module = str(frame.f_globals.get("__name__"))
         """The module that declares it."""
@@ -99,14 +96,14 @@ class Task(Generic[D, R]):
         other = handler if isinstance(handler, Task) else None
         handler = handler if other is None else other.handler
         self.handler: Callable[..., Any] = _checked(handler, self.where)
-        self.is_async = any(inspect.iscoroutinefunction(one) for one in (handler, _call_of(handler)))
+        self.is_async = any(inspect.iscoroutinefunction(one) for one in (handler, call_of(handler)))
         self.options = JobOptions.of(options)
-        self.description = description or (inspect.getdoc(_function_of(handler)) or "").partition("\n")[0]
+        self.description = description or (inspect.getdoc(function_of(handler)) or "").partition("\n")[0]
         self.run_options = merged(self.options.run(), DEFAULTS)
         """The options that a worker uses for a job whose call gave none: all of them are set."""
         self.manager: QueueManager[Any] | None = None
         """The manager that it is registered with."""
-        self._annotated = _annotated(handler, frame) if other is None else other._found
+        self._annotated = annotated(handler, frame) if other is None else other._found
 
     @cached_property
     def types(self) -> tuple[Any, Any]:
@@ -118,7 +115,7 @@ class Task(Generic[D, R]):
         found = self._found
         if isinstance(found, InvalidOptions):
             raise found
-        data, result = (_sendable(type_, self.where) for type_ in found)
+        data, result = (sendable(type_, self.where) for type_ in found)
         return data, result
 
     @property
@@ -187,7 +184,7 @@ class Task(Generic[D, R]):
         return self.options.retry_on is UNSET or issubclass(kind, self.options.retry_on)
 
     def enqueue(self, data: D = LEFT_OUT, **options: Unpack[CallFields]) -> JobHandle[R]:
-        """Adds a job of this task: `QueueManager.enqueue`, typed."""
+        """Adds a job of this task: `QueueManager.enqueue`, typed. Raises what that does."""
         return self._registered()._producer.enqueue(self.queue, self.name, data, options or None)
 
     async def aenqueue(self, data: D = LEFT_OUT, **options: Unpack[CallFields]) -> JobHandle[R]:
@@ -196,7 +193,8 @@ class Task(Generic[D, R]):
         return await manager._client.apart(manager._producer.enqueue, self.queue, self.name, data, options or None)
 
     def enqueue_many(self, data: Iterable[D], **options: Unpack[CallFields]) -> JobHandles[R]:
-        """Adds a job of this task for each of these, by the thousand: `QueueManager.enqueue_many`, typed."""
+        """Adds a job of this task for each of these, by the thousand: `QueueManager.enqueue_many`, typed. Raises what
+        that does."""
         about: dict[str, Any] = {"name": self.name, "queue": self.queue}
         if options:
             about["options"] = options
@@ -323,19 +321,6 @@ def _checked(handler: Any, where: str) -> Any:
     return handler
 
 
-def _call_of(handler: Any) -> Any:
-    """What runs when an object is called that is no function."""
-    return getattr(type(handler), "__call__", None)  # noqa: B004 - wanted is the function, and not whether there is one
-
-
-def _function_of(handler: Any) -> Any:
-    """What a handler was made of, by decorators and `functools.partial`."""
-    function = inspect.unwrap(handler)
-    while isinstance(function, functools.partial):
-        function = inspect.unwrap(function.func)
-    return function
-
-
 def declaring_frame() -> FrameType:
     """The frame of the program that declares a task or makes a manager: the first outside of here and of `typing`."""
     frame = sys._getframe(1)
@@ -345,105 +330,3 @@ def declaring_frame() -> FrameType:
             break
         frame = frame.f_back
     return frame
-
-
-def _short(path: str) -> str:
-    try:
-        inside = os.path.relpath(path)
-    except OSError:  # the working directory is gone
-        return path
-    return path if inside.startswith("..") else inside
-
-
-def _annotated(handler: Any, frame: FrameType) -> tuple[Any, Any] | InvalidOptions:
-    """The types that the handler's annotations give; an error, to be raised when they are needed, if they give none.
-
-    Only these two annotations are resolved: others may well name things that exist for type checkers only. Names are
-    looked up in the handler's module, and then where the task is declared, since a type may be local to a function; if
-    the handler is so too, there first.
-    """
-    function = _function_of(handler)
-    if not hasattr(function, "__globals__") and not inspect.ismethod(function):
-        function = _call_of(function) or function
-    annotations = getattr(function, "__annotations__", None) or {}
-    name = _name_of_job(handler, annotations) if annotations else ""
-    wanted = {name: annotations[name] for name in (name, "return") if name in annotations}
-    function = inspect.unwrap(function)
-    outside = {"Job": Job, "Context": Context, **getattr(function, "__globals__", {})}
-    local = outside.get("__name__") == frame.f_globals.get("__name__") and "<locals>" in getattr(
-        function, "__qualname__", ""
-    )
-    known = outside | frame.f_locals if local else frame.f_locals | outside
-    try:
-        named = SimpleNamespace(__annotations__=wanted)
-        hints = typing.get_type_hints(named, known, include_extras=True)
-    except Exception as error:
-        return InvalidOptions(
-            f"an annotation of the handler declared at {_short(frame.f_code.co_filename)}:{frame.f_lineno} can't be "
-            f"resolved ({error}); define or import that type in the module itself, or declare Task[Data, Result](…)"
-        )
-    job = _job_of(hints.get(name))
-    if (typing.get_origin(job) or job) is Context:
-        raise InvalidOptions(
-            f"the handler declared at {_short(frame.f_code.co_filename)}:{frame.f_lineno} takes the context first; it "
-            "must take (job, ctx), in this order"
-        )
-    data = typing.get_args(job)[0] if typing.get_origin(job) is Job else Any
-    result = hints.get("return", Any)
-    if (typing.get_origin(result) or result) in (Awaitable, Coroutine):
-        # Of a function that returns what is awaited.
-        result = (typing.get_args(result) or (Any,))[-1]
-    return data, result
-
-
-def _name_of_job(handler: Any, annotations: Mapping[str, Any]) -> str:
-    """What the parameter is called that takes the job. What a decorator takes and what it passes on may differ."""
-    called = next(iter(inspect.signature(handler, follow_wrapped=False).parameters), "")
-    return called if called in annotations else next(iter(inspect.signature(handler).parameters), "")
-
-
-def _job_of(annotation: Any) -> Any:
-    """What the first parameter is annotated with; of a choice, as in `Job[int] | None`, the job."""
-    bare = _bare(annotation)
-    choices = typing.get_args(bare) if typing.get_origin(bare) in (typing.Union, UnionType) else ()
-    return next((choice for choice in map(_bare, choices) if (typing.get_origin(choice) or choice) is Job), bare)
-
-
-def _bare(annotation: Any) -> Any:
-    """A type without what `Annotated` adds to it."""
-    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
-
-
-def _sendable(type_: Any, where: str) -> Any:
-    """A type that msgspec can decode to; whatever says nothing becomes `Any`."""
-    bare = _bare(type_)
-    if isinstance(bare, TypeVar) or bare in (object, typing.Never, typing.NoReturn, inspect.Parameter.empty):
-        return Any
-    try:
-        strange = next(_strange(msgspec.inspect.type_info(type_)), None)
-    except Exception as error:
-        # A field of it may well name what can't be found.
-        raise InvalidOptions(f"the task declared at {where}: {error}") from None
-    if strange is not None:
-        instead = "make it a msgspec.Struct or a dataclass, or annotate plain data"
-        if isinstance(strange, type) and issubclass(strange, PurePath):
-            instead = "annotate str, and send str(path)"
-        name = getattr(strange, "__qualname__", strange)
-        raise InvalidOptions(f"the task declared at {where}: {name} is no type that can be sent; {instead}")
-    return type_
-
-
-def _strange(info: msgspec.inspect.Type) -> Iterator[Any]:
-    """Types that can't be sent, in a type and in what collections hold."""
-    if isinstance(info, msgspec.inspect.CustomType) and not arrays.is_array_type(info.cls):
-        yield info.cls
-    held = (getattr(info, name, None) for name in ("item_type", "key_type", "value_type"))
-    for part in (*held, *getattr(info, "item_types", ())):
-        if part is not None and not _says_nothing(part):
-            yield from _strange(part)
-
-
-def _says_nothing(info: msgspec.inspect.Type) -> bool:
-    """Whether a type is one that plain data may be of: `object`, a protocol, an abstract class."""
-    kind = getattr(info, "cls", None)
-    return kind is object or getattr(kind, "_is_protocol", False) or inspect.isabstract(kind)

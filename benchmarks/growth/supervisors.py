@@ -16,8 +16,8 @@ from benchmarks.growth.work import Held
 from benchmarks.harness import Bench, Project
 from benchmarks.rows import Row, Spread, told
 from tempotask.pool import firing
-from tempotask.pool.batch import LARGEST
 from tempotask.pool.housekeeper import LOOKS_A_LEASE, RECONCILE, TIDY, compare
+from tempotask.pool.pace import LARGEST
 from tempotask.store.wire import IDLE_SECONDS
 
 REAL, DRIVEN = (1, 20), (1, 20, 50, 100, 200)

@@ -11,7 +11,7 @@ from benchmarks.scale_model.costs import Costs
 from benchmarks.scale_model.durations import Durations
 from benchmarks.scale_model.model import Prediction, Setup, Simulation
 from benchmarks.scale_model.sheet import Sheet
-from tempotask.pool.batch import BUDGET
+from tempotask.pool.pace import BUDGET
 
 EFFICIENT = 0.9
 """A server is enough when cores do nothing but jobs for so much of their time."""

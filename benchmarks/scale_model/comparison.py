@@ -18,7 +18,7 @@ from benchmarks.scale_model.hosts import Hosts, Run, hosts
 from benchmarks.scale_model.link import Link
 from benchmarks.scale_model.measurement import gauge, nap, ping
 from benchmarks.scale_model.model import Prediction, Setup, Simulation
-from tempotask.pool.batch import BUDGET
+from tempotask.pool.pace import BUDGET
 
 CORES = 2
 """Of this machine: what all hosts, the server and the link have together."""

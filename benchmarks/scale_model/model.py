@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 from benchmarks.scale_model.costs import Costs
 from benchmarks.scale_model.durations import Durations
-from tempotask.pool.batch import BUDGET, Pace
 from tempotask.pool.housekeeper import LOOKS_A_LEASE
+from tempotask.pool.pace import BUDGET, Pace
 from tempotask.pool.supervisor import TICK
 from tempotask.pool.watch import OVERLONG, STEAL_AFTER
 from tempotask.store.turns import ROOM

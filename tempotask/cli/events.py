@@ -67,7 +67,7 @@ def _line(event: Event, fields: dict[str, Any]) -> str:
     if event.type is not None:
         parts.append(f"{event.type}: {event.error}")
     if event.delay is not None:
-        parts.append(f"again in {output.text(event.delay)} s")
+        parts.append(f"again in {output.brief(event.delay)} s")
     if fields.get("result") is not None:
         parts.append(output.text(event.result))
     return " ".join(parts)

@@ -31,17 +31,17 @@ def _report(store: Store, job: Found) -> dict[str, Any]:
     """All that is known of a job, times as Unix seconds."""
     import msgspec
 
-    from tempotask.store import look
+    from tempotask.store import shown
 
-    told = msgspec.structs.asdict(look.row(job))
-    (details,) = look.details(store, [job])
+    told = msgspec.structs.asdict(shown.row(job))
+    (details,) = shown.details(store, [job])
     told["due_at"] = job.due
     told["data"] = details.data
     told["logs"] = [{"at": at, "message": message} for at, message in details.lines]
     told["progress"] = None
     if details.progress is not None:
         told["progress"] = dict(zip(("done", "total", "note"), details.progress, strict=True))
-    told["errors"] = [{name: getattr(error, name) for name in error.__struct_fields__} for error in look.errors(job)]
+    told["errors"] = [{name: getattr(error, name) for name in error.__struct_fields__} for error in shown.errors(job)]
     told["children"] = details.children
     if job.record is None and job.outcome is not None and job.outcome.failure is not None:
         # All that is left of its errors.
@@ -55,6 +55,8 @@ def _fields(store: Store, job: Found) -> dict[str, Any]:
     logs, errors, progress = told.pop("logs"), told.pop("errors"), told.pop("progress")
     for name in ("enqueued_at", "due_at", "started_at", "finished_at"):
         told[name] = output.moment(told[name])
+    for name in ("wait_seconds", "run_seconds", "cpu_seconds"):
+        told[name] = output.brief(told[name])
     told["children"] = " ".join(told["children"])
     if progress is not None:
         told["progress"] = output.progress(**progress)

@@ -10,7 +10,7 @@ from tempotask.cli import output
 from tempotask.cli.command import everywhere, opened, say, say_if_empty, which
 
 if TYPE_CHECKING:
-    from tempotask.store import look
+    from tempotask.store import shown
 
 
 @click.command()
@@ -31,11 +31,11 @@ def jobs(
     cursor: str | None,
 ) -> None:
     """Lists jobs, the newest first."""
-    from tempotask.store import lists, look
+    from tempotask.store import lists, shown
 
     with opened(db, namespace) as store:
         listed, following = lists.jobs(store, queue, status, name, limit, cursor)
-        rows = [look.row(found) for found in listed]
+        rows = [shown.row(found) for found in listed]
     if as_json:
         for row in rows:
             output.print_json(row)
@@ -46,7 +46,7 @@ def jobs(
         say(f"there are more: --cursor {following}")
 
 
-def _print_jobs(rows: list[look.JobRow]) -> None:
+def _print_jobs(rows: list[shown.JobRow]) -> None:
     columns = ("id", "name", "queue", "status", "tries", "at", "wait", "run", "worker", "error or result")
     output.print_table(
         columns,
@@ -54,7 +54,7 @@ def _print_jobs(rows: list[look.JobRow]) -> None:
             (
                 *(row.id, row.name, row.queue, f"{row.status}, paused" if row.paused else row.status, row.tries),
                 output.moment(row.finished_at or row.enqueued_at),
-                *(row.wait_seconds, row.run_seconds, row.worker),
+                *(output.brief(row.wait_seconds), output.brief(row.run_seconds), row.worker),
                 row.result if row.error is None else row.error,
             )
             for row in rows

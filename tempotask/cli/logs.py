@@ -30,7 +30,7 @@ def logs(db: str | None, namespace: str, as_json: bool, id: str, follow: bool) -
 
 
 def _show(db: str | None, namespace: str, as_json: bool, id: str, follow: bool) -> None:
-    from tempotask.store import look
+    from tempotask.store import look, shown
     from tempotask.store.records import FINISHED
     from tempotask.store.said import lines_of
 
@@ -38,7 +38,7 @@ def _show(db: str | None, namespace: str, as_json: bool, id: str, follow: bool) 
         store, outcomes = manager._client.store, manager._client.outcomes
         store.server.check()
         job = found(store, id)
-        lines = _print_new(look.details(store, [job])[0].lines, [], as_json)
+        lines = _print_new(shown.details(store, [job])[0].lines, [], as_json)
         if not follow or job.status in FINISHED:
             return
         ended = threading.Event()
@@ -51,7 +51,7 @@ def _show(db: str | None, namespace: str, as_json: bool, id: str, follow: bool) 
             outcomes.end(wait)
         last = look.find(store, id)
         if last is not None:
-            _print_new(look.details(store, [last])[0].lines, lines, as_json)
+            _print_new(shown.details(store, [last])[0].lines, lines, as_json)
 
 
 def _print_new(lines: list[Line], known: list[Line], as_json: bool) -> list[Line]:

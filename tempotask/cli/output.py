@@ -143,10 +143,17 @@ def text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3f}".rstrip("0").rstrip(".")
+        return repr(value).removesuffix(".0")
     if not isinstance(value, str):
         value = repr(value)
     return visible(" ".join(value.split()))
+
+
+def brief(number: float | None) -> str:
+    """Seconds, or how far something is, to a thousandth; three digits of less than that. Nothing for None."""
+    if number is None:
+        return ""
+    return f"{number:.3f}".rstrip("0").rstrip(".") if abs(number) >= 0.001 or not number else f"{number:.3g}"
 
 
 def visible(line: str) -> str:
@@ -156,7 +163,8 @@ def visible(line: str) -> str:
 
 def progress(done: float, total: float | None, note: str | None) -> str:
     """How far a job says it is."""
-    return " ".join(text(part) for part in (done, *(() if total is None else ("of", total)), note) if part is not None)
+    parts = (brief(done), "" if total is None else f"of {brief(total)}", text(note))
+    return " ".join(part for part in parts if part)
 
 
 def flush() -> None:

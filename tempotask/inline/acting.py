@@ -21,7 +21,7 @@ class InlineActing(Acting):
         super().__init__(memory, 0)
         self._memory = memory
 
-    def cancel(self, id: str) -> bool:
+    def cancel(self, id: str, queue: str = "") -> bool:
         """Whether it will not run: one that waits does not. One that runs, in another thread, can't be ended here."""
         return self._memory.cancel(id)
 

@@ -16,10 +16,10 @@ from tempotask.names import short
 from tempotask.pool import linux
 from tempotask.shelf import INLINE, Shelf
 from tempotask.store.lists import Filter, QueueJobs
-from tempotask.store.look import STATUSES, Found
+from tempotask.store.look import Found
 from tempotask.store.lost import reason
 from tempotask.store.outcomes import Outcomes
-from tempotask.store.records import FINISHED
+from tempotask.store.records import FINISHED, STATUSES, Status
 from tempotask.store.stream import DirectStream
 from tempotask.store.wait import Wait
 
@@ -39,7 +39,7 @@ class InlineClient(Client):
     def __init__(self, manager: QueueManager[Any]) -> None:
         super().__init__(None, manager.namespace, manager.options, manager.tasks)
         self._memory = Memory(manager, lambda id, outcome: self.outcomes.told(id, outcome))
-        self.running = self._memory.running
+        self.running = self._memory.runners.running
 
     @property
     def server(self) -> NoServer:
@@ -75,10 +75,10 @@ class InlineClient(Client):
 
     async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls what may block in a thread, which belongs to the running job as its caller does."""
-        here, context = self._memory.here, contextvars.copy_context()
+        here, context = self._memory.runners.here, contextvars.copy_context()
 
         def inside() -> T:
-            with self._memory.within(here):
+            with self._memory.runners.within(here):
                 return context.run(call, *args, **kwargs)
 
         return await super().apart(inside)
@@ -93,9 +93,14 @@ class InlineClient(Client):
         """What acts on jobs."""
         return InlineActing(self._memory)
 
-    def found(self, id: str) -> Found | None:
+    def find(self, id: str, queue: str = "") -> Found | None:
         """A job, as it is in memory."""
         return self._memory.found(id)
+
+    def find_status(self, id: str, queue: str) -> Status | None:
+        """Where a job is, in memory."""
+        found = self._memory.found(id)
+        return None if found is None else found.status
 
     def listed(self, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[Found], str | None]:
         """The newest of such jobs, and where to go on: after how many."""
@@ -151,10 +156,10 @@ class InlineOutcomes(Outcomes):
 
     def ask_soon(self, wait: Wait) -> None:
         """`ask` in another thread, which belongs to the running job as its caller does."""
-        here = self._memory.here
+        here = self._memory.runners.here
 
         def ask() -> None:
-            with self._memory.within(here):
+            with self._memory.runners.within(here):
                 self.ask(wait)
             if wait.asked is not None:
                 wait.asked()

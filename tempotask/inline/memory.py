@@ -14,20 +14,19 @@ for one of them has it run there and then. So a chain of jobs, however long, nee
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
-from tempotask.inline.stand_ins import NoBlock, NoServer, additions, refusal, without_loop
-from tempotask.pool.batch import ControlBlock
-from tempotask.pool.run import Hand, Run
-from tempotask.pool.runner import Runner
+from tempotask.inline.runners import Runners
+from tempotask.inline.stand_ins import NoServer, additions, refusal
+from tempotask.pool.run import Run
 from tempotask.pool.settling import Settling
 from tempotask.store.look import Found
 from tempotask.store.pages import Page, decode_page
@@ -35,7 +34,6 @@ from tempotask.store.records import (
     DELETED,
     FINISHED,
     NIL,
-    Batch,
     Finished,
     Outcome,
     Record,
@@ -50,11 +48,12 @@ from tempotask.store.script import Argument
 from tempotask.store.store import Store
 
 if TYPE_CHECKING:
-    from tempotask.job import Job
     from tempotask.manager import QueueManager
 
 MOST_TRIES = 10_000
 """Tries of a job after which nobody goes on. One that asks for another try may wait for what only others can do."""
+SPARE_CALLS = 200
+"""Calls that the stack must have room for where a job is run within another: what is ours takes some dozens."""
 WORKER = "inline"
 """What stands where a worker's id would."""
 
@@ -63,18 +62,6 @@ class _Running(NamedTuple):
     record: Record
     started: float
     """Unix seconds."""
-
-
-class Here(NamedTuple):
-    """What a thread belongs to."""
-
-    family: deque[str] | None = None
-    """Where the jobs go that are added: those of the job that runs, if one does."""
-    runner: Runner | None = None
-    """What runs it."""
-
-
-NOWHERE = Here()
 
 
 class Memory(Store):
@@ -101,13 +88,10 @@ class Memory(Store):
         self._parked: set[str] = set()
         """Ids of jobs that wait, and are paused."""
         self._history: dict[tuple[str, Status], deque[Found]] = {}
+        self.runners = Runners(manager)
         self._settling = Settling(WORKER, manager.options.max_jobs_per_status)
-        self._tokens = itertools.count(1)
-        self._runners: deque[tuple[Runner, ControlBlock]] = deque()
-        """Those that run nothing right now."""
         self._has_levels = False
         """Whether there was ever a job with a priority."""
-        self._threads = threading.local()
 
     # -- what the real store does on the server
 
@@ -155,8 +139,7 @@ class Memory(Store):
 
     def close(self) -> None:
         """Ends the loops of `async def` handlers. Jobs stay."""
-        while self._runners:
-            self._runners.pop()[0].loop.close()
+        self.runners.close()
 
     # -- looking
 
@@ -268,26 +251,6 @@ class Memory(Store):
 
     # -- running
 
-    @property
-    def here(self) -> Here:
-        """What this thread belongs to."""
-        found: Here = getattr(self._threads, "here", NOWHERE)
-        return found
-
-    @contextlib.contextmanager
-    def within(self, here: Here) -> Iterator[None]:
-        """Has this thread belong to that, while it lasts."""
-        before, self._threads.here = self.here, here
-        try:
-            yield
-        finally:
-            self._threads.here = before
-
-    def running(self) -> Job[Any] | None:
-        """The job that this thread runs."""
-        runner = self.here.runner
-        return None if runner is None else runner.context._job
-
     def _enqueue(self, flat: Sequence[Argument]) -> bytes:
         answer, added = bytearray(), list[str]()
         with self._lock:
@@ -312,12 +275,13 @@ class Memory(Store):
         """A job that waits is run for who asks: when nobody waits for it, its turn would come later. If it is to be
         tried again, others of the asker's family have their turn before; what it adds comes after the asker."""
         if id in self._waiting:
-            own = self.here.family is None
-            family = deque[str]() if self.here.family is None else self.here.family
+            _insist_on_stack()
+            own = self.runners.here.family is None
+            family = deque[str]() if self.runners.here.family is None else self.runners.here.family
             with contextlib.suppress(ValueError):
                 family.remove(id)
             family.appendleft(id)
-            with self.within(self.here._replace(family=family)):
+            with self.runners.within(self.runners.here._replace(family=family)):
                 self._run_family(family, lambda: own or id in self._waiting)
         return self._outcomes.get(id)
 
@@ -336,11 +300,11 @@ class Memory(Store):
         return 1
 
     def _work_off(self, ids: list[str]) -> None:
-        if (family := self.here.family) is not None:
+        if (family := self.runners.here.family) is not None:
             self._line_up(family, ids)
             return
         family = deque(ids)
-        with self.within(self.here._replace(family=family)):
+        with self.runners.within(self.runners.here._replace(family=family)):
             self._run_family(family, lambda: True)
 
     def _line_up(self, family: deque[str], ids: Sequence[str]) -> None:
@@ -373,7 +337,7 @@ class Memory(Store):
             self._processing[id] = _Running(record, time.time())
         again: Record | None = record
         try:
-            again = self._settle(self._try(record))
+            again = self._settle(self.runners.run(record))
         finally:
             # Also when it was cut off, as by a Ctrl-C: it has not ended.
             if again is not None:
@@ -384,31 +348,6 @@ class Memory(Store):
             if again.tries % MOST_TRIES == 0:
                 raise refusal(f"job {id} was tried {again.tries:,} times, and what it waits for does not come")
             self._line_up(family, [id])
-
-    def _try(self, record: Record) -> Run:
-        runner, block = self._free_runner()
-        hand = Hand(Batch("1", next(self._tokens), [record], {}), 0)
-        block.begin(1, 1)
-
-        # As in a worker, a handler may run a loop.
-        with self.within(self.here._replace(runner=runner)), without_loop():
-            runner.run_batch(hand, lambda: None)
-        self._runners.append((runner, block))
-        hand.let_go(1)
-        (done,) = hand.runs
-        if done.failure is not None and done.failure.type == "KeyboardInterrupt":
-            # In a worker it ends one job; here, somebody wants his tests to end.
-            raise KeyboardInterrupt
-        return done
-
-    def _free_runner(self) -> tuple[Runner, ControlBlock]:
-        with contextlib.suppress(IndexError):
-            runner, block = self._runners.pop()
-            if runner.lanes.keys() == self._manager.tasks.keys():
-                return runner, block
-            runner.loop.close()
-        block = NoBlock()
-        return Runner(self._manager, block, lambda queue, name: False, lambda: None), block
 
     def _settle(self, run: Run) -> Record | None:
         """Keeps what became of a try. Returns the record of the next one, if there is one."""
@@ -435,6 +374,15 @@ class Memory(Store):
             if limit:
                 self._history.setdefault((found.record.queue, found.status), deque(maxlen=limit)).append(found)
         self._tell(found.id, outcome)
+
+
+def _insist_on_stack() -> None:
+    """Refuses to run one job within another where that could fill the stack at any step, and leave things half done."""
+    depth, frame = 0, sys._getframe()
+    while (above := frame.f_back) is not None:
+        depth, frame = depth + 1, above
+    if sys.getrecursionlimit() - depth < SPARE_CALLS:
+        raise refusal("jobs wait for jobs that wait for jobs, until the stack is full: give sys.setrecursionlimit more")
 
 
 def _let_go_of_payload(found: Found) -> bool:

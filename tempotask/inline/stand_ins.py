@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from tempotask.errors import InvalidOptions
-from tempotask.pool.batch import ControlBlock
+from tempotask.pool.control_block import ControlBlock
 from tempotask.store.address import Address
 from tempotask.store.connect import Server
 from tempotask.store.records import Record, decode_record, flag, without_payload

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
-from tempotask.pool.batch import ControlBlock
+from tempotask.pool.control_block import ControlBlock
 from tempotask.pool.log_format import readable
 from tempotask.pool.report import AppReport, WorkerSpec
 from tempotask.store.address import without_secrets
@@ -30,9 +30,9 @@ MODULES = "TEMPOTASK_MODULES"
 declare its tasks: a manager is where it was made, which need not import them."""
 _keep: list[types.ModuleType] = []
 
-#: True while an application is being imported: whoever would start a pool now has forgotten the guard
-#: `if __name__ == "__main__"` and would start one in each process, without end.
 importing = False
+"""True while an application is being imported: whoever would start a pool now has forgotten the guard
+`if __name__ == "__main__"` and would start one in each process, without end."""
 
 
 class Manager(Protocol):
@@ -53,7 +53,7 @@ class LoadError(Exception):
 
 
 def load(application: str) -> Manager:
-    """Import `module:attribute` or `path/to/script.py:attribute`; without an attribute, take the only manager there is.
+    """Imports `module:attribute` or `path/to/script.py:attribute`; without attribute, takes the only manager there is.
 
     Raises `LoadError`.
     """

@@ -36,7 +36,7 @@ class Channel:
         return self._socket.fileno()
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Send a message, and copies of the descriptors with it. Raises `OSError` when the other side is gone."""
+        """Sends a message, and copies of the descriptors with it. Raises `OSError` when the other side is gone."""
         body = self._encoder.encode(message)
         frame = _HEADER.pack(len(body), len(fds)) + body
         sent = socket.send_fds(self._socket, [frame], fds)

@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable
 
-from tempotask.pool.batch import LOOK_SIGNAL
+from tempotask.pool.control_block import LOOK_SIGNAL
 from tempotask.pool.failure import describe
 from tempotask.pool.run import Hand
 from tempotask.pool.saying import Said, Saying

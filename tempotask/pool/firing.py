@@ -14,7 +14,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from tempotask.errors import ServerFull
-from tempotask.schedule.repeat import Repeat
+from tempotask.repeat import Repeat
 from tempotask.store import schedules
 from tempotask.store.records import read_registration
 from tempotask.store.schedules import Planned, Policy, Schedule

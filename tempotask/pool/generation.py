@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tempotask.options import Options
-from tempotask.pool.batch import BUSY, IDLE, SPENT, STARTING
 from tempotask.pool.clerk import Clerk
+from tempotask.pool.control_block import BUSY, IDLE, SPENT, STARTING
 from tempotask.pool.deaths import Cause, Coroner, Death, Findings
 from tempotask.pool.linux import refusal
 from tempotask.pool.orders import Cancel

@@ -25,11 +25,11 @@ _PIDFD_SIGNAL_THREAD = 1
 _PIDFD_SIGNAL_PROCESS_GROUP = 4
 _SYS_TGKILL = 234 if platform.machine() == "x86_64" else 131
 
-#: Seconds for which the end of one process is waited for at a time, where others may come home meanwhile.
 NEXT_LOOK = 0.05
+"""Seconds for which the end of one process is waited for at a time, where others may come home meanwhile."""
 
-#: Whether a process that has imported user code may be forked here without care.
 CAN_FORK = _LINUX
+"""Whether a process that has imported user code may be forked here without care."""
 
 
 def _prctl(option: int, value: int) -> None:
@@ -45,14 +45,14 @@ def become_subreaper() -> None:
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel kill this process when `parent`'s forking thread ends; end at once if it is gone already."""
+    """Has the kernel kill this process when `parent`'s forking thread ends; ends at once if it is gone already."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def outlive_parent() -> None:
-    """Take `die_with` back."""
+    """Takes `die_with` back."""
     _prctl(_PR_SET_PDEATHSIG, 0)
 
 
@@ -248,7 +248,7 @@ def kill(pids: Iterable[int]) -> None:
 
 
 def reap(pid: int, within: float) -> int | None:
-    """Wait up to `within` seconds for a child that is about to end.
+    """Waits up to `within` seconds for a child that is about to end.
 
     Returns its wait status; `None` when it is no child of ours (any more) or did not end in time.
     """

@@ -16,7 +16,7 @@ from typing import Any
 
 from tempotask.errors import JobTimeout
 from tempotask.job import Job
-from tempotask.pool.batch import NONE, OVERDUE
+from tempotask.pool.control_block import NONE, OVERDUE
 from tempotask.pool.overdue import OVER, awaited
 
 CLOSES = "async_generator_athrow"
@@ -86,16 +86,29 @@ class Loop:
         context = contextvars.copy_context()
         self._stopped, self._begun, self._generators = False, False, weakref.WeakSet()
 
-        async def call() -> Any:
+        async def call() -> tuple[Any, Exception | None]:
             self.task = self._main = asyncio.current_task()
             self._note_begun()
             if self._interrupt or job.cancelled:
                 raise asyncio.CancelledError
             self.coroutine = begin()
-            return await awaited(self.coroutine, lambda: self._interrupt == OVERDUE)
+            try:
+                return await awaited(self.coroutine, lambda: self._interrupt == OVERDUE), None
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # The task is not to hold it: asyncio asks what handles signals, and Python makes a text of that for it,
+                # of its task, and of the exception, whose `repr` may fail.
+                return None, error
 
         try:
-            return runner.run(call(), context=context)
+            value, error = runner.run(call(), context=context)
+            if error is None:
+                return value
+            try:
+                raise error
+            finally:
+                del error
         except asyncio.CancelledError:
             if self._interrupt == OVERDUE:
                 raise JobTimeout(message=OVER) from None

@@ -16,7 +16,7 @@ from setproctitle import setproctitle
 
 from tempotask import interpreter
 from tempotask.pool import allocator, application, linux, threads
-from tempotask.pool.batch import INTERRUPT_SIGNAL, STOP_SIGNAL, ControlBlock
+from tempotask.pool.control_block import INTERRUPT_SIGNAL, STOP_SIGNAL, ControlBlock
 from tempotask.pool.leaving import flush
 from tempotask.pool.report import Spawn, WorkerSpec
 from tempotask.pool.signals import SIGNALS

@@ -70,7 +70,7 @@ class Nursery:
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
-        """Serve until the supervisor is gone. Never returns."""
+        """Serves until the supervisor is gone. Never returns."""
         self._selector.register(self._channel, selectors.EVENT_READ)
         self._selector.register(self._alarm, selectors.EVENT_READ)
         self._watch_children()
@@ -102,7 +102,7 @@ class Nursery:
                     os.close(fd)
 
     def _watch_children(self) -> None:
-        """Have every child's death wake the loop; done again after the import, which may have set signals itself."""
+        """Has every child's death wake the loop; done again after the import, which may have set signals itself."""
         deaf_to_stops()
         self._alarm.setblocking(False)
         self._alarm_end.setblocking(False)
@@ -110,7 +110,7 @@ class Nursery:
         signal.set_wakeup_fd(self._alarm_end.fileno(), warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    # The import
+    # -- the import
 
     def _import(self, message: Import) -> None:
         self._application, self._arguments = message.application, message.arguments
@@ -171,7 +171,7 @@ class Nursery:
         self._spared = linux.children()
         setproctitle(f"tempotask: nursery {name}")
 
-    # Births
+    # -- births
 
     def _bear(self, spec: WorkerSpec, block_fd: int, wake_fd: int = -1) -> None:
         spec.wake_fd = wake_fd
@@ -227,7 +227,7 @@ class Nursery:
         child.returncode = 0  # the nursery reaps; this object must not
         return child.pid
 
-    # Deaths
+    # -- deaths
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -246,7 +246,7 @@ class Nursery:
             self._end_adopted()
 
     def _bury(self, pid: int) -> bool:
-        """Reap a dead child; says whether it was one that had been adopted."""
+        """Reaps a dead child; says whether it was one that had been adopted."""
         name = self._workers.pop(pid, None)
         if name is None:
             linux.reap(pid, 0.0)
@@ -263,7 +263,7 @@ class Nursery:
         linux.kill(linux.children() - self._workers.keys() - self._spared - {leader})
 
     def _end(self, code: int = 0) -> None:
-        """Kill all, wait until they are gone, and go."""
+        """Kills all, waits until they are gone, and goes."""
         signal.set_wakeup_fd(-1)
         until = time.monotonic() + _GONE_WITHIN
         for pid in self._workers:

@@ -27,8 +27,8 @@ from typing import Literal
 
 from tempotask import interpreter
 from tempotask.pool import linux, nursery
-from tempotask.pool.batch import LOOK, LOOK_SIGNAL, LOOKER, ControlBlock, Look, Stopped
 from tempotask.pool.channel import Channel
+from tempotask.pool.control_block import LOOK, LOOK_SIGNAL, LOOKER, ControlBlock, Look, Stopped
 from tempotask.pool.report import (
     ExitStatus,
     Fork,
@@ -113,7 +113,7 @@ class WorkerProcess:
             self.pidfd = -1
 
     def close(self) -> None:
-        """Let go of the pidfd and the block."""
+        """Lets go of the pidfd and the block."""
         self.release()
         self.block.close()
 
@@ -179,7 +179,7 @@ class UnifiedWorkerPool:
         self._selector: selectors.BaseSelector | None = None
 
     def start(self, fork_marked: str = "") -> None:
-        """Start the nursery and have it import the application, unless that is done.
+        """Starts the nursery and has it import the application, unless that is done.
 
         It is a program of its own, with the `environment`. Or it is a fork of this process, which is sooner, if this
         has no threads, and was started with `fork_marked`, an entry `NAME=value` of its environment that nobody else
@@ -248,7 +248,7 @@ class UnifiedWorkerPool:
         return told + self._bury_nursery()
 
     def ask_for(self, spec: WorkerSpec) -> None:
-        """Ask the nursery for a worker, after `Imported`. It is one of `workers` from now on, until its `Died`.
+        """Asks the nursery for a worker, after `Imported`. It is one of `workers` from now on, until its `Died`.
 
         Raises `OSError` when the system refuses what is needed for it, descriptors for one.
         """
@@ -271,14 +271,14 @@ class UnifiedWorkerPool:
             self._send(Fork(spec), [block] if spec.wake_fd < 0 else [block, spec.wake_fd])
 
     def resume_nursery(self) -> bool:
-        """Have the nursery go on if somebody has stopped it; says whether it was stopped."""
+        """Has the nursery go on if somebody has stopped it; says whether it was stopped."""
         stopped = linux.state(self.pid) == "T"
         if stopped:
             linux.send_signal(self.pid, self._pidfd, signal.SIGCONT)
         return stopped
 
     def end(self) -> None:
-        """Kill everything, wait until it is gone (not longer than some seconds), close all descriptors."""
+        """Kills everything, waits until it is gone (not longer than some seconds), closes all descriptors."""
         if self._channel is None:
             return
         self._let_go()
@@ -337,7 +337,7 @@ class UnifiedWorkerPool:
                 self._selector.unregister(watched)
 
     def _let_go(self) -> None:
-        """Close what leads to the nursery, which thereby learns that it is to end."""
+        """Closes what leads to the nursery, which thereby learns that it is to end."""
         assert self._channel is not None
         self._unasked.clear()
         for worker in self.workers.values():
@@ -362,7 +362,7 @@ class UnifiedWorkerPool:
         return [*deaths, NurseryDied(status)]
 
     def _end_orphans(self) -> dict[int, ExitStatus]:
-        """Kill and reap what the nursery has left behind and this process has adopted; how each of them ended."""
+        """Kills and reaps what the nursery has left behind and this process has adopted; how each of them ended."""
         leaders = {worker.pid for worker in self.workers.values() if worker.pid}
         for worker in self.workers.values():
             worker.kill_group()

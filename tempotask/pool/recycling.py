@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from tempotask.options import Options
 from tempotask.pool import linux
-from tempotask.pool.batch import BUSY, HELD, IDLE, JOBS, SPENT, STARTING, WEIGHT
+from tempotask.pool.control_block import BUSY, HELD, IDLE, JOBS, SPENT, STARTING, WEIGHT
 from tempotask.pool.deaths import Cause
 from tempotask.pool.watch import Watch
 

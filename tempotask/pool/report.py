@@ -101,7 +101,7 @@ class Import(msgspec.Struct, tag=True, array_like=True):
 
 
 class Fork(msgspec.Struct, tag=True, array_like=True):
-    """Make a worker. With it come the descriptor of its control block and, if the spec has one, its `wake_fd`."""
+    """Makes a worker. With it come the descriptor of its control block and, if the spec has one, its `wake_fd`."""
 
     spec: WorkerSpec
 

@@ -23,7 +23,7 @@ from tempotask import arrays, payload
 from tempotask.errors import InvalidPayload, JobTimeout, UnknownTask
 from tempotask.job import Job
 from tempotask.options import DEFAULTS, merged
-from tempotask.pool.batch import (
+from tempotask.pool.control_block import (
     CANCEL,
     DEADLINE_INDEX,
     DEADLINE_NS,

@@ -26,8 +26,8 @@ import msgspec
 import redis
 
 from tempotask.errors import TempoTaskError
-from tempotask.pool.batch import AWAITS, BUSY, IDLE, SPENT, STACK_SIGNAL, STACKS, STARTING
 from tempotask.pool.clerk import Clerk
+from tempotask.pool.control_block import AWAITS, BUSY, IDLE, SPENT, STACK_SIGNAL, STACKS, STARTING
 from tempotask.pool.watch import Watch
 from tempotask.store.records import Record, decode_record
 from tempotask.store.store import Store

@@ -19,8 +19,8 @@ import redis
 
 from tempotask.errors import TempoTaskError
 from tempotask.pool import linux
-from tempotask.pool.batch import BEGAN, BUSY, JOBS, Look
 from tempotask.pool.clerk import Clerk
+from tempotask.pool.control_block import BEGAN, BUSY, JOBS, Look
 from tempotask.pool.stacks import STATES
 from tempotask.pool.watch import Watch
 from tempotask.store.reading import Command, decode_head

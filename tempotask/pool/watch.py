@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import psutil
 
 from tempotask.pool import linux
-from tempotask.pool.batch import (
+from tempotask.pool.control_block import (
     BEGAN,
     CANCEL,
     IDLE,

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from tempotask.pool.batch import AWAITS, STACK_SIGNAL, STACKS, ControlBlock
+from tempotask.pool.control_block import AWAITS, STACK_SIGNAL, STACKS, ControlBlock
 
 MOST_TASKS, MOST_FRAMES = 20, 50
 """Bounds of what is told of one handler: tasks that it has started, calls of each."""

@@ -24,7 +24,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tempotask.pool import linux
-from tempotask.pool.batch import (
+from tempotask.pool.control_block import (
     AWAITS,
     BUSY,
     HANDED,
@@ -45,12 +45,12 @@ from tempotask.pool.batch import (
     TURN,
     WEIGHT,
     ControlBlock,
-    Pace,
 )
 from tempotask.pool.early import Early
 from tempotask.pool.failure import unsendable
 from tempotask.pool.others import Others
 from tempotask.pool.outage import NO_ANSWER, Outage
+from tempotask.pool.pace import Pace
 from tempotask.pool.report import WorkerSpec
 from tempotask.pool.run import Hand, Told
 from tempotask.pool.runner import Runner

@@ -50,9 +50,9 @@ class Acting:
 
     # -- one job
 
-    def cancel(self, id: str) -> bool:
-        """Whether it will not run, or run no further; a finished one stays as it is."""
-        return self._act_on("cancel", id)
+    def cancel(self, id: str, queue: str = "") -> bool:
+        """Whether it will not run, or run no further; a finished one stays as it is. `queue`: as for `look.find`."""
+        return self._act_on("cancel", id, queue)
 
     def withdraw(self, id: str) -> bool:
         """Cancels a job that no worker has yet; whether it will not run. One that a worker has is left to it."""
@@ -108,11 +108,11 @@ class Acting:
                 return answer == DONE
         return False
 
-    def _act_on(self, action: str, id: str) -> bool:
+    def _act_on(self, action: str, id: str, queue: str = "") -> bool:
         """Acts on a job that has not finished, where it is; as often as it moves away."""
         tried = False
         for _ in range(LOOKS):
-            found = look.find(self._store, id)
+            found = look.find(self._store, id, queue)
             if tried and _is_done(action, found):
                 # Somebody else was faster. That it is paused, or is not, was not changed here.
                 return action in ("cancel", "delete")

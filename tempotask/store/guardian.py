@@ -26,6 +26,7 @@ import time
 PR_SET_PDEATHSIG = 1
 STARTING = 30.0  # seconds in which a server that lives must listen; loading its data may then take as long as it takes
 STOPPING = 30.0  # seconds for it to end when asked
+STARTS = 3  # of a server that is killed while it starts, which is nobody's mistake
 LOG_LIMIT = 1 << 20
 
 # What the server is told, and why where it is not plain.
@@ -57,9 +58,17 @@ class EmbeddedProcess:
         self.binary = binary
         self.log = f"{home}/server.log"
         self.pid = 0
+        self.killed_by = 0  # the signal that has ended it, or 0
 
     def start(self) -> str:
         """Starts it and waits until it answers. Returns an empty string, or why there is no server."""
+        for _ in range(STARTS):
+            problem = self._start_once()
+            if not problem or not self.killed_by:
+                return problem
+        return f"it was killed by signal {self.killed_by}, {STARTS} times as it started"
+
+    def _start_once(self) -> str:
         held = self._wait_for_an_earlier_one()
         try:
             if os.path.exists(self.log) and os.path.getsize(self.log) > LOG_LIMIT:
@@ -79,6 +88,7 @@ class EmbeddedProcess:
                 end = time.monotonic() + STARTING
             elif time.monotonic() > end:
                 self.stop(signal.SIGKILL)
+                self.killed_by = 0  # it is not as if somebody else had done that
                 return f"it does not listen at {self.path}"
             time.sleep(0.002)
         return self._last_line(mark)
@@ -95,8 +105,10 @@ class EmbeddedProcess:
             return b""
 
     def ended(self) -> bool:
-        if self.pid and os.waitpid(self.pid, os.WNOHANG)[0]:
-            self.pid = 0
+        if self.pid:
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            if found:
+                self.pid, self.killed_by = 0, os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         return not self.pid
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:

@@ -1,4 +1,4 @@
-"""Looking for one job, wherever it is, and what is shown of it. Nothing changes.
+"""Looking for one job, wherever it is. Nothing changes.
 
 All is read in bounded steps, so that a look never holds the server up. A job may move meanwhile; `find` finds it all
 the same, since others build on its "nowhere". Many jobs at once, and the queues: lists.py.
@@ -7,42 +7,14 @@ the same, since others build on its "nowhere". Many jobs at once, and the queues
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast
 
-import msgspec
-
+from tempotask.names import is_automatic
 from tempotask.store import schedules
 from tempotask.store.pages import Page, decode_page
-from tempotask.store.reading import (
-    COUNT,
-    STEP,
-    Command,
-    histories,
-    host_of,
-    open_turns,
-    pages,
-    present,
-    queue_keys,
-    queue_names,
-    workers,
-)
-from tempotask.store.records import (
-    FINISHED,
-    Failure,
-    Finished,
-    Outcome,
-    Progress,
-    Record,
-    Status,
-    TryError,
-    decode_outcome,
-    decode_record,
-    flag,
-    level,
-    payload_key,
-    plain,
-)
-from tempotask.store.said import lines_of, live_of
+from tempotask.store.reading import COUNT, STEP, histories, host_of, open_turns, pages, queue_keys, queue_names, workers
+from tempotask.store.records import FINISHED, Finished, Outcome, Record, Status, decode_outcome, decode_record
+from tempotask.store.said import live_of
 from tempotask.store.schedules import Planned
 from tempotask.store.script import Argument, text
 from tempotask.store.store import Store
@@ -50,8 +22,6 @@ from tempotask.store.store import Store
 LOOKS = 100
 """A job that moves away so many times in a row counts as not found, and is left alone; of one that was seen ended each
 time, that is told."""
-
-STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class Found(NamedTuple):
@@ -88,39 +58,35 @@ class Found(NamedTuple):
         return self.record.enqueued_at if self.record is not None else 0.0
 
 
-class JobRow(msgspec.Struct, kw_only=True):
-    """A job as one line of a list. Times are Unix seconds; None is what is not known, or not so yet."""
-
-    id: str
-    name: str
-    queue: str
-    status: Status
-    paused: bool = False
-    priority: int = 0
-    tries: int = 0
-    """Tries begun so far."""
-    enqueued_at: float | None = None
-    started_at: float | None = None
-    finished_at: float | None = None
-    wait_seconds: float | None = None
-    run_seconds: float | None = None
-    cpu_seconds: float | None = None
-    peak_memory_bytes: int | None = None
-    worker: str | None = None
-    host: str | None = None
-    parent: str | None = None
-    error: str | None = None
-    result: Any = None
-
-
 # -- one job
 
 
-def find(store: Store, id: str) -> Found | None:
-    """The newest run of a job, wherever it is; None if nobody knows it.
+def find(store: Store, id: str, queue: str = "") -> Found | None:
+    """The newest run of a job, wherever it is; None if nobody knows it. `queue`: that of the job, where it is known,
+    which spares a look into all others.
 
     Raises `ServerUnavailable`.
     """
+    if is_automatic(id) and (outcome := _outcome(store, id)) is not None:
+        return _with_outcome(store, id, outcome)
+    return _sought(store, id, queue)
+
+
+def status_of(store: Store, id: str, queue: str = "") -> Status | None:
+    """Where `find` finds a job, without a look through history if its outcome tells.
+
+    Raises `ServerUnavailable`.
+    """
+    if is_automatic(id) and (outcome := _outcome(store, id)) is not None:
+        return outcome.status
+    found = _sought(store, id, queue)
+    return None if found is None else found.status
+
+
+def _sought(store: Store, id: str, queue: str) -> Found | None:
+    """`find`, for a job that has no outcome, or an id that a user gave."""
+    # A user's id may be that of another run by now, in another queue.
+    queues = [queue] if queue and is_automatic(id) else None
     scheduled = schedules.get(store, id)
     if scheduled is not None and scheduled.added:
         return _scheduled(scheduled)
@@ -128,8 +94,8 @@ def find(store: Store, id: str) -> Found | None:
     for _ in range(LOOKS):
         mark = store.run("find", id, "mark")
         try:
-            unfinished = _unfinished(store, id)
-            ended = _ended(store, id) if unfinished is None else None
+            unfinished = _unfinished(store, id, queues)
+            ended = _ended(store, id, queues) if unfinished is None else None
         finally:
             moved = store.run("find", id, "unmark", mark) == b"1"
         # An ending that is found may be an earlier run's, while this one slipped by.
@@ -140,14 +106,13 @@ def find(store: Store, id: str) -> Found | None:
     return _scheduled(scheduled) if found is None and scheduled is not None else found
 
 
-def _unfinished(store: Store, id: str) -> Found | None:
-    """Looks at queues, claims, delayed and paused jobs in this order: moves the other way change `find`'s mark."""
-    given = store.read("HGET", "ids", id)
-    keys = queue_keys(store, [text(given)] if given else queue_names(store))
-    # One that is empty now gets this job only by a move that changes the mark.
-    for key in present(store, keys):
-        if found := _in_list(store, id, key):
-            return found
+def _unfinished(store: Store, id: str, queues: list[str] | None) -> Found | None:
+    """Looks at queues (these, or all), claims, delayed and paused jobs in this order: moves the other way change
+    `find`'s mark."""
+    if queues is None and (given := store.read("HGET", "ids", id)):
+        queues = [text(given)]
+    if found := _in_lists(store, id, queue_keys(store, queue_names(store) if queues is None else queues)):
+        return found
     if found := _in_claims(store, id):
         return found
     for name in ("due", "retries"):
@@ -167,6 +132,26 @@ def _scheduled(planned: Planned) -> Found | None:
         return None
     record = planned.schedule.record(planned.id, planned.schedule.added_at or 0.0)
     return Found(planned.id, "delayed", record, due=planned.next / 1000, schedule=planned)
+
+
+def _in_lists(store: Store, id: str, keys: Sequence[str]) -> Found | None:
+    """In lists of queues: short ones together, so many that one command reads no more than of a long one."""
+    lengths = store.read_many([("LLEN", key) for key in keys])
+    # One that is empty now gets this job only by a move that changes the mark.
+    left = [(key, int(length)) for key, length in zip(keys, lengths, strict=True) if length]
+    while left:
+        some, room = list[str](), STEP
+        while left and (not some or left[-1][1] <= room):
+            key, length = left.pop()
+            some.append(key)
+            room -= length
+        record, *others = store.run("find", id, "lists", STEP, *some)
+        if record:
+            return Found(id, "waiting", decode_record(record), place=("list", text(others[0]), 0, COUNT))
+        for long in others:
+            if found := _in_list(store, id, text(long)):
+                return found
+    return None
 
 
 def _in_list(store: Store, id: str, key: str) -> Found | None:
@@ -209,20 +194,26 @@ def parked(id: str, stored: bytes) -> Found:
     return Found(id, status, decode_record(record), due=due, paused=True, place=("parked", "", COUNT, "WDR"))
 
 
-def _ended(store: Store, id: str) -> Found | None:
-    """From the outcome, which is the newest run's, and the history, which tells more and may be shorter or longer."""
+def _ended(store: Store, id: str, queues: list[str] | None) -> Found | None:
+    """The newest run that has ended, by its outcome; else from the histories of these queues, or of all."""
+    if (outcome := _outcome(store, id)) is not None:
+        return _with_outcome(store, id, outcome)
+    keys = histories(store, queue_names(store) if queues is None else queues, FINISHED)
+    runs = [run for key in keys if (run := _in_history(store, id, key))]
+    return max(runs, key=lambda run: run.at) if runs else None
+
+
+def _outcome(store: Store, id: str) -> Outcome | None:
+    """That of a job which has ended, while it is kept."""
     (encoded,) = store.outcomes_of([id])
     outcome = decode_outcome(encoded) if encoded else None
-    if outcome is not None and outcome.is_of_a_deleted_job:
-        outcome = None
-    if outcome is not None:
-        keys = [f"history:{outcome.queue}:{outcome.status}"]
-    else:
-        keys = histories(store, queue_names(store), FINISHED)
-    runs = [run for key in keys if (run := _in_history(store, id, key))]
-    if runs:
-        return max(runs, key=lambda run: run.at)._replace(outcome=outcome)
-    return Found(id, outcome.status, outcome=outcome) if outcome is not None else None
+    return None if outcome is None or outcome.is_of_a_deleted_job else outcome
+
+
+def _with_outcome(store: Store, id: str, outcome: Outcome) -> Found:
+    """A job whose outcome is kept. History tells more of it, and may be shorter."""
+    run = _in_history(store, id, f"history:{outcome.queue}:{outcome.status}")
+    return Found(id, outcome.status, outcome=outcome) if run is None else run._replace(outcome=outcome)
 
 
 def _in_history(store: Store, id: str, key: str) -> Found | None:
@@ -242,93 +233,3 @@ def finished(job: Finished, page: Page[Any], status: Status) -> Found:
     started = None if job.started is None else job.started + page.epoch
     host = page.host or None
     return Found(job.record.id, status, job.record, page.worker or None, started, host=host, finished=job, page=page)
-
-
-def row(found: Found) -> JobRow:
-    """What lists show of a job."""
-    record, outcome, job, page = found.record, found.outcome, found.finished, found.page
-    failure = job.failure if job else outcome.failure if outcome else None
-    if record is not None and record.errors and found.status not in FINISHED:
-        # Why it is tried once more.
-        failure = Failure(record.errors[-1].type, record.errors[-1].message)
-    result = job.result if job else outcome.result if outcome else None
-    shown = JobRow(
-        id=found.id,
-        name=record.name if record else outcome.name if outcome else "",
-        queue=record.queue if record else outcome.queue if outcome else "",
-        status=found.status,
-        paused=found.paused,
-        started_at=found.started,
-        worker=found.worker,
-        host=found.host,
-        error=(f"{failure.type}: {failure.message}" if failure.message else failure.type) if failure else None,
-        result=None if result is None else plain(result),
-    )
-    if record is not None:
-        shown.priority = level(record.priority)
-        # One that was cancelled while it waited was never begun; while a worker had it, it was as far as is known.
-        begun = found.status == "processing" or (job is not None and job.started is not None)
-        begun = begun or (found.status == "cancelled" and found.worker is not None)
-        shown.tries = record.tries + begun
-        # A schedule that a task declares was never added.
-        declared = found.schedule is not None and not found.schedule.added
-        # Of one that can't be read, when it was is not known.
-        shown.enqueued_at = None if declared else record.enqueued_at or None
-        shown.parent = record.parent
-        if found.started is not None and shown.enqueued_at is not None:
-            shown.wait_seconds = max(0.0, found.started - record.enqueued_at)
-    if job is not None and page is not None and record is not None:
-        shown.finished_at = job.ended + page.epoch
-        if job.started is not None:
-            shown.run_seconds = max(0.0, job.ended - job.started)
-        shown.cpu_seconds = job.cpu_seconds
-        shown.peak_memory_bytes = job.peak_memory_bytes
-    return shown
-
-
-class Details(NamedTuple):
-    """What lists do not show of a job."""
-
-    data: Any
-    """The payload as plain data; None as well when it has been let go."""
-    lines: list[tuple[float, Any]]
-    """What all its tries logged: Unix seconds and message, oldest first."""
-    progress: Progress | None
-    children: list[str]
-    """Ids of the jobs that its tries added."""
-
-
-def details(store: Store, found: Sequence[Found]) -> list[Details]:
-    """What lists do not show of some jobs, read at once."""
-    outside = {one.id: payload_key(one.record) for one in found if one.record is not None and flag(one.record, "p")}
-    running = [one.id for one in found if one.status == "processing"]
-    commands: list[Command] = [("LRANGE", f"log:{one.id}", 0, -1) for one in found]
-    commands += [("GET", key) for key in outside.values()]
-    commands += [("HGET", "live", id) for id in running]
-    replies = store.read_many(commands)
-    logs, others = replies[: len(found)], iter(replies[len(found) :])
-    payloads = {id: next(others) for id in outside}
-    live = {id: next(others) for id in running}
-    told = []
-    for one, log in zip(found, logs, strict=True):
-        payload = payloads.get(one.id) if one.id in outside else None if one.record is None else one.record.payload
-        data = None if payload is None else plain(payload)
-        attempt = 1 if one.record is None else one.record.tries + 1
-        now, last = live_of(live.get(one.id), one.worker, attempt), one.finished
-        progress = last.progress if last is not None else now.progress if now is not None else None
-        lines = lines_of(log, last.lines if last is not None else None)
-        before = None if one.record is None else one.record.children
-        added = last.children if last is not None else now.children if now is not None else None
-        told.append(Details(data, lines, progress, [*(before or ()), *(added or ())]))
-    return told
-
-
-def errors(found: Found) -> list[TryError]:
-    """Those that the record carries from try to try, and that of the last, which ended the job."""
-    record, job, page = found.record, found.finished, found.page
-    if record is None:
-        return []
-    told = list(record.errors or ())
-    if found.status == "failed" and job is not None and page is not None and (last := job.failure) is not None:
-        told.append(TryError(record.tries + 1, job.ended + page.epoch, last.type, last.message, last.traceback))
-    return told

@@ -224,7 +224,9 @@ class Outcomes:
             return self._missing(wait) if wait.registered else wait.ids
 
     def _ask(self, ids: Iterable[str], *, pushed: bool = False, new: Set[Wait] = frozenset()) -> None:
-        """`pushed`: no push is to come for an earlier question after these; `new`: nor to who had asked none."""
+        """Asks the server for these jobs, and delivers what has ended. `pushed`: none of them can still be pushed for
+        an earlier question, so no late push is noted; `new`: waits that ask for the first time, for which none is
+        noted either."""
         for chunk in chunked(ids):
             outages = self._server.outages
             with self._lock:
@@ -284,8 +286,8 @@ class Outcomes:
         asking: Mapping[str, tuple[Wait, ...]] | None = None,
         new: Set[Wait] = frozenset(),
     ) -> None:
-        """Hands out what has arrived; unless it was `pushed`, a push may follow where one was asked for, by who is not
-        `new`.
+        """Hands out what has arrived. Unless it came by a push (`pushed`), one may still follow for each job that a
+        wait which is not among the `new` ones had asked for: that is noted.
 
         `asking`: who waited when the server was asked, if it was. Who has begun since asks by himself: he may
         wait for a later run of the job.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -18,6 +18,7 @@ from tempotask import arrays
 from tempotask.durations import LONGEST
 
 Status = Literal["waiting", "delayed", "processing", "completed", "failed", "cancelled"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 FINISHED: tuple[Status, ...] = ("completed", "failed", "cancelled")
 
 Progress = tuple[float, float | None, str | None]
@@ -28,7 +29,7 @@ OUTSIDE_BYTES = 4096
 """Payloads larger than this many bytes live under a key of their own."""
 
 
-# What no clock and no counter can say is no number of ours.
+# Bounds for what is read from the server: a number outside of them is damage, and not data.
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Time = Annotated[float, msgspec.Meta(ge=0, le=1e11)]

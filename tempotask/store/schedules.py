@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from tempotask.errors import InvalidOptions, NotDurable
-from tempotask.schedule.repeat import Repeat
+from tempotask.repeat import Repeat
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.reading import scanned
 from tempotask.store.records import NIL, OUTSIDE_BYTES, UNREADABLE, Record, RunOptions

@@ -11,9 +11,10 @@ import msgspec
 import redis
 
 from tempotask.pool.standing import Standing, WorkerStanding, decode
-from tempotask.store.look import Found, row
+from tempotask.store.look import Found
 from tempotask.store.overview import Overview, QueueStanding, overview
 from tempotask.store.reading import queue_names
+from tempotask.store.shown import row
 from tempotask.store.store import Store
 
 STEP = 500

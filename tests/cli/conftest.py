@@ -1,13 +1,16 @@
-"""Commands that are run in the namespace of the test."""
+"""Commands that are run in the namespace of the test, and a manager there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli.mapped import Maps
 from cli.typed import Ended, Run
 
+from tempotask import QueueManager
 from tempotask.cli.main import main
 
 
@@ -29,6 +32,12 @@ def bare(capsys: pytest.CaptureFixture[str]) -> Run:
 def run(bare: Run, server_url: str, namespace: str) -> Run:
     """Runs a command in the test's namespace."""
     return lambda *arguments: bare(*arguments, "--db", server_url, "--namespace", namespace)
+
+
+@pytest.fixture
+def manager(server_url: str, namespace: str) -> Iterator[QueueManager[Any]]:
+    with QueueManager.init(server_url, namespace=namespace) as manager:
+        yield manager
 
 
 @pytest.fixture

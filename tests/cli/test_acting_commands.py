@@ -10,7 +10,7 @@ import pytest
 from cli.typed import PROGRAM, Run, finish
 
 from tempotask import QueueManager, Repeat
-from tempotask.store import lists, look, schedules
+from tempotask.store import lists, look, schedules, shown
 from tempotask.store.lists import Filter
 from tempotask.store.schedules import Schedule
 from tempotask.store.store import Store
@@ -149,7 +149,7 @@ def test_failed_jobs_are_tried_again_by_id_and_by_filter(run: Run, store: Store)
     assert set(statuses(store).values()) == {"waiting"}
     found = look.find(store, "b")
     assert found is not None
-    assert look.row(found).error is None
+    assert shown.row(found).error is None
 
 
 def test_jobs_are_deleted_by_id_by_filter_and_all(run: Run, store: Store) -> None:

@@ -118,6 +118,12 @@ def test_a_finished_job_is_shown_with_result_and_logs(run: Run, store: Store) ->
     assert abs(told["finished_at"] - store.now()) < 60
 
 
+@pytest.mark.parametrize("number", ["0.0004", "-0.12345678", "1e+300", "3"])
+def test_a_number_of_the_users_is_shown_as_it_is(run: Run, number: str) -> None:
+    (id,) = run("enqueue", "images", "shrink", "--data", number).out.split()
+    assert f"data         {number}\n" in run("job", id).out
+
+
 def test_a_failed_job_is_shown_with_its_traceback_and_nothing_a_terminal_obeys(run: Run, store: Store) -> None:
     (id,) = run("enqueue", "images", "shrink").out.split()
     finish(store, "failed")

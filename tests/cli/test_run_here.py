@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +80,6 @@ async def await_(job: Job[None], ctx: Context) -> None:
     print("here", flush=True)
     await asyncio.Event().wait()
 """
-
-
-@pytest.fixture
-def manager(server_url: str, namespace: str) -> Iterator[QueueManager[Any]]:
-    with QueueManager.init(server_url, namespace=namespace) as manager:
-        yield manager
 
 
 @pytest.fixture

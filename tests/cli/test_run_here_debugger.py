@@ -99,12 +99,6 @@ class Terminal:
 
 
 @pytest.fixture
-def manager(server_url: str, namespace: str) -> Iterator[QueueManager[Any]]:
-    with QueueManager.init(server_url, namespace=namespace) as manager:
-        yield manager
-
-
-@pytest.fixture
 def typed(server_url: str, namespace: str, tmp_path: Path) -> Callable[..., list[str]]:
     """The command for a job, in the application's folder."""
     (tmp_path / "app.py").write_text(APP)

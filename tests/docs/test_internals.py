@@ -1,4 +1,4 @@
-"""The table of where things are names every file of the package."""
+"""The table of where things are names every file of the package, and is in order."""
 
 from __future__ import annotations
 
@@ -22,5 +22,9 @@ COMMANDS = {Path("tempotask/cli", f"{name.replace('-', '_')}.py") for name in cl
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_a_file_of_the_package_is_in_the_table(file: Path) -> None:
-    names = [str(file), file.name, *(f"{folder}/" for folder in file.parents)]
-    assert file in COMMANDS or any(f"`{name}`" in TABLE for name in names)
+    assert file in COMMANDS or any(f"`{name}`" in TABLE for name in (file, file.name))
+
+
+def test_the_words_of_the_table_are_in_order() -> None:
+    words = [row.split("|")[1].strip().replace("`", "").lower() for row in TABLE.splitlines() if row.startswith("| ")]
+    assert words[1:] == sorted(words[1:])

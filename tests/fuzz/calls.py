@@ -25,7 +25,7 @@ from store.play import (
     turn,
 )
 
-from tempotask.schedule.repeat import Repeat
+from tempotask.repeat import Repeat
 from tempotask.store import look, schedules
 from tempotask.store.acting import Acting
 from tempotask.store.lists import Filter

@@ -13,14 +13,14 @@ from pool.running import LONG
 from pool.stage import Stage
 from pool.watched import Watched
 
-from tempotask.pool import batch
-from tempotask.pool.batch import INTERRUPT_SIGNAL
+from tempotask.pool import control_block
+from tempotask.pool.control_block import INTERRUPT_SIGNAL
 
 
 @pytest.fixture(autouse=True)
 def _patient_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A supervisor that could not stop a worker in time looks again; a test looks once."""
-    monkeypatch.setattr(batch, "_LONGEST_WAIT", LONG)
+    monkeypatch.setattr(control_block, "_LONGEST_WAIT", LONG)
 
 
 @pytest.fixture

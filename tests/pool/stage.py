@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tempotask import Context, Job, QueueManager
-from tempotask.pool.batch import (
+from tempotask.pool.control_block import (
     INTERRUPT,
     INTERRUPT_HANDED,
     INTERRUPT_INDEX,

@@ -17,7 +17,7 @@ from store import play
 
 from tempotask import JobCancelled, JobHandle
 from tempotask.pool import linux
-from tempotask.pool.batch import CANCEL, INTERRUPT, INTERRUPT_INDEX, INTERRUPT_TURN, LIMIT, SETTLED, STARTED
+from tempotask.pool.control_block import CANCEL, INTERRUPT, INTERRUPT_INDEX, INTERRUPT_TURN, LIMIT, SETTLED, STARTED
 from tempotask.pool.deaths import Cause
 from tempotask.pool.housekeeper import compare
 from tempotask.pool.orders import Cancel

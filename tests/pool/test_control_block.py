@@ -15,13 +15,13 @@ from collections.abc import Iterator
 import pytest
 
 from tempotask.pool import linux
-from tempotask.pool.batch import BEGAN, HANDED, LIMIT, SETTLED, STARTED, STATE, TURN, ControlBlock, Stopped
+from tempotask.pool.control_block import BEGAN, HANDED, LIMIT, SETTLED, STARTED, STATE, TURN, ControlBlock, Stopped
 
 # A worker in miniature: batches of consecutive jobs, each start marked in a byte of its own. What is left of a batch
 # that nobody took is delivered again under the next turn's number, as the server does.
 WORKER = """
 import mmap, os, sys
-from tempotask.pool.batch import ControlBlock, LIMIT, STARTED, STATE
+from tempotask.pool.control_block import ControlBlock, LIMIT, STARTED, STATE
 block, jobs = ControlBlock(int(sys.argv[1])), int(sys.argv[4])
 starts = mmap.mmap(int(sys.argv[2]), jobs)
 bases = memoryview(mmap.mmap(int(sys.argv[3]), os.fstat(int(sys.argv[3])).st_size)).cast("q")

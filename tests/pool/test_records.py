@@ -12,8 +12,8 @@ from pool.running import Bench, wait_until
 
 from tempotask import JobFailed
 from tempotask.store import lists
-from tempotask.store.look import row
 from tempotask.store.records import UNREADABLE_QUEUE, decode_record, encode
+from tempotask.store.shown import row
 from tempotask.store.store import Store
 
 SPOILT: dict[str, Callable[[bytes], bytes]] = {

@@ -17,7 +17,7 @@ from store import play
 
 from tempotask import JobHandle, QueueManager, WorkerCrashed
 from tempotask.options import Options
-from tempotask.pool.batch import BUSY, HELD, JOBS, STARTED, STATE, STOP, STOP_SIGNAL, ControlBlock
+from tempotask.pool.control_block import BUSY, HELD, JOBS, STARTED, STATE, STOP, STOP_SIGNAL, ControlBlock
 from tempotask.pool.deaths import Cause
 from tempotask.pool.recycling import Recycling
 from tempotask.pool.report import WorkerSpec

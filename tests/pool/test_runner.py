@@ -13,7 +13,7 @@ import pytest
 from pool.stage import Stage
 
 from tempotask import Context, InvalidOptions, InvalidPayload, Job, JobTimeout
-from tempotask.pool.batch import (
+from tempotask.pool.control_block import (
     CANCEL,
     HANDED,
     INTERRUPT,

@@ -13,7 +13,7 @@ import pytest
 from pool.running import LONG, Bench, wait_until
 
 from tempotask import JobFailed, QueueManager
-from tempotask.pool.batch import ControlBlock
+from tempotask.pool.control_block import ControlBlock
 from tempotask.pool.report import WorkerSpec
 from tempotask.pool.worker import Worker
 from tempotask.store.records import encode

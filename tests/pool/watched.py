@@ -6,7 +6,7 @@ import subprocess
 
 from pool.running import LONG
 
-from tempotask.pool.batch import STARTED
+from tempotask.pool.control_block import STARTED
 from tempotask.pool.pool import WorkerProcess
 from tempotask.pool.report import WorkerSpec
 from tempotask.pool.watch import Watch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from store.play import act, enqueue, failed, hire, new_job, results_of, tried_again, turn
 
-from tempotask.schedule.repeat import Repeat
+from tempotask.repeat import Repeat
 from tempotask.store import schedules
 from tempotask.store.addition import NewJob
 from tempotask.store.schedules import Schedule

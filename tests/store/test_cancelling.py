@@ -7,7 +7,7 @@ import pytest
 from play import hire, new_job, results_of, ring, tried_again, turn, woken
 from store.acted import IDS, add, claimed, everywhere, outcome, run, status
 
-from tempotask.store import lists, look
+from tempotask.store import lists, look, shown
 from tempotask.store.acting import Acting
 from tempotask.store.check import check
 from tempotask.store.lists import Filter
@@ -44,14 +44,14 @@ def test_of_a_job_that_is_cancelled_while_it_runs_all_stays_known(store: Store, 
     assert acting.cancel("a") if by == "id" else acting.cancel_all(Filter("q")) == 2
     found = look.find(store, "a")
     assert found is not None
-    row = look.row(found)
+    row = shown.row(found)
     assert (row.tries, row.started_at, row.wait_seconds) == (301, 10.0, 2.0)
     assert (row.worker, row.host, row.status) == ("c", "far", "cancelled")
-    assert look.details(store, [found])[0].progress == (1.0, None, "half")
+    assert shown.details(store, [found])[0].progress == (1.0, None, "half")
     assert acting.cancel("behind") is (by == "id")
     found = look.find(store, "behind")
     assert found is not None
-    row = look.row(found)
+    row = shown.row(found)
     assert (row.tries, row.started_at, row.worker, row.host) == (1, None, "d", "far"), "it may have begun"
 
 
@@ -67,7 +67,7 @@ def test_what_was_told_of_an_earlier_try_is_not_taken_for_the_one_that_is_cancel
     assert acting.cancel("a")
     found = look.find(store, "a")
     assert found is not None
-    assert (look.row(found).tries, found.started, found.worker) == (2, None, "c")
+    assert (shown.row(found).tries, found.started, found.worker) == (2, None, "c")
 
 
 def test_a_job_that_no_worker_has_taken_yet_was_never_begun(store: Store, acting: Acting) -> None:
@@ -77,7 +77,7 @@ def test_a_job_that_no_worker_has_taken_yet_was_never_begun(store: Store, acting
     assert acting.cancel("a")
     found = look.find(store, "a")
     assert found is not None
-    assert (look.row(found).tries, found.worker) == (0, None)
+    assert (shown.row(found).tries, found.worker) == (0, None)
 
 
 @pytest.mark.parametrize("id", ["done", "bad", "nobody"])
@@ -93,11 +93,11 @@ def test_a_cancelled_job_shows_that_it_never_started(store: Store, acting: Actin
     acting.cancel("a")
     found = look.find(store, "a")
     assert found is not None
-    row = look.row(found)
+    row = shown.row(found)
     assert (row.status, row.started_at, row.run_seconds, row.tries, row.worker) == ("cancelled", None, None, 0, None)
     assert row.finished_at == pytest.approx(store.now(), abs=60)
     assert found.record is not None
-    assert look.details(store, [found])[0].data == {"path": "a.png"}
+    assert shown.details(store, [found])[0].data == {"path": "a.png"}
 
 
 def test_the_result_of_a_job_cancelled_while_it_ran_is_refused_and_its_neighbours_count(

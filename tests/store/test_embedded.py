@@ -335,6 +335,38 @@ def test_a_server_that_does_not_start_shows_the_last_line_of_its_log(home: Path)
     EmbeddedServer.open(home).close()
 
 
+def program_killed(short_path: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Has the server's program kill itself the first times it is started."""
+    program = short_path / "program"
+    marks = " ".join(str(short_path / f"mark-{number}") for number in range(times))
+    program.write_text(f"""#!/bin/sh
+for mark in {marks}; do
+    mkdir "$mark" 2> /dev/null && kill -KILL $$
+done
+exec {embedded.find_server()} "$@"
+""")
+    program.chmod(0o700)
+    monkeypatch.setattr(embedded, "find_server", lambda: program)
+
+
+def test_one_that_is_killed_while_it_starts_is_started_again(
+    short_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program_killed(short_path, monkeypatch, times=2)
+    server = EmbeddedServer.open(home)
+    with client(server) as talk:
+        assert talk.ping()
+    server.close()
+
+
+def test_one_that_is_killed_again_and_again_says_so(
+    short_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program_killed(short_path, monkeypatch, times=30)
+    with pytest.raises(ServerUnavailable, match=r"did not start: it was killed by signal 9, 3 times as it started"):
+        EmbeddedServer.open(home)
+
+
 def test_a_folder_that_cant_be_made_is_one_clear_line(short_path: Path) -> None:
     (short_path / "file").touch()
     with pytest.raises(

@@ -3,8 +3,6 @@ quiet, find."""
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from play import (
     HOUR,
@@ -18,6 +16,7 @@ from play import (
     tried_again,
     turn,
 )
+from rules import lease_of
 
 from tempotask.store.acting import Acting
 from tempotask.store.lists import Filter
@@ -25,10 +24,6 @@ from tempotask.store.records import decode_record
 from tempotask.store.store import Store
 
 # -- sweep, register, renew, leave
-
-
-def lease_of(store: Store, supervisor: str) -> str:
-    return (store.read("HGET", "leases", supervisor) or b"").decode()
 
 
 def test_a_lease_that_has_not_run_out_is_not_swept(store: Store) -> None:
@@ -42,16 +37,6 @@ def test_the_lease_of_a_process_that_is_known_to_be_gone_is_swept_at_once(store:
     hire(store, "w", supervisor="lost")
     hire(store, supervisor="s")
     assert store.sweep("s", 10, "lost", lease_of(store, "lost"), dead=True) == ["w"]
-
-
-def test_a_lease_that_was_renewed_since_it_was_seen_is_not_swept(store: Store) -> None:
-    hire(store, "w", supervisor="lost", lease=0)
-    hire(store, supervisor="s")
-    seen = lease_of(store, "lost")
-    end = time.monotonic() + 60
-    while lease_of(store, "lost") == seen and time.monotonic() < end:
-        store.renew("lost", 0, tidy=False)
-    assert store.sweep("s", 10, "lost", seen) is None
 
 
 def test_a_sweep_tells_which_workers_are_to_be_given_back_until_they_are(store: Store) -> None:

@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,12 +23,6 @@ from tempotask.store.store import Store
 
 LONG = 60.0
 Heard = queue.SimpleQueue[Event]
-
-
-@pytest.fixture
-def manager(server_url: str, namespace: str) -> Iterator[QueueManager[Any]]:
-    with QueueManager.init(server_url, namespace=namespace) as manager:
-        yield manager
 
 
 def eventually(what: Callable[[], object]) -> None:

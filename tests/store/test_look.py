@@ -8,7 +8,7 @@ import pytest
 from play import enqueue, hire, new_job, results_of, tried_again, turn
 from store.finished import EPOCH, finish
 
-from tempotask.store import lists, look
+from tempotask.store import lists, look, shown
 from tempotask.store.records import Registration, TryError, encode
 from tempotask.store.store import Store
 
@@ -24,6 +24,30 @@ def test_a_waiting_job_is_found_in_whatever_priority_and_however_long_its_queue(
         assert (found.id, found.status, found.worker) == (id, "waiting", None)
         assert found.record is not None
         assert found.record.id == id
+
+
+def test_a_job_is_found_among_many_queues_long_and_short(store: Store) -> None:
+    for number in range(3):
+        ids = [f"{number}-{n}" for n in range(1000)]
+        for part in range(3):
+            enqueue(store, *(f"{id}-{part}" for id in ids), queue=f"long-{number}")
+    store.enqueue(store.new_call(), [new_job(f"one-{n}", f"short-{n}") for n in range(40)])
+    for id, queue in (("0-0-0", "long-0"), ("2-999-2", "long-2"), ("one-0", "short-0"), ("one-39", "short-39")):
+        found = look.find(store, id)
+        assert found is not None
+        assert found.record is not None
+        assert (found.status, found.record.queue) == ("waiting", queue)
+    assert look.find(store, "one-40") is None
+
+
+def test_a_look_that_takes_long_keeps_its_mark(store: Store, admin: Store) -> None:
+    enqueue(store, "a")
+    mark = store.run("find", "b", "mark")
+    wanted = f"{store.prefix}wanted"
+    admin.server.client().pexpire(wanted, 5000)
+    store.run("find", "b", "list", "queue:0:q", -10, -1)
+    assert admin.server.client().pttl(wanted) > 5000
+    assert store.run("find", "b", "unmark", mark) == b"0"
 
 
 def test_a_delayed_job_is_found_with_its_time(store: Store) -> None:
@@ -45,7 +69,7 @@ def test_a_job_between_two_tries_is_delayed_and_tells_why(store: Store) -> None:
     found = look.find(store, "a")
     assert found is not None
     assert found.status == "delayed"
-    assert look.row(found).error == "OSError: disk full"
+    assert shown.row(found).error == "OSError: disk full"
 
 
 def test_a_claimed_job_is_found_with_its_worker(store: Store) -> None:
@@ -54,7 +78,7 @@ def test_a_claimed_job_is_found_with_its_worker(store: Store) -> None:
     turn(store, "w", 1)
     found = look.find(store, "a")
     assert found is not None
-    assert (found.status, found.worker, look.row(found).tries) == ("processing", "w", 1)
+    assert (found.status, found.worker, shown.row(found).tries) == ("processing", "w", 1)
 
 
 def test_a_claimed_job_tells_on_which_host_it_is(store: Store) -> None:
@@ -64,9 +88,9 @@ def test_a_claimed_job_tells_on_which_host_it_is(store: Store) -> None:
     turn(store, "w", 1)
     found = look.find(store, "a")
     assert found is not None
-    assert look.row(found).host == "alpha"
+    assert shown.row(found).host == "alpha"
     (listed,) = lists.jobs(store)[0]
-    assert look.row(listed).host == "alpha"
+    assert shown.row(listed).host == "alpha"
 
 
 def test_a_job_of_a_lost_host_is_found_until_it_is_given_back(store: Store) -> None:
@@ -91,13 +115,13 @@ def test_a_finished_job_is_found_with_all_that_its_worker_said(store: Store) -> 
     finish(store, job.record, "failed")
     found = look.find(store, "a")
     assert found is not None
-    row = look.row(found)
+    row = shown.row(found)
     assert (row.status, row.worker, row.host, row.error) == ("failed", "w12.0", "host", "ValueError: no")
     assert (row.started_at, row.finished_at, row.wait_seconds, row.run_seconds) == (EPOCH + 10, EPOCH + 12, 3.0, 2.0)
     assert (row.cpu_seconds, row.peak_memory_bytes, row.tries) == (0.5, 4096, 1)
-    assert look.details(store, [found])[0].lines == [(EPOCH + 11, "half"), (EPOCH + 12, [1, b"x"])]
+    assert shown.details(store, [found])[0].lines == [(EPOCH + 11, "half"), (EPOCH + 12, [1, b"x"])]
     assert found.record is not None
-    assert look.details(store, [found])[0].data == {"path": "a.png"}
+    assert shown.details(store, [found])[0].data == {"path": "a.png"}
 
 
 def test_of_a_job_whose_history_is_trimmed_the_outcome_is_found(store: Store) -> None:
@@ -110,7 +134,7 @@ def test_of_a_job_whose_history_is_trimmed_the_outcome_is_found(store: Store) ->
     found = look.find(store, "a")
     assert found is not None
     assert (found.status, found.record, found.page) == ("completed", None, None)
-    assert (look.row(found).queue, look.row(found).name) == ("images", "n")
+    assert (shown.row(found).queue, shown.row(found).name) == ("images", "n")
 
 
 def test_a_job_whose_outcome_has_expired_is_found_in_the_history(store: Store) -> None:
@@ -119,7 +143,7 @@ def test_a_job_whose_outcome_has_expired_is_found_in_the_history(store: Store) -
     finish(store, job.record, keep=0)
     found = look.find(store, "a")
     assert found is not None
-    assert (found.status, found.outcome, look.row(found).result) == ("completed", None, {"size": 3})
+    assert (found.status, found.outcome, shown.row(found).result) == ("completed", None, {"size": 3})
 
 
 def test_the_newest_run_of_an_id_is_found(store: Store) -> None:
@@ -147,7 +171,7 @@ def test_a_payload_that_is_kept_outside_is_shown(store: Store) -> None:
     found = look.find(store, "a")
     assert found is not None
     assert found.record is not None
-    assert look.details(store, [found])[0].data == "x" * 5000
+    assert shown.details(store, [found])[0].data == "x" * 5000
 
 
 def test_a_job_that_never_rests_is_always_found(store: Store) -> None:

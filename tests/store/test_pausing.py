@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from store.acted import add, claimed, everywhere, run
 
-from tempotask.store import lists, look
+from tempotask.store import lists, look, shown
 from tempotask.store.acting import Acting
 from tempotask.store.store import Store
 
@@ -21,7 +21,7 @@ def test_a_paused_job_keeps_its_status_and_its_time_and_does_not_start(store: St
     assert late is not None
     assert here is not None
     assert (late.status, late.paused, late.due) == ("delayed", True, pytest.approx(due, abs=0.01))
-    assert (here.status, here.paused, look.row(here).paused) == ("waiting", True, True)
+    assert (here.status, here.paused, shown.row(here).paused) == ("waiting", True, True)
     (row,) = lists.queues(store)
     assert (row.waiting, row.delayed) == (2, 1)
     assert {found.id for found in lists.jobs(store)[0] if found.paused} == {"a", "late"}

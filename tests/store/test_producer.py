@@ -38,12 +38,6 @@ def thumb(job: Job[Thumb], ctx: Context[Any]) -> str:
     return job.data.path
 
 
-@pytest.fixture
-def manager(server_url: str, namespace: str) -> Iterator[QueueManager[Any]]:
-    with QueueManager.init(server_url, namespace=namespace) as manager:
-        yield manager
-
-
 def test_a_job_waits_as_it_was_given(manager: QueueManager[Any]) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
     handle = manager.enqueue(name="t", queue="q", data=Thumb("a.png"), options={"priority": -5, "attempts": 3})

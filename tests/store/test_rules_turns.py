@@ -52,6 +52,17 @@ def test_1_a_refused_sending_counts_as_a_sending(store: Store) -> None:
     assert turn(store, "w", 2, 0, results_of(batch, 0, 1)).kind == "stale"
 
 
+@needs("turn", "call('ZCARD', P .. 'priorities:' .. queue) - #used", instead="0")
+def test_a_queue_with_more_priorities_than_a_claim_looks_at_stays_on_the_ring(store: Store) -> None:
+    hire(store, "w")
+    for level in (1, 3, 2):
+        enqueue(store, f"p{level}", priority=level)
+    claimed = [turn(store, "w", 1, 1)]
+    while claimed[-1].batch is not None:
+        claimed.append(turn(store, "w", len(claimed) + 1, 1, results_of(claimed[-1].batch)))
+    assert [reply.ids for reply in claimed] == [["p3"], ["p2"], ["p1"], []]
+
+
 # -- 2: claims carry the number of the turn that made them
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from play import enqueue, hire, results_of, turn
 
-from tempotask.store import look
+from tempotask.store import look, shown
 from tempotask.store.numbers import LOG_LINES, LOG_MS
 from tempotask.store.records import Batch, encode
 from tempotask.store.said import Live, is_started, lines_of
@@ -41,7 +41,7 @@ def test_what_a_running_job_says_is_seen_by_who_looks(store: Store, batch: Batch
     assert say(store, batch, "one", {"two": 2}, progress=HALF) == 1
     found = look.find(store, "a")
     assert found is not None
-    (details,) = look.details(store, [found])
+    (details,) = shown.details(store, [found])
     assert details.lines == [(0.0, "one"), (1.0, {"two": 2})]
     assert (details.progress, found.started) == ((1.0, 2.0, "half"), 10.0)
     assert told(store) == []
@@ -98,7 +98,7 @@ def test_what_an_earlier_try_told_is_not_taken_for_this_one(store: Store, batch:
     found = look.find(store, "a")
     assert found is not None
     assert found.worker == "v"
-    assert (look.details(store, [found])[0].progress, found.started) == (None, None)
+    assert (shown.details(store, [found])[0].progress, found.started) == (None, None)
 
 
 def test_a_line_that_was_sent_twice_is_one(store: Store, batch: Batch) -> None:

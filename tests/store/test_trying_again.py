@@ -7,7 +7,7 @@ import threading
 from play import completed, failed, new_job, waiting
 from store.acted import IDS, LARGE, add, everywhere, outcome, run, status
 
-from tempotask.store import lists, look
+from tempotask.store import lists, look, shown
 from tempotask.store.acting import Acting
 from tempotask.store.lists import Filter
 from tempotask.store.records import TryError, without_payload
@@ -25,7 +25,7 @@ def test_a_failed_job_waits_again_with_fresh_tries_and_its_payload(store: Store,
     assert found is not None
     assert found.record is not None
     assert (found.status, found.record.tries, found.record.errors) == ("waiting", 0, None)
-    assert look.details(store, [found])[0].data == LARGE
+    assert shown.details(store, [found])[0].data == LARGE
     assert outcome(store, "a") is None
     assert add(store, "a") == [False]
     assert run(store, worker="again") == ["a"]
@@ -86,7 +86,7 @@ def test_of_the_runs_of_an_id_only_the_newest_waits_again(store: Store, acting: 
     found = look.find(store, "a")
     assert found is not None
     assert found.record is not None
-    assert (found.status, look.details(store, [found])[0].data) == ("waiting", f"2{LARGE}")
+    assert (found.status, shown.details(store, [found])[0].data) == ("waiting", f"2{LARGE}")
 
 
 def test_the_newest_run_of_an_id_is_known_when_only_its_outcome_is_left_and_when_that_is_gone(

@@ -24,6 +24,7 @@ from tempotask import (
     InvalidPayload,
     Job,
     JobFailed,
+    JobHandle,
     QueueManager,
     ResultExpired,
     Retry,
@@ -366,3 +367,39 @@ def test_a_large_payload_is_let_go_when_its_job_completes(tempotask: QueueManage
     assert handle.result() == 5000
     assert handle.info().data is None
     assert not tempotask.retry_job_by_id(handle.id)
+
+
+def test_an_async_handler_whose_error_has_no_text_spoils_nothing_for_those_after_it(
+    tempotask: QueueManager[App],
+) -> None:
+    class Mute(Exception):
+        def __repr__(self) -> str:
+            raise RuntimeError("no text")
+
+    @tempotask.task(queue="q")
+    async def mute(job: Job[bool], ctx: Context[App]) -> str:
+        if job.data:
+            raise Mute("why")
+        return "fine"
+
+    assert (mute.enqueue(True).info().error or "").endswith("Mute: why")
+    assert [mute.enqueue(False).result() for _ in range(2)] == ["fine", "fine"]
+
+    async def alive() -> bool:
+        return True
+
+    assert asyncio.run(alive())
+
+
+@pytest.mark.parametrize("depth", range(0, 45, 5))
+def test_jobs_that_wait_for_jobs_until_the_stack_is_full_all_end(tempotask: QueueManager[App], depth: int) -> None:
+    @tempotask.task(queue="q")
+    def deep(job: Job[int], ctx: Context[App]) -> int:
+        return ctx.enqueue(name="deep", queue="q", data=job.data - 1).result() + 1 if job.data else 0
+
+    def down(depth: int) -> JobHandle[int]:
+        return down(depth - 1) if depth else deep.enqueue(100)
+
+    with pytest.raises(JobFailed, match="until the stack is full"):
+        down(depth).result()
+    assert tempotask.get_jobs(status="waiting") == []

@@ -18,8 +18,8 @@
 --
 -- waiting, delayed, parked, claimed -> cancelled, or gone; waiting, delayed <-> parked. A call that changed something
 -- and is sent twice gets the first answer again. A job that waits leaves a hole, so that nothing moves under those who
--- look (find.lua), unless it is one of the last. Of a claimed job the claim is taken away in this very step, so its result will be refused; the
--- supervisor is told which job of which turn it was, and ends it if it runs.
+-- look (find.lua), unless it is one of the last. Of a claimed job the claim is taken away in this very step, so its
+-- result will be refused; the supervisor is told which job of which turn it was, and ends it if it runs.
 
 if answer then return { string.match(answer, '^(%d+) (.*)$') } end
 
@@ -102,7 +102,7 @@ end
 local function tidy_list(key, priority, own_queue)
   if call('EXISTS', key) == 1 then return end
   call('ZREM', P .. 'priorities:' .. own_queue, priority)
-  if size(own_queue, priorities(own_queue)) == 0 then call('LREM', KEYS[1], 1, own_queue) end
+  if not holds_any(own_queue) then call('LREM', KEYS[1], 1, own_queue) end
 end
 
 -- Elements passed from the tail, though others have cut it since.
@@ -204,7 +204,8 @@ function places.parked(cursor, number, kinds)
   for i = 2, #entries, 2 do
     local kind, due, record = string.match(entries[i], '^(%a)(%d*) (.*)$')
     -- Of many fields with the same hash one may come twice.
-    if kind and COUNTED_PARKED[kind] and string.find(kinds, kind, 1, true) and fits(record) and call('HDEL', key, entries[i - 1]) == 1 then
+    local meant = kind and COUNTED_PARKED[kind] and string.find(kinds, kind, 1, true) and fits(record)
+    if meant and call('HDEL', key, entries[i - 1]) == 1 then
       local _, _, own_queue = head(record)
       count(own_queue, COUNTED_PARKED[kind], -1)
       acted = acted + 1

@@ -1,8 +1,18 @@
 -- What the scripts share that add jobs. Included by those that say so, behind `queues`.
 
+-- The queues that are known to be among all queues; and, while jobs are added, which makes no others, the buckets.
+local known_queues, buckets = {}, nil
+
+local function all_buckets() return call('ZRANGE', P .. 'buckets', 0, -1) end
+
+local function know(queue)
+  if not known_queues[queue] then call('SADD', P .. 'queues', queue) end
+  known_queues[queue] = true
+end
+
 -- The outcome of an earlier run must not be taken for that of the one that begins.
 local function forget_outcome(id)
-  for _, name in ipairs(call('ZRANGE', P .. 'buckets', 0, -1)) do
+  for _, name in ipairs(buckets or all_buckets()) do
     local key = P .. 'outcomes:' .. name
     local bytes = call('HSTRLEN', key, id)
     if call('HDEL', key, id) == 1 then
@@ -37,7 +47,7 @@ end
 -- with nothing in it is not to be on the ring.
 local function add_group(queue, priority, from, to)
   if to < from then return false end
-  call('SADD', P .. 'queues', queue)
+  know(queue)
   if listened() then
     for i = from, to do emit_record('waiting', ARGV[i]) end
   end
@@ -50,10 +60,11 @@ end
 local function add_single(id, due, payload, record)
   if id ~= '' and call('HEXISTS', P .. 'ids', id) == 1 then return false, false end
   local flags, made, queue = head(record)
-  call('SADD', P .. 'queues', queue)
+  know(queue)
   if id ~= '' then
     call('HSET', P .. 'ids', id, queue)
     call('UNLINK', P .. 'log:' .. id)
+    buckets = buckets or all_buckets()
     forget_outcome(id)
   end
   if payload ~= '' then call('SET', P .. payload_key(flags, made), payload) end
@@ -84,5 +95,6 @@ local function add_jobs(first, stop)
     end
     kind = take()
   end
+  buckets = nil
   return concat(created), waiting
 end

@@ -16,7 +16,7 @@ local mend = {}
 
 function mend.ring()
   call('LREM', KEYS[1], 0, name)
-  if size(name, priorities(name)) == 0 or paused(name) then return 'taken off' end
+  if not holds_any(name) or paused(name) then return 'taken off' end
   call('RPUSH', KEYS[1], name)
   hand_over()
   return 'there once now'
@@ -25,7 +25,7 @@ end
 function mend.priority()
   local key = P .. 'priorities:' .. name
   if call('EXISTS', queue_key(name, more)) == 0 then return call('ZREM', key, more) == 1 and 'taken out' or '' end
-  if not priorities(name) and call('EXISTS', queue_key(name, '0')) == 1 then call('ZADD', key, 0, '0') end
+  if not priorities(name, 1) and call('EXISTS', queue_key(name, '0')) == 1 then call('ZADD', key, 0, '0') end
   call('ZADD', key, more, more)
   -- It waited where nobody looked.
   mend.ring()

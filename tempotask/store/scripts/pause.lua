@@ -23,7 +23,7 @@ if what == 'pause' then
   return 1
 end
 if call('SREM', P .. 'paused', queue) == 0 then return 0 end
-if size(queue, priorities(queue)) > 0 then
+if holds_any(queue) then
   call('RPUSH', KEYS[1], queue)
   hand_over(true)
 end

@@ -14,26 +14,37 @@ local function queue_key(queue, priority)
   return key
 end
 
--- The priorities a queue uses, highest first; nil for the common queue that uses 0 only.
-local function priorities(queue)
-  local used = call('ZREVRANGE', P .. 'priorities:' .. queue, 0, -1)
+-- The highest priorities that a queue uses, so many at most (all, if not told), highest first; nil for the common queue
+-- that uses 0 only.
+local function priorities(queue, most)
+  local used = call('ZREVRANGE', P .. 'priorities:' .. queue, 0, (most or 0) - 1)
   if #used > 0 then return used end
 end
 
--- How many records wait in a queue.
+-- How many records wait in a queue; where it uses more priorities than these, at least so many: one for each.
 local function size(queue, used)
   if not used then return call('LLEN', queue_key(queue, '0')) end
-  local sum = 0
+  local sum = call('ZCARD', P .. 'priorities:' .. queue) - #used
   for _, priority in ipairs(used) do sum = sum + call('LLEN', queue_key(queue, priority)) end
   return sum
+end
+
+-- Whether any record waits in a queue. As a rule the first of its lists tells: those of priorities in use hold some.
+local function holds_any(queue)
+  local first = priorities(queue, 1)
+  if call('EXISTS', queue_key(queue, first and first[1] or '0')) == 1 then return true end
+  for _, priority in ipairs(first and priorities(queue) or {}) do
+    if call('EXISTS', queue_key(queue, priority)) == 1 then return true end
+  end
+  return false
 end
 
 -- Puts records of one queue and priority at its front (LPUSH, the last of them first in line) or back (RPUSH), and
 -- the queue on the ring: it is there if and only if its lists are not empty and it is not paused.
 local function push(command, queue, priority, records, from, to)
   if queue == UNREADABLE then call('SADD', P .. 'queues', queue) end
-  local used = priorities(queue)
-  if size(queue, used) == 0 and not paused(queue) then call('RPUSH', KEYS[1], queue) end
+  if not holds_any(queue) and not paused(queue) then call('RPUSH', KEYS[1], queue) end
+  local used = priorities(queue, 1)
   if used or priority ~= '0' then
     local key = P .. 'priorities:' .. queue
     if not used and call('EXISTS', queue_key(queue, '0')) == 1 then call('ZADD', key, 0, '0') end
@@ -223,16 +234,17 @@ local function take_part(queue, used, share, waiting, before, room, payloads)
   return part, waiting - kept - holes, room, ended
 end
 
--- The first queues on the ring: their names, how many wait in each, the priorities of those that use any, how many
--- queues there are, and how many jobs wait in all, as far as can be told from these.
-local function look_at_ring()
+-- The first queues on the ring: their names, how many wait in each, the priorities of those that use any, as many as a
+-- claim of so many jobs can come to, how many queues there are, and how many jobs wait in all, as far as can be told
+-- from these.
+local function look_at_ring(want)
   local ring, keys, sizes, used, backlog = KEYS[1], {}, {}, {}, 0
   local names = call('LRANGE', ring, 0, QUEUES_A_BATCH - 1)
   if #names == 0 then return names end
   for i, queue in ipairs(names) do keys[i] = P .. 'priorities:' .. queue end
   local plain = call('EXISTS', unpack(keys)) == 0
   for i, queue in ipairs(names) do
-    if not plain then used[i] = priorities(queue) end
+    if not plain then used[i] = priorities(queue, want) end
     sizes[i] = size(queue, used[i])
     backlog = backlog + sizes[i]
   end
@@ -274,7 +286,7 @@ end
 -- Returns the records (none: there were only holes), which of them have a payload outside, and whether more waits;
 -- nil when the ring is empty.
 local function claim(worker, turn, want, room)
-  local names, sizes, used, queues, backlog = look_at_ring()
+  local names, sizes, used, queues, backlog = look_at_ring(math.min(want, MOST_A_BATCH))
   if #names == 0 then return nil end
   -- Never more than the fair part of the backlog, or the last batch would keep others waiting for its owner.
   local most = 1

@@ -9,7 +9,8 @@
 --       'sizes', names ...                                 for each a text that changes when the key does, as a rule
 --       'ring', queue | 'priority', queue, priority        whether ring or priorities are right about it, at this moment
 -- reply all: {'large'}, or {name, kind, expiry, elements, ...}; part: {next cursor ('0': the end), kind, expiry,
---       elements}; expiry in ms, -1: none; elements as the server gives them: member, score ..., field, value ...; ring, priority: 1 or 0
+--       elements}; expiry in ms, -1: none; elements as the server gives them: member, score ..., field, value ...; ring,
+--       priority: 1 or 0
 --
 -- Parts of a list come from its tail, since heads are popped and tails appended: nothing is missed between two.
 
@@ -28,13 +29,12 @@ end
 local SIZE = { list = 'LLEN', zset = 'ZCARD', hash = 'HLEN', set = 'SCARD', string = 'STRLEN' }
 
 local function is_right(what, queue, priority)
-  local used = priorities(queue)
   if what == 'ring' then
-    local on_it = (size(queue, used) > 0 and not paused(queue)) and 1 or 0
+    local on_it = (holds_any(queue) and not paused(queue)) and 1 or 0
     return #call('LPOS', KEYS[1], queue, 'COUNT', 0) == on_it
   end
   local there = call('EXISTS', queue_key(queue, priority)) == 1
-  if not used then return not there or priority == '0' end
+  if not priorities(queue, 1) then return not there or priority == '0' end
   local score = call('ZSCORE', P .. 'priorities:' .. queue, priority)
   return score and there and tonumber(score) == tonumber(priority) or not score and not there
 end

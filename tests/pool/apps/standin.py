@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from tempotask.pool.batch import ControlBlock
+from tempotask.pool.control_block import ControlBlock
 from tempotask.pool.report import AppReport, TaskReport, WorkerSpec
 
 # A grandchild with a session of its own; its standard output ends when it has lost its parent.

@@ -1,6 +1,6 @@
-"""What a worker and its supervisor share about the batch in hand, and the rule for its size.
+"""The control block: what a worker and its supervisor share about the batch in hand.
 
-The control block is one page of shared memory without a lock. The worker stores the index it is about to start, then
+It is one page of shared memory without a lock. The worker stores the index it is about to start, then
 reads the limit. The supervisor, when it wants to take jobs away, stops the worker, reads, shrinks the limit, lets the
 worker go on, and only then gives back:
 
@@ -58,17 +58,11 @@ INTERRUPT_SIGNAL, STOP_SIGNAL = signal.SIGUSR1, signal.SIGUSR2  # the supervisor
 STACK_SIGNAL = signal.SIGRTMIN + 11 if sys.platform == "linux" else signal.SIGURG  # see stacks.py
 LOOK_SIGNAL = signal.SIGRTMIN + 12 if sys.platform == "linux" else signal.SIGIO  # see early.py
 
-BUDGET = 0.1
-"""Seconds of work that a batch should be: a turn costs the server and its worker some tenths of a millisecond, for
-their memory is cold by then. What a batch has finished is settled at its end, and runs again if its host is lost."""
-LARGEST = 1000
-"""The largest batch: larger ones gain nothing any more."""
-
 _LONGEST_WAIT = 0.05  # a process that does not stop in this time waits for a disk: the next look finds it
 
 
 class Look(NamedTuple):
-    """What was read in a stopped worker: the first words of the block, in their order."""
+    """The first words of the block, in their order. They belong together only if the worker was stopped, or dead."""
 
     turn: int
     started: int
@@ -143,7 +137,7 @@ class ControlBlock:
         return Look(*self.words[: len(Look._fields)])
 
     def shrink(self, start: int = 0) -> range:
-        """Take away what has not started, from index `start` on; return its indices. Only in a stopped worker."""
+        """Takes away what has not started, from index `start` on; returns its indices. Only in a stopped worker."""
         unstarted = self.read().unstarted
         taken = range(max(start, unstarted.start), unstarted.stop)
         if taken:
@@ -151,7 +145,7 @@ class ControlBlock:
         return taken
 
     def close(self) -> None:
-        """Let go of the memory and the descriptor. Twice does no harm."""
+        """Lets go of the memory and the descriptor. Twice does no harm."""
         self.words.release()
         self._bytes.release()
         self._memory.close()
@@ -205,23 +199,3 @@ class Stopped:
     ) -> None:
         if self._ours:
             linux.send_signal(self._pid, self._pidfd, signal.SIGCONT)
-
-
-class Pace:
-    """How many jobs to ask for: as many as fill `BUDGET` at their measured duration, and `room` bytes at their size."""
-
-    def __init__(self, room: int) -> None:
-        self._room = room
-        self._seconds = BUDGET / 4
-        self._bytes = 0.0
-
-    def want(self) -> int:
-        """The size of the next batch, in jobs."""
-        fit = min(BUDGET / self._seconds, self._room / self._bytes if self._bytes else LARGEST)
-        return max(1, min(LARGEST, int(fit)))
-
-    def took(self, jobs: int, seconds: float, size: int) -> None:
-        """Learns from a batch: half of what is believed is the last one's."""
-        if jobs:
-            self._seconds = max(1e-7, (self._seconds + seconds / jobs) / 2)
-            self._bytes = (self._bytes + size / jobs) / 2

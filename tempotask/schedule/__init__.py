@@ -1,1 +1,0 @@
-"""When schedules fire."""
