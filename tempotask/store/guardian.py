@@ -27,6 +27,7 @@ PR_SET_PDEATHSIG = 1
 STARTING = 30.0  # seconds in which a server that lives must listen; loading its data may then take as long as it takes
 STOPPING = 30.0  # seconds for it to end when asked
 STARTS = 3  # of a server that is killed while it starts, which is nobody's mistake
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)  # what ends a server that has made no mistake
 LOG_LIMIT = 1 << 20
 
 # What the server is told, and why where it is not plain.
@@ -64,11 +65,12 @@ class EmbeddedProcess:
         """Starts it and waits until it answers. Returns an empty string, or why there is no server."""
         for _ in range(STARTS):
             problem = self._start_once()
-            if not problem or not self.killed_by:
+            if not problem or self.killed_by not in FROM_OUTSIDE:
                 return problem
         return f"it was killed by signal {self.killed_by}, {STARTS} times as it started"
 
     def _start_once(self) -> str:
+        self.killed_by = 0
         held = self._wait_for_an_earlier_one()
         try:
             if os.path.exists(self.log) and os.path.getsize(self.log) > LOG_LIMIT:

@@ -67,24 +67,6 @@ def find(store: Store, id: str, queue: str = "") -> Found | None:
 
     Raises `ServerUnavailable`.
     """
-    if is_automatic(id) and (outcome := _outcome(store, id)) is not None:
-        return _with_outcome(store, id, outcome)
-    return _sought(store, id, queue)
-
-
-def status_of(store: Store, id: str, queue: str = "") -> Status | None:
-    """Where `find` finds a job, without a look through history if its outcome tells.
-
-    Raises `ServerUnavailable`.
-    """
-    if is_automatic(id) and (outcome := _outcome(store, id)) is not None:
-        return outcome.status
-    found = _sought(store, id, queue)
-    return None if found is None else found.status
-
-
-def _sought(store: Store, id: str, queue: str) -> Found | None:
-    """`find`, for a job that has no outcome, or an id that a user gave."""
     # A user's id may be that of another run by now, in another queue.
     queues = [queue] if queue and is_automatic(id) else None
     scheduled = schedules.get(store, id)
@@ -195,25 +177,20 @@ def parked(id: str, stored: bytes) -> Found:
 
 
 def _ended(store: Store, id: str, queues: list[str] | None) -> Found | None:
-    """The newest run that has ended, by its outcome; else from the histories of these queues, or of all."""
-    if (outcome := _outcome(store, id)) is not None:
-        return _with_outcome(store, id, outcome)
-    keys = histories(store, queue_names(store) if queues is None else queues, FINISHED)
-    runs = [run for key in keys if (run := _in_history(store, id, key))]
-    return max(runs, key=lambda run: run.at) if runs else None
-
-
-def _outcome(store: Store, id: str) -> Outcome | None:
-    """That of a job which has ended, while it is kept."""
+    """Among the jobs of these queues, or of all, that have ended: from the outcome, which is the newest run's, and the
+    history, which tells more and may be shorter or longer."""
     (encoded,) = store.outcomes_of([id])
     outcome = decode_outcome(encoded) if encoded else None
-    return None if outcome is None or outcome.is_of_a_deleted_job else outcome
-
-
-def _with_outcome(store: Store, id: str, outcome: Outcome) -> Found:
-    """A job whose outcome is kept. History tells more of it, and may be shorter."""
-    run = _in_history(store, id, f"history:{outcome.queue}:{outcome.status}")
-    return Found(id, outcome.status, outcome=outcome) if run is None else run._replace(outcome=outcome)
+    if outcome is not None and outcome.is_of_a_deleted_job:
+        outcome = None
+    if outcome is not None:
+        keys = [f"history:{outcome.queue}:{outcome.status}"]
+    else:
+        keys = histories(store, queue_names(store) if queues is None else queues, FINISHED)
+    runs = [run for key in keys if (run := _in_history(store, id, key))]
+    if runs:
+        return max(runs, key=lambda run: run.at)._replace(outcome=outcome)
+    return Found(id, outcome.status, outcome=outcome) if outcome is not None else None
 
 
 def _in_history(store: Store, id: str, key: str) -> Found | None:

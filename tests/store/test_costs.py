@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import pytest
 import redis
 from play import enqueue, hire, new_job, turn
-from store.by_hand import Hand, done
 
 from tempotask import QueueManager
 from tempotask.store import look
@@ -87,11 +86,3 @@ def test_short_queues_are_looked_through_together(store: Store, commands: Count)
     few = commands(look_for_one, only="evalsha")
     store.enqueue(store.new_call(), [new_job(f"i{number}", f"r{number}") for number in range(300)])
     assert commands(look_for_one, only="evalsha") < few + BESIDES
-
-
-def test_a_job_that_has_ended_is_found_by_its_outcome(manager: QueueManager[Any], hand: Hand, commands: Count) -> None:
-    handle = manager.enqueue(name="n", queue="q")
-    waiting = commands(handle.status)
-    hand.finish(1, done)
-    assert handle.status() == "completed"
-    assert commands(handle.status) < waiting / 2

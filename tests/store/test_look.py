@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import pytest
-from play import enqueue, hire, new_job, results_of, tried_again, turn
+from play import enqueue, failed, hire, new_job, results_of, tried_again, turn
+from store.acted import run
 from store.finished import EPOCH, finish
 
 from tempotask.store import lists, look, shown
+from tempotask.store.acting import Acting
 from tempotask.store.records import Registration, TryError, encode
 from tempotask.store.store import Store
 
@@ -38,6 +41,27 @@ def test_a_job_is_found_among_many_queues_long_and_short(store: Store) -> None:
         assert found.record is not None
         assert (found.status, found.record.queue) == ("waiting", queue)
     assert look.find(store, "one-40") is None
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["a user's id", "an automatic id"])
+def test_a_job_that_is_tried_again_while_it_is_looked_for_is_found_waiting(
+    store: Store, acting: Acting, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    id = "a" if given else f"{store.new_call()}-0"
+    store.enqueue(store.new_call(), [new_job(id, given_id=given)])
+    run(store, failed)
+    read = Store.outcomes_of
+
+    def retry_then(self: Store, ids: Sequence[str]) -> list[bytes | None]:
+        monkeypatch.undo()
+        read_before = read(self, ids)
+        assert acting.retry(id)
+        return read_before
+
+    monkeypatch.setattr(Store, "outcomes_of", retry_then)
+    found = look.find(store, id)
+    assert found is not None
+    assert found.status == "waiting"
 
 
 def test_a_look_that_takes_long_keeps_its_mark(store: Store, admin: Store) -> None:
