@@ -359,6 +359,17 @@ def test_one_that_is_killed_while_it_starts_is_started_again(
     server.close()
 
 
+def test_one_that_crashes_as_it_starts_shows_the_last_line_of_its_log(
+    short_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = short_path / "program"
+    program.write_text("#!/bin/sh\necho 'Out Of Memory allocating 123 bytes'\nkill -ABRT $$\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(embedded, "find_server", lambda: program)
+    with pytest.raises(ServerUnavailable, match="did not start: Out Of Memory allocating 123 bytes"):
+        EmbeddedServer.open(home)
+
+
 def test_one_that_is_killed_again_and_again_says_so(
     short_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
