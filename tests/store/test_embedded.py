@@ -335,18 +335,19 @@ def test_a_server_that_does_not_start_shows_the_last_line_of_its_log(home: Path)
     EmbeddedServer.open(home).close()
 
 
-def program_killed(short_path: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
-    """Has the server's program kill itself the first times it is started."""
+def serve_by(text: str, short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has a script of the shell be the server's program."""
     program = short_path / "program"
-    marks = " ".join(str(short_path / f"mark-{number}") for number in range(times))
-    program.write_text(f"""#!/bin/sh
-for mark in {marks}; do
-    mkdir "$mark" 2> /dev/null && kill -KILL $$
-done
-exec {embedded.find_server()} "$@"
-""")
+    program.write_text(f"#!/bin/sh\n{text}\n")
     program.chmod(0o700)
     monkeypatch.setattr(embedded, "find_server", lambda: program)
+
+
+def program_killed(short_path: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Has the server's program kill itself the first times it is started."""
+    marks = " ".join(str(short_path / f"mark-{number}") for number in range(times))
+    kill = f'for mark in {marks}; do mkdir "$mark" 2> /dev/null && kill -KILL $$; done'
+    serve_by(f'{kill}\nexec {embedded.find_server()} "$@"', short_path, monkeypatch)
 
 
 def test_one_that_is_killed_while_it_starts_is_started_again(
@@ -362,10 +363,7 @@ def test_one_that_is_killed_while_it_starts_is_started_again(
 def test_one_that_crashes_as_it_starts_shows_the_last_line_of_its_log(
     short_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = short_path / "program"
-    program.write_text("#!/bin/sh\necho 'Out Of Memory allocating 123 bytes'\nkill -ABRT $$\n")
-    program.chmod(0o700)
-    monkeypatch.setattr(embedded, "find_server", lambda: program)
+    serve_by("echo 'Out Of Memory allocating 123 bytes'\nkill -ABRT $$", short_path, monkeypatch)
     with pytest.raises(ServerUnavailable, match="did not start: Out Of Memory allocating 123 bytes"):
         EmbeddedServer.open(home)
 

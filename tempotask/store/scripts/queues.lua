@@ -29,22 +29,23 @@ local function size(queue, used)
   return sum
 end
 
--- Whether any record waits in a queue. As a rule the first of its lists tells: those of priorities in use hold some.
+-- Whether any record waits in a queue, and whether it uses priorities. As a rule the first of its lists tells: those of
+-- priorities in use hold some.
 local function holds_any(queue)
   local first = priorities(queue, 1)
-  if call('EXISTS', queue_key(queue, first and first[1] or '0')) == 1 then return true end
+  if call('EXISTS', queue_key(queue, first and first[1] or '0')) == 1 then return true, first ~= nil end
   for _, priority in ipairs(first and priorities(queue) or {}) do
-    if call('EXISTS', queue_key(queue, priority)) == 1 then return true end
+    if call('EXISTS', queue_key(queue, priority)) == 1 then return true, true end
   end
-  return false
+  return false, first ~= nil
 end
 
 -- Puts records of one queue and priority at its front (LPUSH, the last of them first in line) or back (RPUSH), and
 -- the queue on the ring: it is there if and only if its lists are not empty and it is not paused.
 local function push(command, queue, priority, records, from, to)
   if queue == UNREADABLE then call('SADD', P .. 'queues', queue) end
-  if not holds_any(queue) and not paused(queue) then call('RPUSH', KEYS[1], queue) end
-  local used = priorities(queue, 1)
+  local any, used = holds_any(queue)
+  if not any and not paused(queue) then call('RPUSH', KEYS[1], queue) end
   if used or priority ~= '0' then
     local key = P .. 'priorities:' .. queue
     if not used and call('EXISTS', queue_key(queue, '0')) == 1 then call('ZADD', key, 0, '0') end
