@@ -33,6 +33,10 @@ class ScheduleRow(msgspec.Struct, kw_only=True):
     """The last firing that took place; None: none yet."""
     fired: int
     limit: int | None
+    jitter: float
+    """Seconds."""
+    overlap: bool
+    catch_up: bool
     source: str
     """`declared` by an application, or `added` with `enqueue`."""
 
@@ -87,6 +91,9 @@ def _row(planned: Planned, schedule: Schedule) -> ScheduleRow:
         last=planned.last / 1000 if planned.last else None,
         fired=planned.fired,
         limit=repeat.limit,
+        jitter=repeat.jitter,  # type: ignore[arg-type]
+        overlap=repeat.overlap,
+        catch_up=repeat.catch_up,
         source="added" if planned.added else "declared",
     )
 

@@ -28,11 +28,12 @@ def listed(server_url: str, namespace: str, capsys: pytest.CaptureFixture[str]) 
 def test_schedules_are_listed_with_their_next_times(listed: Any, store: Store, server_url: str, namespace: str) -> None:
     schedules.declare(store, Schedule("q:tick", "q", "tick", Repeat("0 0 1 1 *", tz="Europe/Berlin")))
     with QueueManager.init(server_url, namespace=namespace) as manager:
-        options = {"id": "mine", "repeat": Repeat(every=3600, limit=2)}
+        options = {"id": "mine", "repeat": Repeat(every=3600, limit=2, jitter=1.5, overlap=True)}
         manager.enqueue(name="tock", queue="q", options=options)
     mine, theirs = (json.loads(line) for line in listed("--json")[0].splitlines())
     assert (mine["id"], mine["queue"], mine["name"], mine["source"]) == ("mine", "q", "tock", "added")
     assert (mine["pattern"], mine["every"], mine["limit"], mine["fired"], mine["last"]) == (None, 3600, 2, 0, None)
+    assert (mine["jitter"], mine["overlap"], mine["catch_up"]) == (1.5, True, False)
     assert mine["next"] == [mine["next"][0], mine["next"][0] + 3600], "no more than its limit"
     assert (theirs["id"], theirs["pattern"], theirs["tz"]) == ("q:tick", "0 0 1 1 *", "Europe/Berlin")
     assert theirs["source"] == "declared"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tempotask.store.store import Store
 pytest.register_assert_rewrite(
     *("model", "operated", "mirror", "seen", "play", "rules", "worker"),
     *("stage", "producers", "hands", "supervisors", "operators", "machine"),
-    *("store.scheduled", "store.acted", "store.finished"),
+    *("store.scheduled", "store.acted", "store.finished", "store.embedding"),
 )
 
 
@@ -29,6 +30,12 @@ def manager(server_url: str, namespace: str) -> Iterator[QueueManager[Any]]:
 @pytest.fixture
 def hand(manager: QueueManager[Any]) -> Hand:
     return Hand(manager._client.store)
+
+
+@pytest.fixture
+def home(short_path: Path) -> Path:
+    """Of an embedded server."""
+    return short_path / "home"
 
 
 @pytest.fixture
