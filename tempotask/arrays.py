@@ -22,7 +22,7 @@ from msgspec.msgpack import Ext
 
 from tempotask import shelf
 from tempotask.errors import InvalidPayload, ResultExpired
-from tempotask.shelf import Place, Shelf
+from tempotask.shelf import Shelf, ShelfFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ class _Packed(msgspec.Struct, array_like=True):
     dtype: str
     shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     order: Literal["C", "F"]
-    body: bytearray | Place
+    body: bytearray | ShelfFile
 
 
 _decode = msgspec.msgpack.Decoder(_Packed).decode
@@ -85,36 +85,39 @@ class Sender:
     """
 
     def __init__(
-        self, find: Callable[[], Shelf], kind: Literal["data", "result"] = "data", written: list[Place] | None = None
+        self,
+        find: Callable[[], Shelf],
+        kind: Literal["data", "result"] = "data",
+        written: list[ShelfFile] | None = None,
     ) -> None:
         self._find = find
         self._kind = kind
         self._written = written
-        self._seen: set[Place] = set()
+        self._seen: set[ShelfFile] = set()
         """What has been compared in this call: nobody changes an array in the middle of it."""
         self.used = False
         """Whether there were any."""
 
     def encode(self, value: object, job: str) -> bytes:
         """`value` as MessagePack, for the job of this id; nothing is left behind if it can't be."""
-        places: list[Place] = []
+        files: list[ShelfFile] = []
         self.used = True
 
-        def put(array: np.ndarray) -> Place:
-            places.append(self._put(array, job))
-            return places[-1]
+        def put(array: np.ndarray) -> ShelfFile:
+            files.append(self._put(array, job))
+            return files[-1]
 
         try:
             encoded = msgspec.msgpack.Encoder(enc_hook=lambda part: _packed(part, put)).encode(value)
             if self._written is not None:
-                self._written += places
+                self._written += files
             return encoded
         except BaseException:
-            for place in places:
-                shelf.remove(place)
+            for file in files:
+                shelf.remove(file)
             raise
 
-    def _put(self, array: np.ndarray, job: str) -> Place:
+    def _put(self, array: np.ndarray, job: str) -> ShelfFile:
         data = _bytes_of(array)
         if self._kind == "result":
             return self._find().write("result", job, data)
@@ -129,7 +132,7 @@ def _is_array(value: Any) -> bool:
     return numpy is not None and type(value) in (numpy.ndarray, numpy.memmap, numpy.recarray)
 
 
-def _packed(value: Any, put: Callable[[np.ndarray], Place] | None) -> Any:
+def _packed(value: Any, put: Callable[[np.ndarray], ShelfFile] | None) -> Any:
     if _is_array(value):
         order: Literal["C", "F"] = "F" if value.flags.fnc else "C"
         dtype = _told(value.dtype)
@@ -186,7 +189,7 @@ def _owner(array: np.ndarray) -> object:
 # -- on the way in
 
 
-def opener(opened: list[Place]) -> Hook:
+def opener(opened: list[ShelfFile]) -> Hook:
     """For msgspec, what makes arrays of extensions, and notes the files that it opens."""
 
     def unpack_and_note(code: int, data: memoryview) -> Any:
@@ -206,14 +209,14 @@ def take(code: int, data: memoryview) -> Any:
     Raises:
         ResultExpired: somebody else has taken it.
     """
-    opened: list[Place] = []
+    opened: list[ShelfFile] = []
     try:
         array = _unpacked(code, data, opened, _taken)
     except shelf.Missing as error:
         raise ResultExpired(f"{error}; who reads the result first takes its large arrays") from None
-    for place in opened:
-        _taken[place.name] = array
-        shelf.remove(place)
+    for file in opened:
+        _taken[file.name] = array
+        shelf.remove(file)
     return array
 
 
@@ -261,8 +264,8 @@ def discard(encoded: bytes) -> None:
     """Removes the files of what was encoded, if they are there still."""
 
     def remove(code: int, data: memoryview) -> None:
-        if code == CODE and isinstance(place := _decode(data).body, Place):
-            shelf.remove(place)
+        if code == CODE and isinstance(file := _decode(data).body, ShelfFile):
+            shelf.remove(file)
 
     # What can't be read has none of ours.
     with contextlib.suppress(msgspec.MsgspecError, ValueError, TypeError, RecursionError):
@@ -275,7 +278,7 @@ def is_array_type(type_: Any) -> bool:
     return numpy is not None and getattr(type_, "__origin__", type_) is numpy.ndarray
 
 
-def _unpacked(code: int, data: memoryview, opened: list[Place], known: Any = None) -> Any:
+def _unpacked(code: int, data: memoryview, opened: list[ShelfFile], known: Any = None) -> Any:
     if code != CODE:
         return Ext(code, bytes(data))
     try:

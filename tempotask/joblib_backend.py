@@ -35,7 +35,7 @@ from tempotask.futures.answers import VARIABLE
 from tempotask.futures.executor import insist_on_no_import
 from tempotask.futures.pending import CallFuture
 from tempotask.pool import linux
-from tempotask.shelf import INLINE, Place, Shelf, clear_folder, remove_all
+from tempotask.shelf import INLINE, Shelf, ShelfFile, clear_folder, remove_all
 
 try:
     import cloudpickle  # type: ignore[import-untyped]
@@ -102,7 +102,7 @@ class TempoBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         if self._executor is None:
             raise RuntimeError("this backend has no workers; joblib's Parallel configures it first")
         name = f"{JOB}-{uuid.uuid4().hex}"
-        files: list[Place] = []
+        files: list[ShelfFile] = []
         sent = arrays.dumps(func, Sender(_shelf, written=files), name, cloudpickle.dumps)
         try:
             future: Future[bytes] = self._executor.submit(_run, sent, name, self.inner_max_num_threads)

@@ -26,7 +26,7 @@ from tempotask.handle import JobHandle, JobHandles
 from tempotask.names import check_name, unknown
 from tempotask.options import GivenOptions, JobOptions
 from tempotask.repeat import Repeat
-from tempotask.shelf import Place, remove_all
+from tempotask.shelf import ShelfFile, remove_all
 from tempotask.store import schedules
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.numbers import CHUNK
@@ -75,7 +75,7 @@ class _UnderWay:
 
     def __init__(self) -> None:
         self.handles: list[JobHandle[Any]] = []
-        self.files: dict[int, list[Place]] = {}
+        self.files: dict[int, list[ShelfFile]] = {}
         """Those of large arrays, by the position of their job."""
 
     def told(self, created: Sequence[bool]) -> list[JobHandle[Any]]:
@@ -189,7 +189,7 @@ class Producer:
             stream.close()
         return handles
 
-    def _sender(self, written: list[Place] | None = None) -> arrays.Sender:
+    def _sender(self, written: list[ShelfFile] | None = None) -> arrays.Sender:
         """For the large arrays of one call."""
         client = self.client
         return arrays.Sender(lambda: client.shelf, written=written)
@@ -252,7 +252,7 @@ class Producer:
         kinds: dict[tuple[str, str] | tuple[str, str, int], _Kind] = {}
         grouped: list[_Kind] = []
         to_bytes, largest, small = payload.to_bytes, self.largest, min(OUTSIDE_BYTES, self.largest)
-        files: list[Place] = []
+        files: list[ShelfFile] = []
         sender = self._sender(files)
         try:
             for item in items:

@@ -60,8 +60,8 @@ _NAME = re.compile(
 )
 
 
-class Place(msgspec.Struct, array_like=True, frozen=True):
-    """Where a file lies."""
+class ShelfFile(msgspec.Struct, array_like=True, frozen=True):
+    """A file of the shelf: where it lies."""
 
     room: Room
     folder: str
@@ -100,12 +100,12 @@ class Shelf:
         self._pid = os.getpid()
         self._owner = f"{machine.mark()}.{self._pid}.{born}"
         self._lock = threading.RLock()
-        self._kept: dict[tuple[int, int], Place] = {}
+        self._kept: dict[tuple[int, int], ShelfFile] = {}
         """By address and size of the bytes."""
         self._watches: dict[tuple[int, int], weakref.finalize[Any, Any]] = {}
         """What drops them when the bytes are gone."""
 
-    def write(self, kind: Kind, job: str, data: memoryview) -> Place:
+    def write(self, kind: Kind, job: str, data: memoryview) -> ShelfFile:
         """Writes bytes to a new file.
 
         Raises:
@@ -113,20 +113,20 @@ class Shelf:
         """
         name, last = self._name(kind, job), OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         for room, base in rooms():
-            place = Place(room, self.folder, name, machine.mark(), socket.gethostname())
+            file = ShelfFile(room, self.folder, name, machine.mark(), socket.gethostname())
             try:
                 _write(base, self.folder, name, data)
             except OSError as error:
                 last = error
             else:
-                return place
+                return file
         tried = " or ".join(str(base) for _, base in rooms())
         raise InvalidPayload(
             f"an array of {len(data):,} bytes can't be put into {tried} ({last.strerror}); "
             f"make room there, or name another folder in ${SHARED}"
         ) from None
 
-    def share(self, job: str, data: memoryview, address: int, owner: object, seen: set[Place]) -> Place:
+    def share(self, job: str, data: memoryview, address: int, owner: object, seen: set[ShelfFile]) -> ShelfFile:
         """The file of bytes that more jobs may be given: one of the bytes written before, if they are the same still.
 
         `owner` is what holds the bytes in memory; `seen` are files that have been compared a moment ago.
@@ -139,14 +139,14 @@ class Shelf:
                 with contextlib.suppress(OSError):
                     seen.add(kept)
                     return self._link(kept, "data", job)
-            place = self.write("data", job, data)
+            file = self.write("data", job, data)
             self._drop(key, self._pid)
             with contextlib.suppress(OSError, TypeError):
                 # Not everything can be watched; then nothing is kept.
                 self._watches[key] = weakref.finalize(owner, self._drop, key, self._pid)
-                self._kept[key] = self._link(place, "kept", "")
+                self._kept[key] = self._link(file, "kept", "")
                 seen.add(self._kept[key])
-            return place
+            return file
 
     def close(self) -> None:
         """Lets go of what is kept for more jobs."""
@@ -160,9 +160,9 @@ class Shelf:
                 with contextlib.suppress(OSError):
                     remove_link(path)
 
-    def _link(self, place: Place, kind: Kind, job: str) -> Place:
-        link = msgspec.structs.replace(place, name=self._name(kind, job))
-        os.link(_path(place), _path(link))
+    def _link(self, file: ShelfFile, kind: Kind, job: str) -> ShelfFile:
+        link = msgspec.structs.replace(file, name=self._name(kind, job))
+        os.link(_path(file), _path(link))
         return link
 
     def _drop(self, key: tuple[int, int], pid: int) -> None:
@@ -226,19 +226,19 @@ def _base(room: Room) -> Path | None:
     return SHM if room == "shm" else Path(tempfile.gettempdir())
 
 
-def map_file(place: Place, size: int) -> mmap.mmap:
+def map_file(file: ShelfFile, size: int) -> mmap.mmap:
     """The bytes of a file, which this process may change for itself: others never see it.
 
     Raises:
         Missing: the file is not there, or not on this machine.
-        InvalidPayload: it is not what the place says, or can't be mapped.
+        InvalidPayload: it is not as it was written, or can't be mapped.
     """
     try:
-        fd = os.open(_path(place), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(_path(file), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise Missing(_why_missing(place, size)) from None
+        raise Missing(_why_missing(file, size)) from None
     except OSError as error:
-        raise InvalidPayload(f"the file of an array can't be opened: {error.strerror}: {place.name[:80]}") from None
+        raise InvalidPayload(f"the file of an array can't be opened: {error.strerror}: {file.name[:80]}") from None
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_size != size:
@@ -250,16 +250,16 @@ def map_file(place: Place, size: int) -> mmap.mmap:
         os.close(fd)
 
 
-def remove(place: Place) -> None:
+def remove(file: ShelfFile) -> None:
     """Removes a link, if it is there still."""
     with contextlib.suppress(OSError, InvalidPayload, InvalidOptions):
-        remove_link(_path(place))
+        remove_link(_path(file))
 
 
-def remove_all(places: Iterable[Place]) -> None:
+def remove_all(files: Iterable[ShelfFile]) -> None:
     """`remove`, each of them."""
-    for place in places:
-        remove(place)
+    for file in files:
+        remove(file)
 
 
 def clear_folder(folder: str, job: str | None = None) -> None:
@@ -280,30 +280,30 @@ def remove_link(path: Path) -> None:
         path.parent.parent.rmdir()
 
 
-def _why_missing(place: Place, size: int) -> str:
+def _why_missing(file: ShelfFile, size: int) -> str:
     array = f"the array of {size:,} bytes"
-    if place.machine == machine.mark() or place.room == "shared":
+    if file.machine == machine.mark() or file.room == "shared":
         where = f"${SHARED} or $TMPDIR differ between these processes"
         return f"{array} is not there any more: it goes when its job ends, or {where}; enqueue the job again"
-    if place.host == socket.gethostname():
-        return f"{array} went with another boot of {place.host}, or is in another container; enqueue the job again"
+    if file.host == socket.gethostname():
+        return f"{array} went with another boot of {file.host}, or is in another container; enqueue the job again"
     return (
-        f"{array} is on {place.host}, and this is {socket.gethostname()}; "
+        f"{array} is on {file.host}, and this is {socket.gethostname()}; "
         f"set ${SHARED} on both, to a folder that they share, or run both on one host"
     )
 
 
-def _path(place: Place) -> Path:
+def _path(file: ShelfFile) -> Path:
     """The path of a file in our own folder, and never any other. Raises OSError if that folder is not there."""
-    if not _FOLDER.fullmatch(place.folder) or read_name(place.name) is None:
+    if not _FOLDER.fullmatch(file.folder) or read_name(file.name) is None:
         raise InvalidPayload("the reference to an array is none of ours")
-    base = _base(place.room)
+    base = _base(file.room)
     if base is None:
-        raise InvalidPayload(f"an array was put into a shared folder on {place.host}; set ${SHARED} here too")
+        raise InvalidPayload(f"an array was put into a shared folder on {file.host}; set ${SHARED} here too")
     root = base / f"tempotask-{os.geteuid()}"
-    for folder in (root, root / place.folder):
+    for folder in (root, root / file.folder):
         _check(folder)
-    return root / place.folder / place.name
+    return root / file.folder / file.name
 
 
 def roots() -> Iterator[Path]:
@@ -359,10 +359,10 @@ def _created(base: Path, folder: str, name: str) -> tuple[Path, int]:
     raise AssertionError
 
 
-def _is_same(place: Place, data: memoryview) -> bool:
+def _is_same(file: ShelfFile, data: memoryview) -> bool:
     """Whether a file still holds these bytes."""
     try:
-        mapped = map_file(place, len(data))
+        mapped = map_file(file, len(data))
     except InvalidPayload:
         return False
     return all(bytes(data[at : at + PIECE]) == mapped[at : at + PIECE] for at in range(0, len(data), PIECE))

@@ -25,8 +25,8 @@ def server(db: str | None, namespace: str, as_json: bool) -> None:
 
 def _report(store: Store) -> dict[str, Any]:
     """Where the server is, what it is, what a namespace has there."""
-    from tempotask.store.facts import number
     from tempotask.store.snapshot import names
+    from tempotask.store.values import number
 
     who = store.server.check()
     memory = store.server.patiently(lambda: store.server.client().info("memory"))
@@ -76,7 +76,7 @@ def _fields(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _texts(store: Store, name: str) -> dict[str, str]:
-    from tempotask.store.script import text
+    from tempotask.store.values import text
 
     return {text(field): text(value) for field, value in store.read("HGETALL", name).items()}
 

@@ -14,7 +14,7 @@ from tempotask.arrays import Sender
 from tempotask.errors import VERDICTS, InvalidPayload, JobCancelled, JobFailed
 from tempotask.futures.functions import check_main, in_a_row, named
 from tempotask.futures.pickled import Signer
-from tempotask.shelf import Place, Shelf, remove_all
+from tempotask.shelf import Shelf, ShelfFile, remove_all
 from tempotask.store.records import Failure, decode_outcome
 from tempotask.store.wait import Ending
 
@@ -82,7 +82,7 @@ class Written(NamedTuple):
     """A call as it is sent."""
 
     call: bytes
-    files: Sequence[Place]
+    files: Sequence[ShelfFile]
     """Of its large arrays; they are to be removed when it has ended."""
 
 
@@ -157,7 +157,7 @@ class Writer:
         return self._written(encoded)
 
     def _written(self, encoded: Callable[[Sender], bytes]) -> Written:
-        files: list[Place] = []
+        files: list[ShelfFile] = []
         try:
             return Written(encoded(Sender(self._find_shelf, written=files)), files)
         except BaseException:

@@ -11,7 +11,7 @@ from tempotask import arrays, payload
 from tempotask.errors import TempoTaskError
 from tempotask.mapping.inputs import Inputs
 from tempotask.options import JobOptions
-from tempotask.shelf import Place, remove_all
+from tempotask.shelf import ShelfFile, remove_all
 from tempotask.store.addition import Addition, NewJob
 from tempotask.store.records import NIL, OUTSIDE_BYTES, Record, encode
 
@@ -64,7 +64,7 @@ class Intake:
 
     def take(self, most: int) -> Chunk:
         """Reads inputs, so many at most, and makes jobs of them. Raises what reading raises."""
-        files: list[Place] = []
+        files: list[ShelfFile] = []
         try:
             return self._taken(most, arrays.Sender(lambda: self._client.shelf, written=files))
         except BaseException:

@@ -26,11 +26,10 @@ from tempotask.pool.leases import Leases, register
 from tempotask.pool.leftovers import Leftovers
 from tempotask.pool.orders import Cancel, read_cancel
 from tempotask.pool.report import AppReport
-from tempotask.store.facts import number
 from tempotask.store.records import UNREADABLE
 from tempotask.store.schedules import Schedule, decode_schedules
-from tempotask.store.script import text
 from tempotask.store.store import Renewal, Store
+from tempotask.store.values import number, text
 
 log = logging.getLogger("tempotask")
 

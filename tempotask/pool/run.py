@@ -7,7 +7,7 @@ import math
 import msgspec
 from msgspec import Raw
 
-from tempotask.shelf import Place, remove
+from tempotask.shelf import ShelfFile, remove
 from tempotask.store.records import NIL, Batch, Failure, Progress, Record, RunOptions, Status
 from tempotask.store.script import Argument
 
@@ -87,14 +87,14 @@ class Hand:
         """What was told of those that ran long, by index."""
         self.missing: set[int] = set()
         """Indices that were taken away although they ran: they count for nothing."""
-        self.opened: dict[int, list[Place]] = {}
+        self.opened: dict[int, list[ShelfFile]] = {}
         """The files of large arrays that jobs came with, by index."""
 
     def let_go(self, stop: int) -> None:
         """Removes the files of the jobs up to `stop`, which are settled. A job that is tried again needs its files."""
         # Of a copy: the main thread adds to it while the second one settles.
         for index in [index for index in list(self.opened) if index < stop]:
-            places = self.opened.pop(index)
+            files = self.opened.pop(index)
             if self.runs[index].status is not None and index not in self.missing:
-                for place in places:
-                    remove(place)
+                for file in files:
+                    remove(file)

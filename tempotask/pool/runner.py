@@ -46,7 +46,7 @@ from tempotask.pool.overdue import OVER
 from tempotask.pool.run import Hand, Run, keep_ms
 from tempotask.pool.saying import Saying
 from tempotask.retry import Retry, asked_pause
-from tempotask.shelf import Place
+from tempotask.shelf import ShelfFile
 from tempotask.store.records import NIL, Record, RunOptions, Unreadable, encode
 from tempotask.task import Task
 
@@ -81,7 +81,7 @@ def _limit(timeout: float, kill_after: float) -> Limit:
 class Lane:
     """A task as the hot loop wants it: bound methods, and the bytes with which its outcomes begin."""
 
-    def __init__(self, task: Task[Any, Any], opened: list[Place]) -> None:
+    def __init__(self, task: Task[Any, Any], opened: list[ShelfFile]) -> None:
         self.task = task
         self.decode = payload.reader(task.types[0], arrays.opener(opened))
         self.handler = task.handler
@@ -109,7 +109,7 @@ class Runner:
         watched: Callable[[], None],
     ) -> None:
         self.context = manager.context()
-        self._opened: list[Place] = []
+        self._opened: list[ShelfFile] = []
         """The files of large arrays that the running job came with."""
         self.lanes: Mapping[tuple[str, str], Lane] = {
             key: Lane(task, self._opened) for key, task in manager.tasks.items()

@@ -7,8 +7,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from tempotask.store.facts import number
-from tempotask.store.script import text
+from tempotask.store.values import number, text
 
 if TYPE_CHECKING:
     from tempotask.store.store import Store

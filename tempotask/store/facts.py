@@ -32,8 +32,8 @@ class Violation(NamedTuple):
         return self.key, re.sub(r"\d+ ", "", self.text)
 
 
-class Place(NamedTuple):
-    """Where a record is, and what its head says."""
+class Sighting(NamedTuple):
+    """Where a record was seen, and what its head says."""
 
     key: str
     flags: str
@@ -59,7 +59,7 @@ class Facts:
         self.lost = snapshot.pairs("lost")
         self.leases = snapshot.pairs("leases")
         self.schedules = snapshot.pairs("schedules")
-        self.places: dict[str, Place] = {}
+        self.sightings: dict[str, Sighting] = {}
         """Jobs that have not finished, by id."""
         self.misplaced = [*self._sort(), *self._unknown_queues()]
 
@@ -81,8 +81,10 @@ class Facts:
 
     def in_place(self, key: str, kinds: str = "") -> Counter[str]:
         """How many jobs of each queue are under that key; of parked ones those of these kinds."""
-        there = (place for place in self.places.values() if place.key == key and place.kind in (kinds or [""]))
-        return Counter(place.queue for place in there)
+        there = (
+            sighting for sighting in self.sightings.values() if sighting.key == key and sighting.kind in (kinds or [""])
+        )
+        return Counter(seen.queue for seen in there)
 
     def belongings(self) -> set[str]:
         """The keys that go with pages of history: payloads outside, logs."""
@@ -95,7 +97,7 @@ class Facts:
     # -- records
 
     def _sort(self) -> Iterator[Violation]:
-        """Fills `places`."""
+        """Fills `sightings`."""
         for key, kind, field, record in self._records():
             try:
                 flags, id, queue, priority = head(record)
@@ -106,11 +108,11 @@ class Facts:
                 yield Violation(key, f"holds job {id} of queue {queue}, priority {priority}")
             if kind and (field != id or kind not in "WDR"):
                 yield Violation(key, f"holds job {id} under {field!r}, as {kind!r}")
-            if id in self.places:
-                other = self.places[id].key
+            if id in self.sightings:
+                other = self.sightings[id].key
                 yield Violation(key, f"holds job {id}, and so does {other}", about=(other,))
             else:
-                self.places[id] = Place(key, flags, queue, priority, kind)
+                self.sightings[id] = Sighting(key, flags, queue, priority, kind)
 
     def _records(self) -> Iterator[tuple[str, str, str, bytes]]:
         """The key of each record; of parked ones also the kind and the id under which it stands there."""
@@ -127,10 +129,5 @@ class Facts:
             yield "parked", before[:1].decode(errors="replace") or "?", field.decode(errors="replace"), record
 
     def _unknown_queues(self) -> Iterator[Violation]:
-        for queue in sorted({place.queue for place in self.places.values()} - self.queues):
+        for queue in sorted({seen.queue for seen in self.sightings.values()} - self.queues):
             yield Violation("queues", f"has no {queue}, and there are jobs of it", mend=("queue", queue))
-
-
-def number(text: str | None) -> int:
-    """A counter; 0 for one that is not there or no number."""
-    return int(text) if text and re.fullmatch("-?[0-9]{1,18}", text) else 0

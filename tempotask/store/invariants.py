@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tempotask.store.facts import Facts, Violation, number
+from tempotask.store.facts import Facts, Violation
+from tempotask.store.values import number
 
 
 def ring(facts: Facts) -> Iterator[Violation]:
@@ -94,7 +95,7 @@ def claims(facts: Facts) -> Iterator[Violation]:
         state = facts.snapshot.pairs(me)
         if not facts.is_known(worker) or state.get("open") != turn:
             whose = "a turn that is not open" if facts.is_known(worker) else "a worker that nobody knows"
-            records = sum(place.key == key for place in facts.places.values())
+            records = sum(sighting.key == key for sighting in facts.sightings.values())
             alone = records == len(stored.items) - stored.items.count(b"")
             mend = ("claims", worker, turn) if alone else ()
             yield Violation(key, f"is of {whose}", (me, "workers", "lost"), mend=mend)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tempotask.store.facts import number
 from tempotask.store.lists import counts
-from tempotask.store.script import text
 from tempotask.store.store import Store
+from tempotask.store.values import number, text
 
 
 class Left(NamedTuple):

@@ -20,13 +20,12 @@ import msgspec
 
 from tempotask.errors import InvalidOptions
 from tempotask.names import check_name, short
-from tempotask.store.facts import number
 from tempotask.store.look import Found
 from tempotask.store.reading import STEP, Command, claims, decode_head, queue_names
 from tempotask.store.records import FINISHED, STATUSES, Status
-from tempotask.store.script import text
 from tempotask.store.sources import History, Later, Line, Mark, Queue, Step, mark, paused, processing, read, whole
 from tempotask.store.store import Store
+from tempotask.store.values import number, text
 
 FIRST, FIRSTS = 16, 1600
 """Records that are read at first of a list: at least, and of all lists together."""

@@ -16,8 +16,9 @@ from tempotask.store.reading import COUNT, STEP, histories, host_of, open_turns,
 from tempotask.store.records import FINISHED, Finished, Outcome, Record, Status, decode_outcome, decode_record
 from tempotask.store.said import live_of
 from tempotask.store.schedules import Planned
-from tempotask.store.script import Argument, text
+from tempotask.store.script import Argument
 from tempotask.store.store import Store
+from tempotask.store.values import text
 
 LOOKS = 100
 """A job that moves away so many times in a row counts as not found, and is left alone; of one that was seen ended each

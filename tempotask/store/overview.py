@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tempotask.store.facts import number
 from tempotask.store.look import Found
 from tempotask.store.reading import decode_head
 from tempotask.store.records import FINISHED, Status
-from tempotask.store.script import Argument, text
+from tempotask.store.script import Argument
 from tempotask.store.sources import History
 from tempotask.store.store import Store
+from tempotask.store.values import number, text
 
 FAILED: Status = "failed"
 

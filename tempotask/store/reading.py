@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from tempotask.store.records import UNREADABLE, Record, decode_record, read_registration
-from tempotask.store.script import Argument, text
+from tempotask.store.script import Argument
 from tempotask.store.store import Store
+from tempotask.store.values import text
 
 STEP = 2000
 """Records that one command reads at most."""

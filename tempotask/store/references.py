@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tempotask.names import is_automatic
-from tempotask.store.facts import Facts, Violation, number
+from tempotask.store.facts import Facts, Violation
 from tempotask.store.pages import number_of_jobs
 from tempotask.store.records import FINISHED
 from tempotask.store.sheets import head
+from tempotask.store.values import number
 
 
 def counts(facts: Facts) -> Iterator[Violation]:
@@ -79,15 +80,15 @@ def ids(facts: Facts) -> Iterator[Violation]:
     for id, queue in given.items():
         if facts.is_added(id):
             continue
-        place = facts.places.get(id)
-        if place is None:
+        sighting = facts.sightings.get(id)
+        if sighting is None:
             yield Violation("ids", f"has {id}, a job that has finished or never was", job=id, mend=("id", id))
-        elif place.queue != queue:
-            yield Violation("ids", f"has {id} in queue {queue}, and it is in {place.queue}", (place.key,))
-    for id, place in facts.places.items():
+        elif sighting.queue != queue:
+            yield Violation("ids", f"has {id} in queue {queue}, and it is in {sighting.queue}", (sighting.key,))
+    for id, sighting in facts.sightings.items():
         if id not in given and not is_automatic(id):
-            mend = ("given", id, place.queue)
-            yield Violation("ids", f"does not have {id}, a job that has not finished", (place.key,), mend=mend)
+            mend = ("given", id, sighting.queue)
+            yield Violation("ids", f"does not have {id}, a job that has not finished", (sighting.key,), mend=mend)
 
 
 def schedules(facts: Facts) -> Iterator[Violation]:
@@ -106,20 +107,20 @@ def schedules(facts: Facts) -> Iterator[Violation]:
 
 def payloads(facts: Facts) -> Iterator[Violation]:
     """Payloads outside are of one run each: of a job that has not finished, or of one on a page of history."""
-    known = {place.payload(id): place for id, place in facts.places.items()} | dict.fromkeys(facts.belongings())
+    known = {seen.payload(id): seen for id, seen in facts.sightings.items()} | dict.fromkeys(facts.belongings())
     for rest, _ in facts.snapshot.called("payload:"):
         key, id = f"payload:{rest}", rest.partition(":")[2]
         if key not in known:
             yield Violation(key, "is of a job that nobody knows", job=id, mend=("payload", key))
-    for id, place in facts.places.items():
-        if (key := place.payload(id)) and key not in facts.snapshot.keys:
-            yield Violation(place.key, f"holds job {id}, whose payload is gone", (key,))
+    for id, sighting in facts.sightings.items():
+        if (key := sighting.payload(id)) and key not in facts.snapshot.keys:
+            yield Violation(sighting.key, f"holds job {id}, whose payload is gone", (key,))
 
 
 def live(facts: Facts) -> Iterator[Violation]:
     """Only jobs that have not finished tell how they are."""
     for id in facts.snapshot.pairs("live"):
-        if id not in facts.places:
+        if id not in facts.sightings:
             yield Violation("live", f"has {id}, a job that has finished or never was", job=id, mend=("live", id))
 
 
@@ -128,7 +129,7 @@ def waiters(facts: Facts) -> Iterator[Violation]:
     told so, or until it is known that nobody is there any more (renew.lua)."""
     living = {client for client, _ in facts.snapshot.called("client:")}
     for id, clients in facts.snapshot.pairs("waiters").items():
-        known = id in facts.places or facts.is_added(id)
+        known = id in facts.sightings or facts.is_added(id)
         if not known and living.isdisjoint(clients.split()):
             yield Violation("waiters", f"has {id}, a job that has finished or never was", job=id, mend=("waiter", id))
 

@@ -10,8 +10,8 @@ from tempotask.store import look
 from tempotask.store.check import check, is_explained
 from tempotask.store.facts import Violation
 from tempotask.store.records import FINISHED
-from tempotask.store.script import text
 from tempotask.store.store import Store
+from tempotask.store.values import text
 
 
 def repair(store: Store) -> list[str]:

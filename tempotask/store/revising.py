@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Raw
 
 from tempotask.names import is_automatic
-from tempotask.store.facts import number
 from tempotask.store.lists import Filter, counts
 from tempotask.store.look import LOOKS, Found
 from tempotask.store.pages import Page, decode_finished, decode_raw_page, keys_of, stored_page
@@ -29,8 +28,9 @@ from tempotask.store.records import (
     payload_key,
 )
 from tempotask.store.runs import Newest
-from tempotask.store.script import Argument, text
+from tempotask.store.script import Argument
 from tempotask.store.store import Store
+from tempotask.store.values import number, text
 
 AT_ONCE = 100
 """Jobs that one script lets go of at most."""

@@ -61,8 +61,3 @@ def chunked(items: Iterable[T], size: int = numbers.CHUNK) -> Iterator[list[T]]:
     rest = iter(items)
     while chunk := list(itertools.islice(rest, size)):
         yield chunk
-
-
-def text(told: bytes) -> str:
-    """What a server holds as text, a name say; what is no UTF-8 in it is spelt out, as `\\xff`."""
-    return told.decode(errors="backslashreplace")

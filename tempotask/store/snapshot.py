@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tempotask.store import reading
-from tempotask.store.script import text
 from tempotask.store.store import Store
+from tempotask.store.values import text
 
 MOST = 20_000
 """Elements that are read at one moment: some 20 ms of the server's time."""

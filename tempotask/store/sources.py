@@ -22,8 +22,8 @@ from tempotask.store.look import Found, claimed, finished, parked
 from tempotask.store.pages import decode_raw_page, newest_first
 from tempotask.store.reading import PAGES, STEP, Command, claims, host_of, scanned, scores
 from tempotask.store.records import Status, decode_record
-from tempotask.store.script import text
 from tempotask.store.store import Store
+from tempotask.store.values import text
 
 OVERLAP = 0.1
 """Seconds, about, for which a job may have ended before its page is settled: what ended as long before the newest of a

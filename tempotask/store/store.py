@@ -27,8 +27,9 @@ from tempotask.store.durability import Durability, DurableWire, Kind
 from tempotask.store.format import FORMAT, refusal
 from tempotask.store.interrupts import packed
 from tempotask.store.numbers import CHUNK, NOTICE_MS
-from tempotask.store.script import Argument, chunked, text
+from tempotask.store.script import Argument, chunked
 from tempotask.store.settlement import Settlement
+from tempotask.store.values import text
 from tempotask.store.wire import Lost, Wire
 
 STEP = 0.5

@@ -14,7 +14,7 @@ from arrays.room import Room
 
 from tempotask import Context, InvalidPayload, Job, JobFailed, QueueManager, ResultExpired, arrays, machine, payload
 from tempotask.arrays import CODE, LARGE, Sender
-from tempotask.shelf import Place, Shelf
+from tempotask.shelf import Shelf, ShelfFile
 
 KINDS = [
     "?",
@@ -157,7 +157,7 @@ def test_a_reference_opens_nothing_but_files_of_ours(shm: Room) -> None:
     secret.write_bytes(bytes(LARGE))
     own = payload.encode(np.zeros(LARGE // 8), LARGE, "data", sender(), "job")
     (file,) = shm.files("data")
-    there = Place("shm", file.parent.name, file.name, machine.mark(), "here")
+    there = ShelfFile("shm", file.parent.name, file.name, machine.mark(), "here")
     assert back(own).nbytes == LARGE
     link = file.with_name(file.name.replace("-job", "-link"))
     link.symlink_to(secret)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tempotask.cli.mapping import span
-from tempotask.store.script import text
 from tempotask.store.store import Store
+from tempotask.store.values import text
 
 
 def left_behind(store: Store) -> dict[int, tuple[int, str]]:
