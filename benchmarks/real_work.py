@@ -12,7 +12,7 @@ The wall time is that from when the first job is handed out, for us enqueued, un
 The same work takes up to a third more or less of a processor from one process to the next, and from one minute to the
 next, where bounds are about hundredths. So walls are compared by what the jobs themselves took of a processor, by the
 clock of their own thread: the wall for each second of that. The plain walls are told besides. Each round has drivers of
-its own.
+its own. The search goes by plain walls: the fastest pool is the one that is done first.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class Series:
     ) -> None:
         """Adds runs to `times`: each setting in turn, as what slows the machine down comes and goes within minutes."""
         for way, size in list(settings) * rounds:
-            times[way, size].append(self._run(drivers[way], size).cost)
+            times[way, size].append(self._run(drivers[way], size).seconds)
 
     def add_round(self, drivers: Mapping[str, Driver]) -> None:
         """Has those that are compared do all jobs, for the first time in these processes, and then once more, to be

@@ -49,10 +49,10 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     paused: bool
     """Whether the job is paused on its own, and not with its queue."""
-    priority: int
+    priority: int | None
     """The higher, the sooner."""
-    tries: int
-    """Tries begun so far."""
+    tries: int | None
+    """Tries begun so far; not known, as its priority, where history keeps the job no longer."""
     enqueued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None

@@ -305,9 +305,12 @@ class QueueManager(Jobs, Generic[A]):
         if self._launch is started:
             self._launch = None
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Starts the pool and waits until it is stopped, by Ctrl-C or TERM; a second one stops it at once. HUP has it
         take up changed code. For scripts.
+
+        Returns:
+            The supervisor's exit status, for `sys.exit`: 0, or 1 where it was stopped by force.
 
         Raises:
             What `start` does.
@@ -322,6 +325,7 @@ class QueueManager(Jobs, Generic[A]):
             started.stop()
         if status not in (0, 1):
             raise TempoTaskError(f"the pool {launch.how_ended(status)}; see its log above")
+        return status
 
     async def __aenter__(self) -> Self:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tempotask.cli import output
-from tempotask.cli.command import everywhere, found, managed
+from tempotask.cli.command import everywhere, found, managed, say
 
 Line = tuple[float, Any]
 LOOK = 0.25
@@ -39,6 +39,8 @@ def _show(db: str | None, namespace: str, as_json: bool, id: str, follow: bool) 
         store.server.check()
         job = found(store, id)
         lines = _print_new(shown.details(store, [job])[0].lines, [], as_json)
+        if job.record is None and not as_json:
+            say(f"history does not keep job {id} any more, nor what it logged")
         if not follow or job.status in FINISHED:
             return
         ended = threading.Event()

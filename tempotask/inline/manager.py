@@ -37,9 +37,10 @@ class InlineManager(QueueManager[A]):
     async def stop(self) -> None:
         """Does nothing."""
 
-    def run(self) -> None:
-        """Returns at once. Raises `InvalidOptions` in a handler."""
+    def run(self) -> int:
+        """Returns 0 at once. Raises `InvalidOptions` in a handler."""
         self._insist_on_no_handler(CANT_START)
+        return 0
 
     def _insist_on_no_handler(self, why: str) -> None:
         if self._client.running() is not None:

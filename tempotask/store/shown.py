@@ -22,8 +22,8 @@ class JobRow(msgspec.Struct, kw_only=True):
     queue: str
     status: Status
     paused: bool = False
-    priority: int = 0
-    tries: int = 0
+    priority: int | None = None
+    tries: int | None = None
     """Tries begun so far."""
     enqueued_at: float | None = None
     started_at: float | None = None

@@ -218,4 +218,4 @@ def _worker(standing: Standing, worker: WorkerStanding) -> Worker:
 
 def _failure(found: Found) -> Failure:
     told = row(found)
-    return Failure(told.id, told.queue, told.name, told.finished_at or 0.0, told.tries, told.error, told.worker)
+    return Failure(told.id, told.queue, told.name, told.finished_at or 0.0, told.tries or 0, told.error, told.worker)

@@ -118,6 +118,14 @@ def test_a_finished_job_is_shown_with_result_and_logs(run: Run, store: Store) ->
     assert abs(told["finished_at"] - store.now()) < 60
 
 
+def test_who_asks_for_the_log_of_a_job_that_history_let_go_is_told_so(run: Run, store: Store) -> None:
+    (id,) = run("enqueue", "images", "shrink", "--data", "[1]").out.split()
+    finish(store)
+    store.server.client().delete(f"{store.prefix}history:images:completed")
+    assert run("logs", id) == (0, "", f"history does not keep job {id} any more, nor what it logged\n")
+    assert run("logs", id, "--json") == (0, "", "")
+
+
 @pytest.mark.parametrize("number", ["0.0004", "-0.12345678", "1e+300", "3"])
 def test_a_number_of_the_users_is_shown_as_it_is(run: Run, number: str) -> None:
     (id,) = run("enqueue", "images", "shrink", "--data", number).out.split()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -112,6 +113,34 @@ def test_the_second_ctrl_c_stops_a_pool_at_once_and_what_ran_waits_again(
         program.communicate(timeout=LONG)
         psutil.wait_procs(tree, timeout=LONG)
         assert (handle.status(), handle.info().tries) == ("waiting", 0)
+
+
+def test_a_program_that_runs_its_pool_can_tell_whether_it_was_stopped_by_force(
+    begin: Begin, server_url: str, namespace: str
+) -> None:
+    program = begin("""
+@tempotask.task(queue="q")
+def sleeps(job, ctx):
+    job.progress(1)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    status = tempotask.run()
+    print("run returned", status)
+""")
+    with QueueManager.init(server_url, namespace=namespace) as manager:
+        began = threading.Event()
+        manager.on("progress", lambda event: began.set())
+        manager.enqueue(name="sleeps", queue="q")
+        assert began.wait(LONG), "the job does not run"
+    program.send_signal(signal.SIGTERM)
+    assert program.stderr is not None
+    for line in program.stderr:
+        if "stopping" in line:
+            break
+    program.send_signal(signal.SIGTERM)
+    said, _ = program.communicate(timeout=LONG)
+    assert said == "run returned 1\n"
 
 
 @pytest.mark.parametrize(("name", "start"), [("shop/__main__.py", "shop"), ("a:b.py", "a:b.py")])

@@ -158,7 +158,8 @@ def test_of_a_job_whose_history_is_trimmed_the_outcome_is_found(store: Store) ->
     found = look.find(store, "a")
     assert found is not None
     assert (found.status, found.record, found.page) == ("completed", None, None)
-    assert (shown.row(found).queue, shown.row(found).name) == ("images", "n")
+    row = shown.row(found)
+    assert (row.queue, row.name, row.tries, row.priority) == ("images", "n", None, None)
 
 
 def test_a_job_whose_outcome_has_expired_is_found_in_the_history(store: Store) -> None:
