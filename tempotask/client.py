@@ -193,6 +193,10 @@ class Client:
         """A job, wherever it is; `queue`: its own, where it is known."""
         return look.find(self.store, id, queue)
 
+    def find_status(self, id: str, queue: str) -> Status | None:
+        """Where `find` finds a job."""
+        return look.status_of(self.store, id, queue)
+
     def find_info(self, id: str, queue: str = "") -> JobInfo | None:
         """What is to be known of a job, wherever it is."""
         found = self.find(id, queue)
@@ -224,10 +228,10 @@ class Client:
 
     def status(self, id: str, queue: str) -> Status:
         """Where a job is; of one whose history is trimmed, what its outcome says; else `JobNotFound`."""
-        found = self.find(id, queue)
-        if found is None:
+        status = self.find_status(id, queue)
+        if status is None:
             raise JobNotFound.of(id)
-        return found.status
+        return status
 
     def final_status(self, id: str, queue: str, ending: Ending) -> Status:
         """The status that a job ended with. Raises what the ending is, if neither it nor the history tells."""

@@ -19,7 +19,7 @@ from tempotask.store.lists import Filter, QueueJobs
 from tempotask.store.look import Found
 from tempotask.store.lost import reason
 from tempotask.store.outcomes import Outcomes
-from tempotask.store.records import FINISHED, STATUSES
+from tempotask.store.records import FINISHED, STATUSES, Status
 from tempotask.store.stream import DirectStream
 from tempotask.store.wait import Wait
 
@@ -96,6 +96,11 @@ class InlineClient(Client):
     def find(self, id: str, queue: str = "") -> Found | None:
         """A job, as it is in memory."""
         return self._memory.found(id)
+
+    def find_status(self, id: str, queue: str) -> Status | None:
+        """Where a job is, in memory."""
+        found = self._memory.found(id)
+        return None if found is None else found.status
 
     def listed(self, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[Found], str | None]:
         """The newest of such jobs, and where to go on: after how many."""

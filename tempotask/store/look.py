@@ -68,6 +68,8 @@ def find(store: Store, id: str, queue: str = "") -> Found | None:
 
     Raises `ServerUnavailable`.
     """
+    if (outcome := _spread_outcome(store, id)) is not None and (ended := _with_outcome(store, id, outcome)) is not None:
+        return ended
     # A user's id may be that of another run by now, in another queue.
     queues = [queue] if queue and is_automatic(id) else None
     scheduled = schedules.get(store, id)
@@ -87,6 +89,17 @@ def find(store: Store, id: str, queue: str = "") -> Found | None:
     found = unfinished or ended
     # One that is declared is called like its task, as a job may be too.
     return _scheduled(scheduled) if found is None and scheduled is not None else found
+
+
+def status_of(store: Store, id: str, queue: str = "") -> Status | None:
+    """Where `find` finds a job, with less to do for one that has ended and was asked for before.
+
+    Raises `ServerUnavailable`.
+    """
+    if (outcome := _spread_outcome(store, id)) is not None:
+        return outcome.status
+    found = find(store, id, queue)
+    return None if found is None else found.status
 
 
 def _unfinished(store: Store, id: str, queues: list[str] | None) -> Found | None:
@@ -180,18 +193,28 @@ def parked(id: str, stored: bytes) -> Found:
 def _ended(store: Store, id: str, queues: list[str] | None) -> Found | None:
     """Among the jobs of these queues, or of all, that have ended: from the outcome, which is the newest run's, and the
     history, which tells more and may be shorter or longer."""
-    (encoded,) = store.outcomes_of([id])
-    outcome = decode_outcome(encoded) if encoded else None
-    if outcome is not None and outcome.is_of_a_deleted_job:
-        outcome = None
-    if outcome is not None:
-        keys = [f"history:{outcome.queue}:{outcome.status}"]
-    else:
-        keys = histories(store, queue_names(store) if queues is None else queues, FINISHED)
+    if (outcome := _outcome(store.outcomes_of([id])[0])) is not None:
+        return _with_outcome(store, id, outcome) or Found(id, outcome.status, outcome=outcome)
+    keys = histories(store, queue_names(store) if queues is None else queues, FINISHED)
     runs = [run for key in keys if (run := _in_history(store, id, key))]
-    if runs:
-        return max(runs, key=lambda run: run.at)._replace(outcome=outcome)
-    return Found(id, outcome.status, outcome=outcome) if outcome is not None else None
+    return max(runs, key=lambda run: run.at) if runs else None
+
+
+def _spread_outcome(store: Store, id: str) -> Outcome | None:
+    """That of a job which has ended, and not been begun again, where it does not stand in a sheet: sheets are left as
+    they are, as who polls a job that waits is not to have those of others spread."""
+    return _outcome(store.run("find", id, "outcome"))
+
+
+def _outcome(encoded: bytes | None) -> Outcome | None:
+    outcome = decode_outcome(encoded) if encoded else None
+    return None if outcome is None or outcome.is_of_a_deleted_job else outcome
+
+
+def _with_outcome(store: Store, id: str, outcome: Outcome) -> Found | None:
+    """A job that ended so, as history tells of it; None where it does not keep it, or not any more."""
+    run = _in_history(store, id, f"history:{outcome.queue}:{outcome.status}")
+    return None if run is None else run._replace(outcome=outcome)
 
 
 def _in_history(store: Store, id: str, key: str) -> Found | None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 import redis
 from play import enqueue, hire, new_job, turn
+from store.by_hand import Hand, done
 
 from tempotask import QueueManager
 from tempotask.store import look
@@ -76,6 +77,17 @@ def test_a_handle_looks_for_its_job_in_its_own_queue_alone(manager: QueueManager
         manager.enqueue(name="n", queue=f"other-{number}")
     assert commands(second.status) < few + BESIDES
     assert commands(second.cancel) < few_to_cancel + BESIDES
+
+
+def test_the_status_of_a_job_that_has_ended_costs_the_same_however_many_wait(
+    manager: QueueManager[Any], hand: Hand, commands: Count
+) -> None:
+    handle = manager.enqueue(name="n", queue="q")
+    hand.finish(1, done)
+    assert handle.status() == "completed"
+    few = commands(handle.status)
+    manager.enqueue_many({"name": "n", "queue": "q"} for _ in range(30_000))
+    assert commands(handle.status) == few
 
 
 def test_short_queues_are_looked_through_together(store: Store, commands: Count) -> None:

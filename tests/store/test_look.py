@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import pytest
 from play import enqueue, failed, hire, new_job, results_of, tried_again, turn
@@ -50,18 +50,32 @@ def test_a_job_that_is_tried_again_while_it_is_looked_for_is_found_waiting(
     id = "a" if given else f"{store.new_call()}-0"
     store.enqueue(store.new_call(), [new_job(id, given_id=given)])
     run(store, failed)
-    read = Store.outcomes_of
+    store.outcomes_of([id])
+    read = look.pages
 
-    def retry_then(self: Store, ids: Sequence[str]) -> list[bytes | None]:
+    def retry_then(store: Store, key: str) -> Iterator[bytes]:
         monkeypatch.undo()
-        read_before = read(self, ids)
         assert acting.retry(id)
-        return read_before
+        return read(store, key)
 
-    monkeypatch.setattr(Store, "outcomes_of", retry_then)
+    # Behind its outcome.
+    monkeypatch.setattr(look, "pages", retry_then)
     found = look.find(store, id)
     assert found is not None
     assert found.status == "waiting"
+
+
+def test_the_status_of_a_job_that_waits_leaves_the_outcomes_of_others_in_one_piece(store: Store) -> None:
+    store.enqueue(store.new_call(), [new_job(f"{store.new_call()}-{number}") for number in range(3)])
+    hire(store, "w")
+    batch = turn(store, "w", 1, 3).batch
+    assert batch is not None
+    turn(store, "w", 2, 0, results_of(batch))
+    (bucket,) = map(bytes.decode, store.read("ZRANGE", "buckets", 0, -1))
+    assert store.read("LLEN", f"sheets:{bucket}") == 1
+    store.enqueue(store.new_call(), [new_job(waits := f"{store.new_call()}-0", "later")])
+    assert look.status_of(store, waits) == "waiting"
+    assert store.read("LLEN", f"sheets:{bucket}") == 1
 
 
 def test_a_look_that_takes_long_keeps_its_mark(store: Store, admin: Store) -> None:

@@ -15,26 +15,7 @@ if has_sheets() then
   if spread_sheets() then return { 1 } end
 end
 
-local client, answers, missing = ARGV[1], {}, {}
-local running = {}
-if #ARGV > 1 and call('EXISTS', P .. 'ids') == 1 then running = call('HMGET', P .. 'ids', unpack(ARGV, 2)) end
-for i = 2, #ARGV do
-  answers[i - 1] = ''
-  -- An id that a user gave may have an outcome of an earlier run.
-  if not running[i - 1] then missing[#missing + 1] = i end
-end
-local now = now_ms()
-for _, name in ipairs(call('ZREVRANGE', P .. 'buckets', 0, -1)) do
-  if #missing == 0 then break end
-  if tonumber(string.match(name, '^%d+')) >= now then
-    local ids, left = {}, {}
-    for j, i in ipairs(missing) do ids[j] = ARGV[i] end
-    for j, outcome in ipairs(call('HMGET', P .. 'outcomes:' .. name, unpack(ids))) do
-      if outcome then answers[missing[j] - 1] = outcome else left[#left + 1] = missing[j] end
-    end
-    missing = left
-  end
-end
+local client, answers = ARGV[1], spread_outcomes_of({ unpack(ARGV, 2) })
 
 -- Notes that this client waits for these ids, beside others who do.
 local function wait_for(ids)

@@ -1,10 +1,13 @@
 #!lua flags=allow-oom
+-- include: outcomes
+--
 -- Looks for one job, in steps that never hold the server up. A job can move against the direction of the look (given
 -- back to the front, promoted, tried again), so a mark is set first, and those moves change it.
 --
 -- KEYS  the ring
--- ARGV  id, then 'mark' | 'unmark', mark | 'list', key, from, to | 'set', key, from, to | 'lists', most, key, ...
--- reply mark: the mark, which each such move changes; unmark: '1' if the job may have moved since, else '0';
+-- ARGV  id, then 'outcome' | 'mark' | 'unmark', mark | 'list', key, from, to | 'set', key, from, to | 'lists', most, key, ...
+-- reply outcome: that of a job which has ended, unless it stands in a sheet; else '';
+--       mark: the mark, which each such move changes; unmark: '1' if the job may have moved since, else '0';
 --       list, set: the record, or ''; lists: {record, key}, or {'', key, ...}: those with more elements than `most`,
 --       which were not looked at
 --
@@ -23,6 +26,7 @@ local function mark_now()
   return (call('HGET', wanted, id) or '') .. ' ' .. (call('HGET', wanted, SHIFTS) or '')
 end
 
+if what == 'outcome' then return spread_outcomes_of({ id })[1] end
 if what == 'mark' then
   -- Several may look for the same job: the number goes on for all of them, and none is begun with twice.
   local t = call('TIME')

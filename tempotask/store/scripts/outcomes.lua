@@ -178,6 +178,30 @@ local function has_sheets()
   return false
 end
 
+-- How these jobs ended, as far as it does not stand in sheets: of each the outcome, or '' of one that has not ended.
+local function spread_outcomes_of(ids)
+  local answers, missing, running = {}, {}, {}
+  if #ids > 0 and call('EXISTS', P .. 'ids') == 1 then running = call('HMGET', P .. 'ids', unpack(ids)) end
+  for i = 1, #ids do
+    answers[i] = ''
+    -- An id that a user gave may have an outcome of an earlier run.
+    if not running[i] then missing[#missing + 1] = i end
+  end
+  local now = now_ms()
+  for _, name in ipairs(call('ZREVRANGE', P .. 'buckets', 0, -1)) do
+    if #missing == 0 then break end
+    if tonumber(string.match(name, '^%d+')) >= now then
+      local sought, left = {}, {}
+      for j, i in ipairs(missing) do sought[j] = ids[i] end
+      for j, outcome in ipairs(call('HMGET', P .. 'outcomes:' .. name, unpack(sought))) do
+        if outcome then answers[missing[j]] = outcome else left[#left + 1] = missing[j] end
+      end
+      missing = left
+    end
+  end
+  return answers
+end
+
 -- What is left of outcomes, given as id, outcome, id, outcome, without those of `unwanted`, a set of ids.
 local function without(list, unwanted)
   local left = {}
