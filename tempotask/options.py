@@ -189,6 +189,8 @@ class _Checked:
             check = self._checks.get(name)
             if check is None and name == "options":
                 raise InvalidOptions("there is no option 'options'; give options as keywords, as in priority=5")
+            if check is None and name == "on_success":
+                raise InvalidOptions("on_success is for children: give it to ctx.enqueue or ctx.publish, in a handler")
             if check is None:
                 raise InvalidOptions(unknown("option", str(name), self._checks, _ELSEWHERE))
             # The dataclass is frozen, also for itself.

@@ -54,8 +54,8 @@ class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
     `limit`: how many firings there are in all; then the schedule goes.
     `jitter`: seconds, or a `timedelta`: each firing is delayed by a random part of it.
     `overlap`: whether a firing takes place while the job of the one before still waits or runs; else it is skipped.
-    `catch_up`: whether all firings that were missed take place (at most 1,000), one after the other, and not only the
-    latest of them.
+    `catch_up`: whether all firings that were missed take place, one after the other, and not only the latest of them;
+    at any time the latest 1,000 that are due: the oldest of more are let go.
 
     Raises:
         InvalidOptions: a pattern that is none or can never fire, with the field that is wrong; a zone that nobody
@@ -87,6 +87,11 @@ class Repeat(msgspec.Struct, frozen=True, omit_defaults=True):
                 raise InvalidOptions(f"tz={self.tz!r} means nothing to every; leave it out, or give a pattern")
         else:
             _check_pattern(self.pattern, zone)
+
+    @property
+    def times(self) -> tuple[object, ...]:
+        """What its firings' times follow from."""
+        return self.pattern, self.every, self.tz
 
     def after(self, moment: int) -> int | None:
         """The first firing after that time; None when there is none any more."""

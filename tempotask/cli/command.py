@@ -117,9 +117,10 @@ def say_if_empty(rows: Sequence[object], what: str, store: Store) -> None:
         from tempotask.pool import namespaces
 
         others = ""
-        # It is a hint: who may not have it is told the rest.
+        # It is a hint: who may not have it is told the rest, and who has jobs there needs none.
         with suppress(TempoTaskError):
-            others = ", ".join(namespaces.neighbours(store))
+            if not store.read("SCARD", "queues"):
+                others = ", ".join(namespaces.neighbours(store))
         hint = f"; others there are {others}: give --namespace" if others else ""
         say(f"no {what} in namespace {store.namespace} at {store.server.label}{hint}")
 

@@ -27,6 +27,7 @@ from tempotask.futures import permission
 @click.option("--nice", type=click.IntRange(0, 19), metavar="N", help="Niceness of the workers, 0 to 19.")
 @click.option("--allow-pickle", is_flag=True, help="Run pickled calls that $TEMPOTASK_PICKLE_KEY has signed.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.version_option(package_name="tempotask", message="%(prog)s %(version)s")
 def command(application: str, **options: Any) -> None:
     """Runs APPLICATION (module:attribute, or script.py:attribute) with one worker process per core.
 

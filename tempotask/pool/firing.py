@@ -88,7 +88,7 @@ def _without_old_forms(store: Store, due: Sequence[Planned], declared: Sequence[
         if planned.added or forms.has(planned):
             live.append(planned)
         elif planned.id in own:
-            log.info("schedule %s begins anew: no application declares it as it was", planned.id)
+            log.info("schedule %s is as it is declared here: no application declares it as it was", planned.id)
             _declare(store, own[planned.id], planned)
         else:
             schedules.look_later(store, planned, WHEN_OLD)
@@ -104,6 +104,13 @@ def _fire(store: Store, planned: Planned, now: int) -> None:
     repeat = schedule.repeat
     try:
         firing = _oldest(repeat, planned.next, now) if repeat.catch_up else repeat.latest(planned.next, now)
+        if repeat.catch_up and firing > planned.next > planned.fired_at:
+            log.warning(
+                "schedule %s missed more than %s firings, and makes the latest %s good",
+                planned.id,
+                CAUGHT_UP,
+                CAUGHT_UP,
+            )
         following = repeat.after(firing)
     except Exception:
         # A pattern that nobody can compute must not take the supervisor with it.

@@ -131,18 +131,30 @@ def add(store: Store, schedule: Schedule, not_before: float | None = None) -> bo
 
 
 def declare(store: Store, schedule: Schedule, *, instead_of: Planned | str = "") -> bool:
-    """Declares a schedule: one that is new, or has changed, begins; else it keeps its next time. False if an added one
-    has its id.
+    """Declares a schedule: one that is new, or fires at other times than it did, begins; else it keeps its next firing,
+    and how often it has fired. False if an added one has its id.
 
     `instead_of`: only if it is that one which is there, or `NOTHING`; another version may have been declared since.
     Raises `ServerUnavailable`, `ServerFull`.
     """
+    there = instead_of if isinstance(instead_of, Planned) else get(store, schedule.id)
     seen = instead_of.version if isinstance(instead_of, Planned) else instead_of
-    return _put(store, schedule, "d", instead_of=seen) != b"taken"
+    alike = "" if there is None or not _fire_alike(there.schedule, schedule) else there.version
+    return _put(store, schedule, "d", instead_of=seen, alike=alike) != b"taken"
+
+
+def _fire_alike(one: Schedule | None, other: Schedule) -> bool:
+    return one is not None and one.repeat.times == other.repeat.times
 
 
 def _put(
-    store: Store, schedule: Schedule, kind: str, *, not_before: float | None = None, instead_of: str = ""
+    store: Store,
+    schedule: Schedule,
+    kind: str,
+    *,
+    not_before: float | None = None,
+    instead_of: str = "",
+    alike: str = "",
 ) -> bytes:
     begins = moment(store)
     if not_before is not None:
@@ -156,9 +168,13 @@ def _put(
             )
         # Checked when it was written, so it was its last time in this moment.
         return b"new"
-    encoded = msgspec.msgpack.encode(schedule)
+    encoded, limit = msgspec.msgpack.encode(schedule), schedule.repeat.limit
     version = kind + secrets.token_hex(6)
-    answer: bytes = store.change("schedule", schedule.id, schedule.queue, version, first, encoded, instead_of)
+    answer: bytes = store.change(
+        "schedule",
+        *(schedule.id, schedule.queue, version, first, encoded),
+        *(instead_of, alike, "" if limit is None else limit),
+    )
     return answer
 
 

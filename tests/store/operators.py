@@ -206,7 +206,7 @@ class Operators(Stage):
         self.send(
             fate,
             lambda: self.check(
-                self.store.run("schedule", *named(call), id, queue, version, first, definition, ""),
+                self.store.run("schedule", *named(call), id, queue, version, first, definition, "", "", ""),
                 self.model.schedule(call, id, queue, version, first),
             ),
         )

@@ -48,6 +48,36 @@ def test_a_declared_schedule_whose_limit_is_reached_does_not_begin_anew(
     due_now(store, "a")
 
 
+@pytest.mark.parametrize("changed", [{"priority": "5"}, {"repeat": Repeat(every=3600, jitter=1, catch_up=True)}])
+def test_a_firing_that_was_missed_takes_place_though_the_code_has_changed(store: Store, changed: Any) -> None:
+    register(store, "s1", declared("a", Repeat(every=3600)))
+    since = missed(store, 3_600_000, "a")
+    register(store, "s1", declared("a", **{"repeat": Repeat(every=3600)} | changed))
+    assert due_now(store, "a").next == since
+
+
+def test_a_declared_schedule_begins_anew_with_other_times(store: Store) -> None:
+    register(store, "s1", declared("a", Repeat(every=3600)))
+    missed(store, 3_600_000, "a")
+    register(store, "s1", declared("a", Repeat(every=7200)))
+    planned = schedules.get(store, "a")
+    assert planned is not None
+    assert planned.next > schedules.moment(store)
+
+
+@pytest.mark.parametrize("changed", [Repeat(every=0.01, limit=2, jitter=0.001), Repeat(every=0.01, limit=1)])
+def test_firings_count_towards_the_limit_of_a_changed_schedule(store: Store, changed: Repeat) -> None:
+    register(store, "s1", declared("a", Repeat(every=0.01, limit=2, overlap=True)))
+    for _ in range(2):
+        due_now(store, "a")
+        firing.fire(store)
+    register(store, "s1", declared("a", changed))
+    planned = schedules.get(store, "a")
+    assert planned is not None
+    assert (planned.next, planned.fired) == (0, 2)
+    assert not store.read("EXISTS", "firings")
+
+
 def test_a_job_that_is_called_like_a_declared_schedule_is_found_also_when_it_has_ended(
     manager: QueueManager[Any], store: Store
 ) -> None:

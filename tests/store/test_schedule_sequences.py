@@ -73,7 +73,7 @@ class Schedules(RuleBasedStateMachine):
 
     # -- putting and taking away
 
-    def begin(self, schedule: Schedule, last: int = 0) -> None:
+    def begin(self, schedule: Schedule, fired: int = 0, last: int = 0) -> None:
         """It is there now: has it due for long."""
         planned = schedules.get(self.store, schedule.id)
         assert planned is not None
@@ -85,7 +85,7 @@ class Schedules(RuleBasedStateMachine):
         version, _, rest = client.hget(f"{prefix}schedules", schedule.id).split(b" ", 2)  # type: ignore[union-attr]
         client.hset(f"{prefix}schedules", schedule.id, b" ".join((version, str(begins).encode(), rest)))
         client.zadd(f"{prefix}firings", {schedule.id: begins})
-        self.model[schedule.id] = Modelled(schedule, begins, last=last)
+        self.model[schedule.id] = Modelled(schedule, begins, fired, last)
 
     @staticmethod
     def time_of(id: str) -> int:
@@ -107,7 +107,17 @@ class Schedules(RuleBasedStateMachine):
         if there is None:
             self.begin(declared[0])
         elif not there.added and there.schedule != declared[0]:
-            self.begin(declared[0], there.last)
+            self.change(there, declared[0])
+
+    def change(self, there: Modelled, schedule: Schedule) -> None:
+        """It fires at the same times as before: goes on, as far as its limit lets it."""
+        limit = schedule.repeat.limit
+        if limit is not None and there.fired >= limit:
+            self.model[schedule.id] = replace(there, schedule=schedule, next=0)
+        elif there.next:
+            self.model[schedule.id] = replace(there, schedule=schedule)
+        else:
+            self.begin(schedule, there.fired, there.last)
 
     @rule(supervisor=st.sampled_from("xy"))
     def declare_nothing(self, supervisor: str) -> None:
