@@ -32,6 +32,20 @@ def function_of(handler: Any) -> Any:
     return function
 
 
+def signature_against(function: Any, arguments: int, *, follow_wrapped: bool = True) -> inspect.Signature | None:
+    """The signature of what can't be called with so many arguments; None if it can, or tells nothing, as some functions
+    written in C do: calling will show."""
+    try:
+        signature = inspect.signature(function, follow_wrapped=follow_wrapped)
+    except (TypeError, ValueError):
+        return None
+    try:
+        signature.bind(*[None] * arguments)
+    except TypeError:
+        return signature
+    return None
+
+
 def place_of(frame: FrameType) -> str:
     """Where a task is declared, `file:line`; the file from the working directory, if it is in that."""
     path = frame.f_code.co_filename

@@ -21,6 +21,7 @@ import msgspec
 import redis
 from redis.connection import AbstractConnection
 
+from tempotask.annotations import signature_against
 from tempotask.errors import InvalidOptions
 from tempotask.info import Progress, utc
 from tempotask.names import check_name, unknown
@@ -178,16 +179,8 @@ def check(kind: str, callback: Callback, queue: str | None, name: str | None) ->
         raise InvalidOptions(unknown("event", str(kind), KINDS))
     if not callable(callback):
         raise InvalidOptions(f"callback={callback!r}: give a function that takes an Event, def or async def")
-    try:
-        signature = inspect.signature(callback)
-    except (TypeError, ValueError):
-        # Some functions written in C tell nothing; calling will show.
-        signature = None
-    try:
-        if signature is not None:
-            signature.bind(None)
-    except TypeError:
-        raise InvalidOptions(f"callback={callback!r} takes {signature}; it must take one argument, an Event") from None
+    if (signature := signature_against(callback, 1)) is not None:
+        raise InvalidOptions(f"callback={callback!r} takes {signature}; it must take one argument, an Event")
     if kind == "worker" and (queue is not None or name is not None):
         raise InvalidOptions("workers belong to no queue and no task; leave queue and name out")
     if queue is not None:

@@ -91,11 +91,11 @@ class Jobs:
 
     def pause_queue(self, queue: str) -> bool:
         """A paused queue starts nothing; what runs ends, what comes waits. Whether that changed anything."""
-        return self._client.acting.pause_queue(check_name("queue", queue))
+        return self._client.store.pause_queue(check_name("queue", queue))
 
     def resume_queue(self, queue: str) -> bool:
         """A paused queue goes on. Whether that changed anything."""
-        return self._client.acting.resume_queue(check_name("queue", queue))
+        return self._client.store.resume_queue(check_name("queue", queue))
 
     def pause_job_by_id(self, id: str) -> bool:
         """A waiting or delayed job does not start until it is resumed. Whether that changed anything: a job that is

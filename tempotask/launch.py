@@ -16,7 +16,7 @@ import msgspec
 
 from tempotask import errors
 from tempotask.errors import NotImportable, TempoTaskError
-from tempotask.pool.linux import has_terminal
+from tempotask.pool import linux
 from tempotask.process import AT_ONCE, GENTLY, SupervisorProcess
 
 HOW_TO_GO_ON = (
@@ -83,8 +83,9 @@ class Launch:
         """Has the child begin, which is started now if it was not started before; `ready` says how that went.
 
         Raises:
-            TempoTaskError: the system refuses to start it.
+            TempoTaskError: the system refuses to start it, or is none that a pool can run on.
         """
+        linux.insist()
         told = msgspec.json.encode(self._start)
         try:
             self._process = process or SupervisorProcess()
@@ -172,12 +173,12 @@ class Launch:
             yield
             return
 
-        terminal = has_terminal()
+        terminal = linux.has_terminal()
 
         def pass_on(number: int, frame: FrameType | None) -> None:
             if number != signal.SIGHUP:
                 self.tell()
-            elif terminal and not has_terminal():
+            elif terminal and not linux.has_terminal():
                 # The shell may say so, and the kernel.
                 if not self._told:
                     self.tell()

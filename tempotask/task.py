@@ -23,7 +23,7 @@ import msgspec
 from msgspec import UNSET
 
 from tempotask import arrays
-from tempotask.annotations import annotated, call_of, function_of, place_of, sendable
+from tempotask.annotations import annotated, call_of, function_of, place_of, sendable, signature_against
 from tempotask.errors import InvalidOptions, InvalidPayload, TempoTaskError
 from tempotask.handle import JobHandle, JobHandles
 from tempotask.job import Context, Job
@@ -306,18 +306,11 @@ def _checked(handler: Any, where: str) -> Any:
         raise InvalidOptions(f"the handler at {where} is {handler!r}; give a function that takes (job, ctx)")
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise InvalidOptions(f"the handler {name} at {where} is a generator; give a function that returns its result")
-    try:
-        # Of what is called, and not of what that may be wrapped around: a decorator may well add an argument.
-        signature = inspect.signature(handler, follow_wrapped=False)
-    except (TypeError, ValueError):
-        # Some functions written in C tell nothing; calling will show.
-        return handler
-    try:
-        signature.bind(None, None)
-    except TypeError:
+    # Of what is called, and not of what that may be wrapped around: a decorator may well add an argument.
+    if (signature := signature_against(handler, 2, follow_wrapped=False)) is not None:
         raise InvalidOptions(
             f"the handler {name} at {where} takes {signature}; it must take two positional arguments: (job, ctx)"
-        ) from None
+        )
     return handler
 
 

@@ -36,20 +36,6 @@ def _ascii(line: str) -> str:
     return re.sub(r"[^\x00-\x7f]+", lambda match: json.dumps(match[0])[1:-1], line)
 
 
-@contextmanager
-def others_aside() -> Iterator[None]:
-    """While it lasts, what is printed to the standard output, by whomever, goes to the standard error."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
 def tell(value: Any) -> None:
     """One line of JSON beside what was asked for, on the standard error."""
     click.echo(msgspec.json.encode(value), err=True)

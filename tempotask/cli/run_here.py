@@ -15,6 +15,7 @@ from tempotask.cli import output
 from tempotask.cli.command import end, everywhere, found, opened, say
 from tempotask.cli.mistakes import insist_on_folder
 from tempotask.pool import threads
+from tempotask.pool.leaving import output_to_error
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,7 +44,7 @@ def run_here(db: str | None, namespace: str, as_json: bool, id: str, app: str | 
     with ExitStack() as aside:
         if as_json:
             # What the application and the handler print is none.
-            aside.enter_context(output.others_aside())
+            aside.enter_context(output_to_error())
 
         def tell(run: Run) -> None:
             aside.close()

@@ -13,6 +13,7 @@ from tempotask.cli import mistakes
 from tempotask.durations import duration
 from tempotask.errors import TempoTaskError
 from tempotask.futures import permission
+from tempotask.pool import linux
 
 
 @click.command("tempotask-supervisor", context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,6 +37,7 @@ def command(application: str, **options: Any) -> None:
     # Before anything that takes long: the command line may hold a password.
     setproctitle(f"tempotask: supervisor {application}")
     mistakes.insist_on_folder()
+    linux.insist()
     from tempotask.pool.settings import Settings
     from tempotask.pool.supervise import supervise
 

@@ -18,7 +18,6 @@ import contextlib
 import mmap
 import os
 import signal
-import sys
 import time
 from types import TracebackType
 from typing import NamedTuple
@@ -55,8 +54,8 @@ STARTING, IDLE, BUSY, SPENT = 0, 1, 2, 3  # what STATE says; SPENT: it has run a
 NONE, OVERDUE, CANCEL = 0, 1, 2  # what INTERRUPT says
 
 INTERRUPT_SIGNAL, STOP_SIGNAL = signal.SIGUSR1, signal.SIGUSR2  # the supervisor points to a word that it has written
-STACK_SIGNAL = signal.SIGRTMIN + 11 if sys.platform == "linux" else signal.SIGURG  # see stacks.py
-LOOK_SIGNAL = signal.SIGRTMIN + 12 if sys.platform == "linux" else signal.SIGIO  # see early.py
+STACK_SIGNAL = signal.SIGRTMIN + 11  # see stacks.py
+LOOK_SIGNAL = signal.SIGRTMIN + 12  # see early.py
 
 _LONGEST_WAIT = 0.05  # a process that does not stop in this time waits for a disk: the next look finds it
 

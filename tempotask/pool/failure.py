@@ -14,6 +14,7 @@ import msgspec
 from tempotask.children import SHOWN
 from tempotask.errors import VERDICTS, InvalidPayload, JobFailed, JobTimeout
 from tempotask.options import DEFAULTS, merged
+from tempotask.pool.pauses import growing
 from tempotask.pool.run import Run, keep_ms
 from tempotask.store.address import without_secrets
 from tempotask.store.records import (
@@ -164,4 +165,4 @@ def retry_delay(options: RunOptions, attempt: int) -> float:
     pause = float(options.retry_delay or 0)
     if options.backoff != "exponential":
         return pause
-    return min(pause * 2.0 ** min(attempt - 1, 60), float(options.max_retry_delay or 0)) * random.uniform(0.5, 1.0)
+    return growing(pause, float(options.max_retry_delay or 0), attempt) * random.uniform(0.5, 1.0)

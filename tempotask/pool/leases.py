@@ -13,7 +13,6 @@ import socket
 import time
 
 import msgspec
-import psutil
 
 from tempotask.machine import boot_id
 from tempotask.pool import linux
@@ -27,17 +26,7 @@ LATE = 0.5
 
 def is_gone(registration: Registration) -> bool:
     """Whether the process that registered, on this machine, has ended. A later one may have got its number."""
-    if registration.born_ns:
-        return linux.has_ended(registration.pid, registration.born_ns)
-    try:
-        process = psutil.Process(registration.pid)
-        # One that is dead and not reaped yet still has its number.
-        dead = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-        return dead or abs(process.create_time() - registration.started) > 1.0
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False
+    return registration.born_ns > 0 and linux.has_ended(registration.pid, registration.born_ns)
 
 
 def register(
@@ -51,11 +40,13 @@ def register(
 ) -> None:
     """Makes this process known as a supervisor, which declares these tasks, and schedules by their ids and
     forms."""
-    process = psutil.Process()
+    pid = os.getpid()
+    born_ns = linux.born_ns(pid)
+    started = time.time() - (linux.now_ns() - born_ns) / 1e9
     registration = Registration(
-        host=socket.gethostname(), boot=boot_id(), pid=process.pid, started=process.create_time(), tasks=tasks,
+        host=socket.gethostname(), boot=boot_id(), pid=pid, started=started, tasks=tasks,
         workers=workers, schedules=schedules, application=application, folder=_folder(),
-        born_ns=linux.born_ns(process.pid),
+        born_ns=born_ns,
     )  # fmt: skip
     store.register(supervisor, lease, msgspec.msgpack.encode(registration))
 

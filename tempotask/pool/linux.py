@@ -1,4 +1,4 @@
-"""What the pool asks of the kernel, in one place. Elsewhere than on Linux each answers as well as it can."""
+"""What the pool asks of the kernel, in one place. Producers on other systems ask when a process began, and hear 0."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import platform
 import select
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-_LINUX = sys.platform == "linux"
+from tempotask.errors import TempoTaskError
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -28,15 +28,20 @@ _SYS_TGKILL = 234 if platform.machine() == "x86_64" else 131
 NEXT_LOOK = 0.05
 """Seconds for which the end of one process is waited for at a time, where others may come home meanwhile."""
 
-CAN_FORK = _LINUX
-"""Whether a process that has imported user code may be forked here without care."""
+
+def insist() -> None:
+    """Raises `TempoTaskError` where no pool can be: before modules are imported that need Linux."""
+    if sys.platform != "linux":
+        raise TempoTaskError(
+            f"the worker pool needs Linux, and this is {sys.platform}: run it there, or in a container; jobs can be "
+            "enqueued and looked at from here"
+        )
 
 
 def _prctl(option: int, value: int) -> None:
-    if _LINUX:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
 
 
 def become_subreaper() -> None:
@@ -56,12 +61,12 @@ def outlive_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, 0)
 
 
-def children() -> set[int]:
-    """The pids of this process' children, zombies among them."""
+def children(of: int | str = "self") -> set[int]:
+    """The pids of a process' children, of this one's if none is named, zombies among them."""
     found: set[int] = set()
     try:
-        for task in os.listdir("/proc/self/task"):
-            with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{task}/children", "rb") as file:
+        for task in os.listdir(f"/proc/{of}/task"):
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/{of}/task/{task}/children", "rb") as file:
                 found.update(map(int, file.read().split()))
         if found or os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
             return found
@@ -69,7 +74,10 @@ def children() -> set[int]:
         pass
     import psutil  # only where the kernel has no list of children: it is large
 
-    return {child.pid for child in psutil.Process().children()}
+    try:
+        return {child.pid for child in psutil.Process(None if of == "self" else int(of)).children()}
+    except psutil.Error:
+        return set()
 
 
 def native_threads() -> int:
@@ -96,8 +104,8 @@ def state(pid: int) -> str:
 
 
 def now_ns() -> int:
-    """Nanoseconds since the machine started; 0 elsewhere."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if _LINUX else 0
+    """Nanoseconds since the machine started."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def born_ns(pid: int) -> int:
@@ -125,17 +133,8 @@ def has_ended(pid: int, born: int) -> bool:
 
 def cpu_seconds(pid: int) -> float:
     """Seconds of the processor that a process has used, without its children; 0 when there is none of that pid."""
-    if stat := _stat(pid):
-        return (int(stat[11]) + int(stat[12])) * TICK_NS / 1e9
-    if _LINUX:
-        return 0.0
-    import psutil
-
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return 0.0
-    return float(times.user + times.system)
+    stat = _stat(pid)
+    return (int(stat[11]) + int(stat[12])) * TICK_NS / 1e9 if stat else 0.0
 
 
 def resident(pid: int) -> int:
@@ -143,16 +142,7 @@ def resident(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
             return int(file.read(128).split()[1]) * _PAGE
-    except (FileNotFoundError, ProcessLookupError):
-        if _LINUX:
-            return 0
-    except IndexError:  # a process that is just ending
-        return 0
-    import psutil
-
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
+    except (FileNotFoundError, ProcessLookupError, IndexError):  # the last of one that is just ending
         return 0
 
 
@@ -174,9 +164,8 @@ def environment_holds(pid: int, entry: str) -> bool:
 
 def open_pidfd(pid: int) -> int:
     """A descriptor that gets readable when the process ends, or -1 where there is no such thing."""
-    if _LINUX:
-        with contextlib.suppress(OSError):
-            return os.pidfd_open(pid)
+    with contextlib.suppress(OSError):
+        return os.pidfd_open(pid)
     return -1
 
 
@@ -195,7 +184,7 @@ def signal_main_thread(pid: int, pidfd: int, number: int) -> None:
     What is sent to a process that was stopped a moment ago may go to any of its threads, and then does not wake the
     main one from a system call, though only that one runs Python's handlers.
     """
-    if _LINUX and pidfd >= 0:
+    if pidfd >= 0:
         with contextlib.suppress(OSError):
             return signal.pidfd_send_signal(pidfd, number, None, _PIDFD_SIGNAL_THREAD)
         if signal_thread(pid, pidfd, pid, number):  # before Linux 6.9
@@ -205,8 +194,6 @@ def signal_main_thread(pid: int, pidfd: int, number: int) -> None:
 
 def signal_thread(pid: int, pidfd: int, thread: int, number: int) -> bool:
     """Signal one thread of a process, if both are still there. Returns whether it was sent."""
-    if not _LINUX:
-        return False
     with contextlib.suppress(OSError):
         if pidfd >= 0:
             # See that the numbers are still its own.
@@ -314,10 +301,6 @@ _LIMITS = {
 
 def anonymous_file(name: str, content: bytes) -> int:
     """A descriptor of a file that has no place on disk, holding `content`, for sharing with other processes."""
-    if _LINUX:
-        fd = os.memfd_create(name)
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
+    fd = os.memfd_create(name)
     os.write(fd, content)
     return fd

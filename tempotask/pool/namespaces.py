@@ -12,10 +12,11 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tempotask import machine, shelf
 from tempotask.pool import linux
+from tempotask.store import reading
 from tempotask.store.records import read_registration
 from tempotask.store.script import chunked
 
@@ -42,28 +43,13 @@ def clear(store: Store, namespace: str) -> None:
     for place in (store.server.place, shelf.INLINE):
         shelf.clear_folder(shelf.folder_of(place, namespace))
     server = store.server
-    while keys := list(_keys(store, f"{{{namespace}}}:*")):
+    while keys := list(reading.keys(store, f"{{{namespace}}}:*")):
         for chunk in chunked(keys):
             server.patiently(functools.partial(_unlink, server, chunk))
 
 
 def _unlink(server: Server, keys: Sequence[bytes]) -> None:
     server.client().unlink(*keys)
-
-
-def _keys(store: Store, pattern: str) -> Iterator[bytes]:
-    """The keys of the server that are called so, patiently."""
-    server, cursor = store.server, 0
-    while True:
-        step = functools.partial(_scan, server, cursor, pattern)
-        cursor, found = server.patiently(step)
-        yield from found
-        if not cursor:
-            return
-
-
-def _scan(server: Server, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
-    return cast(tuple[int, list[bytes]], server.client().scan(cursor, pattern, 10_000))
 
 
 def occupant(store: Store, patience: float = PATIENCE) -> str | None:
@@ -110,12 +96,12 @@ def neighbours(store: Store, most: int = 5) -> list[str]:
     """Some other namespaces on that server; none where it holds so much that to look for them would take long."""
     if store.server.patiently(lambda: store.server.client().dbsize()) > MANY:
         return []
-    names = (key.decode(errors="replace")[1:].rpartition("}")[0] for key in _keys(store, "{*}:format"))
+    names = (key.decode(errors="replace")[1:].rpartition("}")[0] for key in reading.keys(store, "{*}:format"))
     return sorted(itertools.islice((name for name in names if name not in ("", store.namespace)), most))
 
 
 def _others(store: Store, kind: str) -> Iterator[str]:
-    for key in _keys(store, f"{{{kind}-*}}:format"):
+    for key in reading.keys(store, f"{{{kind}-*}}:format"):
         namespace = key.decode(errors="replace")[1:].partition("}")[0]
         if namespace != store.namespace:
             yield namespace

@@ -25,7 +25,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 
 import msgspec
 from setproctitle import setproctitle
@@ -33,7 +32,7 @@ from setproctitle import setproctitle
 from tempotask import interpreter
 from tempotask.pool import application, linux, threads
 from tempotask.pool.channel import Channel
-from tempotask.pool.leaving import flush
+from tempotask.pool.leaving import flush, output_to_error
 from tempotask.pool.newborn import FAILED, deaf_to_stops, nothing, run_spawned_worker, run_worker
 from tempotask.pool.report import (
     ExitStatus,
@@ -120,7 +119,7 @@ class Nursery:
             linux.die_with(message.parent)  # an import is deaf to the end of the socket, and may take for ever
         threads.limit(os.environ)
         try:
-            with _standard_output_to_error():
+            with output_to_error():
                 self._manager = application.load(message.application)
                 report = application.describe(self._manager, message.application)
         except application.LoadError as error:
@@ -135,7 +134,7 @@ class Nursery:
         threads_left = _threads()
         self._warn_of_threads(threads_left)
         self._channel.send(Imported(report))
-        if threads_left or not linux.CAN_FORK:
+        if threads_left:
             self._start_afresh()
         # While the supervisor makes ready. What the import made is never visited again, so its pages stay shared.
         gc.collect()
@@ -280,20 +279,6 @@ def _threads() -> list[str]:
     """The names of all Python threads but the main one."""
     known = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     return known + ["(unnamed)"] * (len(sys._current_frames()) - 1 - len(known))
-
-
-@contextlib.contextmanager
-def _standard_output_to_error() -> Iterator[None]:
-    """While the application is imported, what it prints goes where the supervisor's messages go."""
-    flush()
-    saved = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        flush()
-        os.dup2(saved, 1)
-        os.close(saved)
 
 
 def fork(end: socket.socket, mark: str) -> int:

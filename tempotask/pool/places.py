@@ -40,8 +40,6 @@ class Places:
 
     def check(self) -> None:
         """Raises `InvalidOptions` for what this system, or this process, can't give."""
-        if self.pin and not hasattr(os, "sched_setaffinity"):
-            raise InvalidOptions("this system has no way to keep a process on a core: start without --pin")
         if self.nice is not None and self.nice < (own := os.getpriority(os.PRIO_PROCESS, 0)):
             raise InvalidOptions(
                 f"--nice {self.nice} would put the workers before the supervisor, which runs at "

@@ -61,7 +61,7 @@ FRESH = 0.001
 """Seconds for which short jobs with the same limit share a deadline: to make one takes longer than some of them run."""
 MEASURED = 0.001
 """Seconds from which a job's use of processor and memory is measured: doing so takes a thousandth of that."""
-MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+MAXRSS_UNIT = 1024
 """Bytes in which the system counts peak memory."""
 
 

@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import psutil
-
 from tempotask.pool import linux
 from tempotask.pool.control_block import (
     BEGAN,
@@ -342,10 +340,7 @@ class Watch:
     def _has_left_processes(self) -> bool:
         """Whether the worker has children that are no older than the batch in hand."""
         began = self.worker.block.words[BEGAN]
-        try:
-            children = [child.pid for child in psutil.Process(self.worker.pid).children()]
-        except psutil.Error:
-            return False
+        children = linux.children(self.worker.pid)
         # A process is dated by the tick of the clock before it came.
         return any(
             linux.state(pid) not in ("", "Z", "X") and linux.born_ns(pid) + linux.TICK_NS > began for pid in children

@@ -38,16 +38,6 @@ class Acting:
         """How many cancelled jobs the history of a queue keeps."""
         self._revising = Revising(store)
 
-    # -- queues
-
-    def pause_queue(self, queue: str) -> bool:
-        """A paused queue starts nothing. Whether that changed anything."""
-        return self._store.pause_queue(queue)
-
-    def resume_queue(self, queue: str) -> bool:
-        """The reverse. Whether that changed anything."""
-        return self._store.resume_queue(queue)
-
     # -- one job
 
     def cancel(self, id: str, queue: str = "") -> bool:

@@ -20,7 +20,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -111,7 +110,7 @@ class EmbeddedServer:
                 return self._start_guardian(lock)
             finally:
                 os.close(lock)
-            answer = _ping(self._path)
+            answer = guardian.answer_of(str(self._path), b"PING\r\n")
             if answer.startswith(b"-LOADING"):
                 end = time.monotonic() + WAIT  # for as long as that takes
             elif answer:
@@ -283,17 +282,6 @@ def _lock(lock: int, how: int, home: Path) -> None:
                     "end it (`ps` shows it, maybe stopped) and try again"
                 ) from None
             time.sleep(0.002)
-
-
-def _ping(path: Path) -> bytes:
-    try:
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(5)
-            probe.connect(str(path))
-            probe.sendall(b"PING\r\n")
-            return probe.recv(64)
-    except OSError:
-        return b""
 
 
 def _unusable(home: Path, error: OSError) -> str:

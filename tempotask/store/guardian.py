@@ -83,7 +83,7 @@ class EmbeddedProcess:
             os.close(held)  # from here on the server holds it, and whatever it forks
         end = time.monotonic() + STARTING
         while not self.ended():
-            answer = self.ask(b"PING\r\n")
+            answer = answer_of(self.path, b"PING\r\n")
             if answer.startswith(b"+PONG"):
                 return ""
             if answer:
@@ -94,17 +94,6 @@ class EmbeddedProcess:
                 return f"it does not listen at {self.path}"
             time.sleep(0.002)
         return self._last_line(mark)
-
-    def ask(self, command: bytes) -> bytes:
-        """The first bytes of its answer, or nothing when nobody answers."""
-        try:
-            with socket.socket(socket.AF_UNIX) as talk:
-                talk.settimeout(5)
-                talk.connect(self.path)
-                talk.sendall(command)
-                return talk.recv(512)
-        except OSError:
-            return b""
 
     def ended(self) -> bool:
         if self.pid:
@@ -131,7 +120,7 @@ class EmbeddedProcess:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             # It lost its guardian. NOSAVE is about snapshots: the append-only file is written out all the same.
-            self.ask(b"SHUTDOWN NOSAVE\r\n")
+            answer_of(self.path, b"SHUTDOWN NOSAVE\r\n")
             fcntl.flock(held, fcntl.LOCK_EX)
         return held
 
@@ -162,6 +151,18 @@ class EmbeddedProcess:
             log.seek(mark)
             lines = log.read().decode(errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), "it ended without a word")
+
+
+def answer_of(path: str, command: bytes) -> bytes:
+    """The first bytes that the server at a socket answers, or nothing when nobody answers."""
+    try:
+        with socket.socket(socket.AF_UNIX) as talk:
+            talk.settimeout(5)
+            talk.connect(path)
+            talk.sendall(command)
+            return talk.recv(512)
+    except OSError:
+        return b""
 
 
 def guard(server: EmbeddedProcess, users: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ STEP = 2000
 """Records that one command reads at most."""
 COUNT = 1000
 """Elements that act.lua looks at in one go."""
+SCANNED = 10_000
+"""Keys that one command looks at."""
 PAGES = 16
 """Pages of history that one command reads at most: they hold results."""
 
@@ -83,6 +86,17 @@ def scanned(store: Store, name: str) -> Iterator[tuple[bytes, bytes]]:
         cursor, fields = store.read("HSCAN", name, cursor, "COUNT", STEP)
         yield from fields.items()
         if int(cursor) == 0:
+            return
+
+
+def keys(store: Store, pattern: str) -> Iterator[bytes]:
+    """The keys of the whole server that are called so; one may come twice."""
+    cursor = 0
+    while True:
+        command = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)
+        cursor, found = store.server.patiently(functools.partial(store.server.client().execute_command, *command))
+        yield from found
+        if not int(cursor):
             return
 
 

@@ -91,20 +91,7 @@ def take(store: Store, most: int = MOST) -> Snapshot:
 
 def names(store: Store) -> Iterator[str]:
     """The keys of a namespace; one may come twice."""
-    cursor = 0
-    while True:
-        cursor, found = _scan(store, cursor)
-        yield from (text(key)[len(store.prefix) :] for key in found)
-        if not cursor:
-            return
-
-
-def _scan(store: Store, cursor: int) -> tuple[int, list[bytes]]:
-    command = ("SCAN", cursor, "MATCH", f"{store.prefix}*", "COUNT", reading.STEP)
-    following, found = store.server.patiently(
-        lambda: store.server.client().execute_command(*command)  # type: ignore[no-untyped-call]
-    )
-    return int(following), found
+    return (text(key)[len(store.prefix) :] for key in reading.keys(store, f"{store.prefix}*"))
 
 
 def _expected(store: Store) -> Iterable[str]:

@@ -49,27 +49,11 @@ class Queue(msgspec.Struct):
     """Counted since the queue exists."""
 
 
-class Worker(msgspec.Struct):
-    """A worker as one line of the table."""
+class Worker(WorkerStanding, kw_only=True):
+    """A worker as one line of the table: how it stands, and whose it is."""
 
     supervisor: str
     host: str
-    worker: str
-    pid: int
-    state: str
-    id: str | None
-    queue: str | None
-    name: str | None
-    """Of the job that it runs."""
-    seconds: float | None
-    """How long that job has been running."""
-    cpu_percent: float | None
-    memory_bytes: int
-    number: int | None
-    batch: int | None
-    """The place of that job in its batch, from 1 on; how many jobs the batch has."""
-    jobs: int
-    """How many jobs it has run."""
 
 
 class Failure(msgspec.Struct):
@@ -212,8 +196,7 @@ class Looking:
 
 
 def _worker(standing: Standing, worker: WorkerStanding) -> Worker:
-    told = {name: getattr(worker, name) for name in WorkerStanding.__struct_fields__}
-    return Worker(supervisor=standing.supervisor, host=standing.host, **told)
+    return Worker(supervisor=standing.supervisor, host=standing.host, **msgspec.structs.asdict(worker))
 
 
 def _failure(found: Found) -> Failure:

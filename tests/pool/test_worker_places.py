@@ -40,11 +40,10 @@ def each_has_its_own(supervisor: Supervisor, workers: int) -> bool:
     return places(supervisor) == [[core] for core in CORES[:workers]]
 
 
-def refused(bench: Bench, *options: str, through: tuple[str, ...] = (), code: tuple[str, ...] = ()) -> str:
+def refused(bench: Bench, *options: str, through: tuple[str, ...] = ()) -> str:
     """What a supervisor says that can't start."""
-    program = code or ("-m", "tempotask.cli.supervisor")
     ended = subprocess.run(
-        [*through, sys.executable, *program, APP, "--db", bench.url, *options],
+        [*through, sys.executable, "-m", "tempotask.cli.supervisor", APP, "--db", bench.url, *options],
         cwd=APPS, capture_output=True, text=True, timeout=LONG, check=False,
     )  # fmt: skip
     assert ended.returncode == 2, ended.stderr
@@ -130,8 +129,3 @@ def test_workers_can_not_be_put_before_the_supervisor(bench: Bench) -> None:
 @pytest.mark.parametrize("niceness", ["-1", "20", "very"])
 def test_what_is_no_niceness_is_refused(bench: Bench, niceness: str) -> None:
     assert "'--nice'" in refused(bench, "--nice", niceness)
-
-
-def test_where_processes_can_not_be_kept_on_cores_it_says_so(bench: Bench) -> None:
-    said = refused(bench, "--pin", code=("-c", ELSEWHERE))
-    assert said == "tempotask-supervisor: this system has no way to keep a process on a core: start without --pin\n"

@@ -19,6 +19,13 @@ from tempotask import InvalidOptions, NotImportable, TempoTaskError
 from tempotask.launch import Launch, Start
 from tempotask.process import GENTLY, SupervisorProcess
 
+ELSEWHERE = """
+import sys
+from tempotask.cli.supervisor import main
+sys.platform = "darwin"
+main()
+"""
+"""The command on a system that is not Linux."""
 START = Start("app:tempotask", namespace="n", concurrency=3, tasks=[("q", "t")])
 
 
@@ -195,3 +202,11 @@ def test_a_supervisor_whose_program_is_killed_before_it_is_told_anything_ends_wi
         # It has become ours (tests adopt what loses its parent).
         assert os.waitpid(pid, 0)[1] == 0
         assert process.stderr.read() == ""
+
+
+def test_where_no_pool_can_be_it_is_refused_in_one_line() -> None:
+    command = [sys.executable, "-c", ELSEWHERE, "app:tempotask"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("tempotask-supervisor: the worker pool needs Linux, and this is darwin")
+    assert ended.stderr.count("\n") == 1

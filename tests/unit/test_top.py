@@ -33,7 +33,7 @@ def state(name: str = "q", id: str = "a", error: str = "it broke") -> State:
     return State(
         at=1e9,
         queues=[Queue(name, False, 1234, 0, 1, 0.5, 3.0, 10, 2)],
-        workers=[Worker("s", "host", "s.1", 1, "busy", id, name, "task", 3.0, 99.6, 1 << 25, 3, 10, 7)],
+        workers=[Worker("s.1", 1, "busy", 7, 99.6, 1 << 25, 3.0, 3, 10, id, name, "task", supervisor="s", host="host")],
         failures=[Failure(id, name, "task", 1e9 - 5, 1, error, "s.1")],
         supervisors=1,
         asked=[],

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from tempotask.annotations import signature_against
 from tempotask.cli.mapping import rows
 from tempotask.errors import InvalidPayload
 from tempotask.names import nearest
@@ -78,15 +79,8 @@ def _found(spelt: str) -> Callable[..., Any]:
         raise LoadError(f"{spelt} is of type {type(found).__name__} and can't be called; {HOW}")
     if inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
         raise LoadError(f"{spelt} is a generator; {HOW}, and returns its result")
-    try:
-        signature = inspect.signature(found)
-    except (TypeError, ValueError):
-        # Some functions written in C tell nothing; calling will show.
-        return typing.cast("Callable[..., Any]", found)
-    try:
-        signature.bind(None)
-    except TypeError:
-        raise LoadError(f"{spelt} takes {signature}; {HOW}") from None
+    if (signature := signature_against(found, 1)) is not None:
+        raise LoadError(f"{spelt} takes {signature}; {HOW}")
     return typing.cast("Callable[..., Any]", found)
 
 
