@@ -18,8 +18,7 @@ from typing import Any
 
 from benchmarks.harness import Bench, until
 from benchmarks.rows import Row, Spread
-from tempotask import QueueManager
-from tempotask.pool import linux
+from tempotask import QueueManager, linux
 from tempotask.store.durability import Kind
 from tempotask.store.embedded import find_server
 

@@ -27,8 +27,7 @@ import psutil
 import redis
 
 from benchmarks.rows import Row, Spread
-from tempotask import QueueManager, launch
-from tempotask.pool import linux
+from tempotask import QueueManager, launch, linux
 from tempotask.process import environment
 from tempotask.store.connect import Server, resolve
 from tempotask.store.embedded import find_server

@@ -23,8 +23,7 @@ import psutil
 
 from benchmarks.harness import ROOT, Bench, Failed, Project, Supervisor, until
 from benchmarks.rows import Row, Spread, number
-from tempotask import JobFailed
-from tempotask.pool import linux
+from tempotask import JobFailed, linux
 
 KIB = 1 << 10
 MOST = {

@@ -20,7 +20,7 @@ import redis
 from benchmarks.harness import ROOT, Bench, Project, until
 from benchmarks.idle import BY_CLIENTS, processor_seconds
 from benchmarks.rows import Row, Spread, at_most
-from tempotask.pool import linux
+from tempotask import linux
 
 FOR_TOP = (*BY_CLIENTS, "smembers", "multi", "exec", "rpush", "pexpire", "set", "lindex")
 """Commands that clients send, those among them that looking needs; some are called by scripts too, as often without."""

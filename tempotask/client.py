@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import msgspec
 import redis
 
-from tempotask import arrays
+from tempotask import arrays, linux
 from tempotask.errors import (
     VERDICTS,
     InvalidPayload,
@@ -28,7 +28,6 @@ from tempotask.errors import (
 from tempotask.events import Events
 from tempotask.info import JobInfo, LogEntry, info_of
 from tempotask.options import Options
-from tempotask.pool import linux
 from tempotask.shelf import Shelf
 from tempotask.store import lists, look
 from tempotask.store.acting import Acting

@@ -25,7 +25,7 @@ from tempotask.annotations import signature_against
 from tempotask.errors import InvalidOptions
 from tempotask.info import Progress, utc
 from tempotask.names import check_name, unknown
-from tempotask.pool.pauses import growing
+from tempotask.pauses import growing
 from tempotask.store import events as store_events
 from tempotask.store.connect import BROKEN
 from tempotask.store.events import KINDS, START, Cursor, Entry

@@ -27,14 +27,13 @@ from joblib._parallel_backends import (  # type: ignore[import-untyped]
     SequentialBackend,
 )
 
-from tempotask import arrays
+from tempotask import arrays, linux
 from tempotask.arrays import Sender
 from tempotask.errors import InvalidOptions, TempoTaskError
 from tempotask.futures import TempoExecutor
 from tempotask.futures.answers import VARIABLE
 from tempotask.futures.executor import insist_on_no_import
 from tempotask.futures.pending import CallFuture
-from tempotask.pool import linux
 from tempotask.shelf import INLINE, Shelf, ShelfFile, clear_folder, remove_all
 
 try:

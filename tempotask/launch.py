@@ -14,9 +14,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from tempotask import errors
+from tempotask import errors, linux
 from tempotask.errors import NotImportable, TempoTaskError
-from tempotask.pool import linux
 from tempotask.process import AT_ONCE, GENTLY, SupervisorProcess
 
 HOW_TO_GO_ON = (

@@ -75,7 +75,7 @@ def tempotask_pool(tempotask_server: str) -> Iterator[StartPool]:
 
 @contextlib.contextmanager
 def _pool(manager: QueueManager[Any], url: str, concurrency: int) -> Iterator[None]:
-    from tempotask.pool import namespaces
+    from tempotask.store import namespaces
 
     before = dict(vars(manager))
     manager.move(url, f"test-{uuid.uuid4().hex[:12]}")

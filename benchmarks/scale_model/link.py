@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.harness import PATIENCE, Failed
-from tempotask.pool import linux
+from tempotask import linux
 
 FORK = multiprocessing.get_context("fork")
 CHUNK = 1 << 18

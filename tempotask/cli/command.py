@@ -114,7 +114,7 @@ def say(line: str) -> None:
 def say_if_empty(rows: Sequence[object], what: str, store: Store) -> None:
     """Says that a list is empty, and where; and where else something might be."""
     if not rows:
-        from tempotask.pool import namespaces
+        from tempotask.store import namespaces
 
         others = ""
         # It is a hint: who may not have it is told the rest, and who has jobs there needs none.

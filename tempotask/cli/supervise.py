@@ -8,12 +8,11 @@ from typing import Any
 import click
 from setproctitle import setproctitle
 
-from tempotask import names
+from tempotask import linux, names
 from tempotask.cli import mistakes
 from tempotask.durations import duration
 from tempotask.errors import TempoTaskError
 from tempotask.futures import permission
-from tempotask.pool import linux
 
 
 @click.command("tempotask-supervisor", context_settings={"help_option_names": ["-h", "--help"]})

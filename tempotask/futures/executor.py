@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import redis
 
+from tempotask import linux
 from tempotask.client import Client
 from tempotask.errors import InvalidOptions, JobTimeout, NotImportable
 from tempotask.futures import permission, pickled
@@ -23,7 +24,6 @@ from tempotask.futures.feeder import Feeder
 from tempotask.futures.own_pool import OwnPool, main_module, new_namespace, text_of
 from tempotask.futures.pending import CallFuture, Pending, Row, Slot
 from tempotask.options import Options, whole
-from tempotask.pool import linux
 from tempotask.shelf import INLINE, Shelf
 from tempotask.store.script import chunked
 

@@ -25,7 +25,7 @@ LARGEST_BEGINNING = 100_000
 
 def new_namespace() -> str:
     """One that says whose it is."""
-    from tempotask.pool import namespaces
+    from tempotask.store import namespaces
 
     return namespaces.new(PREFIX)
 
@@ -90,7 +90,7 @@ class OwnPool:
         Raises:
             What kept it from starting.
         """
-        from tempotask.pool import namespaces
+        from tempotask.store import namespaces
 
         assert self._launch is not None
         self._launch.ready()
@@ -100,7 +100,7 @@ class OwnPool:
 
     def end(self) -> None:
         """Ends the supervisor, and takes away what the namespace holds."""
-        from tempotask.pool import namespaces
+        from tempotask.store import namespaces
 
         if self._launch is None:
             return

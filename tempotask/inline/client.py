@@ -7,13 +7,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
+from tempotask import linux
 from tempotask.client import Client
 from tempotask.errors import InvalidOptions
 from tempotask.inline.acting import InlineActing, fits
 from tempotask.inline.memory import Memory
 from tempotask.inline.stand_ins import NoServer, refusal
 from tempotask.names import short
-from tempotask.pool import linux
 from tempotask.shelf import INLINE, Shelf
 from tempotask.store.lists import Filter, QueueJobs
 from tempotask.store.look import Found

@@ -22,7 +22,7 @@ import time
 from types import TracebackType
 from typing import NamedTuple
 
-from tempotask.pool import linux
+from tempotask import linux
 
 # The words of the block. The worker's main thread writes a word, unless its line says that it is the supervisor's. Both
 # write LIMIT, INTERRUPT and STOP; the worker's second thread writes SETTLED too, and AWAITS and LOOK back to 0.

@@ -14,7 +14,7 @@ import msgspec
 from tempotask.children import SHOWN
 from tempotask.errors import VERDICTS, InvalidPayload, JobFailed, JobTimeout
 from tempotask.options import DEFAULTS, merged
-from tempotask.pool.pauses import growing
+from tempotask.pauses import growing
 from tempotask.pool.run import Run, keep_ms
 from tempotask.store.address import without_secrets
 from tempotask.store.records import (

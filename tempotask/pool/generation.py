@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tempotask.linux import refusal
 from tempotask.options import Options
+from tempotask.pauses import growing
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.control_block import BUSY, IDLE, SPENT, STARTING
 from tempotask.pool.deaths import Cause, Coroner, Death, Findings
-from tempotask.pool.linux import refusal
 from tempotask.pool.orders import Cancel
-from tempotask.pool.pauses import growing
 from tempotask.pool.places import Places
 from tempotask.pool.pool import Died, UnifiedWorkerPool
 from tempotask.pool.recycling import Recycling

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tempotask.errors import NotImportable, TempoTaskError
+from tempotask.linux import refusal
+from tempotask.pauses import growing
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.deaths import Coroner
 from tempotask.pool.generation import Generation
-from tempotask.pool.linux import refusal
-from tempotask.pool.pauses import growing
 from tempotask.pool.places import Places
 from tempotask.pool.pool import Died, Event, NurseryDied, UnifiedWorkerPool
 from tempotask.pool.report import AppReport, Imported, ImportFailed, Warned

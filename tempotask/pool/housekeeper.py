@@ -49,6 +49,10 @@ Holdings = Mapping[str, tuple[int, str, int | None]]
 class House(Protocol):
     """What a housekeeper needs of its supervisor."""
 
+    @property
+    def fires(self) -> bool:
+        """Whether its schedules fire."""
+
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         """Calls in the loop, after so many seconds."""
 
@@ -133,7 +137,7 @@ class Housekeeper:
         self._clerk.ask(lambda: self._fire_and_renew(tidy), renewed)
 
     def _fire_and_renew(self, tidy: bool) -> tuple[Renewal | None, list[str]]:
-        if tidy:
+        if tidy and self._house.fires:
             # First: the renewal then tells what is due next.
             firing.fire(self._clerk.store, self._schedules)
         return self._leases.renew(tidy=tidy)
@@ -147,7 +151,7 @@ class Housekeeper:
             return
         if tidied:
             self._tidied = now
-            if renewal.next_due is not None:
+            if renewal.next_due is not None and self._house.fires:
                 self._promote_at(now + renewal.next_due - renewal.now)
         if self._clerk.store.server.outages != self._outages:
             self._outages = self._clerk.store.server.outages

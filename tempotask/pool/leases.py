@@ -14,8 +14,8 @@ import time
 
 import msgspec
 
+from tempotask import linux
 from tempotask.machine import boot_id
-from tempotask.pool import linux
 from tempotask.pool.deaths import Coroner
 from tempotask.store.records import Registration, read_registration
 from tempotask.store.store import Renewal, Store

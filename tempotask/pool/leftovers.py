@@ -19,9 +19,8 @@ from pathlib import Path
 
 import redis
 
-from tempotask import machine, shelf
+from tempotask import linux, machine, shelf
 from tempotask.errors import TempoTaskError
-from tempotask.pool import linux
 from tempotask.shelf import Name
 from tempotask.store import look
 from tempotask.store.records import FINISHED

@@ -14,8 +14,8 @@ from types import FrameType
 import msgspec
 from setproctitle import setproctitle
 
-from tempotask import interpreter
-from tempotask.pool import allocator, application, linux, threads
+from tempotask import interpreter, linux
+from tempotask.pool import allocator, application, threads
 from tempotask.pool.control_block import INTERRUPT_SIGNAL, STOP_SIGNAL, ControlBlock
 from tempotask.pool.leaving import flush
 from tempotask.pool.report import Spawn, WorkerSpec

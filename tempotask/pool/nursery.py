@@ -29,8 +29,8 @@ import traceback
 import msgspec
 from setproctitle import setproctitle
 
-from tempotask import interpreter
-from tempotask.pool import application, linux, threads
+from tempotask import interpreter, linux
+from tempotask.pool import application, threads
 from tempotask.pool.channel import Channel
 from tempotask.pool.leaving import flush, output_to_error
 from tempotask.pool.newborn import FAILED, deaf_to_stops, nothing, run_spawned_worker, run_worker

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import redis
 
 from tempotask.errors import TempoTaskError
-from tempotask.pool.pauses import growing
+from tempotask.pauses import growing
 from tempotask.store import rights
 from tempotask.store.connect import FIRST_PAUSE, LONGEST_PAUSE
 from tempotask.store.wire import Lost

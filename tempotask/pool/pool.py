@@ -25,8 +25,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tempotask import interpreter
-from tempotask.pool import linux, nursery
+from tempotask import interpreter, linux
+from tempotask.pool import nursery
 from tempotask.pool.channel import Channel
 from tempotask.pool.control_block import LOOK, LOOK_SIGNAL, LOOKER, ControlBlock, Look, Stopped
 from tempotask.pool.report import (

@@ -19,8 +19,8 @@ import logging
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from tempotask import linux
 from tempotask.options import Options
-from tempotask.pool import linux
 from tempotask.pool.control_block import BUSY, HELD, IDLE, JOBS, SPENT, STARTING, WEIGHT
 from tempotask.pool.deaths import Cause
 from tempotask.pool.watch import Watch

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
-from tempotask.pool.linux import has_terminal
+from tempotask.linux import has_terminal
 from tempotask.process import HELD_BACK
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable
 import msgspec
 import redis
 
+from tempotask import linux
 from tempotask.errors import TempoTaskError
-from tempotask.pool import linux
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.control_block import BEGAN, BUSY, JOBS, Look
 from tempotask.pool.stacks import STATES

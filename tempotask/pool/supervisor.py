@@ -25,13 +25,13 @@ import time
 from collections.abc import Callable
 
 from tempotask.errors import NotImportable, TempoTaskError
+from tempotask.linux import become_subreaper, refusal
 from tempotask.options import Options
 from tempotask.pool import cores
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.draining import Draining
 from tempotask.pool.generations import Generations
 from tempotask.pool.housekeeper import Holdings, Housekeeper
-from tempotask.pool.linux import become_subreaper, refusal
 from tempotask.pool.orders import Cancel
 from tempotask.pool.pool import UnifiedWorkerPool
 from tempotask.pool.report import AppReport
@@ -222,7 +222,7 @@ class Supervisor:
         lease = settings.lease or self._options.lease
         self._housekeeper = Housekeeper(self._clerk, self, lease, settings.application)
         self._standings = Standings(self._clerk, self.after, self._watches)
-        self._draining = Draining(self._clerk, self.after, self._drained)
+        self._draining = Draining(self._clerk, self.after, self._drained, self._housekeeper.renew)
         self._selector.register(self._clerk, selectors.EVENT_READ, self._clerk.deliver)
         self._clerk.ask(
             lambda: self._first_talk(server, report), lambda answer: self._first_answered(answer, pool, report)
@@ -324,6 +324,11 @@ class Supervisor:
         self._stop(f"drained: nothing is left to run{left.clause}")
 
     # -- 5. the place on the server
+
+    @property
+    def fires(self) -> bool:
+        """Whether its schedules fire: what they add while it ends would be left behind."""
+        return not (self._stopping or self._draining.closing)
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         """Calls in the loop, after so many seconds."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tempotask.pool import linux
+from tempotask import linux
 from tempotask.pool.control_block import (
     BEGAN,
     CANCEL,

@@ -23,7 +23,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from tempotask.pool import linux
+from tempotask import linux
 from tempotask.pool.control_block import (
     AWAITS,
     BUSY,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import redis
 from redis.connection import AbstractConnection
 
+from tempotask.pauses import growing
 from tempotask.store.connect import BROKEN
 from tempotask.store.owed import Told
 from tempotask.store.wait import FIRST_PAUSE
@@ -112,9 +113,7 @@ class Pushes:
                         connection.disconnect()  # type: ignore[no-untyped-call]
                         connection = None
                     with self._wanted:
-                        self._wanted.wait_for(
-                            lambda: self.closed, timeout=min(FIRST_PAUSE, 0.05 * 2 ** min(breaks, 10))
-                        )
+                        self._wanted.wait_for(lambda: self.closed, timeout=growing(0.1, FIRST_PAUSE, breaks))
         except Exception as error:
             with self._wanted:
                 self._thread = None

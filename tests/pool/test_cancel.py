@@ -15,8 +15,7 @@ from pool.running import LONG, Bench, wait_until
 from pool.watched import Watched
 from store import play
 
-from tempotask import JobCancelled, JobHandle
-from tempotask.pool import linux
+from tempotask import JobCancelled, JobHandle, linux
 from tempotask.pool.control_block import CANCEL, INTERRUPT, INTERRUPT_INDEX, INTERRUPT_TURN, LIMIT, SETTLED, STARTED
 from tempotask.pool.deaths import Cause
 from tempotask.pool.housekeeper import compare

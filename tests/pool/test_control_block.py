@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tempotask.pool import linux
+from tempotask import linux
 from tempotask.pool.control_block import BEGAN, HANDED, LIMIT, SETTLED, STARTED, STATE, TURN, ControlBlock, Stopped
 
 # A worker in miniature: batches of consecutive jobs, each start marked in a byte of its own. What is left of a batch

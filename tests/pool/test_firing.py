@@ -135,6 +135,34 @@ def test_a_firing_that_fell_into_a_time_without_supervisors_takes_place_once(ben
     assert supervisor.stop() == 0
 
 
+def test_a_supervisor_that_is_stopping_fires_nothing_that_it_would_not_run(bench: Bench) -> None:
+    supervisor = start(bench)
+    bench.manager.enqueue(name="hold", queue="q")
+    bench.hear()
+    bench.manager.enqueue(name="tick", queue="q", options={"id": "often", "repeat": Repeat(every=0.05, overlap=True)})
+    supervisor.process.send_signal(signal.SIGTERM)
+    supervisor.wait_for("stopping: ")
+    at_stop = schedules.get(bench.store, "often")
+    assert at_stop is not None
+    later = schedules.moment(bench.store) + 2_000
+    wait_until(lambda: schedules.moment(bench.store) > later, "the server's clock stands still")
+    now = schedules.get(bench.store, "often")
+    assert now is not None
+    # One that was about to fire may have done so.
+    assert now.fired - at_stop.fired <= 2
+    bench.open_gate()
+    assert supervisor.end() == 0
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_drain_leaves_no_firing_of_a_schedule_behind(bench: Bench, every: Any, number: int) -> None:
+    every(every=0.02)
+    supervisor = bench.begin("--drain", app="timely:tempotask", workers=1)
+    bench.hear()
+    assert supervisor.end() == 0
+    assert bench.manager.get_jobs(status="waiting") == []
+
+
 def test_code_that_does_not_repeat_any_more_stops_the_schedule_at_once(bench: Bench) -> None:
     write(bench, ", repeat=Repeat(every=0.1)")
     supervisor = bench.start(app="changing:tempotask", folder=bench.folder, workers=1)

@@ -16,7 +16,7 @@ from rights import USER, as_options, limited
 from servers import OwnServer
 
 from tempotask import JobFailed
-from tempotask.pool.pauses import growing
+from tempotask.pauses import growing
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 Start = Callable[..., OwnServer]

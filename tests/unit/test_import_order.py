@@ -27,7 +27,19 @@ LAYERS = (
     ("pool",),
     ("task", "annotations", "job", "handle", "mapping", "children", "info", "options", "payload", "retry"),
     ("store",),
-    ("repeat", "names", "durations", "arrays", "shelf", "machine", "interpreter", "process", "twins"),
+    (
+        "repeat",
+        "names",
+        "durations",
+        "arrays",
+        "shelf",
+        "machine",
+        "linux",
+        "pauses",
+        "interpreter",
+        "process",
+        "twins",
+    ),
     ("errors",),
 )
 """From the top. CONTRIBUTING.md says what they are for."""

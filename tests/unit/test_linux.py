@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from tempotask.pool import linux
+from tempotask import linux
 
 
 def test_a_process_that_runs_has_not_ended() -> None:

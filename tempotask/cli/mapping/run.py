@@ -23,8 +23,8 @@ from tempotask.cli.mapping.work import GRACE, VARIABLE
 from tempotask.cli.output import tell
 from tempotask.errors import ServerUnavailable, TempoTaskError
 from tempotask.launch import STOP_WITHIN, Launch, Start, how_ended
-from tempotask.pool import namespaces
 from tempotask.process import SupervisorProcess
+from tempotask.store import namespaces
 
 if TYPE_CHECKING:
     from tempotask.cli.mapping.course import Course

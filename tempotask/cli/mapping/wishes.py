@@ -11,7 +11,7 @@ import click
 from tempotask.cli.mapping.work import Work
 from tempotask.durations import duration
 from tempotask.names import check_name
-from tempotask.pool import namespaces
+from tempotask.store import namespaces
 
 LONGEST = 100
 """Characters of a namespace that is given: more follow it in the name of the map's own."""

@@ -4,7 +4,7 @@ import os
 import selectors
 import sys
 
-from tempotask.pool.linux import become_subreaper
+from tempotask.linux import become_subreaper
 from tempotask.pool.pool import Imported, UnifiedWorkerPool
 from tempotask.pool.report import WorkerSpec
 

@@ -14,8 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tempotask import machine, shelf
-from tempotask.pool import linux
+from tempotask import linux, machine, shelf
 from tempotask.store import reading
 from tempotask.store.records import read_registration
 from tempotask.store.script import chunked

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import redis
 from servers import OwnServer
 
-from tempotask import QueueManager, machine
-from tempotask.pool import linux, namespaces
+from tempotask import QueueManager, linux, machine
+from tempotask.store import namespaces
 from tempotask.store.records import Registration, encode
 from tempotask.store.store import Store
 
