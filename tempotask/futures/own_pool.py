@@ -1,4 +1,4 @@
-"""A pool of one program's own: a namespace (pool/namespaces.py), a supervisor as its child, and nothing of either that
+"""A pool of one program's own: a namespace (store/namespaces.py), a supervisor as its child, and nothing of either that
 stays.
 """
 

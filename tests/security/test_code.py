@@ -23,7 +23,6 @@ KNOWN = {
     ("joblib_backend.py", "cloudpickle"): "the same",
     ("cli/map.py", "shell="): "the name of an option, by which a user gives a command",
     ("cli/mapping/view.py", "system"): "the processor's time",
-    ("pool/linux.py", "system"): "the processor's time",
 }
 """Where something of that name is no danger, and why."""
 
