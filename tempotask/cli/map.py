@@ -56,14 +56,14 @@ def map_(
     Exit status: 0 all done, 1 some failed, 2 bad use, 130 interrupted.
     """
     insist_on_folder()
+    from tempotask.cli.mapping.arguments import Arguments
     from tempotask.cli.mapping.run import Command
-    from tempotask.cli.mapping.wishes import Wishes
     from tempotask.pool.leaving import leave
 
     if shell is not None and function is not None:
         files, function = (function, *files), None
     if given["output"] == "-":
         given["output"] = None
-    wishes = Wishes(function=function or "", shell=shell or "", files=files, **given)
-    wishes.check()
-    leave(Command(wishes, pool).run())
+    arguments = Arguments(function=function or "", shell=shell or "", files=files, **given)
+    arguments.check()
+    leave(Command(arguments, pool).run())

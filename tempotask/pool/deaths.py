@@ -35,7 +35,7 @@ class Cause(enum.Enum):
     """Killed because its job was cancelled, and so is no job of the server's any more."""
     MEMORY = "memory"
     """Killed for the memory that its job took: counts as a crash."""
-    BEREFT = "bereft"
+    NURSERY = "nursery"
     """It went with its nursery: one of the jobs that ran may have killed that, and nobody knows which."""
     STOP = "stop"
     """Ended by us, for reasons that are not the job's."""
@@ -76,7 +76,7 @@ _SEEN_TO = "had been seen to already"
 whose answer was lost."""
 
 
-class Coroner:
+class Recovery:
     """Gives back what dead workers held. `tasks` are those that the application declares."""
 
     def __init__(self, store: Store, tasks: Collection[TaskReport], limits: Mapping[str, int]) -> None:
@@ -85,7 +85,7 @@ class Coroner:
         self._final = {(task.queue, task.name) for task in tasks if task.time_outs_final}
         self._limits = limits
 
-    def bury(self, death: Death) -> Findings:
+    def recover(self, death: Death) -> Findings:
         """Gives back all that the worker held, with a verdict on the job that ran. May be done twice."""
         if death.running is None and death.cause is Cause.CRASH:
             turn, suspects = self._suspects(death)
@@ -120,18 +120,18 @@ class Coroner:
     ) -> Findings:
         """The verdict on a job whose process died under it: it runs again, alone, unless that was once too often."""
         assert death.running is not None
-        bereft = death.cause is Cause.BEREFT
-        letter, most = ("h", _most_suspected(options)) if bereft else ("c", int(options.max_crashes or 1))
+        nursery_died = death.cause is Cause.NURSERY
+        letter, most = ("h", _most_suspected(options)) if nursery_died else ("c", int(options.max_crashes or 1))
         blamed = raised(record, letter)
         count = flag(blamed, letter)
         if count < most:
             replaced = [(death.running, encode(with_children(blamed, children)))]
             self._tell_start(record, death.worker, turn, death.running, death.since)
             given_back, counted = self._store.give_back_all(death.worker, turn, [death.running], replaced)
-            verdict = f"runs again, alone ({'suspected' if bereft else 'crash'} {count} of {most})"
+            verdict = f"runs again, alone ({'suspected' if nursery_died else 'crash'} {count} of {most})"
             return Findings(record, verdict if counted else _SEEN_TO, _others(given_back))
         why = f"its process {death.how}"
-        told = _suspected(f"{why} with its nursery", count) if bereft else f"{why}, for the {_nth(count)} time"
+        told = _suspected(f"{why} with its nursery", count) if nursery_died else f"{why}, for the {_nth(count)} time"
         failure = Failure("WorkerCrashed", told)
         run = ended_badly(record, options, failure, death.since, children, final=True)
         return self._settle(death, run, "failed as WorkerCrashed")

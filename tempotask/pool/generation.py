@@ -16,7 +16,7 @@ from tempotask.options import Options
 from tempotask.pauses import growing
 from tempotask.pool.clerk import Clerk
 from tempotask.pool.control_block import BUSY, IDLE, SPENT, STARTING
-from tempotask.pool.deaths import Cause, Coroner, Death, Findings
+from tempotask.pool.deaths import Cause, Death, Findings, Recovery
 from tempotask.pool.orders import Cancel
 from tempotask.pool.places import Places
 from tempotask.pool.pool import Died, UnifiedWorkerPool
@@ -39,14 +39,14 @@ _numbers = itertools.count(1)
 
 
 class Generation:
-    """The workers of one imported application: spawned, watched, buried, replaced, retired."""
+    """The workers of one imported application: spawned, watched, cleared up after, replaced, retired."""
 
     def __init__(
         self,
         pool: UnifiedWorkerPool,
         report: AppReport,
         clerk: Clerk,
-        coroner: Coroner,
+        recovery: Recovery,
         wake_fd: int,
         places: Places,
     ) -> None:
@@ -56,7 +56,7 @@ class Generation:
         self.burying = 0
         """Dead workers whose jobs are being given back."""
         self._clerk = clerk
-        self._coroner = coroner
+        self._recovery = recovery
         self._wake_fd = wake_fd
         self._places = places
         self._recycling = Recycling(Options.decode(report.options))
@@ -217,11 +217,11 @@ class Generation:
 
     # -- births and deaths
 
-    def bury(self, event: Died, buried: Callable[[], None]) -> None:
-        """A worker has died; `buried` is called when what it held has been given back."""
+    def recover(self, event: Died, recovered: Callable[[], None]) -> None:
+        """A worker has died; `recovered` is called when what it held has been given back."""
         worker = event.worker
         watch = self._watches.pop(worker.id)
-        death = watch.death(str(event.status), signal=event.status.signal, bereft=event.bereft)
+        death = watch.death(str(event.status), signal=event.status.signal, nursery_died=event.nursery_died)
         worker.close()
         pause = self._pause_after(watch, death)
         self.burying += 1
@@ -229,9 +229,9 @@ class Generation:
         def found(findings: Findings) -> None:
             self.burying -= 1
             self._report(worker.id, watch, death, findings, event.status, pause)
-            buried()
+            recovered()
 
-        self._clerk.ask(lambda: self._coroner.bury(death), found)
+        self._clerk.ask(lambda: self._recovery.recover(death), found)
 
     def _pause_after(self, watch: Watch, death: Death) -> str:
         """Has the next worker wait if this one died of its start; says so."""

@@ -19,7 +19,7 @@ from tempotask.errors import NotImportable, TempoTaskError
 from tempotask.linux import refusal
 from tempotask.pauses import growing
 from tempotask.pool.clerk import Clerk
-from tempotask.pool.deaths import Coroner
+from tempotask.pool.deaths import Recovery
 from tempotask.pool.generation import Generation
 from tempotask.pool.places import Places
 from tempotask.pool.pool import Died, Event, NurseryDied, UnifiedWorkerPool
@@ -123,7 +123,7 @@ class Generations:
         if imports == self._imports:
             self.reload()
 
-    def begin(self, pool: UnifiedWorkerPool, report: AppReport, clerk: Clerk, coroner: Coroner, wake_fd: int) -> None:
+    def begin(self, pool: UnifiedWorkerPool, report: AppReport, clerk: Clerk, recovery: Recovery, wake_fd: int) -> None:
         """Makes a generation of what was imported, unless its nursery has died since; when all ends, ends it too."""
         if pool is not self._importing:
             return
@@ -136,7 +136,7 @@ class Generations:
             if not (generation.was_ready or generation.retiring):
                 # Of code that nobody wants any more, and that never came to work.
                 generation.retire()
-        self._all.append(Generation(pool, report, clerk, coroner, wake_fd, self._places))
+        self._all.append(Generation(pool, report, clerk, recovery, wake_fd, self._places))
         self._all[-1].is_change, self._changed = self._changed, False
 
     def refuse(self, failure: TempoTaskError, pause: float = LATER) -> None:
@@ -172,7 +172,7 @@ class Generations:
             case Died():
                 for generation in self._all:
                     if generation.pool is pool:
-                        generation.bury(event, self._owner.keep_up)
+                        generation.recover(event, self._owner.keep_up)
 
     def _nursery_died(self, pool: UnifiedWorkerPool, what: str) -> None:
         if pool is self._importing:

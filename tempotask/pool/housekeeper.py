@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 from tempotask.options import DEFAULTS
 from tempotask.pool import firing
 from tempotask.pool.clerk import Clerk
-from tempotask.pool.deaths import Coroner
+from tempotask.pool.deaths import Recovery
 from tempotask.pool.leases import Leases, register
 from tempotask.pool.leftovers import Leftovers
 from tempotask.pool.orders import Cancel, read_cancel
@@ -81,7 +81,7 @@ class House(Protocol):
 class Housekeeper:
     """Keeps one supervisor registered, under the id of `supervisor`; see the module's page."""
 
-    coroner: Coroner
+    recovery: Recovery
     """For the deaths of this supervisor's workers; there from the first registration on."""
 
     def __init__(self, clerk: Clerk, house: House, lease: float, application: str) -> None:
@@ -104,8 +104,8 @@ class Housekeeper:
         """Makes the supervisor known, or what has changed of it. In the clerk's thread."""
         tasks = [(task.queue, task.name) for task in report.tasks]
         store = self._clerk.store
-        self.coroner = Coroner(store, report.tasks, kept)
-        self._leases = Leases(store, self.supervisor, self.lease, self.coroner)
+        self.recovery = Recovery(store, report.tasks, kept)
+        self._leases = Leases(store, self.supervisor, self.lease, self.recovery)
         self._schedules = decode_schedules(report.schedules)
         forms = [(schedule.id, schedule.form) for schedule in self._schedules]
         register(store, self.supervisor, self.lease, tasks, workers, forms, self._application)
@@ -180,7 +180,7 @@ class Housekeeper:
                 self._promote_at_time(float(value) / 1000)
             case b"cancel":
                 worker, turn, index, job = read_cancel(value)
-                grace = float(self.coroner.options_of(job).cancel_grace or 0)
+                grace = float(self.recovery.options_of(job).cancel_grace or 0)
                 self._house.cancel(worker, Cancel(turn, index, grace, job))
             case b"steal":
                 self._house.steal()

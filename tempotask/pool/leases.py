@@ -16,7 +16,7 @@ import msgspec
 
 from tempotask import linux
 from tempotask.machine import boot_id
-from tempotask.pool.deaths import Coroner
+from tempotask.pool.deaths import Recovery
 from tempotask.store.records import Registration, read_registration
 from tempotask.store.store import Renewal, Store
 
@@ -63,11 +63,11 @@ def _folder() -> str:
 class Leases:
     """The lease of one supervisor, and its eye on the others. Used in the clerk's thread only."""
 
-    def __init__(self, store: Store, supervisor: str, lease: float, coroner: Coroner) -> None:
+    def __init__(self, store: Store, supervisor: str, lease: float, recovery: Recovery) -> None:
         self._store = store
         self._supervisor = supervisor
         self._lease = lease
-        self._coroner = coroner
+        self._recovery = recovery
         self._seen: dict[str, tuple[str, float]] = {}
         self._registrations: dict[str, Registration | None] = {}
         self._host, self._boot = socket.gethostname(), boot_id()
@@ -122,7 +122,7 @@ class Leases:
         if workers is None:
             return False
         for worker in workers:
-            self._coroner.lost_host(worker)
+            self._recovery.lost_host(worker)
             # A sweep may take long: our own lease must not run out meanwhile.
             self._store.renew(self._supervisor, self._lease, tidy=False)
         self._store.sweep(self._supervisor, self._lease, lost, "swept")

@@ -138,7 +138,7 @@ class Died:
 
     worker: WorkerProcess
     status: ExitStatus
-    bereft: bool = False
+    nursery_died: bool = False
     """Whether it went with its nursery."""
 
 
@@ -324,12 +324,12 @@ class UnifiedWorkerPool:
         self._unborn -= 1
         self._ask()
 
-    def _died(self, worker: WorkerProcess, status: ExitStatus, *, bereft: bool = False) -> Died:
+    def _died(self, worker: WorkerProcess, status: ExitStatus, *, nursery_died: bool = False) -> Died:
         self._forget(worker)
         worker.release()
         worker.state = "ending"
         del self.workers[worker.id]
-        return Died(worker, status, bereft)
+        return Died(worker, status, nursery_died)
 
     def _forget(self, watched: WorkerProcess | Channel | int) -> None:
         if self._selector is not None:
@@ -356,7 +356,7 @@ class UnifiedWorkerPool:
         status = ExitStatus.of(linux.reap(self.pid, _GONE_WITHIN))
         ends = self._end_orphans()
         deaths: list[Event] = [
-            self._died(worker, ends.get(worker.pid, ExitStatus()), bereft=True)
+            self._died(worker, ends.get(worker.pid, ExitStatus()), nursery_died=True)
             for worker in list(self.workers.values())
         ]
         return [*deaths, NurseryDied(status)]

@@ -273,7 +273,7 @@ class Supervisor:
 
     def _begin(self, pool: UnifiedWorkerPool, report: AppReport) -> None:
         house = self._housekeeper
-        self._generations.begin(pool, report, self._clerk, house.coroner, self._wake_end)
+        self._generations.begin(pool, report, self._clerk, house.recovery, self._wake_end)
         if not self._stopping:
             self._begun = True
             self._stacks = Stacks(house.supervisor, self._clerk, self.after)

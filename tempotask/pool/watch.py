@@ -63,7 +63,7 @@ SOON, SLOWLY = 0.001, 1.0
 
 
 @dataclass(frozen=True)
-class Sentence:
+class Termination:
     """A job that is to end: its process is killed at `kill_at` (monotonic), unless its handler has ended by then."""
 
     cause: Cause
@@ -104,8 +104,8 @@ class Watch:
         """When the worker was told last that its job takes long."""
         self._cancels: list[Cancel] = []
         self._cancels_since = self._obeyed = self._stealing_until = 0.0
-        self._sentence: Sentence | None = None
-        self._executed: Sentence | None = None
+        self._termination: Termination | None = None
+        self._executed: Termination | None = None
         self._killed = False
         self._retired = 0.0
         self._told = 0.0
@@ -155,7 +155,7 @@ class Watch:
             self._tell(STOP_SIGNAL)
         if self._cancels and now >= self._next_obedience():
             self._obey(now)
-        if self._sentence is not None:
+        if self._termination is not None:
             self._execute(now, peek)
         elif peek.running is None:
             return
@@ -177,9 +177,9 @@ class Watch:
             return None
         times = [self._next_obedience()] if self._cancels else []
         peek = self.peek()
-        if self._sentence is not None:
+        if self._termination is not None:
             # What is late waits for the worker to settle.
-            times.append(max(self._sentence.kill_at, self._not_before, time.monotonic() + SOON))
+            times.append(max(self._termination.kill_at, self._not_before, time.monotonic() + SOON))
         elif peek.running is not None and peek.deadline_index == peek.started:
             times.append(max(peek.deadline_ns / 1e9, self._not_before))
         if self.retired and peek.state in (IDLE, SPENT):
@@ -235,7 +235,7 @@ class Watch:
                 taken = self.worker.block.shrink(0 if running is not None else min(ahead))
             if running is not None:
                 self._sentence_to_end(running, look, now)
-        if self._sentence is not None and running is not None:
+        if self._termination is not None and running is not None:
             self._tell(INTERRUPT_SIGNAL)
         if taken:
             self._give_back(self.worker.id, look.name, taken.start)
@@ -246,11 +246,11 @@ class Watch:
         if look.deadline_index == look.started:
             # No grace is longer than its time limit.
             kill_at = min(kill_at, (look.deadline_ns + look.kill_after_ns) / 1e9)
-        sentence = Sentence(Cause.CANCEL, look.name, order.index, kill_at, now + SPARE, order.job)
-        if not order.grace and self._has_settled(sentence):
-            self._carry_out(sentence)
+        termination = Termination(Cause.CANCEL, look.name, order.index, kill_at, now + SPARE, order.job)
+        if not order.grace and self._has_settled(termination):
+            self._carry_out(termination)
             return
-        self._sentence = sentence
+        self._termination = termination
         self._write_interrupt(CANCEL, look)
 
     # -- ending the job that runs
@@ -271,7 +271,7 @@ class Watch:
         # by now, the signal finds no interrupt on the one that runs.
         self._tell(INTERRUPT_SIGNAL)
         kill_at, spare_until = (look.deadline_ns + look.kill_after_ns) / 1e9, time.monotonic() + SPARE
-        self._sentence = Sentence(Cause.TIMEOUT, look.name, look.started, kill_at, spare_until)
+        self._termination = Termination(Cause.TIMEOUT, look.name, look.started, kill_at, spare_until)
         if taken:
             self._give_back(self.worker.id, look.name, taken.start)
 
@@ -281,29 +281,29 @@ class Watch:
         words[INTERRUPT] = interrupt
 
     def _execute(self, now: float, peek: Look) -> None:
-        sentence = self._sentence
-        assert sentence is not None
-        if (peek.name, peek.running) != (sentence.turn, sentence.index):
-            self._release(now, sentence)
-        elif now >= sentence.kill_at and (now >= sentence.spare_until or self._has_settled(sentence)):
+        termination = self._termination
+        assert termination is not None
+        if (peek.name, peek.running) != (termination.turn, termination.index):
+            self._release(now, termination)
+        elif now >= termination.kill_at and (now >= termination.spare_until or self._has_settled(termination)):
             if now < self._not_before:
                 return
             with self.worker.look() as look:
                 if look is None:
                     self._not_before = time.monotonic() + TRIED_AGAIN
-                elif (look.name, look.running) == (sentence.turn, sentence.index):
-                    self._carry_out(sentence)
+                elif (look.name, look.running) == (termination.turn, termination.index):
+                    self._carry_out(termination)
         elif self.worker.block.words[INTERRUPT] and now - self._told >= RESIGNAL_AFTER:
             self._tell(INTERRUPT_SIGNAL)
 
-    def _release(self, now: float, sentence: Sentence) -> None:
+    def _release(self, now: float, termination: Termination) -> None:
         """Its handler has ended in time, and what that started must have ended too. The worker stands by until it is
         told that we have looked; should it not have waited, what is there may be another job's, and is let live."""
-        if not sentence.ended:
-            self._sentence = sentence = replace(sentence, ended=True, spare_until=now + SPARE)
+        if not termination.ended:
+            self._termination = termination = replace(termination, ended=True, spare_until=now + SPARE)
         words = self.worker.block.words
-        if self.peek().name == sentence.turn:
-            if words[SETTLED] <= sentence.index and now < sentence.spare_until:
+        if self.peek().name == termination.turn:
+            if words[SETTLED] <= termination.index and now < termination.spare_until:
                 return
             if now < self._not_before:
                 return
@@ -313,28 +313,28 @@ class Watch:
                         self._not_before = now + TRIED_AGAIN
                         return
                     # Behind that job none of its batch can have started.
-                    if look.name == sentence.turn:
-                        self._carry_out(replace(sentence, how="was killed with processes that its job left behind"))
+                    if look.name == termination.turn:
+                        self._carry_out(replace(termination, how="was killed with processes that its job left behind"))
                         return
-        self._sentence = None
+        self._termination = None
         words[INTERRUPT] = NONE
         words[INTERRUPT_TURN] = 0
 
-    def _has_settled(self, sentence: Sentence) -> bool:
+    def _has_settled(self, termination: Termination) -> bool:
         """Whether all that was finished before that job is settled."""
-        return self.worker.block.words[SETTLED] >= sentence.index
+        return self.worker.block.words[SETTLED] >= termination.index
 
     def end_running_job(self, look: Look, cause: Cause, how: str) -> None:
         """Kills the worker at once, because of the job that runs. While it is being looked at."""
         assert look.running is not None
-        self._carry_out(Sentence(cause, look.name, look.running, 0.0, how=how))
+        self._carry_out(Termination(cause, look.name, look.running, 0.0, how=how))
 
     def _tell(self, number: int) -> None:
         self._told = time.monotonic()
         self.worker.signal(number)
 
-    def _carry_out(self, sentence: Sentence) -> None:
-        self._executed, self._sentence = sentence, None
+    def _carry_out(self, termination: Termination) -> None:
+        self._executed, self._termination = termination, None
         self.worker.kill_group()
 
     def _has_left_processes(self) -> bool:
@@ -377,20 +377,24 @@ class Watch:
         self._killed = True
         self.worker.kill_group()
 
-    def death(self, how: str, *, signal: int | None = None, bereft: bool = False) -> Death:
+    def death(self, how: str, *, signal: int | None = None, nursery_died: bool = False) -> Death:
         """What is known of this worker's end, now that it is dead; `signal` is what killed it, if it was one, and
-        `bereft` says that it went with its nursery."""
+        `nursery_died` says that it went with its nursery."""
         look, done = self.peek(), self._executed
         self.last_state = look.state
-        sentence = self._sentence
-        if done is None and sentence is not None and (look.name, look.running) == (sentence.turn, sentence.index):
+        termination = self._termination
+        if (
+            done is None
+            and termination is not None
+            and (look.name, look.running) == (termination.turn, termination.index)
+        ):
             # It may also end of itself when it is cancelled; and by our signal, where a handler had reset that.
-            done = sentence if sentence.cause is Cause.CANCEL or signal == INTERRUPT_SIGNAL else None
+            done = termination if termination.cause is Cause.CANCEL or signal == INTERRUPT_SIGNAL else None
         if done is not None:
             since = self._began(look)
             return Death(self.worker.id, done.cause, done.turn, done.index, since, done.how or how, done.job)
         stopped = self._killed or (self.retired and look.running is None) or self._died_of_a_message(signal)
-        cause = Cause.STOP if stopped else Cause.BEREFT if bereft else Cause.CRASH
+        cause = Cause.STOP if stopped else Cause.NURSERY if nursery_died else Cause.CRASH
         ended = range(self.worker.block.words[SETTLED], max(0, min(look.started, look.limit)))
         return Death(self.worker.id, cause, look.name, look.running, self._began(look), how, ended=ended)
 

@@ -16,7 +16,7 @@ from store.play import hire
 
 from tempotask import QueueManager
 from tempotask.pool import firing
-from tempotask.pool.deaths import Cause, Coroner, Death
+from tempotask.pool.deaths import Cause, Death, Recovery
 from tempotask.pool.leases import Leases
 from tempotask.store.check import check
 from tempotask.store.connect import Server
@@ -214,12 +214,12 @@ def test_a_supervisors_housekeeping_gets_over_what_it_cannot_read(
     store = world.store
     before = records(store)
     hire(store, supervisor="me")
-    coroner = Coroner(store, (), dict.fromkeys(FINISHED, 10))
-    Leases(store, "me", 10, coroner).renew(tidy=True)
+    recovery = Recovery(store, (), dict.fromkeys(FINISHED, 10))
+    Leases(store, "me", 10, recovery).renew(tidy=True)
     firing.declare(store, [])
     firing.fire(store, [])
     turn, _ = store.opened("w1")
-    coroner.bury(Death("w1", Cause.CRASH, turn, 0, 0.0, "was killed"))
-    coroner.lost_host("w2")
+    recovery.recover(Death("w1", Cause.CRASH, turn, 0, 0.0, "was killed"))
+    recovery.lost_host("w2")
     # One may have been on too many hosts, or have crashed too often, by what its record says now.
     assert records(store) >= before - 1

@@ -16,7 +16,7 @@ from pool.running import LONG, Bench, wait_until
 from store import play
 
 from tempotask import WorkerCrashed
-from tempotask.pool.deaths import Cause, Coroner, Death
+from tempotask.pool.deaths import Cause, Death, Recovery
 from tempotask.store import lists
 from tempotask.store.records import FINISHED
 
@@ -149,7 +149,7 @@ def test_jobs_that_had_ended_unsettled_when_their_worker_died_are_told_as_suspec
     assert len(held) > 3
     turn, _ = bench.store.opened("w")
     death = Death("w", Cause.CRASH, turn, None, 0.0, "was killed by SIGKILL", ended=range(1, 3))
-    findings = Coroner(bench.store, (), dict.fromkeys(FINISHED, 10)).bury(death)
+    findings = Recovery(bench.store, (), dict.fromkeys(FINISHED, 10)).recover(death)
     assert [job.id for job in findings.suspected] == held[1:3]
     assert findings.given_back == len(held) - 2
     assert play.waiting(bench.store) == ids
@@ -172,7 +172,7 @@ def test_a_verdict_whose_answer_was_lost_is_passed_once_and_counts_no_other_jobs
 
     monkeypatch.setattr(bench.store, "give_back_all", twice)
     death = Death("w", Cause.CRASH, turn, 0, 0.0, "was killed by SIGKILL")
-    findings = Coroner(bench.store, (), dict.fromkeys(FINISHED, 10)).bury(death)
+    findings = Recovery(bench.store, (), dict.fromkeys(FINISHED, 10)).recover(death)
     assert (findings.verdict, findings.given_back) == ("had been seen to already", 0)
     row = lists.queues(bench.store)[0]
     assert (row.failed, row.waiting) == ((1, 0) if max_crashes == 1 else (0, 1))

@@ -9,7 +9,7 @@ from collections import Counter
 import psutil
 from pool.running import LONG, Bench, Supervisor, wait_until
 
-from tempotask.pool.deaths import Coroner
+from tempotask.pool.deaths import Recovery
 from tempotask.pool.leases import Leases, register
 
 
@@ -126,7 +126,7 @@ def test_who_stood_still_itself_takes_nobody_for_lost_at_its_first_look(bench: B
     store, lease = bench.store, 1.0
     for name in ("first", "second"):
         register(store, name, lease, [], 0, [], "app")
-    first, second = (Leases(store, name, lease, Coroner(store, [], {})) for name in ("first", "second"))
+    first, second = (Leases(store, name, lease, Recovery(store, [], {})) for name in ("first", "second"))
     assert second.renew(tidy=False)[1] == []
     # All stand still, and the server alone goes on: whoever is back first must not sweep the others.
     wait_until(lambda: store.now() > int(store.read("HGET", "leases", "first")) / 1000, "the lease does not run out")

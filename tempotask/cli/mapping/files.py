@@ -9,31 +9,31 @@ import threading
 import click
 
 from tempotask.cli.mapping.answered import Answered, answered, insist_on_rows
+from tempotask.cli.mapping.arguments import Arguments
 from tempotask.cli.mapping.lines import Lines
 from tempotask.cli.mapping.target import Target
-from tempotask.cli.mapping.wishes import Wishes
 
 
 class Files:
     """Opens them. Raises `click.UsageError` for what can't be."""
 
-    def __init__(self, wishes: Wishes) -> None:
+    def __init__(self, arguments: Arguments) -> None:
         self.ready = threading.Event()
-        self.lines = Lines(wishes.files, b"\0" if wishes.null else b"\n", self.ready.set)
-        self.output = Target(os.dup(sys.stdout.fileno())) if wishes.output is None else Target.open(wishes.output)
-        self.failed = None if wishes.failed is None else Target.open(wishes.failed)
+        self.lines = Lines(arguments.files, b"\0" if arguments.null else b"\n", self.ready.set)
+        self.output = Target(os.dup(sys.stdout.fileno())) if arguments.output is None else Target.open(arguments.output)
+        self.failed = None if arguments.failed is None else Target.open(arguments.failed)
         self.answered = Answered()
         targets = [target for target in (self.output, self.failed) if target is not None and target.regular]
         for target in targets:
             if target.identity in self.lines.identities:
                 raise click.UsageError(f"{target.name} is read and written; give another name to one of them")
-        if wishes.resume:
+        if arguments.resume:
             self._go_on()
         else:
-            self._begin(wishes)
+            self._begin(arguments)
 
-    def _begin(self, wishes: Wishes) -> None:
-        uses = {"goes on with it": self.output if wishes.output else None, "begins it anew": self.failed}
+    def _begin(self, arguments: Arguments) -> None:
+        uses = {"goes on with it": self.output if arguments.output else None, "begins it anew": self.failed}
         for use, target in uses.items():
             if target is not None and target.regular and not target.empty:
                 raise click.UsageError(f"{target.name} is not empty: --resume {use}, or remove it")

@@ -15,10 +15,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tempotask.cli.command import say
+from tempotask.cli.mapping.arguments import Arguments
 from tempotask.cli.mapping.files import Files
 from tempotask.cli.mapping.tally import Tally, clock, pace
 from tempotask.cli.mapping.target import why_not_written
-from tempotask.cli.mapping.wishes import Wishes
 from tempotask.cli.mapping.work import GRACE, VARIABLE
 from tempotask.cli.output import tell
 from tempotask.errors import ServerUnavailable, TempoTaskError
@@ -45,10 +45,10 @@ FAILED, BAD, INTERRUPTED = 1, 2, 130
 class Command:
     """Carries out what was typed."""
 
-    def __init__(self, wishes: Wishes, pool: SupervisorProcess | None) -> None:
-        self._wishes = wishes
+    def __init__(self, arguments: Arguments, pool: SupervisorProcess | None) -> None:
+        self._arguments = arguments
         self._pool = pool
-        self._files = Files(wishes)
+        self._files = Files(arguments)
         self._tally = Tally()
         self._told = 0
         """How often somebody wanted it to stop."""
@@ -64,19 +64,19 @@ class Command:
         Raises:
             TempoTaskError: the server or the pool can't be had, or the inputs are others than those of the output.
         """
-        kept = self._wishes.output is not None and self._files.output.regular
-        name = self._wishes.own_namespace(kept=kept)
+        kept = self._arguments.output is not None and self._files.output.regular
+        name = self._arguments.own_namespace(kept=kept)
         start = Start(
             APPLICATION,
-            db=self._wishes.db,
+            db=self._arguments.db,
             namespace=name,
-            concurrency=self._wishes.concurrency,
+            concurrency=self._arguments.concurrency,
             quiet=True,
-            environment={VARIABLE: self._wishes.work.encode()},
+            environment={VARIABLE: self._arguments.work.encode()},
         )
         self._launch = Launch(start, GRACE)
         self._files.lines.begin()
-        if not self._wishes.files and sys.stdin.isatty():
+        if not self._arguments.files and sys.stdin.isatty():
             say("reading lines from the terminal; Ctrl-D ends them")
         # Where no pool has anything to finish, TERM ends it as Ctrl-C does.
         before = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -106,7 +106,7 @@ class Command:
         from tempotask.cli.mapping.settings import options
         from tempotask.manager import QueueManager
 
-        with QueueManager.init(self._wishes.db, namespace=name, options=options()) as manager:
+        with QueueManager.init(self._arguments.db, namespace=name, options=options()) as manager:
             manager._client.own_pool = True
             store = manager._client.store
             store.server.check()
@@ -116,7 +116,7 @@ class Command:
                     f"another command works for an output of this name right now, on {host}; wait for it, stop it, or "
                     "give -o another name"
                 )
-            if self._wishes.resume:
+            if self._arguments.resume:
                 left = left_behind(store)
             elif kept:
                 # What a killed command has left, whose output is gone.
@@ -143,14 +143,14 @@ class Command:
             if not self._away:
                 if not (held and kept):
                     namespaces.clear(store, name)
-                namespaces.clear_left_behind(store, self._wishes.kind)
+                namespaces.clear_left_behind(store, self._arguments.kind)
         return self._end() if status is None else status
 
     def _with_pool(self, manager: QueueManager[Any], left: dict[int, tuple[int, str]]) -> bool:
         """Goes the course, and ends the pool: gently, if nothing goes wrong. Whether answers are held back."""
         from tempotask.cli.mapping.view import View, Workers, view_of
 
-        wishes, view = self._wishes, View(self._tally)
+        arguments, view = self._arguments, View(self._tally)
         try:
             with self._signals():
                 if self._interrupted:
@@ -158,13 +158,13 @@ class Command:
                     raise KeyboardInterrupt
                 self._ready()
                 workers = Workers(lambda: self._launch.pid)
-                name = wishes.shell or wishes.function
+                name = arguments.shell or arguments.function
                 view = view_of(
                     self._tally,
                     name,
                     workers,
-                    quiet=wishes.quiet,
-                    as_json=wishes.as_json,
+                    quiet=arguments.quiet,
+                    as_json=arguments.as_json,
                     among_rows=self._files.output.is_terminal,
                 )
                 with contextlib.closing(self._course(manager, view, left)) as course:
@@ -188,18 +188,18 @@ class Command:
     def _course(self, manager: QueueManager[Any], view: View, left: dict[int, tuple[int, str]]) -> Course:
         from tempotask.cli.mapping.course import Course
 
-        wishes, files = self._wishes, self._files
+        arguments, files = self._arguments, self._files
         return Course(
-            work=wishes.work,
+            work=arguments.work,
             manager=manager,
             lines=files.lines,
             ready=files.ready,
             output=files.output,
             failed=files.failed,
             view=view,
-            workers=wishes.workers,
-            in_flight=wishes.in_flight or INPUTS * wishes.workers,
-            ordered=wishes.ordered,
+            workers=arguments.workers,
+            in_flight=arguments.in_flight or INPUTS * arguments.workers,
+            ordered=arguments.ordered,
             answered=files.answered,
             left_behind=left,
         )
@@ -252,8 +252,8 @@ class Command:
                 signal.signal(number, handler)
 
     def _end(self) -> int:
-        tally, quiet = self._tally, self._wishes.quiet
-        if self._wishes.as_json:
+        tally, quiet = self._tally, self._arguments.quiet
+        if self._arguments.as_json:
             tell({**tally.state(), "per_second": tally.average})
             return INTERRUPTED if self._told else FAILED if tally.failed else 0
         failed = f", {tally.failed:,} failed" if tally.failed else ""
@@ -262,17 +262,17 @@ class Command:
             return INTERRUPTED
         if not quiet:
             before = f"{tally.before:,} were answered before, " if tally.before else ""
-            where = f" (see {self._wishes.failed})" if tally.failed and self._wishes.failed else ""
+            where = f" (see {self._arguments.failed})" if tally.failed and self._arguments.failed else ""
             took = f"{clock(tally.seconds)}, {pace(tally.average)}"
             say(f"tempotask map: {before}{tally.done:,} done{failed}{where} in {took}")
         return FAILED if tally.failed else 0
 
     def _how_to_go_on(self) -> str:
-        if self._wishes.bare:
+        if self._arguments.bare:
             return "without --bare, and with -o FILE, it can be gone on with by --resume"
-        if self._wishes.output is None or not self._files.output.regular:
+        if self._arguments.output is None or not self._files.output.regular:
             return "with -o FILE it can be gone on with by --resume"
-        return "the same command goes on" if self._wishes.resume else "the same command with --resume goes on"
+        return "the same command goes on" if self._arguments.resume else "the same command with --resume goes on"
 
     def _not_written(self, error: OSError) -> int:
         """The exit status when nothing can be written any more: whoever reads has read enough, or reads nothing and the

@@ -18,7 +18,7 @@ LONGEST = 100
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Arguments:
     """The arguments and options, by their names."""
 
     function: str
