@@ -61,9 +61,9 @@ def test_how_many_jobs_were_acted_on_is_told_also_when_replies_are_lost(
     assert forgetful.retry_all(Filter(status="cancelled")) == (200 if action == "cancel_all" else 0)
 
 
-def test_whether_a_queue_was_paused_is_told_also_when_replies_are_lost(store: Store, forgetful: Acting) -> None:
-    assert [forgetful.pause_queue("q"), forgetful.pause_queue("q")] == [True, False]
-    assert [forgetful.resume_queue("q"), forgetful.resume_queue("q")] == [True, False]
+def test_whether_a_queue_was_paused_is_told_also_when_replies_are_lost(forgetful: Acting) -> None:
+    assert [forgetful._store.pause_queue("q"), forgetful._store.pause_queue("q")] == [True, False]
+    assert [forgetful._store.resume_queue("q"), forgetful._store.resume_queue("q")] == [True, False]
 
 
 @pytest.mark.parametrize("way", ["all of a name", "all of a map"])

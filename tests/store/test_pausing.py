@@ -49,12 +49,12 @@ def test_a_job_that_runs_or_has_finished_is_not_paused(store: Store, acting: Act
     assert [acting.resume(id) for id in ("running", "done", "here", "nobody")] == [False] * 4
 
 
-def test_nothing_of_a_paused_queue_is_claimed_and_what_comes_waits(store: Store, acting: Acting) -> None:
+def test_nothing_of_a_paused_queue_is_claimed_and_what_comes_waits(store: Store) -> None:
     add(store, "a", queue="a")
     add(store, "b", queue="b")
-    assert (acting.pause_queue("a"), acting.pause_queue("a")) == (True, False)
+    assert (store.pause_queue("a"), store.pause_queue("a")) == (True, False)
     add(store, "a2", queue="a")
     assert run(store) == ["b"]
     assert [(row.name, row.paused, row.waiting) for row in lists.queues(store)] == [("a", True, 2), ("b", False, 0)]
-    assert (acting.resume_queue("a"), acting.resume_queue("a")) == (True, False)
+    assert (store.resume_queue("a"), store.resume_queue("a")) == (True, False)
     assert run(store, worker="again") == ["a", "a2"]
