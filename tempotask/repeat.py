@@ -2,8 +2,8 @@
 
 Cron patterns are cronsim's business: it is small, has no dependencies, reads six fields with the seconds first, and
 treats the hours around a change of the clocks as Debian's cron does (a time that is left out runs right after the gap,
-one that comes twice runs once), though only of five fields: of six, we count the seconds. What it does not do is to say
-which field is wrong, and why.
+one that comes twice runs once), though only of five fields: of six, we count the seconds. Of a pattern that is
+wrong it tells the field at most: why, and a step that is longer than its field, are our business.
 
 Times are whole milliseconds since 1970, as they are stored.
 """

@@ -316,12 +316,12 @@ def roots() -> Iterator[Path]:
 
 
 def _own_folder(base: Path, folder: str) -> Path:
-    return _private(_private(base / f"tempotask-{os.geteuid()}") / folder)
+    return private_folder(private_folder(base / f"tempotask-{os.geteuid()}") / folder)
 
 
-def _private(folder: Path) -> Path:
+def private_folder(folder: Path) -> Path:
     """A folder that only this user can look into, made if it is not there. Where everybody may make folders, somebody
-    else may have made it, or a link to another place."""
+    else may have made it, or a link to another place. Raises `PermissionError` if so."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     _check(folder)

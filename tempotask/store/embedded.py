@@ -20,7 +20,6 @@ import os
 import pwd
 import re
 import shutil
-import stat
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tempotask.errors import ServerUnavailable
+from tempotask.shelf import private_folder
 from tempotask.store import guardian
 
 WAIT = 60.0  # seconds: longer than a guardian takes to stop a server by force
@@ -246,14 +246,13 @@ def _socket_path(home: Path) -> Path:
             return path
     # The same for everybody who means this home, whatever their $TMPDIR.
     folder = Path(f"/tmp/tempotask-{os.geteuid()}")
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    state = folder.lstat()
-    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o077:
+    try:
+        private_folder(folder)
+    except PermissionError:
         raise ServerUnavailable(
             f"{home} is too long a path for a socket, or no UTF-8, and {folder} is not a folder that is this user's "
             "alone: remove that, or let $TEMPOTASK_HOME name a shorter path"
-        )
+        ) from None
     return folder / f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock"
 
 
