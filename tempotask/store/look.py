@@ -68,8 +68,11 @@ def find(store: Store, id: str, queue: str = "") -> Found | None:
 
     Raises `ServerUnavailable`.
     """
-    if (outcome := _spread_outcome(store, id)) is not None and (ended := _with_outcome(store, id, outcome)) is not None:
-        return ended
+    if (outcome := _spread_outcome(store, id)) is not None:
+        ended = _with_outcome(store, id, outcome)
+        # History does not keep it, if it has not been begun again meanwhile: that forgets its outcome.
+        if ended is not None or _spread_outcome(store, id) == outcome:
+            return ended or Found(id, outcome.status, outcome=outcome)
     # A user's id may be that of another run by now, in another queue.
     queues = [queue] if queue and is_automatic(id) else None
     scheduled = schedules.get(store, id)

@@ -137,10 +137,12 @@ def declare(store: Store, schedule: Schedule, *, instead_of: Planned | str = "")
     `instead_of`: only if it is that one which is there, or `NOTHING`; another version may have been declared since.
     Raises `ServerUnavailable`, `ServerFull`.
     """
-    there = instead_of if isinstance(instead_of, Planned) else get(store, schedule.id)
-    seen = instead_of.version if isinstance(instead_of, Planned) else instead_of
-    alike = "" if there is None or not _fire_alike(there.schedule, schedule) else there.version
-    return _put(store, schedule, "d", instead_of=seen, alike=alike) != b"taken"
+    seen, answer = instead_of.version if isinstance(instead_of, Planned) else instead_of, b"changed"
+    while answer == b"changed":
+        there = get(store, schedule.id)
+        alike = "" if there is None or not _fire_alike(there.schedule, schedule) else there.version
+        answer = _put(store, schedule, "d", instead_of=seen, alike=alike)
+    return answer != b"taken"
 
 
 def _fire_alike(one: Schedule | None, other: Schedule) -> bool:

@@ -14,7 +14,7 @@ from tempotask.pool import firing
 from tempotask.store import schedules
 from tempotask.store.check import check
 from tempotask.store.records import Registration
-from tempotask.store.schedules import Schedule
+from tempotask.store.schedules import Planned, Schedule
 from tempotask.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("sound")
@@ -54,6 +54,26 @@ def test_a_firing_that_was_missed_takes_place_though_the_code_has_changed(store:
     since = missed(store, 3_600_000, "a")
     register(store, "s1", declared("a", **{"repeat": Repeat(every=3600)} | changed))
     assert due_now(store, "a").next == since
+
+
+def test_of_two_forms_that_come_at_once_neither_loses_the_next_firing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(store, "s1", declared("a", Repeat(every=3600)))
+    since = missed(store, 3_600_000, "a")
+    read = schedules.get
+
+    def then_another_comes(store: Store, id: str) -> Planned | None:
+        monkeypatch.undo()
+        found = read(store, id)
+        assert schedules.declare(store, declared("a", Repeat(every=3600), priority="1"))
+        return found
+
+    monkeypatch.setattr(schedules, "get", then_another_comes)
+    assert schedules.declare(store, declared("a", Repeat(every=3600), priority="2"))
+    planned = due_now(store, "a")
+    assert planned.schedule is not None
+    assert (planned.next, planned.schedule.priority) == (since, "2")
 
 
 def test_a_declared_schedule_begins_anew_with_other_times(store: Store) -> None:

@@ -10,8 +10,8 @@
 --       or the version of the one that was seen; the version of one that fires at the same times ('' for none): if it
 --       is that which is there, this one goes on with its next firing and its count; how often it fires in all ('' for
 --       no limit)
--- reply 'new'; 'same' it is declared already and keeps its next time, or is not that version any more; 'taken' something
---       else is called so
+-- reply 'new'; 'same' it is declared already and keeps its next time, or is not that version any more; 'changed' it is
+--       not the one that fires at the same times: look again; 'taken' something else is called so
 --
 -- nothing -> scheduled. A call that is sent twice puts once, also when the schedule has gone meanwhile. An added
 -- schedule has its id like a job that has not finished; a declared one does not, as a job may well be called like its
@@ -33,6 +33,7 @@ local function stands(state)
   -- What can't be read is nothing that anybody declares.
   if not was then return nil end
   if old == definition or (instead_of ~= '' and instead_of ~= was) then return 'same' end
+  if alike ~= '' and alike ~= was then return 'changed' end
   -- The job of the last firing may still run.
   last, at = last_was, at_was
   if alike == was then
