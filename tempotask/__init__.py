@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tempotask.completion import as_completed
     from tempotask.errors import (
         DuplicateTask,
         InvalidName,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         WorkerCrashed,
     )
     from tempotask.events import Event, Subscription
-    from tempotask.handle import JobHandle, JobHandles, as_completed
+    from tempotask.handle import JobHandle, JobHandles
     from tempotask.info import JobInfo, QueueInfo
     from tempotask.job import Context, Job
     from tempotask.manager import QueueManager
@@ -81,7 +82,7 @@ _WHERE = {
     "Retry": "retry",
     "Subscription": "events",
     "Task": "task",
-    "as_completed": "handle",
+    "as_completed": "completion",
 }
 
 

@@ -59,7 +59,9 @@ def check_fields(fields: Mapping[str, Any]) -> None:
     known = dict.fromkeys(("name", "queue", "handler", "options", "description"))
     for name in fields:
         if name not in known:
-            raise InvalidOptions(f"register_job takes no {name!r}; it takes {', '.join(known)}, options among options")
+            raise InvalidOptions(
+                f"register_job takes no {name!r}; it takes {', '.join(known)}; what options the task has goes into options"
+            )
     missing = [name for name in ("name", "queue", "handler") if name not in fields]
     if missing:
         raise InvalidOptions(f"register_job needs {' and '.join(missing)}, or a Task")

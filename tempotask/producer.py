@@ -236,6 +236,8 @@ class Producer:
         handle: JobHandle[Any] = JobHandle(record.id, record.queue, record.name, True, client, _known=False)
         try:
             handle.created = schedules.add(client.store, schedule, job.due)
+            if not handle.created:
+                self._see_whose(handle)
         except NotDurable as error:
             (handle.created,) = error.created
             error.handles = [handle]

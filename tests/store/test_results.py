@@ -115,6 +115,29 @@ def test_results_stay_in_order_while_others_wait_for_the_same_handles(manager: Q
     thread.join()
 
 
+def test_the_first_that_finishes_is_asked_for_by_next(manager: QueueManager[Any], hand: Hand) -> None:
+    handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(3))
+    finishing = as_completed(handles, timeout=LONG)
+    hand.finish_one_by_one(1)
+    first = next(finishing)
+    assert first is handles[0]
+    hand.finish(2, done)
+    assert {first, *finishing} == set(handles)
+    with pytest.raises(StopIteration):
+        next(finishing)
+
+
+def test_the_first_that_finishes_is_asked_for_by_anext(manager: QueueManager[Any], hand: Hand) -> None:
+    handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(3))
+    hand.finish(3, done)
+
+    async def ask() -> set[Any]:
+        finishing = as_completed(handles, timeout=LONG)
+        return {await anext(finishing)} | {handle async for handle in finishing}
+
+    assert asyncio.run(ask()) == set(handles)
+
+
 def test_results_beside_as_completed_are_each_their_own(manager: QueueManager[Any], hand: Hand) -> None:
     for _ in range(10):
         handles = manager.enqueue_many({"name": "job", "queue": "q"} for _ in range(200))

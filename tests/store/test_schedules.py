@@ -78,6 +78,8 @@ def test_the_id_of_a_schedule_is_taken_and_that_of_a_job_too(manager: QueueManag
     repeated = {"id": "s", "repeat": "* * * * *"}
     assert manager.enqueue(name="tick", queue="q", options=repeated).created
     assert not manager.enqueue(name="tick", queue="q", options=repeated).created
+    theirs = manager.enqueue(name="other", queue="another", options=repeated)
+    assert (theirs.created, theirs.queue, theirs.name) == (False, "q", "tick")
     assert not manager.enqueue(name="tick", queue="q", options={"id": "s"}).created
     assert manager.enqueue(name="tick", queue="q", options={"id": "j"}).created
     assert not manager.enqueue(name="tick", queue="q", options={"id": "j", "repeat": "* * * * *"}).created
