@@ -60,7 +60,7 @@ def check_fields(fields: Mapping[str, Any]) -> None:
     for name in fields:
         if name not in known:
             raise InvalidOptions(
-                f"register_job takes no {name!r}; it takes {', '.join(known)}; what options the task has goes into options"
+                f"register_job takes no {name!r}; it takes {', '.join(known)}; options of the task go into options"
             )
     missing = [name for name in ("name", "queue", "handler") if name not in fields]
     if missing:
