@@ -87,7 +87,7 @@ class Host:
         if gone is None:
             register_supervisor(self._store, self.id, LEASE, [], workers, [], "")
         else:
-            told = Registration(socket.gethostname(), boot_id(), gone, 0.0, [], workers)
+            told = Registration(socket.gethostname(), boot_id(), gone, 0.0, [], workers, born_ns=1)
             self._store.register(self.id, LEASE, msgspec.msgpack.encode(told))
         self.workers = [f"{self.id}.{number}" for number in range(workers)]
         book.right(self._store.register(self.id, LEASE, workers=self.workers), True, "register")
