@@ -65,13 +65,17 @@ def children(of: int | str = "self") -> set[int]:
     """The pids of a process' children, of this one's if none is named, zombies among them."""
     found: set[int] = set()
     try:
-        for task in os.listdir(f"/proc/{of}/task"):
-            with contextlib.suppress(FileNotFoundError), open(f"/proc/{of}/task/{task}/children", "rb") as file:
-                found.update(map(int, file.read().split()))
-        if found or os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
-            return found
-    except OSError:
-        pass
+        tasks = os.listdir(f"/proc/{of}/task")
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return found
+    for task in tasks:
+        with (
+            contextlib.suppress(FileNotFoundError, ProcessLookupError),
+            open(f"/proc/{of}/task/{task}/children", "rb") as file,
+        ):
+            found.update(map(int, file.read().split()))
+    if found or os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        return found
     import psutil  # only where the kernel has no list of children: it is large
 
     try:

@@ -25,7 +25,8 @@ LATE = 0.5
 
 
 def is_gone(registration: Registration) -> bool:
-    """Whether the process that registered, on this machine, has ended. A later one may have got its number."""
+    """Whether the process that registered, on this machine, has ended. A later one may have got its number, so of one
+    that does not say when it began nobody can tell: its lease runs out."""
     return registration.born_ns > 0 and linux.has_ended(registration.pid, registration.born_ns)
 
 

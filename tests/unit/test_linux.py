@@ -25,3 +25,13 @@ def test_a_process_that_nobody_has_reaped_has_ended_and_so_has_one_that_is_gone(
     assert linux.has_ended(child.pid, born)
     child.wait()
     assert linux.has_ended(child.pid, born)
+
+
+def test_a_process_has_its_children_and_none_when_it_has_ended() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 600 & echo; read _; kill $!"], stdin=-1, stdout=-1) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        assert len(linux.children(parent.pid)) == 1
+        assert parent.pid in linux.children()
+        parent.communicate(b"\n", timeout=60)
+    assert linux.children(parent.pid) == set()
